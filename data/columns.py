@@ -1,0 +1,272 @@
+"""Which columns of somebody's table are the task's, and what the values in the label column mean.
+
+Works on column names and a list of rows; knows nothing about files, splits or the Hub. A guess is always
+explained (`ColumnMapping.reason`), an explicit choice always wins, and where two readings are possible
+nothing is guessed: the error lists the columns and says how to set the mapping.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass
+from statistics import mean
+from typing import Any
+
+from data import labelwords
+from data.errors import DataError
+from data.labelwords import label_key
+from data.tasks import Task
+
+# Best name first: a table with both `text` and `title` means `text`.
+INPUT_NAMES = {
+    "sentiment": (
+        "text", "sentence", "review", "review_text", "reviewtext", "review_body", "content", "tweet",
+        "comment", "body", "message", "feedback", "document", "input",
+    ),
+    "dialogue": (
+        "dialogue", "dialog", "conversation", "transcript", "chat", "messages", "article", "document", "text",
+        "source", "content", "input",
+    ),
+}  # fmt: skip
+TARGET_NAMES = {
+    "sentiment": (
+        "label", "labels", "sentiment", "polarity", "stars", "star_rating", "rating", "overall", "score",
+        "class", "category", "verdict", "opinion", "target", "output",
+    ),
+    "dialogue": (
+        "summary", "summaries", "highlights", "abstract", "tldr", "tl_dr", "reference", "references",
+        "target", "output",
+    ),
+}  # fmt: skip
+KNOWN_NAMES = frozenset(name for names in (*INPUT_NAMES.values(), *TARGET_NAMES.values()) for name in names)
+
+CLEARLY_LONGER = 2.0
+"""A column holds the text if its values are on average this many times as long as any other column's."""
+
+
+@dataclass(frozen=True)
+class ColumnMapping:
+    """Where the task's columns are in a table."""
+
+    input: str
+    target: str
+    labels: dict[str, str | None] | None
+    """Raw value as `label_key` writes it → label, or None to leave the row out. None for free text."""
+    reason: str
+    """One sentence for a person: why these columns were taken, and how the labels were read."""
+
+
+def plain_name(column: str) -> str:
+    """Returns `column` in lower case with one underscore for whatever is not a letter or digit."""
+    return re.sub(r"[\W_]+", "_", column.strip().casefold()).strip("_")
+
+
+def guess(
+    table_columns: Iterable[str],
+    sample_rows: Sequence[Mapping[str, Any]],
+    task: Task,
+    *,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, str | None] | None = None,
+) -> ColumnMapping:
+    """Returns the mapping of a table's columns to the task's, guessed where it was not chosen.
+
+    `columns` maps a task column to a table column. `labels` maps a raw value to one of the task's labels, or
+    to "", "skip" or None to leave such rows out; values it does not name are still guessed if they can be.
+    Pass as `sample_rows` every row that is at hand: a label that the sample lacks may stay unknown.
+
+    Raises DataError if a choice names what is not there, or if the guess would be ambiguous.
+    """
+    names = list(table_columns)
+    chosen = _checked_columns(columns or {}, names, task)
+    chosen_labels = _checked_labels(labels, task)
+
+    def read_labels(column: str, *, known: bool) -> tuple[dict[str, str | None], str] | None:
+        observed = {label_key(row.get(column)) for row in sample_rows} - {""}
+        return _labels_of(observed, chosen_labels, task, known=known)
+
+    target_hint = chosen.get(task.target_column)
+    input_column, why_input = _choose_input(
+        names, sample_rows, task, chosen.get(task.input_column), target_hint
+    )
+    rest = [name for name in names if name != input_column]
+    if not task.is_classification:
+        target_column, why_target = _choose_text_target(rest, sample_rows, task, target_hint, names)
+        return ColumnMapping(input_column, target_column, None, f"{why_input}; {why_target}.")
+    target_column, why_target = _choose_label_target(rest, task, target_hint, names, read_labels)
+    readable = read_labels(target_column, known=True)
+    if readable is None:
+        raise _unreadable_labels(target_column, sample_rows, task)
+    label_map, why_labels = readable
+    return ColumnMapping(input_column, target_column, label_map, f"{why_input}; {why_target}; {why_labels}.")
+
+
+# ---- explicit choices --------------------------------------------------------------------------------------
+
+
+def _checked_columns(columns: Mapping[str, str], names: list[str], task: Task) -> dict[str, str]:
+    for task_column, column in columns.items():
+        if task_column not in task.columns:
+            raise DataError(
+                "A column was chosen for something that is not a column of the task",
+                got=task_column,
+                fix=f"The task '{task.name}' has the columns {' and '.join(task.columns)}.",
+            )
+        if column not in names:
+            raise DataError(
+                f"The column chosen for {task_column} does not exist",
+                got=column,
+                fix=f"The columns are: {_listed(names)}.",
+            )
+    if len(set(columns.values())) < len(columns):
+        raise DataError(
+            f"One column was chosen for both {' and '.join(task.columns)}",
+            got=next(iter(columns.values())),
+            fix=f"Choose two of: {_listed(names)}.",
+        )
+    return dict(columns)
+
+
+def _checked_labels(labels: Mapping[str, str | None] | None, task: Task) -> dict[str, str | None]:
+    checked: dict[str, str | None] = {}
+    for raw, label in (labels or {}).items():
+        meaning = (label or "").strip().casefold()
+        if meaning in ("", "skip"):
+            checked[label_key(raw)] = None
+        elif meaning in task.labels:
+            checked[label_key(raw)] = meaning
+        else:
+            raise DataError(
+                f"The value {raw!r} is mapped to something that is not a label of the task",
+                got=label,
+                fix=f"Use one of {', '.join(task.labels)}, or 'skip' to leave such rows out.",
+            )
+    return checked
+
+
+# ---- guesses -----------------------------------------------------------------------------------------------
+
+
+def _choose_input(
+    names: list[str], rows: Sequence[Mapping[str, Any]], task: Task, chosen: str | None, target: str | None
+) -> tuple[str, str]:
+    if chosen is not None:
+        return chosen, f"the column '{chosen}' was chosen as {task.input_column}"
+    candidates = [name for name in names if name != target]
+    named = _first_named(candidates, INPUT_NAMES[task.name])
+    if named is not None:
+        return named, f"'{named}' is taken as {task.input_column} by its name"
+    by_length = _by_mean_words(candidates, rows)
+    if by_length and by_length[0][0] >= 2 and _is_clear_lead([length for length, _ in by_length]):
+        return by_length[0][
+            1
+        ], f"'{by_length[0][1]}' is taken as {task.input_column}: it holds the longest texts"
+    raise _ambiguous(task.input_column, names, task)
+
+
+def _choose_text_target(
+    rest: list[str], rows: Sequence[Mapping[str, Any]], task: Task, chosen: str | None, names: list[str]
+) -> tuple[str, str]:
+    column = task.target_column
+    if chosen is not None:
+        return chosen, f"'{chosen}' was chosen as {column}"
+    named = _first_named(rest, TARGET_NAMES[task.name])
+    if named is not None:
+        return named, f"'{named}' is taken as {column} by its name"
+    # Identifiers, topics and speakers are short; only a column of sentences can be the text to learn.
+    sentences = [(words, name) for words, name in _by_mean_words(rest, rows) if words >= 4]
+    if len(sentences) == 1:
+        return sentences[0][
+            1
+        ], f"'{sentences[0][1]}' is taken as {column}: it is the only other column of sentences"
+    raise _ambiguous(column, names, task)
+
+
+def _choose_label_target(
+    rest: list[str],
+    task: Task,
+    chosen: str | None,
+    names: list[str],
+    read_labels: Callable[..., tuple[dict[str, str | None], str] | None],
+) -> tuple[str, str]:
+    column = task.target_column
+    if chosen is not None:
+        return chosen, f"'{chosen}' was chosen as {column}"
+    by_name = [name for known in TARGET_NAMES[task.name] for name in rest if plain_name(name) == known]
+    readable = next((name for name in by_name if read_labels(name, known=True) is not None), None)
+    if readable is not None:
+        return readable, f"'{readable}' is taken as {column} by its name"
+    if by_name:
+        # Named like a label but unreadable: say which values are the trouble rather than take another column.
+        return by_name[0], f"'{by_name[0]}' is taken as {column} by its name"
+    by_values = [name for name in rest if read_labels(name, known=False) is not None]
+    if len(by_values) == 1:
+        return by_values[
+            0
+        ], f"'{by_values[0]}' is taken as {column}: it is the only column whose values read as labels"
+    raise _ambiguous(column, names, task)
+
+
+def _labels_of(
+    observed: Set[str], chosen: dict[str, str | None], task: Task, *, known: bool
+) -> tuple[dict[str, str | None], str] | None:
+    """The meaning of the observed values and a phrase that explains it, or None if they cannot be read.
+
+    In a column that is known to hold the label single values may stay unread: they are reported row by row.
+    """
+    if chosen and chosen.keys() >= set(observed):
+        return chosen, "the labels were mapped by hand"
+    scheme = labelwords.read_values(observed, task.labels)
+    if scheme is None and known:
+        scheme = labelwords.read_most_values(observed - chosen.keys(), task.labels)
+    if scheme is not None:
+        by_hand = ", the rest mapped by hand" if chosen else ""
+        return {**scheme.labels, **chosen}, f"{scheme.explanation}{by_hand}"
+    return (chosen, "the labels were mapped by hand") if chosen.keys() & set(observed) else None
+
+
+def _first_named(names: Sequence[str], known_names: Sequence[str]) -> str | None:
+    return next((name for known in known_names for name in names if plain_name(name) == known), None)
+
+
+def _by_mean_words(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[tuple[float, str]]:
+    """(mean number of words, column) for the columns that hold text, longest first."""
+    found = []
+    for name in names:
+        texts = [value for row in rows[:1000] if isinstance(value := row.get(name), str) and value.strip()]
+        if texts:
+            found.append((mean(len(text.split()) for text in texts), name))
+    return sorted(found, key=lambda item: -item[0])
+
+
+def _is_clear_lead(lengths: Sequence[float]) -> bool:
+    return len(lengths) == 1 or lengths[0] >= CLEARLY_LONGER * lengths[1]
+
+
+# ---- errors ------------------------------------------------------------------------------------------------
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) if names else "none"
+
+
+def _ambiguous(task_column: str, names: list[str], task: Task) -> DataError:
+    example = names[0] if names else "COLUMN"
+    return DataError(
+        f"It is not clear which column is the {task_column}",
+        got=names,
+        fix=f"Set the mapping, for example columns={{'{task_column}': '{example}'}}.",
+    )
+
+
+def _unreadable_labels(column: str, rows: Sequence[Mapping[str, Any]], task: Task) -> DataError:
+    observed = sorted({label_key(row.get(column)) for row in rows} - {""})
+    if not observed:
+        return DataError(f"The column '{column}' holds no labels", fix="Choose another column for the label.")
+    example = ", ".join(f"'{value}': '{label}'" for value, label in zip(observed, task.labels, strict=False))
+    return DataError(
+        f"It is not clear what the values of the column '{column}' mean",
+        got=observed if len(observed) <= 12 else [*observed[:12], "…"],
+        fix=f"Set the mapping, for example labels={{{example}}}, with 'skip' for values to leave out.",
+    )

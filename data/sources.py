@@ -1,0 +1,281 @@
+"""corpus:NAME | file:PATH | hub:REPO → a `datasets.DatasetDict` with the task's columns and three splits.
+
+The one door for examples: whatever comes out of `open_source` has been mapped, validated and split. Knows
+nothing about models, prompts or training.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data import hub
+from data.columns import ColumnMapping, guess
+from data.errors import DataError
+from data.files import SUFFIXES, Table, read_table
+from data.splits import SPLIT_NAMES, normalised, split_rows
+from data.tasks import Task
+from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows
+
+if TYPE_CHECKING:
+    from datasets import DatasetDict
+
+CORPORA = Path(__file__).parent / "corpora"
+METADATA = ("topic", "style")
+"""What a corpus' rows carry beside the task's columns."""
+FORMS = "corpus:NAME, file:PATH or hub:OWNER/NAME, or the path of a file that ends in " + ", ".join(SUFFIXES)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A source that is ready to train and test on."""
+
+    spec: str
+    task: Task
+    splits: DatasetDict
+    """train, validation and test; each with the task's two columns, `row` (its number in the source) and,
+    for a corpus, its metadata."""
+    mapping: ColumnMapping
+    columns: tuple[str, ...]
+    """The source's own columns, for whoever wants to choose others."""
+    notes: tuple[str, ...] = ()
+    """Sentences for a person: how the rows were split, what was left out."""
+
+
+def open_source(
+    spec: str,
+    task: Task,
+    *,
+    test: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, str | None] | None = None,
+) -> Opened:
+    """Returns the source `spec` as three splits.
+
+    `test` names a second source: its test split, or all rows of a file, are the test split, and `spec` gives
+    only train and validation. `columns` and `labels` are explicit choices as in `data.columns.guess`; in the
+    test source they hold where it has such columns.
+
+    Raises DataError if a source cannot be found or mapped, ProblemsError with everything wrong with its rows.
+    """
+    chosen = _Choices(task, dict(columns or {}), dict(labels or {}))
+    source = _read(spec, chosen)
+    if test is None:
+        splits, notes = _with_own_test(source, task)
+    else:
+        splits, notes = _with_other_test(source, task, _read(test, chosen, is_test=True), test)
+    _check_every_split(splits, spec)
+    return Opened(
+        spec=spec,
+        task=task,
+        splits=_as_datasets(splits, task),
+        mapping=source.mapping,
+        columns=source.columns,
+        notes=(*source.notes, *notes),
+    )
+
+
+def corpus_names(task: Task | None = None) -> tuple[str, ...]:
+    """Returns the names of the bundled corpora, of one task only if it is given."""
+    names = sorted(path.stem for path in CORPORA.glob("*.jsonl"))
+    return tuple(name for name in names if task is None or set(task.columns) <= _corpus_columns(name))
+
+
+# ---- one source, under the splits that it has itself -------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """What the person asked for."""
+
+    task: Task
+    columns: dict[str, str]
+    labels: dict[str, str | None]
+
+    def mapping(self, table: Table, *, known_columns: Mapping[str, str] | None = None) -> ColumnMapping:
+        rows = [row for _, row in table.rows]
+        columns = {**(known_columns or {}), **self.columns}
+        return guess(table.columns, rows, self.task, columns=columns, labels=self.labels)
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A source after mapping and validation. A file has one split, called train until it is divided."""
+
+    splits: dict[str, list[Row]]
+    mapping: ColumnMapping
+    columns: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def _read(spec: str, chosen: _Choices, *, is_test: bool = False) -> _Source:
+    kind, _, rest = spec.partition(":")
+    if kind == "corpus":
+        return _corpus(rest, chosen.task)
+    if kind == "hub":
+        return _hub(rest, chosen)
+    if kind == "file" or Path(spec).suffix.casefold() in SUFFIXES:
+        return _file(Path(rest if kind == "file" else spec).expanduser(), chosen, is_test=is_test)
+    raise DataError("This is not a source of examples", got=spec, fix=f"Write {FORMS}.")
+
+
+def _corpus(name: str, task: Task) -> _Source:
+    if name not in corpus_names():
+        raise DataError("There is no such corpus", got=name, fix=f"There are: {', '.join(corpus_names())}.")
+    if name not in corpus_names(task):
+        suited = " or ".join(f"corpus:{other}" for other in corpus_names(task))
+        raise DataError(f"This corpus is not for the task '{task.name}'", got=name, fix=f"Use {suited}.")
+    table = read_table(CORPORA / f"{name}.jsonl")
+    labels: dict[str, str | None] | None = {label: label for label in task.labels} or None
+    mapping = ColumnMapping(
+        task.input_column, task.target_column, labels, "A bundled corpus has the task's columns."
+    )
+    rows, problems = check_rows(table.rows, task, mapping, keep=(*METADATA, "split"))
+    if problems or table.problems:
+        raise ProblemsError([*table.problems, *problems], source=f"corpus:{name}")
+    splits: dict[str, list[Row]] = {split: [] for split in SPLIT_NAMES}
+    for row in rows:
+        splits[row.pop("split")].append(row)
+    return _Source(splits, mapping, table.columns, (f"The splits of the corpus '{name}' are fixed.",))
+
+
+def _corpus_columns(name: str) -> set[str]:
+    with (CORPORA / f"{name}.jsonl").open(encoding="utf-8") as lines:
+        return set(json.loads(next(lines)))
+
+
+def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
+    table = read_table(path, header_names=tuple(chosen.columns.values()))
+    if not table.rows:
+        raise ProblemsError(table.problems, source=path.name)
+    if is_test and not set(chosen.columns.values()) <= set(table.columns):
+        chosen = replace(chosen, columns={})  # they were chosen for the other file
+    mapping = chosen.mapping(table)
+    minimum = 1 if is_test else MIN_ROWS_TO_SPLIT
+    rows, problems = check_rows(table.rows, chosen.task, mapping, minimum=minimum)
+    problems = [*table.problems, *problems]
+    if problems:
+        raise ProblemsError(sorted(problems, key=lambda problem: problem.row or 0), source=path.name)
+    notes = [*table.notes, *_left_out(len(table.rows) - len(rows), path.name)]
+    return _Source({"train": rows}, mapping, table.columns, tuple(notes))
+
+
+def _hub(name: str, chosen: _Choices) -> _Source:
+    """Rows that cannot be used are left out and counted: unlike a file, nobody here can mend them."""
+    task = chosen.task
+    tables = hub.read_hub(name)
+    mapping = chosen.mapping(tables["train"], known_columns=hub.known_columns(name, task))
+    splits: dict[str, list[Row]] = {}
+    notes: list[str] = []
+    for split, table in tables.items():
+        rows, problems = check_rows(table.rows, task, mapping)
+        if not rows and split != "train":
+            notes.append(f"The {split} split of {name} has no labels, so it is not used.")
+            continue
+        if not rows or (split == "train" and _only_one_label(rows, task)):
+            raise ProblemsError(problems, source=name)
+        notes += [*table.notes, *_left_out(len(table.rows) - len(rows), f"the {split} split of {name}")]
+        splits[split] = rows
+    if "test" not in splits and "validation" in splits:
+        splits["test"] = splits.pop("validation")
+        notes.append(f"The validation split of {name} is the test split here.")
+    if "test" in splits and not task.is_classification:
+        splits["test"] = _with_all_references(splits["test"], task)
+    return _Source(splits, mapping, tables["train"].columns, tuple(notes))
+
+
+def _only_one_label(rows: Sequence[Row], task: Task) -> bool:
+    return task.is_classification and len({row[task.target_column] for row in rows}) < 2
+
+
+def _with_all_references(rows: Sequence[Row], task: Task) -> list[Row]:
+    """One row an input, with all its references where it has several (as in DialogSum's test split)."""
+    merged: dict[str, Row] = {}
+    for row in rows:
+        first = merged.setdefault(row[task.input_column], row)
+        if first is not row:
+            references = [*task.references(first), *task.references(row)]
+            merged[row[task.input_column]] = {**first, task.target_column: references}
+    return list(merged.values())
+
+
+def _left_out(count: int, where: str) -> list[str]:
+    if count == 0:
+        return []
+    rows = "1 row" if count == 1 else f"{count:,} rows"
+    return [
+        f"{rows} of {where} left out: the label is neither positive nor negative, or the row cannot be used."
+    ]
+
+
+# ---- three splits ------------------------------------------------------------------------------------------
+
+
+def _with_own_test(source: _Source, task: Task) -> tuple[dict[str, list[Row]], list[str]]:
+    if set(source.splits) == set(SPLIT_NAMES):
+        return source.splits, []
+    if "test" in source.splits:
+        return _with_validation(source, task, test=source.splits["test"])
+    splits = split_rows(source.splits["train"], task)
+    kind = "each text" if not task.is_classification else "each text, the labels in like shares"
+    return splits, [
+        f"{_sizes(splits)}, divided by a hash of {kind}: the same rows always give the same test split."
+    ]
+
+
+def _with_other_test(
+    source: _Source, task: Task, test: _Source, test_spec: str
+) -> tuple[dict[str, list[Row]], list[str]]:
+    rows = test.splits.get("test", test.splits["train"])
+    splits, notes = _with_validation(source, task, test=rows)
+    notes.insert(0, f"The test split is {test_spec}.")
+    seen = {normalised(row[task.input_column]) for row in rows}
+    leaked = 0
+    for name in ("train", "validation"):
+        kept = [row for row in splits[name] if normalised(row[task.input_column]) not in seen]
+        leaked += len(splits[name]) - len(kept)
+        splits[name] = kept
+    if leaked:
+        count = "1 row is" if leaked == 1 else f"{leaked:,} rows are"
+        notes.append(f"{count} also in the test source, and so left out of training and validation.")
+    return splits, [*notes, *test.notes]
+
+
+def _with_validation(
+    source: _Source, task: Task, *, test: list[Row]
+) -> tuple[dict[str, list[Row]], list[str]]:
+    if "validation" in source.splits:
+        return {"train": source.splits["train"], "validation": source.splits["validation"], "test": test}, []
+    splits = {**split_rows(source.splits["train"], task, test_fraction=0), "test": test}
+    return splits, [f"{_sizes(splits)}; the validation rows are taken from training by a hash of each text."]
+
+
+def _sizes(splits: Mapping[str, Sequence[Row]]) -> str:
+    train, validation, test = (f"{len(splits[name]):,}" for name in SPLIT_NAMES)
+    return f"{train} rows to train on, {validation} to validate, {test} to test"
+
+
+def _check_every_split(splits: Mapping[str, Sequence[Row]], spec: str) -> None:
+    for name in SPLIT_NAMES:
+        if not splits[name]:
+            raise DataError(
+                f"No row is left for the {name} split",
+                got=spec,
+                fix="Add rows whose texts differ from each other and from the test set.",
+            )
+
+
+def _as_datasets(splits: Mapping[str, Sequence[Row]], task: Task) -> DatasetDict:
+    from datasets import Dataset, DatasetDict
+
+    converted = {}
+    for name in SPLIT_NAMES:
+        rows = list(splits[name])
+        if any(isinstance(row[task.target_column], list) for row in rows):
+            # A column has one type, so where one row has several references every row has a list.
+            rows = [{**row, task.target_column: task.references(row)} for row in rows]
+        converted[name] = Dataset.from_list(rows)
+    return DatasetDict(converted)

@@ -1,0 +1,168 @@
+"""What is wrong with a table's rows, each problem with its place and its remedy, before any model loads.
+
+Knows rows and a mapping; reads no files. A completion that would be cut off is found where the tokenizer is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data.columns import ColumnMapping
+from data.errors import DataError
+from data.labelwords import label_key
+from data.tasks import Task
+
+SHOWN = 20
+MIN_ROWS_TO_SPLIT = 8
+"""Fewer rows than this cannot give a training, a validation and a test split that mean anything."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong, where it is, and how to mend it."""
+
+    what: str
+    fix: str
+    row: int | None = None
+    """As a person counts: data rows from 1; the line number for JSON Lines."""
+    column: str | None = None
+
+    def __str__(self) -> str:
+        places = []
+        if self.row is not None:
+            places.append(f"row {self.row}")
+        if self.column is not None:
+            places.append(f"column {self.column}")
+        place = ", ".join(places)
+        text = f"{self.what}. {self.fix}" if self.fix else f"{self.what}."
+        return f"{place}: {text}" if place else text
+
+
+class ProblemsError(DataError):
+    """Rows that cannot be used. `problems` has all of them; the text shows the first 20."""
+
+    def __init__(self, problems: Sequence[Problem], *, source: str) -> None:
+        self.problems = tuple(problems)
+        self.source = source
+        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        super().__init__(f"{source} cannot be used: {count}")
+
+    def __str__(self) -> str:
+        lines = [f"{self.problem}.", *(str(problem) for problem in self.problems[:SHOWN])]
+        if len(self.problems) > SHOWN:
+            lines.append(f"and {len(self.problems) - SHOWN} more")
+        return "\n".join(lines)
+
+
+def check_rows(
+    rows: Iterable[tuple[int, Mapping[str, Any]]],
+    task: Task,
+    mapping: ColumnMapping,
+    *,
+    minimum: int = 1,
+    keep: Sequence[str] = (),
+) -> tuple[list[Row], list[Problem]]:
+    """Returns (clean rows, problems) for `rows`, which are (row number, values by table column).
+
+    A clean row has the task's columns, `row`, and those of the columns in `keep` that the table has. A row
+    whose label the mapping leaves out is in neither list. `minimum` is how many clean rows there must be.
+    """
+    clean: list[Row] = []
+    problems: list[Problem] = []
+    for number, values in rows:
+        text, text_problem = _text(values, mapping.input)
+        target: Any
+        if mapping.labels is None:
+            target, target_problem = _texts(values, mapping.target)
+        else:
+            target, target_problem = _label(values, mapping.target, mapping.labels, task)
+        found = [
+            Problem(what, fix, number, column)
+            for column, problem in ((mapping.input, text_problem), (mapping.target, target_problem))
+            if problem is not None
+            for what, fix in (problem,)
+        ]
+        if target is None and target_problem is None:
+            continue  # left out by the mapping: whatever else is odd about it does not matter
+        problems += found
+        if not found:
+            kept = {name: values[name] for name in keep if name in values}
+            clean.append({task.input_column: text, task.target_column: target, **kept, "row": number})
+    return clean, problems + _problems_of_the_whole(clean, problems, task, mapping, minimum)
+
+
+def _problems_of_the_whole(
+    clean: Sequence[Row], problems: Sequence[Problem], task: Task, mapping: ColumnMapping, minimum: int
+) -> list[Problem]:
+    if len(clean) < minimum:
+        usable = "1 usable row" if len(clean) == 1 else f"{len(clean)} usable rows"
+        needed = "1 is" if minimum == 1 else f"at least {minimum} are"
+        return [Problem(f"There are too few rows: {usable}, and {needed} needed", "Add rows.")]
+    labels = {row[task.target_column] for row in clean} if task.is_classification else set()
+    if len(labels) == 1:
+        missing = next(label for label in task.labels if label not in labels)
+        what = f"Every usable row is {labels.pop()!r}"
+        return [
+            Problem(
+                what, f"Add rows that are {missing!r}, or correct the label mapping.", column=mapping.target
+            )
+        ]
+    return []
+
+
+# A value is (what was read, None) or (None, (what is wrong, how to mend it)).
+Complaint = tuple[str, str]
+
+
+def _text(values: Mapping[str, Any], column: str) -> tuple[str | None, Complaint | None]:
+    if column not in values:
+        return None, ("The column is missing", "Add it, or remove the row.")
+    value = values[column]
+    if _is_nothing(value):
+        return None, ("The text is empty", "Write a text, or remove the row.")
+    if not isinstance(value, str):
+        return None, (f"The value is not text but {type(value).__name__}", "Write it as text.")
+    return value.replace("\r\n", "\n").strip(), None
+
+
+def _texts(values: Mapping[str, Any], column: str) -> tuple[str | list[str] | None, Complaint | None]:
+    """A text, or a list of texts (several references)."""
+    value = values.get(column)
+    if not isinstance(value, list):
+        return _text(values, column)
+    texts = [text for item in value if (text := _text({column: item}, column)[0]) is not None]
+    if not texts or len(texts) < len(value):
+        return None, ("The list holds something that is empty or not text", "Give a list of texts.")
+    return texts, None
+
+
+def _label(
+    values: Mapping[str, Any], column: str, labels: Mapping[str, str | None], task: Task
+) -> tuple[str | None, Complaint | None]:
+    """The label; (None, None) if rows with this value are left out."""
+    if column not in values:
+        return None, ("The column is missing", "Add it, or remove the row.")
+    value = values[column]
+    key = label_key(value)
+    if key == "":
+        return None, ("The label is empty", f"Write one of {', '.join(task.labels)}, or remove the row.")
+    if key not in labels:
+        known = ", ".join(f"{raw!r}" for raw in list(labels)[:12])
+        return None, (
+            f"The label {value!r} is unknown (known: {known})",
+            "Correct it, or add it to the label mapping.",
+        )
+    return labels[key], None
+
+
+def _is_nothing(value: Any) -> bool:
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or (isinstance(value, str) and not value.strip())
+    )

