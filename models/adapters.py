@@ -7,9 +7,10 @@ that the base has. Nothing here trusts the file that came with the weights.
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from data.errors import ModelError
 from models.loading import Kind, LoadedModel, Precision
@@ -27,6 +28,14 @@ TUNED = "tuned"
 BASE = "__base__"
 """peft's name for "no adapter" in `adapter_names`."""
 MAX_RANK = 64
+REFUSED_SETTINGS = (
+    "rank_pattern",
+    "auto_mapping",
+    "layer_replication",
+    "megatron_config",
+    "target_parameters",
+)
+"""Settings of peft that get around the checks here: ranks of their own, copied layers, modules to import."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +68,10 @@ class BaseOrigin:
     def load(cls, folder: Path) -> BaseOrigin:
         """Raises a `ModelError` when the file is missing or damaged."""
         try:
-            return cls(**json.loads((folder / ORIGIN_FILE).read_text(encoding="utf-8")))
+            origin = cls(**json.loads((folder / ORIGIN_FILE).read_text(encoding="utf-8")))
+            if origin.kind not in get_args(Kind) or origin.precision not in get_args(Precision):
+                raise ValueError(f"kind {origin.kind!r}, precision {origin.precision!r}")
+            return origin
         except (OSError, ValueError, TypeError) as error:
             raise ModelError(
                 f"The adapter does not say which base model it belongs to: {ORIGIN_FILE} cannot be read",
@@ -81,7 +93,8 @@ class AdapterProof:
 
     def describe(self) -> str:
         """A sentence for the badge."""
-        acts = f"adapter acts: logits move by up to {self.largest_change:.2f}, and with it off they are the base's"
+        moved = f"logits move by up to {self.largest_change:.2f}"
+        acts = f"adapter acts: {moved}, and with it off they are the base's"
         if self.same_weights:
             return acts
         return f"{acts}; trained on the {self.trained_on} weights, used with the {self.used_with} weights"
@@ -101,15 +114,15 @@ def check(folder: Path, loaded: LoadedModel) -> None:
     rank = config.get("r")
     if not isinstance(rank, int) or not 1 <= rank <= MAX_RANK:
         raise ModelError(f"The adapter's rank must be 1 to {MAX_RANK}", got=rank)
-    if config.get("rank_pattern") or config.get("auto_mapping"):
-        raise ModelError("The adapter's config holds rank_pattern or auto_mapping, which are not accepted")
+    if refused := [name for name in REFUSED_SETTINGS if config.get(name)]:
+        raise ModelError("The adapter's config holds settings that are not accepted", got=refused)
     targets = config.get("target_modules")
     linear = {
         name.rsplit(".", 1)[-1]
         for name, module in loaded.model.named_modules()
         if isinstance(module, torch.nn.Linear)
     }
-    if not isinstance(targets, list) or not set(targets) <= linear:
+    if not isinstance(targets, list) or not all(target in list(linear) for target in targets):
         raise ModelError(
             "The adapter changes modules that the base model does not have",
             got=targets,
@@ -138,23 +151,42 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def attach(loaded: LoadedModel, folder: Path) -> PeftModel:
-    """Put the checked adapter onto the loaded base. Float32 adapters are not forced on a bfloat16 base."""
+    """Put the checked adapter onto the loaded base. Float32 adapters are not forced on a bfloat16 base.
+
+    Raises:
+        ModelError: `check` refuses the adapter, or its weights are damaged or not what its config promises.
+    """
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     check(folder, loaded)
-    model = PeftModel.from_pretrained(
-        loaded.model,
-        str(folder),
-        adapter_name=TUNED,
-        autocast_adapter_dtype=False,  # so that a batch of both equals the two calls apart
-        local_files_only=True,
-    )
+    try:
+        with warnings.catch_warnings():
+            # peft only warns where the file lacks weights, and leaves those as they were before training.
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            model = PeftModel.from_pretrained(
+                loaded.model,
+                str(folder),
+                adapter_name=TUNED,
+                autocast_adapter_dtype=False,  # so that a batch of both equals the two calls apart
+                local_files_only=True,
+            )
+    except (RuntimeError, UserWarning, SafetensorError) as error:
+        raise ModelError(
+            "The adapter's weights do not fit the base model, or are damaged",
+            got=" ".join(str(error).split())[:200],
+            fix="Use the folder as it was saved after training.",
+        ) from error
     model.eval()
     return model
 
 
 def prove(
-    logits_before: torch.Tensor, model: PeftModel, inputs: dict[str, torch.Tensor], origin: BaseOrigin, used: ResolvedModel
+    logits_before: torch.Tensor,
+    model: PeftModel,
+    inputs: dict[str, torch.Tensor],
+    origin: BaseOrigin,
+    used: ResolvedModel,
 ) -> AdapterProof:
     """Compare logits: base alone (`logits_before`, [1, ..., V or labels]), adapter off, adapter on.
 

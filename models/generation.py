@@ -44,7 +44,7 @@ class AnswerPair:
 
 
 class _RowStreamer:
-    """Takes each step's token of every row and keeps the answers; `transformers`' own streamer takes one row."""
+    """Takes each step's token of every row and keeps the answers; `transformers` has one for one row."""
 
     def __init__(self, pair: Pair, rows: int, on_step: Callable[[], None] | None = None) -> None:
         self.answers = [Answer() for _ in range(rows)]

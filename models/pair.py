@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from data.tasks import TASKS, Task
 from models.adapters import AdapterProof, BaseOrigin, attach, prove
 from models.loading import Kind, Precision, load
-from models.prompting import Prompter, PromptContract, classifier_contract
+from models.prompting import PromptContract, Prompter, classifier_contract
 from models.sources import Progress, ResolvedModel, resolve
 
 if TYPE_CHECKING:

@@ -76,13 +76,17 @@ class PromptContract:
                 fix="Use an adapter that this project trained.",
             ) from None
         except (ValueError, TypeError, KeyError) as error:
-            raise ModelError(f"{CONTRACT_FILE} of the adapter cannot be read: {error}", got=str(path)) from None
+            raise ModelError(
+                f"{CONTRACT_FILE} of the adapter cannot be read: {error}", got=str(path)
+            ) from None
         if contract.sha256 != stated:
             raise ModelError(
                 f"{CONTRACT_FILE} of the adapter was changed after training",
                 got=f"hash {contract.sha256[:12]}, stated {stated[:12]}",
                 fix="Restore the file that was saved with the adapter.",
             )
+        if contract.task not in list(TASKS):
+            raise ModelError(f"{CONTRACT_FILE} of the adapter names an unknown task", got=contract.task)
         return contract
 
     def require_same(self, trained: PromptContract) -> None:
@@ -112,7 +116,9 @@ class EncodedExample:
 class Prompter:
     """Renders and encodes the prompts of one task for one tokenizer."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, task: Task, *, instruction: str | None = None) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, task: Task, *, instruction: str | None = None
+    ) -> None:
         self.tokenizer = tokenizer
         self.task = task
         self.contract = PromptContract(
@@ -124,7 +130,7 @@ class Prompter:
 
     @classmethod
     def from_contract(cls, tokenizer: PreTrainedTokenizerBase, contract: PromptContract) -> Prompter:
-        """The prompter that an adapter was trained with; refuses a tokenizer that would render it otherwise."""
+        """The prompter that an adapter was trained with; refuses a tokenizer that renders it otherwise."""
         prompter = cls(tokenizer, TASKS[contract.task], instruction=contract.instruction)
         prompter.contract.require_same(contract)
         return prompter

@@ -1,7 +1,7 @@
 """Log-likelihoods: how probable base and tuned find each label after the prompt. No sampling.
 
-One forward pass holds base rows and tuned rows; only the positions that predict a label's tokens go through the
-vocabulary projection, and the log-softmax over it is taken in float32.
+One forward pass holds base rows and tuned rows; only the positions that predict a label's tokens go through
+the vocabulary projection, and the log-softmax over it is taken in float32.
 
 Shapes: B rows, T tokens, L labels, V vocabulary.
 """
@@ -65,8 +65,8 @@ def score_labels(
 def _score_causal(pair: Pair, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
     """Both sides' label log-probabilities, [B, L] each.
 
-    Every label is one continuation of the prompt. Labels that share all but their last token cost one row between
-    them, so two one-token labels, the usual case, are scored in a single forward pass of one row a text.
+    Every label is one continuation of the prompt. Labels that share all but their last token cost one row
+    between them, so two one-token labels, the usual case, are scored in one forward pass of one row a text.
     """
     import torch
 

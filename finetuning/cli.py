@@ -1,0 +1,264 @@
+"""The command line: the same calls as the page's tabs.
+
+python -m finetuning train RECIPE · evaluate RUN · chat RUN · runs · estimate RECIPE · recipes
+
+An error that a person can mend is one line on stderr and exit code 2. Nothing heavy is imported before a command
+needs it, so `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from data.errors import RunError, UserError
+
+if TYPE_CHECKING:
+    from eval.report import Report
+    from finetuning.recipe import Recipe
+    from finetuning.runs import Run
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune a model and see what changed.")
+console = Console()
+
+Set = Annotated[list[str], typer.Option("--set", help="Change a setting: training.epochs=2. Repeatable.")]
+RecipeName = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
+RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or an adapter's folder.")]
+Source = Annotated[
+    str | None, typer.Option("--data", help="corpus:NAME, file:PATH or hub:OWNER/NAME, or a file's path.")
+]
+TestSource = Annotated[
+    str | None, typer.Option("--test", help="Another source whose rows are the test split.")
+]
+
+
+@app.command()
+def train(
+    recipe: RecipeName,
+    set_: Set = [],  # noqa: B006
+    data: Source = None,
+    test: TestSource = None,
+    export: Annotated[Path | None, typer.Option(help="Copy adapter and report to this folder.")] = None,
+) -> None:
+    """Train RECIPE, compare base with tuned, and print the table."""
+    from finetuning import launch
+    from finetuning.export import copy_adapter
+
+    run = launch.submit(_recipe(recipe, set_, data, test))
+    console.print(f"Run [bold]{run.id}[/] in {run.folder}")
+    try:
+        _follow(run)
+    except KeyboardInterrupt:
+        launch.cancel(run)
+        console.print("Stopping after this step. Press Ctrl+C again to leave it to itself.")
+        _follow(run)
+    _print_outcome(run)
+    if export:
+        copy_adapter(run, export)
+        console.print(f"Adapter and report copied to {export}")
+
+
+@app.command()
+def evaluate(
+    run: RunName,
+    data: Source = None,
+    rows: Annotated[int | None, typer.Option(help="Use only the first this many test rows.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md, rows.jsonl.")] = None,
+) -> None:
+    """Compare base with tuned on any test set."""
+    adapter = _adapter(run)
+    from eval.report import save
+    from finetuning.evaluation import evaluate_adapter
+
+    with _progress() as bar:
+        task = bar.add_task("Opening the models", total=None)
+        result = evaluate_adapter(
+            adapter,
+            data,
+            test_rows=rows,
+            on_progress=lambda done, total: _show(bar, task, "Comparing base and tuned", done, total),
+            fetching=lambda what, done, total: _show(bar, task, what, done, total),
+        )
+    _print_report(result.report)
+    if out:
+        save(result.report, result.rows, out)
+        console.print(f"Written to {out}")
+
+
+@app.command()
+def chat(
+    run: RunName,
+    message: Annotated[str | None, typer.Option("--message", "-m", help="Ask once and leave.")] = None,
+    tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 64,
+) -> None:
+    """Ask both sides the same: base and tuned answer at once."""
+    adapter = _adapter(run)
+    from finetuning.chat import converse
+
+    _quiet_libraries()
+    converse(adapter, console, message=message, max_new_tokens=tokens)
+
+
+@app.command()
+def runs() -> None:
+    """List the runs, newest first."""
+    from finetuning.launch import reconcile
+    from finetuning.runs import list_runs
+
+    reconcile()
+    table = Table("run", "state", "base → tuned", "training")
+    for run in list_runs():
+        try:
+            status = run.status()
+            seconds = f"{status.training_seconds:.0f} s" if status.training_seconds else ""
+            table.add_row(run.id, status.state, _scores(run), seconds)
+        except UserError as error:
+            table.add_row(run.id, "[red]damaged[/]", str(error), "")
+    console.print(
+        table if table.row_count else "There are no runs yet. Start one: python -m finetuning train …"
+    )
+
+
+@app.command()
+def recipes() -> None:
+    """List the recipes that ship."""
+    from finetuning.recipe import load_recipe, recipe_names
+
+    table = Table("recipe", "what it trains", "base model")
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        table.add_row(name, recipe.title, recipe.model.base)
+    console.print(table)
+
+
+@app.command()
+def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  # noqa: B006
+    """Say what RECIPE will take here: parameters, memory, time."""
+    loaded = _recipe(recipe, set_, data, None)
+    from finetuning.estimate import estimate as estimate_recipe
+
+    _quiet_libraries()
+    console.print(estimate_recipe(loaded).sentence(), highlight=False)
+
+
+def main() -> None:
+    """Run the command line; a `UserError` becomes one line and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        Console(stderr=True).print(f"[red]Error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def _recipe(name: str, overrides: list[str], data: str | None, test: str | None) -> Recipe:
+    from finetuning.recipe import load_recipe
+
+    sources = [f"data.source={data}"] if data else []
+    sources += [f"data.test={test}"] if test else []
+    return load_recipe(name, [*overrides, *sources])
+
+
+def _adapter(name: str) -> Path:
+    """The adapter folder that a run's id, `last` or a path stands for."""
+    from finetuning.runs import finished_runs, open_run
+
+    if (Path(name) / "adapter_config.json").is_file():
+        return Path(name)
+    if name == "last":
+        newest = next(finished_runs(), None)
+        if newest is None:
+            raise RunError("No run has finished yet", fix="Train one: python -m finetuning train RECIPE.")
+        return newest.adapter
+    run = open_run(name)
+    if not run.adapter.is_dir():
+        raise RunError(
+            "This run has no adapter", got=f"state {run.status().state}", fix="Choose a finished run."
+        )
+    return run.adapter
+
+
+def _follow(run: Run) -> None:
+    """Show the run's progress until it has ended."""
+    from finetuning.launch import wait
+
+    with _progress() as bar:
+        task = bar.add_task("Waiting", total=None)
+        for _ in wait(run):
+            status = run.status()
+            what = status.phase or status.state.capitalize()
+            losses, _offset = run.metrics() if what == "Fine-tuning" else ([], 0)
+            if losses:
+                what += f" · loss {losses[-1]['loss']:.3f}"
+            _show(bar, task, what, status.done, status.total)
+
+
+def _show(bar: Progress, task: TaskID, what: str, done: int, total: int) -> None:
+    bar.update(task, description=what, completed=done, total=total or None)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=not console.is_terminal,
+    )
+
+
+def _print_outcome(run: Run) -> None:
+    status = run.status()
+    if status.state == "failed":
+        raise RunError(f"The run failed: {status.error}", fix=f"The log is {run.log_file}.")
+    if status.state != "finished":
+        raise RunError(f"The run was {status.state}", fix=f"The log is {run.log_file}.")
+    from eval.report import load
+
+    report, _rows = load(run.evaluation)
+    _print_report(report)
+    took = time.strftime("%M:%S", time.gmtime((status.ended or 0) - (status.started or 0)))
+    console.print(
+        f"Training {status.training_seconds:.0f} s, in all {took} min. Report: {run.evaluation / 'report.md'}"
+    )
+    console.print(f"Talk to it: python -m finetuning chat {run.id}")
+
+
+def _print_report(report: Report) -> None:
+    from eval.report import headline
+
+    console.print(headline(report), highlight=False)
+    table = Table("metric", "base", "tuned", "difference")
+    for metric in report.metrics:
+        change = f"{metric.tuned - metric.base:+.3f}"
+        table.add_row(metric.name, f"{metric.base:.3f}", f"{metric.tuned:.3f}", change)
+    console.print(table)
+
+
+def _scores(run: Run) -> str:
+    """The primary metric of a run that has been evaluated."""
+    if not (run.evaluation / "report.json").is_file():
+        return ""
+    from eval.report import load
+
+    primary = next(metric for metric in load(run.evaluation)[0].metrics if metric.primary)
+    return f"{primary.name} {primary.base:.3f} → {primary.tuned:.3f}"
+
+
+def _quiet_libraries() -> None:
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+
+
+def _escape(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

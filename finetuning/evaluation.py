@@ -1,0 +1,66 @@
+"""Base against tuned for any adapter on any test set: opens the pair and the rows, and lets `eval` compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.sources import open_source
+from data.tasks import TASKS
+from eval.harness import Result, compare
+from models.pair import open_pair
+from models.prompting import PromptContract
+from models.sources import Progress
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+CORPUS_OF_TASK = {"sentiment": "corpus:reviews", "dialogue": "corpus:dialogues"}
+
+
+def evaluate_adapter(
+    adapter: Path,
+    source: str | None = None,
+    *,
+    test: Dataset | None = None,
+    test_rows: int | None = None,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, str | None] | None = None,
+    batch_size: int | None = None,
+    max_new_tokens: int = 64,
+    on_progress: Callable[[int, int], None] | None = None,
+    fetching: Progress | None = None,
+) -> Result:
+    """Compare base and tuned on the test split of `source`, or on the rows given as `test`.
+
+    Args:
+        adapter: the adapter's folder.
+        source: a data source; left out, the bundled corpus of the adapter's task.
+        test: rows that are open already; `source` then only names them.
+        test_rows: use only the first this many rows.
+        columns: see `data.sources.open_source`.
+        labels: see `data.sources.open_source`.
+        batch_size: rows a batch.
+        max_new_tokens: where a generated answer is cut off.
+        on_progress: called with rows done and rows in all.
+        fetching: told about a base model that has to be fetched.
+
+    Raises:
+        UserError: the adapter, the base model or the data cannot be used.
+    """
+    task = TASKS[PromptContract.load(adapter).task]
+    source = source or CORPUS_OF_TASK[task.name]
+    if test is None:
+        test = open_source(source, task, columns=columns, labels=labels).splits["test"]
+    if test_rows and test_rows < len(test):
+        test = test.select(range(test_rows))
+    pair = open_pair(adapter, progress=fetching)
+    return compare(
+        pair,
+        test,
+        data_spec=source,
+        batch_size=batch_size,
+        max_new_tokens=max_new_tokens,
+        on_progress=on_progress,
+    )

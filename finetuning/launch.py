@@ -1,0 +1,102 @@
+"""Starting, cancelling and re-attaching runs. One at a time on a device; more wait in their folders.
+
+The worker is its own process and session, so it outlives the page, the app and the shell that started it. Who may
+start it is decided under a lock of the operating system on the runs folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from data.errors import RunError
+from finetuning.recipe import Recipe
+from finetuning.runs import ACTIVE, Run, create_run, list_runs, runs_folder
+
+ROOT = Path(__file__).resolve().parent.parent
+_STARTING_S = 60.0
+"""A worker that has not written its process id after this long never started."""
+
+
+def submit(recipe: Recipe, folder: Path | None = None) -> Run:
+    """Make a run of `recipe` and start it, or leave it queued behind the one that is running."""
+    run = create_run(recipe, folder)
+    reconcile(folder)
+    return run
+
+
+def cancel(run: Run) -> None:
+    """Ask the run to stop; one that has not begun is cancelled at once."""
+    run.request_cancel()
+    with _lock(run.folder.parent):
+        if run.status().state == "queued":
+            run.update(state="cancelled", ended=time.time())
+
+
+def reconcile(folder: Path | None = None) -> None:
+    """Bring the folder's states in line with the processes that exist, and start the next queued run."""
+    folder = (folder or runs_folder()).resolve()
+    if not folder.is_dir():
+        return
+    with _lock(folder):
+        queued: list[Run] = []
+        busy = False
+        for run in list_runs(folder):
+            try:
+                status = run.status()
+            except RunError:
+                continue  # a damaged run must not stop the others
+            if status.state == "queued":
+                queued.append(run)
+            elif status.state in ACTIVE:
+                starting = status.pid is None and time.time() - (status.started or 0) < _STARTING_S
+                if starting or run.process_alive():
+                    busy = True
+                elif run.status().state in ACTIVE:  # read again: it may have ended meanwhile
+                    run.update(state="interrupted", phase="", ended=time.time())
+        if queued and not busy:
+            _start(queued[-1])
+
+
+def wait(run: Run, poll_s: float = 0.5) -> Iterator[None]:
+    """Yield every `poll_s` seconds until the run has ended; starts it when its turn comes."""
+    while run.status().state in ACTIVE:
+        yield
+        time.sleep(poll_s)
+        reconcile(run.folder.parent)
+
+
+def _start(run: Run) -> None:
+    # No process id yet: the worker writes its own, and from then on it is the only writer.
+    run.update(state="running", phase="Starting", started=time.time())
+    environment = os.environ | {
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        # Large tensors in huge pages: a training step allocates and frees gigabytes, and 4 KiB page faults
+        # cost up to a third of it.
+        "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
+    }
+    with run.log_file.open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-m", "finetuning.worker", str(run.folder)],
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+@contextlib.contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    """Hold the runs folder's lock; the operating system frees it whatever happens to us."""
+    with (folder / ".lock").open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,111 @@
+"""From a recipe's data settings to rows of tokens, refusing what training would silently spoil.
+
+Runs before any model is loaded: it needs the data and a tokenizer only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from data.sources import Opened, open_source
+from data.validate import Problem, ProblemsError
+from finetuning.recipe import Recipe
+from models.prompting import Prompter
+from models.sources import Progress, resolve
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase
+
+
+def open_data(recipe: Recipe) -> Opened:
+    """The recipe's rows as three splits, cut to `train_rows` and `test_rows`.
+
+    Raises:
+        DataError: the source cannot be read, or its rows cannot be used.
+    """
+    settings = recipe.data
+    opened = open_source(
+        settings.source,
+        recipe.task_definition,
+        test=settings.test,
+        columns=settings.columns,
+        labels=settings.labels,
+    )
+    splits = type(opened.splits)(opened.splits)
+    if settings.train_rows and settings.train_rows < len(splits["train"]):
+        splits["train"] = (
+            splits["train"].shuffle(seed=recipe.training.seed).select(range(settings.train_rows))
+        )
+    if settings.test_rows and settings.test_rows < len(splits["test"]):
+        splits["test"] = splits["test"].select(range(settings.test_rows))
+    return replace(opened, splits=splits)
+
+
+def encode_for_causal(rows: Dataset, prompter: Prompter, max_tokens: int) -> Dataset:
+    """Rows as `input_ids` and `completion_mask` (1 where the loss is taken).
+
+    Raises:
+        ProblemsError: a row is longer than `max_tokens`, so its completion would be cut off.
+    """
+    from datasets import Dataset
+
+    encoded = [prompter.encode_row(row) for row in rows]
+    lengths = [len(example.input_ids) for example in encoded]
+    _refuse_long_rows(rows, lengths, max_tokens, prompter.task.input_column)
+    return Dataset.from_dict(
+        {
+            "input_ids": [example.input_ids for example in encoded],
+            "completion_mask": [example.completion_mask for example in encoded],
+        }
+    )
+
+
+def encode_for_classifier(rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> Dataset:
+    """Rows as `input_ids`, `attention_mask` and the class id in `labels`."""
+    from datasets import Dataset
+
+    task = recipe.task_definition
+    texts = list(rows[task.input_column])
+    inputs = tokenizer(texts, add_special_tokens=True)
+    lengths = [len(ids) for ids in inputs["input_ids"]]
+    _refuse_long_rows(rows, lengths, recipe.training.max_tokens, task.input_column)
+    labels = [task.labels.index(label) for label in rows[task.target_column]]
+    return Dataset.from_dict(
+        {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "labels": labels}
+    )
+
+
+def token_preview(
+    recipe: Recipe, row: dict[str, Any], progress: Progress | None = None
+) -> list[tuple[str, bool]]:
+    """The row as the model will see it: every token's text, and whether it is trained on."""
+    from models.loading import load_tokenizer
+
+    tokenizer = load_tokenizer(resolve(recipe.model.base, progress=progress))
+    if recipe.trainer == "classifier":
+        ids = tokenizer(str(row[recipe.task_definition.input_column]))["input_ids"]
+        return [(str(tokenizer.decode([token])), False) for token in ids]
+    example = Prompter(tokenizer, recipe.task_definition).encode_row(row)
+    return [
+        (str(tokenizer.decode([token])), bool(trained))
+        for token, trained in zip(example.input_ids, example.completion_mask, strict=True)
+    ]
+
+
+def _refuse_long_rows(rows: Dataset, lengths: Sequence[int], max_tokens: int, column: str) -> None:
+    numbers = rows["row"] if "row" in rows.column_names else range(1, len(rows) + 1)
+    problems = [
+        Problem(
+            what=f"{length} tokens, and the longest allowed is {max_tokens}: the answer would be cut off",
+            fix="Shorten the text, or raise training.max_tokens.",
+            row=number,
+            column=column,
+        )
+        for number, length in zip(numbers, lengths, strict=True)
+        if length > max_tokens
+    ]
+    if problems:
+        raise ProblemsError(problems, source="The data")

@@ -1,0 +1,224 @@
+"""A recipe: every setting of a run, validated before anything is loaded.
+
+Recipes are YAML files in `finetuning/recipes/`. Unknown keys are refused and all errors are shown at once. What
+is saved with a run is the resolved recipe: complete, and free of secrets because no field can hold one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from data.errors import RecipeError
+from data.tasks import TASKS, Task, TaskName
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class Settings(BaseModel):
+    """A group of settings; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSettings(Settings):
+    source: str
+    """Where the rows come from: corpus:NAME, file:PATH or hub:OWNER/NAME."""
+    test: str | None = None
+    """Another source whose rows are the test split."""
+    columns: dict[str, str] | None = None
+    """Task column → column of the source, where the guess is wrong."""
+    labels: dict[str, str | None] | None = None
+    """Label value in the source → task label; null leaves such rows out."""
+    train_rows: Annotated[int, Field(ge=8)] | None = None
+    """Use only this many training rows (a seeded sample)."""
+    test_rows: Annotated[int, Field(ge=1)] | None = None
+    """Evaluate on only the first this many test rows."""
+
+
+class ModelSettings(Settings):
+    base: str
+    """Name as on the Hub, or a folder."""
+    precision: Literal["auto", "float32", "bfloat16", "nf4"] = "auto"
+    """How the base weights are held; nf4 makes it QLoRA."""
+
+
+class LoraSettings(Settings):
+    """Low-rank adaptation, Hu et al. 2021, https://arxiv.org/abs/2106.09685."""
+
+    rank: Annotated[int, Field(ge=1, le=64)] = 8
+    alpha: Annotated[float, Field(gt=0)] = 16
+    """The update is scaled by alpha / rank."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    target_modules: Annotated[list[str], Field(min_length=1)]
+    """Linear layers that get an adapter, by the last part of their names."""
+
+
+class TrainingSettings(Settings):
+    epochs: Annotated[float, Field(gt=0, le=100)] = 2.0
+    max_steps: Annotated[int, Field(ge=1)] | None = None
+    """Stop after this many optimizer steps, whatever `epochs` says."""
+    batch_size: Annotated[int, Field(ge=1, le=512)] = 16
+    """Rows a forward pass."""
+    gradient_accumulation: Annotated[int, Field(ge=1, le=512)] = 1
+    """Forward passes an optimizer step."""
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
+    """Peak; warms up linearly, then falls linearly to zero."""
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    """Share of the steps that warm up."""
+    weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    max_tokens: Annotated[int, Field(ge=16, le=8192)] = 512
+    """Longest row, prompt and completion together. A longer one is an error, never cut silently."""
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class EvaluationSettings(Settings):
+    batch_size: Annotated[int, Field(ge=1, le=512)] | None = None
+    """Test rows a batch; each stands in it for base and for tuned. Left out: a good one for the task."""
+    max_new_tokens: Annotated[int, Field(ge=1, le=2048)] = 64
+    """Where a generated answer is cut off."""
+
+
+class Recipe(Settings):
+    """All settings of one run."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,63}$")]
+    title: str
+    task: TaskName
+    trainer: Literal["causal", "classifier"]
+    """causal: TRL's SFTTrainer on prompt and completion; classifier: transformers' Trainer on a label head."""
+    strategy: Literal["lora", "qlora"]
+    data: DataSettings
+    model: ModelSettings
+    lora: LoraSettings
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+    @property
+    def task_definition(self) -> Task:
+        return TASKS[self.task]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Recipe:
+        if self.trainer == "classifier" and not self.task_definition.is_classification:
+            raise ValueError(f"trainer: a classifier needs a task with labels, and {self.task} has none")
+        if (self.strategy == "qlora") != (self.model.precision == "nf4"):
+            raise ValueError(
+                "strategy: qlora and model.precision: nf4 go together "
+                f"(got {self.strategy} and {self.model.precision})"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        """The complete recipe, as saved with a run."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that ship, in alphabetical order."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a shipped recipe by name, or any by path, with `key.path=value` overrides on top.
+
+    Raises:
+        RecipeError: no such recipe, or settings that are wrong, all of them in one message.
+    """
+    path = Path(name)
+    if path.suffix not in {".yaml", ".yml"}:
+        path = RECIPES / f"{name}.yaml"
+        if str(name) not in recipe_names():
+            close = difflib.get_close_matches(str(name), recipe_names(), n=1, cutoff=0.4)
+            hint = f"Did you mean {close[0]}? " if close else ""
+            raise RecipeError(
+                "There is no such recipe", got=str(name), fix=f"{hint}There are: {', '.join(recipe_names())}."
+            )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RecipeError(f"The recipe cannot be read: {error}", got=str(path)) from None
+    if not isinstance(values, dict):
+        raise RecipeError("A recipe is a mapping of settings", got=type(values).__name__)
+    for override in overrides:
+        _apply(values, override)
+    return parse_recipe(values)
+
+
+def parse_recipe(values: Mapping[str, Any]) -> Recipe:
+    """Validate `values` as a recipe; one `RecipeError` names everything that is wrong."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError("The recipe is not valid: " + "; ".join(_sentences(error))) from None
+
+
+def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    """`recipe` with dotted settings replaced, such as `{"training.epochs": 3}`, validated again."""
+    values = recipe.model_dump()
+    for key, value in overrides.items():
+        _put(values, key, value)
+    return parse_recipe(values)
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise RecipeError(
+            "A setting is changed as key=value", got=override, fix="For example training.epochs=3."
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"The value of {key} cannot be read: {error}", got=text) from None
+    if isinstance(value, str):  # YAML 1.1 takes 5e-4 for text
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    _put(values, key, value)
+
+
+def _put(values: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key, making sections on the way; a wrong key is found by validation afterwards."""
+    *sections, last = key.split(".")
+    for section in sections:
+        inner = values.get(section)
+        if not isinstance(inner, dict):
+            inner = values[section] = {}
+        values = inner
+    values[last] = value
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    sentences = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        text = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            text = f"there is no such setting{_nearest(where)}"
+        elif where and problem["type"] != "missing":
+            text = f"{text} (got {problem['input']!r})"
+        sentences.append(f"{where}: {text}" if where else text)
+    return sentences
+
+
+def _nearest(where: str) -> str:
+    """The settings that a misspelt one could have been."""
+    section, _, wrong = where.rpartition(".")
+    groups = {"": Recipe} | {
+        name: field.annotation
+        for name, field in Recipe.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
+    }
+    group = groups.get(section)
+    known = list(group.model_fields) if group else []
+    close = difflib.get_close_matches(wrong, known, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; there are {', '.join(known)}" if known else ""

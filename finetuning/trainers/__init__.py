@@ -1,0 +1,1 @@
+"""The training loops: `causal` on trl.SFTTrainer, `classifier` on transformers.Trainer."""

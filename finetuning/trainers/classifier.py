@@ -1,0 +1,46 @@
+"""Fine-tuning of an encoder with a classification head, on `transformers.Trainer`."""
+
+from __future__ import annotations
+
+from datasets import Dataset
+from torch.utils.data import Sampler
+from transformers import (
+    DataCollatorWithPadding,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+
+from finetuning.recipe import Recipe
+from finetuning.trainers.arguments import shared_arguments
+from finetuning.trainers.lengths import LikeLengthSampler
+
+
+class ClassifierTrainer(Trainer):
+    """`Trainer` that batches rows of like length."""
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
+        rows = train_dataset if train_dataset is not None else self.train_dataset
+        lengths = [len(ids) for ids in rows["input_ids"]]
+        return LikeLengthSampler(lengths, self.args.train_batch_size, seed=self.args.seed)
+
+
+def classifier_trainer(
+    recipe: Recipe,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    train: Dataset,
+    output: str,
+    callbacks: list[TrainerCallback],
+) -> ClassifierTrainer:
+    """A trainer for rows from `preparation.encode_for_classifier`, ready for `.train()`."""
+    return ClassifierTrainer(
+        model=model,
+        args=TrainingArguments(**shared_arguments(recipe, output)),
+        train_dataset=train,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        processing_class=tokenizer,
+        callbacks=callbacks,
+    )

@@ -1,0 +1,39 @@
+"""Batches of rows of like length, so that little of a batch is padding, in an order that is still random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch.utils.data import Sampler
+
+
+class LikeLengthSampler(Sampler[int]):
+    """Yields every row once an epoch: shuffled, sorted by length within pools, the pools' batches shuffled again.
+
+    `transformers`' own `LengthGroupedSampler` sorts pools of 50 batches and keeps their order, which on a small
+    dataset means from the longest row to the shortest in every epoch.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int, pool_batches: int = 8) -> None:
+        self.lengths = lengths
+        self.batch_size = batch_size
+        self.pool = batch_size * pool_batches
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        order = torch.randperm(len(self.lengths), generator=self.generator).tolist()
+        batches: list[list[int]] = []
+        for start in range(0, len(order), self.pool):
+            pool = sorted(order[start : start + self.pool], key=lambda index: self.lengths[index])
+            batches += [pool[at : at + self.batch_size] for at in range(0, len(pool), self.batch_size)]
+        # Only the last batch of an epoch may be short: a short one elsewhere would shift all that follow.
+        short = [batch for batch in batches if len(batch) < self.batch_size]
+        full = [batch for batch in batches if len(batch) == self.batch_size]
+        for number in torch.randperm(len(full), generator=self.generator).tolist():
+            yield from full[number]
+        for batch in short:
+            yield from batch

@@ -1,0 +1,96 @@
+"""The metrics equal scikit-learn and rouge_score, and per-example values average to them."""
+
+import random
+from statistics import fmean
+
+import pytest
+from rouge_score.rouge_scorer import RougeScorer
+from sklearn.metrics import accuracy_score, f1_score
+
+from eval.metrics import ROUGE_NAMES, Accuracy, MacroF1, Rouge, in_sentences, is_correct, rouge_scores
+
+ANSWERS = [
+    "Leo will repair the laptop on Friday. Ana is glad!",
+    "They talk about soup.",
+    "",
+    "The meetings were moved to Tuesday because Tom is ill",
+]
+REFERENCES = [
+    ["Ana's laptop is broken. Leo repairs it on Friday."],
+    ["Ana asks about soup.", "They are talking about the soup of the day."],
+    ["Nothing was decided."],
+    ["Tom's illness moves the meeting to Tuesday.", "Tom is ill. The meeting is moved to Tuesday."],
+]
+
+
+def labels(count, seed, choices=("negative", "positive"), weights=None):
+    return random.Random(seed).choices(choices, weights, k=count)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_accuracy_and_macro_f1_equal_scikit_learn(seed):
+    predictions, references = labels(157, seed, weights=(1, 4)), labels(157, seed + 100)
+    accuracy = Accuracy().compute(predictions=predictions, references=references)
+    macro_f1 = MacroF1().compute(predictions=predictions, references=references)
+    assert accuracy == {"accuracy": pytest.approx(accuracy_score(references, predictions), abs=1e-9)}
+    assert macro_f1 == {
+        "macro_f1": pytest.approx(f1_score(references, predictions, average="macro"), abs=1e-9)
+    }
+    assert accuracy["accuracy"] == pytest.approx(fmean(map(is_correct, predictions, references)))
+
+
+def test_macro_f1_of_a_model_that_always_says_the_same():
+    references = ["negative", "positive"] * 10
+    f1 = MacroF1().compute(predictions=["positive"] * 20, references=references)["macro_f1"]
+    assert f1 == pytest.approx(1 / 3)  # (2/3 for positive + 0 for negative) / 2
+
+
+def test_macro_f1_where_one_label_occurs_counts_that_label():
+    assert MacroF1().compute(predictions=["positive"], references=["positive"]) == {"macro_f1": 1.0}
+
+
+@pytest.mark.parametrize(("answer", "references"), list(zip(ANSWERS, REFERENCES, strict=True)))
+def test_rouge_of_an_example_equals_rouge_score(answer, references):
+    scorer = RougeScorer(list(ROUGE_NAMES), use_stemmer=True)
+    each = [scorer.score(in_sentences(text), in_sentences(answer)) for text in references]
+    scores = rouge_scores(answer, references)
+    assert scores == {name: max(one[name].fmeasure for one in each) for name in ROUGE_NAMES}
+    assert all(0 <= score <= 1 for score in scores.values())
+
+
+def test_rouge_is_the_mean_of_its_examples():
+    rouge = Rouge().compute(predictions=ANSWERS, references=REFERENCES)
+    rows = [rouge_scores(*pair) for pair in zip(ANSWERS, REFERENCES, strict=True)]
+    assert rouge == {name: pytest.approx(fmean(row[name] for row in rows), abs=1e-12) for name in ROUGE_NAMES}
+
+
+def test_rouge_knows_stems_and_the_best_reference():
+    assert rouge_scores("he talks", ["he talked"])["rouge1"] == 1.0
+    assert rouge_scores("a b c", ["x y z", "a b c"])["rouge2"] == 1.0
+    assert rouge_scores("", ["a b c"]) == dict.fromkeys(ROUGE_NAMES, 0.0)
+
+
+def test_the_order_of_sentences_counts_for_rouge_l_only():
+    answer, reference = "Ana is ill. Leo cooks soup.", "Leo cooks soup. Ana is ill."
+    scores = rouge_scores(answer, [reference])
+    assert scores["rougeLsum"] == 1.0
+    assert scores["rougeL"] == pytest.approx(0.5)
+
+
+def test_sentences_end_at_a_mark_before_a_space():
+    assert in_sentences(" It cost 3.50. Why? No idea!  Ask Ana.") == "It cost 3.50.\nWhy?\nNo idea!\nAsk Ana."
+
+
+@pytest.mark.parametrize("metric", [Accuracy, MacroF1, Rouge])
+def test_a_metric_leaves_nothing_in_the_cache(metric, tmp_path, monkeypatch):
+    monkeypatch.setattr("evaluate.config.HF_METRICS_CACHE", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    references = [["a b"], ["c"]] if metric is Rouge else ["a b", "c"]
+    assert metric().compute(predictions=["a b", "c"], references=references)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_metric_can_be_computed_twice():
+    accuracy = Accuracy()
+    assert accuracy.compute(predictions=["a"], references=["a"]) == {"accuracy": 1.0}
+    assert accuracy.compute(predictions=["a", "b"], references=["a", "a"]) == {"accuracy": 0.5}

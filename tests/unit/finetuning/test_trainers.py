@@ -1,0 +1,89 @@
+"""The training loop: same losses as TRL's own, completion only, every row once an epoch."""
+
+import torch
+from trl import SFTConfig, SFTTrainer
+
+from finetuning.preparation import encode_for_causal, open_data
+from finetuning.strategies import add_adapter
+from finetuning.trainers.arguments import shared_arguments
+from finetuning.trainers.causal import CausalTrainer, causal_trainer
+from finetuning.trainers.lengths import LikeLengthSampler
+from models.loading import load
+from models.prompting import Prompter
+from models.sources import resolve
+
+
+def losses(trainer):
+    trainer.train()
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def prepared(recipe):
+    loaded = load(resolve(recipe.model.base), precision="float32")
+    prompter = Prompter(loaded.tokenizer, recipe.task_definition)
+    rows = encode_for_causal(open_data(recipe).splits["train"], prompter, 512)
+    return loaded, rows
+
+
+def test_losses_equal_trls_step_by_step_in_float32(tiny_llama, recipe_on, tmp_path, monkeypatch):
+    recipe = recipe_on("dialogue-smollm2-qlora", tiny_llama, "strategy=lora", "model.precision=float32")
+    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"max_steps": 5})})
+    loaded, rows = prepared(recipe)
+    ours = losses(
+        causal_trainer(
+            recipe, add_adapter(loaded.model, recipe), loaded.tokenizer, rows, str(tmp_path / "a"), []
+        )
+    )
+
+    loaded, rows = prepared(recipe)
+    # The same batches for TRL: only the sampler is ours, the loss is its own.
+    monkeypatch.setattr(SFTTrainer, "_get_train_sampler", CausalTrainer._get_train_sampler)
+    arguments = SFTConfig(
+        **shared_arguments(recipe, str(tmp_path / "b")), max_length=None, completion_only_loss=True
+    )
+    theirs = losses(
+        SFTTrainer(
+            model=add_adapter(loaded.model, recipe),
+            args=arguments,
+            train_dataset=rows,
+            processing_class=loaded.tokenizer,
+        )
+    )
+    assert len(ours) == 5
+    torch.testing.assert_close(torch.tensor(ours), torch.tensor(theirs), atol=1e-4, rtol=0)
+
+
+def test_the_prompt_is_not_trained_on(tiny_llama, recipe_on):
+    _, rows = prepared(recipe_on("sentiment-smollm2-lora", tiny_llama))
+    for row in rows:
+        completion = [
+            token for token, kept in zip(row["input_ids"], row["completion_mask"], strict=True) if kept
+        ]
+        assert len(completion) == 2  # the label and the end of turn
+        assert sum(row["completion_mask"]) == 2 and row["completion_mask"][-2:] == [1, 1]
+
+
+def test_an_epoch_sees_every_row_once_in_batches_of_like_length():
+    generator = torch.Generator().manual_seed(1)
+    lengths = torch.randint(5, 200, (203,), generator=generator).tolist()
+    sampler = LikeLengthSampler(lengths, 8, seed=0)
+    first, second = list(sampler), list(sampler)
+    assert sorted(first) == sorted(second) == list(range(203))
+    assert first != second
+
+    def padding(order):
+        batches = [order[start : start + 8] for start in range(0, len(order), 8)]
+        return sum(
+            max(lengths[index] for index in batch) * len(batch) - sum(lengths[index] for index in batch)
+            for batch in batches
+        )
+
+    shuffled = torch.randperm(203, generator=generator).tolist()
+    assert padding(first) < 0.35 * padding(shuffled)
+
+
+def test_the_batches_do_not_come_in_the_order_of_their_lengths():
+    lengths = list(range(160))
+    order = list(LikeLengthSampler(lengths, 8, seed=0))
+    starts = order[::8]
+    assert starts != sorted(starts) and starts != sorted(starts, reverse=True)

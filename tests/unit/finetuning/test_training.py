@@ -1,0 +1,103 @@
+"""A whole run in this process on tiny models of each architecture: every file is there, and means what it says."""
+
+import json
+
+import pytest
+import torch
+from transformers import DistilBertConfig, DistilBertModel
+
+from data.errors import DataError, RecipeError, RunError
+from eval.report import load as load_report
+from finetuning.export import copy_adapter
+from finetuning.runs import create_run
+from finetuning.training import run_training
+from models.adapters import BaseOrigin
+from models.pair import open_pair
+
+
+@pytest.fixture(scope="session")
+def tiny_distilbert(tiny_bert, tmp_path_factory):
+    """A random two-layer DistilBERT with the tokenizer of `tiny_bert`."""
+    from models.loading import load_tokenizer
+    from models.sources import resolve
+
+    folder = tmp_path_factory.mktemp("tiny-distilbert")
+    tokenizer = load_tokenizer(resolve(str(tiny_bert)))
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = DistilBertConfig(vocab_size=len(tokenizer), dim=32, n_layers=2, n_heads=4, hidden_dim=64)
+    DistilBertModel(config).save_pretrained(folder)
+    return folder
+
+
+def run_to_end(recipe, folder):
+    run = create_run(recipe, folder)
+    run_training(run, run.cancel_requested)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        ("sentiment-smollm2-lora", "tiny_llama"),
+        ("dialogue-smollm2-qlora", "tiny_llama"),
+        ("dialogue-llama2-7b-qlora", "tiny_llama"),
+        ("sentiment-distilbert-lora", "tiny_distilbert"),
+        ("sentiment-minilm-lora", "tiny_bert"),
+    ],
+)
+def test_every_recipe_runs_to_its_end(name, model, request, recipe_on, tmp_path):
+    recipe = recipe_on(name, request.getfixturevalue(model))
+    run = run_to_end(recipe, tmp_path)
+    status = run.status()
+    assert status.state == "finished"
+    assert [line["step"] for line in run.metrics()[0]] == [1, 2]
+    report, rows = load_report(run.evaluation)
+    assert report.n == len(list(rows))
+    assert BaseOrigin.load(run.adapter).precision == status.facts["precision"]
+    assert (run.adapter / "README.md").read_text().startswith("---\nbase_model:")
+    assert not run.checkpoints.exists()
+    if recipe.strategy == "qlora":
+        assert status.facts["four_bit_share"] > 0.4  # the rest is embeddings, as large as the layers here
+        assert status.facts["weight_mb"] < status.facts["weight_mb_bfloat16"]
+    assert open_pair(run.adapter).proof.largest_change > 0
+
+
+def test_a_run_that_is_asked_to_stop_keeps_a_checkpoint_and_has_no_adapter(tiny_llama, recipe_on, tmp_path):
+    recipe = recipe_on("sentiment-smollm2-lora", tiny_llama, "training.max_steps=50")
+    run = create_run(recipe, tmp_path)
+    run_training(run, lambda: len(run.metrics()[0]) >= 3)
+    assert run.status().state == "cancelled"
+    assert not run.adapter.exists()
+    checkpoints = list(run.checkpoints.glob("checkpoint-*"))
+    assert len(checkpoints) == 1 and (checkpoints[0] / "DONE").exists()
+    assert len(run.metrics()[0]) <= 4
+
+
+def test_a_row_that_is_too_long_is_refused_with_its_number_before_a_model_is_loaded(
+    tiny_llama, recipe_on, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("finetuning.training.load", lambda *_, **__: pytest.fail("a model was loaded"))
+    recipe = recipe_on("dialogue-smollm2-qlora", tiny_llama, "training.max_tokens=16")
+    with pytest.raises(DataError, match="cut off"):
+        run_to_end(recipe, tmp_path)
+
+
+def test_target_modules_that_do_not_exist_are_named(tiny_llama, recipe_on, tmp_path):
+    recipe = recipe_on("sentiment-smollm2-lora", tiny_llama, "lora.target_modules=[c_attn]")
+    with pytest.raises(RecipeError, match="q_proj"):
+        run_to_end(recipe, tmp_path)
+
+
+def test_an_exported_adapter_can_be_opened_and_brings_its_report(tiny_llama, recipe_on, tmp_path):
+    run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path / "runs")
+    for _ in range(2):  # the second time replaces the first
+        copy_adapter(run, tmp_path / "out")
+    assert open_pair(tmp_path / "out").proof.same_weights
+    assert json.loads((tmp_path / "out" / "eval" / "report.json").read_text())["n"] > 0
+
+
+def test_a_run_that_is_not_finished_cannot_be_exported(tiny_llama, recipe_on, tmp_path):
+    run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path)
+    with pytest.raises(RunError, match="finished"):
+        copy_adapter(run, tmp_path / "out")

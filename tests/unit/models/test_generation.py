@@ -1,0 +1,139 @@
+"""Both answers out of one call are what each side answers alone; Stop works within a token."""
+
+import itertools
+import threading
+import time
+
+import pytest
+import torch
+
+from models.generation import answer_batch, stream_answers
+from models.pair import open_pair
+
+TEXTS = [
+    "Ana: Soup?\nLeo: Yes.",
+    "Ana: My laptop is broken.\nLeo: I can look at it on Friday, if you like.",
+    "Tom: Hi.",
+]
+LENGTH = 12
+
+
+@pytest.fixture(scope="module")
+def pair(tiny_dialogue_pair):
+    return tiny_dialogue_pair
+
+
+def alone(pair, prompt, *, tuned, length=LENGTH):
+    """The tokens that one side generates in a call of its own, up to the end of its turn."""
+    inputs = pair.batch([prompt])
+    settings = {"max_new_tokens": length, "do_sample": False, "pad_token_id": pair.tokenizer.pad_token_id}
+    with torch.no_grad():
+        if tuned:
+            tokens = pair.model.generate(**inputs, **settings)
+        else:
+            with pair.model.disable_adapter():
+                tokens = pair.model.generate(**inputs, **settings)
+    answer = tokens[0, len(prompt) :].tolist()
+    end = pair.tokenizer.eos_token_id
+    return answer[: answer.index(end)] if end in answer else answer
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_streamed_answers_equal_each_side_alone(pair, text):
+    prompt = pair.prompter.encode_prompt(text)
+    *_, last = stream_answers(pair, prompt, prompt, max_new_tokens=LENGTH)
+    for answer, tuned in ((last.base, False), (last.tuned, True)):
+        expected = alone(pair, prompt, tuned=tuned)
+        assert answer.tokens == len(expected)
+        assert answer.text == pair.tokenizer.decode(expected, skip_special_tokens=True).rstrip("\ufffd")
+    assert last.base.text != last.tuned.text
+
+
+def test_the_sides_may_have_prompts_of_their_own(pair):
+    short, long = (pair.prompter.encode_prompt(text) for text in TEXTS[:2])
+    *_, last = stream_answers(pair, long, short, max_new_tokens=LENGTH)
+    assert last.base.tokens == len(alone(pair, long, tuned=False))
+    expected = pair.tokenizer.decode(alone(pair, short, tuned=True), skip_special_tokens=True)
+    assert last.tuned.text == expected.rstrip("\ufffd")
+
+
+def test_text_grows_token_by_token(pair):
+    prompt = pair.prompter.encode_prompt(TEXTS[0])
+    steps = list(stream_answers(pair, prompt, prompt, max_new_tokens=LENGTH))
+    counts = [step.base.tokens for step in steps]
+    assert counts[0] == 1
+    assert all(0 <= later - earlier <= 1 for earlier, later in itertools.pairwise(counts))
+    assert steps[-1].base.seconds >= steps[-1].base.first_token_seconds > 0
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 8])
+def test_a_batch_answers_as_each_row_alone(pair, batch_size):
+    answers = answer_batch(pair, TEXTS, max_new_tokens=LENGTH, batch_size=batch_size)
+    for text, both in zip(TEXTS, answers, strict=True):
+        prompt = pair.prompter.encode_prompt(text)
+        assert both.base.token_ids == alone(pair, prompt, tuned=False)
+        assert both.tuned.token_ids == alone(pair, prompt, tuned=True)
+
+
+def test_stop_ends_within_a_token(pair):
+    class SetAtTheFifth(threading.Event):
+        """As if someone pressed Stop while the fifth token was computed."""
+
+        asked = 0
+
+        def is_set(self):
+            self.asked += 1
+            return self.asked >= 5 or super().is_set()
+
+    prompt = pair.prompter.encode_prompt(TEXTS[1])
+    assert min(len(alone(pair, prompt, tuned=tuned)) for tuned in (False, True)) > 5
+    *_, last = stream_answers(pair, prompt, prompt, max_new_tokens=500, stop=SetAtTheFifth())
+    assert (last.base.tokens, last.tuned.tokens) == (5, 5)
+    assert not last.base.finished
+
+
+def test_stop_before_the_start_gives_one_token(pair):
+    prompt = pair.prompter.encode_prompt(TEXTS[1])
+    stop = threading.Event()
+    stop.set()
+    *_, last = stream_answers(pair, prompt, prompt, max_new_tokens=500, stop=stop)
+    assert max(last.base.tokens, last.tuned.tokens) == 1
+
+
+def test_closing_the_stream_ends_the_thread(pair):
+    prompt = pair.prompter.encode_prompt(TEXTS[1])
+    streamer = stream_answers(pair, prompt, prompt, max_new_tokens=800)
+    next(streamer)
+    started = time.perf_counter()
+    streamer.close()
+    assert time.perf_counter() - started < 2
+    assert not [thread for thread in threading.enumerate() if thread.name == "generate"]
+
+
+def test_a_side_that_ended_its_turn_grows_no_more(make_llama, make_adapter, tmp_path):
+    pair = open_pair(make_adapter(tmp_path / "adapter", make_llama(tmp_path / "base"), task="dialogue"))
+    prompt = pair.prompter.encode_prompt(TEXTS[0])
+    free = alone(pair, prompt, tuned=False, length=40)
+    tuned = alone(pair, prompt, tuned=True, length=40)
+    end = next(token for token in free[2:] if token not in tuned)  # only the base side will meet it
+    pair.model.generation_config.eos_token_id = [pair.tokenizer.eos_token_id, end]
+    *_, last = stream_answers(pair, prompt, prompt, max_new_tokens=40)
+    assert last.base.finished
+    assert last.base.tokens == free.index(end)
+    assert last.tuned.tokens == len(tuned) > last.base.tokens
+    assert last.tuned.finished == (len(tuned) < 40)
+
+
+def test_an_error_reaches_the_reader(pair):
+    with pytest.raises(IndexError):
+        list(stream_answers(pair, [10**6], [10**6], max_new_tokens=2))
+
+
+def test_a_character_of_several_tokens_is_shown_when_it_is_whole(pair):
+    from models.generation import Answer, _RowStreamer
+
+    streamer = _RowStreamer(pair, 1)
+    tokens = pair.tokenizer.encode("a\u20ac", add_special_tokens=False)
+    assert len(tokens) == 4
+    shown = [streamer.decode(Answer(token_ids=tokens[:count])) for count in range(1, 5)]
+    assert shown == ["a", "a", "a", "a\u20ac"]

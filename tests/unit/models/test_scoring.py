@@ -1,0 +1,99 @@
+"""Label scores are those of a plain forward of each side alone, for labels of one token and of several."""
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from models.loading import load_tokenizer
+from models.pair import open_pair
+from models.scoring import score_labels
+from models.sources import resolve
+
+TEXTS = [
+    "Fine soup.",
+    "The phone died after two days, and nobody answered my letters.",
+    "Bad!",
+    "I would see it again.",
+]
+
+
+@pytest.fixture(scope="module", params=["one token", "a token a byte", "shared stem"])
+def pair(request, make_llama, make_adapter, tmp_path_factory):
+    """Labels of a token each, of eight tokens with nothing in common, and two that share a stem."""
+    folder = tmp_path_factory.mktemp("scoring")
+    base = make_llama(folder / "base", **({} if request.param == "one token" else {"words": ()}))
+    pair = open_pair(make_adapter(folder / "adapter", base))
+    if request.param == "shared stem":
+        import dataclasses
+
+        task = dataclasses.replace(pair.task, labels=("good", "goop", "bad"))
+        pair = dataclasses.replace(pair, task=task)
+    return pair
+
+
+def plainly(pair, text, *, tuned):
+    """log-softmax over the labels of the sum of each label's token log-probabilities, by the whole logits."""
+    prompt = pair.prompter.encode_prompt(text)
+    totals = []
+    for label in pair.task.labels:
+        target = pair.prompter.encode_target(label)
+        ids = torch.tensor([prompt + target])
+        with torch.no_grad():
+            if tuned:
+                logits = pair.model(input_ids=ids).logits
+            else:
+                with pair.model.disable_adapter():
+                    logits = pair.model(input_ids=ids).logits
+        log_probs = logits[0].double().log_softmax(-1)
+        totals.append(sum(log_probs[len(prompt) - 1 + place, token] for place, token in enumerate(target)))
+    return torch.stack(totals).log_softmax(-1).tolist()
+
+
+def test_the_tokenizers_of_these_tests_make_the_cases_that_they_are_for(pair, request):
+    lengths = {len(pair.prompter.encode_target(label)) for label in pair.task.labels}
+    assert lengths in ({1}, {8}, {3, 4})
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 16])
+def test_scores_equal_a_plain_forward(pair, batch_size):
+    for text, scores in zip(TEXTS, score_labels(pair, TEXTS, batch_size=batch_size), strict=True):
+        assert scores.base == pytest.approx(plainly(pair, text, tuned=False), abs=2e-5)
+        assert scores.tuned == pytest.approx(plainly(pair, text, tuned=True), abs=2e-5)
+        assert scores.base != pytest.approx(scores.tuned, abs=1e-3)
+
+
+def test_the_base_side_is_the_base_model_without_peft(tiny_pair, tiny_llama):
+    bare = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
+    labels = [load_tokenizer(resolve(str(tiny_llama))).encode(label)[0] for label in tiny_pair.task.labels]
+    for text, scores in zip(TEXTS, score_labels(tiny_pair, TEXTS), strict=True):
+        ids = torch.tensor([tiny_pair.prompter.encode_prompt(text)])
+        with torch.no_grad():
+            logits = bare(input_ids=ids).logits[0, -1, labels]
+        assert scores.base == pytest.approx(logits.log_softmax(-1).tolist(), abs=1e-5)
+
+
+def test_classifier_scores_are_its_heads_log_softmax(tiny_classifier_pair):
+    pair = tiny_classifier_pair
+    for text, scores in zip(TEXTS, score_labels(pair, TEXTS, batch_size=3), strict=True):
+        inputs = pair.tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            tuned = pair.model(**inputs).logits[0].log_softmax(-1)
+            with pair.model.disable_adapter():
+                base = pair.model(**inputs).logits[0].log_softmax(-1)
+        assert scores.base == pytest.approx(base.tolist(), abs=1e-5)
+        assert scores.tuned == pytest.approx(tuned.tolist(), abs=1e-5)
+
+
+def test_a_text_longer_than_the_encoder_is_cut(tiny_classifier_pair):
+    (scores,) = score_labels(tiny_classifier_pair, ["good soup " * 600])
+    assert sum(torch.tensor(scores.tuned).exp().tolist()) == pytest.approx(1.0)
+
+
+def test_no_text_no_scores(tiny_pair):
+    assert score_labels(tiny_pair, []) == []
+
+
+def test_progress_counts_texts(tiny_pair):
+    seen = []
+    score_labels(tiny_pair, TEXTS, batch_size=3, on_batch=lambda done, total: seen.append((done, total)))
+    assert seen == [(3, 4), (4, 4)]

@@ -1,0 +1,13 @@
+"""The page: one module a tab. Reads forms, calls a room, draws the result.
+
+Knows nothing that is worth testing without a browser: whatever computes belongs to a room further left. Nothing
+here imports torch, transformers or datasets before somebody asks for an answer, so the page opens at once.
+
+    page.py            the tabs, the top line, what leads from one tab to another
+    compare.py         two answers side by side           answers.py   how they are drawn
+    train.py           the five steps                     train_form.py   a form → a recipe
+    evaluate.py        any adapter on any test set        data_form.py    which examples, and what is wrong with them
+    runs.py            the list of runs                   run_view.py     how a run is drawn
+    choices.py         which tuned models there are       models_in_use.py   which of them are open in memory
+    markup.py          HTML that escapes by construction  charts.py, theme.py, text.py
+"""

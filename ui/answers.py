@@ -1,0 +1,130 @@
+"""How a message and its two answers are drawn, and what a conversation remembers of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ui import charts, text
+from ui.markup import Child, Markup, join, progress, tag
+
+SideName = Literal["base", "tuned"]
+TITLES: dict[SideName, tuple[str, str]] = {"base": ("Before", "base"), "tuned": ("After", "tuned")}
+
+
+@dataclass
+class Side:
+    """One side's answer."""
+
+    text: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+    stopped: bool = False
+    score: str = ""
+    """Against the reference, ready to show."""
+    probabilities: list[float] | None = None
+    """Of the task's labels, in their order; None where there are none."""
+
+
+@dataclass
+class Turn:
+    """A message and what both sides made of it."""
+
+    message: str
+    references: list[str] = field(default_factory=list)
+    """The right answers, where the message is a test row."""
+    labels: tuple[str, ...] = ()
+    in_words: bool = True
+    """False for a classifier, which answers with probabilities alone."""
+    base: Side = field(default_factory=Side)
+    tuned: Side = field(default_factory=Side)
+
+    def side(self, name: SideName) -> Side:
+        return self.base if name == "base" else self.tuned
+
+    def judge(self) -> None:
+        """Score both sides against the references: a label by its probability, a summary by ROUGE-L."""
+        if not self.references:
+            return
+        for side in (self.base, self.tuned):
+            if side.probabilities is not None:
+                best = self.labels[max(range(len(self.labels)), key=side.probabilities.__getitem__)]
+                side.score = f"{'✓' if best in self.references else '✗'} {best}"
+            elif not self.labels:
+                from eval.metrics import rouge_scores
+
+                side.score = f"ROUGE-L {rouge_scores(side.text, self.references)['rougeL']:.2f}"
+
+
+def history(turns: Sequence[Turn], name: SideName) -> list[dict[str, str]]:
+    """The chat messages of one side so far."""
+    messages = []
+    for turn in turns:
+        messages.append({"role": "user", "content": turn.message})
+        messages.append({"role": "assistant", "content": turn.side(name).text})
+    return messages
+
+
+def shares(log_probabilities: Sequence[float]) -> list[float]:
+    return [math.exp(value) for value in log_probabilities]
+
+
+def panel(name: SideName, turn: Turn | None, *, growing: bool = False) -> Markup:
+    """One side's panel, empty without a turn."""
+    if turn is None:
+        return _panel(name, tag("div", tag("div", text.WAITING, class_="ba-quiet"), class_="ba-answer"))
+    side = turn.side(name)
+    parts: list[Child] = []
+    if turn.in_words:
+        shown = tag("div", side.text, class_="ba-text")
+        parts.append(tag("div", shown, class_="ba-answer ba-growing" if growing else "ba-answer"))
+    if side.probabilities is not None:
+        parts.append(charts.label_bars(turn.labels, side.probabilities, side=name))
+    stats = [f"{side.tokens} tokens", f"{side.seconds:.1f} s"] if turn.in_words else [f"{side.seconds:.1f} s"]
+    if side.stopped:
+        stats.append(text.STOPPED)
+    score = tag("span", side.score, class_="ba-score") if side.score else None
+    parts.append(tag("div", tag("span", " · ".join(stats)), score, class_="ba-stats"))
+    return _panel(name, *parts)
+
+
+def waiting_panel(name: SideName, what: str, done: int = 0, total: int = 0) -> Markup:
+    """A panel that shows what is being waited for."""
+    return _panel(name, progress(what, done, total))
+
+
+def message_card(turn: Turn | None) -> Markup:
+    if turn is None:
+        return Markup("")
+    return tag("div", tag("div", turn.message, class_="ba-text"), class_="ba-message")
+
+
+def reference_line(turn: Turn | None) -> Markup:
+    if turn is None or not turn.references:
+        return Markup("")
+    return tag("div", tag("b", "Reference"), " / ".join(turn.references), class_="ba-reference")
+
+
+def past(turns: Sequence[Turn]) -> Markup:
+    """The turns before the newest one; each side's own."""
+    if not turns:
+        return Markup("")
+    return tag("div", tag("div", *map(_past_turn, turns)), class_="ba-past", tabindex=0)
+
+
+def _past_turn(turn: Turn) -> Markup:
+    def answer(name: SideName) -> Markup:
+        side = turn.side(name)
+        said = side.text if turn.in_words else side.score
+        return tag("div", said, class_=f"ba-text ba-from-{name}")
+
+    asked = tag("div", turn.message, class_="ba-text ba-asked")
+    return tag("div", asked, answer("base"), answer("tuned"), class_="ba-turn")
+
+
+def _panel(name: SideName, *parts: Child) -> Markup:
+    before, what = TITLES[name]
+    title = tag("h2", before, tag("small", what))
+    return tag("section", title, join(parts), class_=f"ba-panel ba-{name}-panel", aria_label=f"{before}: {what}")

@@ -1,0 +1,335 @@
+"""The Compare tab: one message, two answers, from one copy of the weights.
+
+A new message, example or model stops what the same session had going. Nothing a person wrote is lost to an error.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from data.errors import ModelError, UserError
+from data.tasks import DIALOGUE, SENTIMENT, TASKS
+from ui import answers, text
+from ui.answers import Side, Turn
+from ui.choices import Choice, find, options
+from ui.examples import SHOWN, examples
+from ui.markup import Markup, tag
+from ui.models_in_use import MODELS, Opening, wait_for
+from ui.toast import show, toasts
+
+if TYPE_CHECKING:
+    from models.generation import Answer
+    from models.pair import Pair
+
+MAX_NEW_TOKENS = {"sentiment": 48, "dialogue": 80}
+FIRST_TASK = SENTIMENT
+Updates = dict[Any, Any]
+"""Component → its new value; what is not in it stays."""
+
+
+@dataclass
+class Compare:
+    """The tab's components, and what they do."""
+
+    task: gr.Radio
+    model: gr.Dropdown
+    badge: gr.HTML
+    past: gr.HTML
+    message: gr.HTML
+    before: gr.HTML
+    after: gr.HTML
+    reference: gr.HTML
+    examples: list[gr.Button]
+    box: gr.Textbox
+    send: gr.Button
+    stop: gr.Button
+    clear: gr.Button
+    turns: gr.State
+    status: gr.HTML
+    """The page's top line, which names the model that is open."""
+
+    @property
+    def outputs(self) -> list[Any]:
+        shown = [self.badge, self.past, self.message, self.before, self.after, self.reference]
+        return [*shown, self.box, self.turns, self.status]
+
+    # ---- what a person does ----
+
+    @toasts
+    def write(
+        self, message: str, key: str | None, turns: list[Turn], request: gr.Request
+    ) -> Iterator[Updates]:
+        """A message of one's own, after what was said before."""
+        if not message or not message.strip():
+            raise UserError("The message is empty", fix="Write something, or pick an example.")
+        yield from self._answer(Turn(message.strip()), key, turns, request, {self.box: ""})
+
+    def run_example(self, index: int) -> Any:
+        """The handler of the example button `index`; an example starts a conversation anew."""
+
+        @toasts
+        def answer_example(task: str, key: str | None, request: gr.Request) -> Iterator[Updates]:
+            example = examples(TASKS[task])[index]
+            turn = Turn(example.text, list(example.references))
+            yield from self._answer(turn, key, [], request, {})
+
+        return answer_example
+
+    def change_task(self, task: str) -> list[Any]:
+        """Another task has other models and examples."""
+        found = options(TASKS[task].name)
+        names = [example.name for example in examples(TASKS[task])]
+        buttons = [
+            gr.Button(value=names[index] if index < len(names) else "", visible=index < len(names))
+            for index in range(SHOWN)
+        ]
+        model = gr.Dropdown(choices=found, value=found[0][1] if found else None)
+        return [model, gr.Textbox(placeholder=text.MESSAGE_PLACEHOLDER[task]), *buttons]
+
+    def forget(self) -> Updates:
+        """An empty conversation."""
+        return {self.turns: [], self.past: "", **self._draw(None)}
+
+    # ---- answering ----
+
+    def _answer(
+        self, turn: Turn, key: str | None, turns: list[Turn], request: gr.Request, accepted: Updates
+    ) -> Iterator[Updates]:
+        """Open the model, answer `turn` and remember it; `accepted` is yielded once nothing can be refused."""
+        if key is None:
+            raise ModelError(text.NO_MODELS)
+        choice = find(key)
+        stop = MODELS.new_stop(request.session_hash)
+        pair: Pair | None = None
+        for state in MODELS.open(choice, stop):
+            if isinstance(state, Opening):
+                yield self._opening(state)
+            else:
+                pair = state
+        if pair is None:  # stopped while it was loading
+            yield {self.turns: turns, self.past: answers.past(turns[:-1]), **self._draw(_last(turns))}
+            return
+        try:
+            check_length(pair, turn, turns)
+        except UserError as error:
+            show(error)
+            yield {self.badge: badge(pair), self.status: status(pair), **self._draw(_last(turns))}
+            return
+        turn.labels = pair.task.labels
+        turn.in_words = pair.kind == "causal"
+        start = {self.badge: badge(pair), self.status: status(pair), self.past: answers.past(turns)}
+        yield accepted | start | self._draw(turn, growing=True)
+        yield from self._generate(pair, turn, turns, stop)
+        turn.judge()
+        yield {self.turns: [*turns, turn], **self._draw(turn)}
+
+    def _generate(
+        self, pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event
+    ) -> Iterator[Updates]:
+        for ours in wait_for(MODELS.generating, stop):
+            if not ours:
+                yield {
+                    self.before: answers.waiting_panel("base", text.QUEUED),
+                    self.after: answers.waiting_panel("tuned", text.QUEUED),
+                }
+                continue
+            try:
+                if turn.in_words:
+                    for _ in stream(pair, turn, turns, stop):
+                        yield self._panels(turn, growing=True)
+                if turn.labels and not turns and not stop.is_set():
+                    score(pair, turn)
+            finally:
+                MODELS.generating.release()
+
+    def _opening(self, state: Opening) -> Updates:
+        what = (state.what, state.done, state.total)
+        top = tag("div", tag("i", class_="ba-busy"), state.what, class_="ba-status")
+        return {
+            self.before: answers.waiting_panel("base", *what),
+            self.after: answers.waiting_panel("tuned", *what),
+            self.status: top,
+        }
+
+    def _draw(self, turn: Turn | None, *, growing: bool = False) -> Updates:
+        return {
+            self.message: answers.message_card(turn),
+            self.reference: answers.reference_line(turn),
+            **self._panels(turn, growing=growing),
+        }
+
+    def _panels(self, turn: Turn | None, *, growing: bool = False) -> Updates:
+        return {
+            self.before: answers.panel("base", turn, growing=growing),
+            self.after: answers.panel("tuned", turn, growing=growing),
+        }
+
+
+def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[None]:
+    """Let both sides answer `turn`; yields after every token."""
+    from models.generation import stream_answers
+
+    prompts = [prompt_tokens(pair, turn, turns, name) for name in ("base", "tuned")]
+    limit = MAX_NEW_TOKENS[pair.task.name]
+    for answer in stream_answers(pair, *prompts, max_new_tokens=limit, stop=stop):
+        _take(turn.base, answer.base, stop)
+        _take(turn.tuned, answer.tuned, stop)
+        yield
+
+
+def _take(side: Side, answer: Answer, stop: threading.Event) -> None:
+    side.text, side.tokens, side.seconds = answer.text, answer.tokens, answer.seconds
+    side.stopped = stop.is_set() and not answer.finished
+
+
+def score(pair: Pair, turn: Turn) -> None:
+    """Add the label probabilities of both sides."""
+    import time
+
+    from models.scoring import score_labels
+
+    started = time.perf_counter()
+    [scores] = score_labels(pair, [turn.message])
+    turn.base.probabilities = answers.shares(scores.base)
+    turn.tuned.probabilities = answers.shares(scores.tuned)
+    if not turn.in_words:
+        turn.base.seconds = turn.tuned.seconds = time.perf_counter() - started
+
+
+def prompt_tokens(pair: Pair, turn: Turn, turns: list[Turn], name: answers.SideName) -> list[int]:
+    assert pair.prompter is not None
+    return pair.prompter.encode_prompt(turn.message, answers.history(turns, name))
+
+
+def check_length(pair: Pair, turn: Turn, turns: list[Turn]) -> None:
+    """Refuse a conversation that does not fit into the model with its answer."""
+    longest = int(getattr(pair.model.config, "max_position_embeddings", 2048))
+    if pair.kind == "causal":
+        room = longest - MAX_NEW_TOKENS[pair.task.name]
+        length = max(len(prompt_tokens(pair, turn, turns, name)) for name in ("base", "tuned"))
+    else:
+        room, length = longest, len(pair.tokenizer(turn.message)["input_ids"])
+    if length > room:
+        raise UserError(
+            f"The message is too long for the model: {length:,} tokens with what was said before, and there is "
+            f"room for {room:,}",
+            fix="Shorten it, or clear the conversation.",
+        )
+
+
+def badge(pair: Pair) -> Markup:
+    """What the adapter's proof says."""
+    acts, _, rest = pair.proof.describe().partition(":")
+    return tag("div", tag("b", f"✓ {acts}"), f":{rest}" if rest else None, class_="ba-badge")
+
+
+def status(pair: Pair) -> Markup:
+    """Model, device, precision and origin, for the top line."""
+    from ui.models_in_use import short_name
+
+    device = "CPU" if pair.model.device.type == "cpu" else pair.model.device.type.upper()
+    said = f"{short_name(pair.base.name)} · {device} · {pair.precision} · {pair.base.origin}"
+    return tag("div", tag("i", class_="ba-on"), said, class_="ba-status")
+
+
+def _last(turns: list[Turn]) -> Turn | None:
+    return turns[-1] if turns else None
+
+
+def build_compare(status_line: gr.HTML) -> Compare:
+    """Lay the tab out and connect it."""
+    found = options(FIRST_TASK.name)
+    with gr.Row(equal_height=True):
+        task = gr.Radio(
+            [(SENTIMENT.title, SENTIMENT.name), (DIALOGUE.title, DIALOGUE.name)],
+            value=FIRST_TASK.name,
+            label="Task",
+            scale=2,
+            elem_id="task",
+        )
+        model = gr.Dropdown(
+            found, value=found[0][1] if found else None, label="Tuned model", scale=3, elem_id="model"
+        )
+        with gr.Column(scale=4, min_width=240):
+            badge_line = gr.HTML(
+                tag("div", text.BADGE_WAITING, class_="ba-badge"), elem_id="badge", elem_classes="ba-plain"
+            )
+    past = gr.HTML(elem_id="past", elem_classes="ba-plain")
+    message = gr.HTML(elem_id="message", elem_classes="ba-plain")
+    with gr.Row(equal_height=True):
+        before = gr.HTML(answers.panel("base", None), elem_id="before", elem_classes="ba-plain")
+        after = gr.HTML(answers.panel("tuned", None), elem_id="after", elem_classes="ba-plain")
+    reference = gr.HTML(elem_id="reference", elem_classes="ba-plain")
+    with gr.Row(equal_height=True, elem_classes="ba-actions"):
+        box = gr.Textbox(
+            placeholder=text.MESSAGE_PLACEHOLDER[FIRST_TASK.name],
+            show_label=False,
+            lines=1,
+            max_lines=5,
+            elem_id="box",
+            scale=1,
+        )
+        send = gr.Button("Send", variant="primary", scale=0, elem_id="send")
+        stop = gr.Button("Stop", scale=0, elem_id="stop")
+        clear = gr.Button("Clear", scale=0, elem_id="clear")
+    with gr.Row(elem_classes="ba-chips"):
+        gr.HTML(tag("span", "Try", class_="ba-small"), elem_classes="ba-plain")
+        names = [example.name for example in examples(FIRST_TASK)]
+        buttons = [
+            gr.Button(
+                names[index] if index < len(names) else "",
+                visible=index < len(names),
+                size="sm",
+                elem_id=f"example-{index}",
+            )
+            for index in range(SHOWN)
+        ]
+    tab = Compare(
+        task, model, badge_line, past, message, before, after, reference, buttons, box, send, stop, clear,
+        gr.State([]), status_line,
+    )  # fmt: skip
+    _connect(tab)
+    return tab
+
+
+CHAT: dict[str, Any] = {
+    "concurrency_limit": 1,
+    "concurrency_id": "chat",
+    "show_progress": "hidden",
+    "api_visibility": "private",
+}
+QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+def stop_session(request: gr.Request) -> None:
+    print("STOPSESSION", request.session_hash, flush=True)
+    """Stop what this browser session has going."""
+    MODELS.stop(request.session_hash)
+
+
+def _connect(tab: Compare) -> None:
+    said = [tab.box, tab.model, tab.turns]
+    for trigger in (tab.send.click, tab.box.submit):
+        trigger(stop_session, **QUICK).then(tab.write, said, tab.outputs, **CHAT)
+    for index, button in enumerate(tab.examples):
+        button.click(stop_session, **QUICK).then(
+            tab.run_example(index), [tab.task, tab.model], tab.outputs, **CHAT
+        )
+    tab.stop.click(stop_session, **QUICK)
+    tab.clear.click(stop_session, **QUICK).then(tab.forget, None, tab.outputs, **QUICK)
+    tab.task.input(stop_session, **QUICK).then(
+        tab.change_task, tab.task, [tab.model, tab.box, *tab.examples], **QUICK
+    ).then(tab.run_example(0), [tab.task, tab.model], tab.outputs, **CHAT)
+    tab.model.input(stop_session, **QUICK).then(
+        tab.run_example(0), [tab.task, tab.model], tab.outputs, **CHAT
+    )
+
+
+def choose(choice: Choice) -> list[Any]:
+    """Values for task and model that select `choice`."""
+    return [gr.Radio(value=choice.task.name), gr.Dropdown(choices=options(choice.task.name), value=choice.key)]

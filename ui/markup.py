@@ -1,0 +1,70 @@
+"""HTML that escapes by construction: text becomes markup only through `tag`, which escapes it.
+
+`gr.HTML` shows what it is given. Everything that reaches one is a `Markup`, and the only strings that are trusted
+are the tag and attribute names in our own source.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Sequence
+
+
+class Markup(str):
+    """HTML whose every piece of foreign text has been escaped."""
+
+    __slots__ = ()
+
+
+Child = str | int | float | None
+
+
+def tag(name: str, *children: Child, **attributes: Child) -> Markup:
+    """`<name attributes>children</name>`; a plain string among the children is escaped, a `Markup` is not.
+
+    Attribute names lose a trailing underscore (`class_`) and write others as hyphens; None leaves one out.
+    """
+    written = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    return Markup(f"<{name}{written}>{join(children)}</{name}>")
+
+
+def join(children: Iterable[Child]) -> Markup:
+    """The children one after the other, escaped where they are plain text."""
+    return Markup("".join(_piece(child) for child in children if child is not None))
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[Child]], *, class_: str = "ba-table") -> Markup:
+    """A plain table in a box that scrolls sideways when the screen is narrow."""
+    head = tag("thead", tag("tr", *(tag("th", header, scope="col") for header in headers)))
+    body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in row)) for row in rows))
+    return tag("div", tag("table", head, body, class_=class_), class_="ba-scroll")
+
+
+def sentences(lines: Iterable[str], *, class_: str = "ba-sentences") -> Markup:
+    return tag("ul", *(tag("li", line) for line in lines), class_=class_)
+
+
+def progress(what: str, done: int, total: int, *, class_: str = "") -> Markup:
+    """A bar; where the total is unknown, one that only shows that something is being done."""
+    known = total > 0
+    share = min(100.0, 100.0 * done / total) if known else 100.0
+    fill = tag("div", class_="ba-fill" if known else "ba-fill ba-fill-unknown", style=f"width:{share:.1f}%")
+    bar = tag(
+        "div",
+        fill,
+        class_="ba-progress",
+        role="progressbar",
+        aria_valuemin=0,
+        aria_valuemax=100,
+        aria_valuenow=f"{share:.0f}" if known else None,
+        aria_label=what,
+    )
+    return tag("div", tag("div", what, class_="ba-small"), bar, class_=f"ba-progress-box {class_}".strip())
+
+
+def _piece(child: Child) -> str:
+    return child if isinstance(child, Markup) else html.escape(str(child))

@@ -1,0 +1,39 @@
+"""The sentences of the page that are not measured."""
+
+from __future__ import annotations
+
+TITLE = "Before/After"
+TAGLINE = "Fine-tune a language model, and see what changed."
+
+MESSAGE_PLACEHOLDER = {
+    "sentiment": "Write a review of anything, or pick one below",
+    "dialogue": "Paste a conversation, one “Name: what was said” a line, or pick one below",
+}
+WAITING = "Pick an example, or write a message."
+QUEUED = "Waiting: somebody else's answer is being written."
+STOPPED = "stopped"
+NO_MODELS = "There is no tuned model of this task yet. Train one in the Train tab."
+BADGE_WAITING = "The adapter is checked before its first answer."
+
+STEPS = {
+    1: "Task",
+    2: "Data",
+    3: "Base model",
+    4: "Fine-tune",
+    5: "Evaluate",
+}
+SOURCES = {
+    "bundled": "Bundled",
+    "file": "Upload a file",
+    "hub": "Hub dataset",
+}
+DATA_FORMATS = "CSV, TSV, JSON, JSON Lines or Parquet"
+TOKENS_CAPTION = "One row as the model sees it. It learns to write the marked tokens; the others are only read."
+TOKENS_CAPTION_CLASSIFIER = "One row as the model sees it. A classifier reads the bare text and learns its label."
+EVALUATE_WAITING = "When training ends, base and tuned answer the same test rows, and the difference is shown here."
+EVALUATE_INTRO = (
+    "Base and tuned answer the same test rows, from one copy of the weights; the table says what the adapter changed."
+)
+RUNS_INTRO = "Every run is a folder that holds everything about it. Click one to open it."
+NO_RUNS = "No runs yet. Start one in the Train tab."
+PRECISION_INFO = "How the base weights are held. NF4 is 4 bit, and makes it QLoRA."
