@@ -87,9 +87,7 @@ def guess(
         return _labels_of(observed, chosen_labels, task, known=known)
 
     target_hint = chosen.get(task.target_column)
-    input_column, why_input = _choose_input(
-        names, sample_rows, task, chosen.get(task.input_column), target_hint
-    )
+    input_column, why_input = _choose_input(names, sample_rows, task, chosen.get(task.input_column), target_hint)
     rest = [name for name in names if name != input_column]
     if not task.is_classification:
         target_column, why_target = _choose_text_target(rest, sample_rows, task, target_hint, names)
@@ -159,9 +157,7 @@ def _choose_input(
         return named, f"'{named}' is taken as {task.input_column} by its name"
     by_length = _by_mean_words(candidates, rows)
     if by_length and by_length[0][0] >= 2 and _is_clear_lead([length for length, _ in by_length]):
-        return by_length[0][
-            1
-        ], f"'{by_length[0][1]}' is taken as {task.input_column}: it holds the longest texts"
+        return by_length[0][1], f"'{by_length[0][1]}' is taken as {task.input_column}: it holds the longest texts"
     raise _ambiguous(task.input_column, names, task)
 
 

@@ -125,12 +125,8 @@ def _json(text: str, path: Path) -> Table:
             fix='Write a list of objects, [{"…": …}, …], or name it .jsonl if it has one object a line.',
         ) from None
     if isinstance(value, dict):
-        lists = [
-            item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)
-        ]
-        value = (
-            value["data"] if isinstance(value.get("data"), list) else lists[0] if len(lists) == 1 else value
-        )
+        lists = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
+        value = value["data"] if isinstance(value.get("data"), list) else lists[0] if len(lists) == 1 else value
     if not isinstance(value, list):
         raise DataError(
             "The JSON file does not hold a list of rows",
@@ -266,9 +262,7 @@ def _is_header(records: list[list[str]], header_names: Collection[str]) -> bool:
     first = [field.strip() for field in records[0]]
     if set(header_names) and set(header_names) <= set(first):
         return True
-    if any(plain_name(field) in KNOWN_NAMES for field in first) and not any(
-        _is_number(field) for field in first
-    ):
+    if any(plain_name(field) in KNOWN_NAMES for field in first) and not any(_is_number(field) for field in first):
         return True
     looks_like_names = all(field and len(field) <= 40 and len(field.split()) <= 4 for field in first)
     holds_a_value = any(

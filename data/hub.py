@@ -57,9 +57,7 @@ def load(name: str) -> DatasetDict:
 
     repo, _, config = name.partition(":")
     if not repo.strip("/") or repo.count("/") > 1:
-        raise DataError(
-            "This is not the name of a data set on the Hub", got=name, fix="Write hub:OWNER/NAME."
-        )
+        raise DataError("This is not the name of a data set on the Hub", got=name, fix="Write hub:OWNER/NAME.")
     reachable = _hub_answers()
     try:
         with _without_network(not reachable):
@@ -67,9 +65,7 @@ def load(name: str) -> DatasetDict:
     except Exception as error:  # a dozen kinds, from three libraries
         raise _explained(error, name, reachable) from error
     if not isinstance(loaded, datasets.DatasetDict):
-        raise DataError(
-            "The data set has no splits that can be downloaded", got=name, fix="Choose another one."
-        )
+        raise DataError("The data set has no splits that can be downloaded", got=name, fix="Choose another one.")
     return loaded
 
 

@@ -100,9 +100,7 @@ def _read_numbers(numbers: list[float], negative: str, positive: str) -> Scheme 
     if high <= 5:
         return scheme(negative_to=2, positive_from=4, scale=[1, 2, 3, 4, 5], name="1 to 5 stars")
     if high <= 10:  # as the IMDb data set was made: up to 4 is negative, from 7 positive
-        return scheme(
-            negative_to=4, positive_from=7, scale=[float(n) for n in range(1, 11)], name="1 to 10 points"
-        )
+        return scheme(negative_to=4, positive_from=7, scale=[float(n) for n in range(1, 11)], name="1 to 10 points")
     return None
 
 

@@ -206,9 +206,7 @@ def _left_out(count: int, where: str) -> list[str]:
     if count == 0:
         return []
     rows = "1 row" if count == 1 else f"{count:,} rows"
-    return [
-        f"{rows} of {where} left out: the label is neither positive nor negative, or the row cannot be used."
-    ]
+    return [f"{rows} of {where} left out: the label is neither positive nor negative, or the row cannot be used."]
 
 
 # ---- three splits ------------------------------------------------------------------------------------------
@@ -244,9 +242,7 @@ def _with_other_test(
     return splits, [*notes, *test.notes]
 
 
-def _with_validation(
-    source: _Source, task: Task, *, test: list[Row]
-) -> tuple[dict[str, list[Row]], list[str]]:
+def _with_validation(source: _Source, task: Task, *, test: list[Row]) -> tuple[dict[str, list[Row]], list[str]]:
     if "validation" in source.splits:
         return {"train": source.splits["train"], "validation": source.splits["validation"], "test": test}, []
     splits = {**split_rows(source.splits["train"], task, test_fraction=0), "test": test}

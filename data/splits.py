@@ -36,9 +36,7 @@ def split_rows(
     label_of: dict[str, str] = {}
     for text, row in keyed:
         label = row[task.target_column] if task.is_classification else ""
-        label_of[text] = min(
-            label, label_of.get(text, label)
-        )  # one text with two labels counts under one of them
+        label_of[text] = min(label, label_of.get(text, label))  # one text with two labels counts under one of them
 
     strata: dict[str, list[str]] = {}
     for text, label in label_of.items():

@@ -108,9 +108,7 @@ def _problems_of_the_whole(
         missing = next(label for label in task.labels if label not in labels)
         what = f"Every usable row is {labels.pop()!r}"
         return [
-            Problem(
-                what, f"Add rows that are {missing!r}, or correct the label mapping.", column=mapping.target
-            )
+            Problem(what, f"Add rows that are {missing!r}, or correct the label mapping.", column=mapping.target)
         ]
     return []
 

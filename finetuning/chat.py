@@ -57,9 +57,7 @@ def _side_by_side(answers: AnswerPair) -> Columns:
         stats = f"{answer.tokens} tokens · {answer.seconds:.1f} s"
         return Panel(Text(answer.text), title=title, subtitle=stats, border_style=style, width=60)
 
-    return Columns(
-        [panel("Before · base", answers.base, "dim"), panel("After · tuned", answers.tuned, "green")]
-    )
+    return Columns([panel("Before · base", answers.base, "dim"), panel("After · tuned", answers.tuned, "green")])
 
 
 def _show_labels(pair: Pair, text: str, console: Console) -> None:

@@ -35,9 +35,7 @@ RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or an adapter'
 Source = Annotated[
     str | None, typer.Option("--data", help="corpus:NAME, file:PATH or hub:OWNER/NAME, or a file's path.")
 ]
-TestSource = Annotated[
-    str | None, typer.Option("--test", help="Another source whose rows are the test split.")
-]
+TestSource = Annotated[str | None, typer.Option("--test", help="Another source whose rows are the test split.")]
 
 
 @app.command()
@@ -122,9 +120,7 @@ def runs() -> None:
             table.add_row(run.id, status.state, _scores(run), seconds)
         except UserError as error:
             table.add_row(run.id, "[red]damaged[/]", str(error), "")
-    console.print(
-        table if table.row_count else "There are no runs yet. Start one: python -m finetuning train …"
-    )
+    console.print(table if table.row_count else "There are no runs yet. Start one: python -m finetuning train …")
 
 
 @app.command()
@@ -179,9 +175,7 @@ def _adapter(name: str) -> Path:
         return newest.adapter
     run = open_run(name)
     if not run.adapter.is_dir():
-        raise RunError(
-            "This run has no adapter", got=f"state {run.status().state}", fix="Choose a finished run."
-        )
+        raise RunError("This run has no adapter", got=f"state {run.status().state}", fix="Choose a finished run.")
     return run.adapter
 
 

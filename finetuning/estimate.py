@@ -127,7 +127,7 @@ def parameter_count(recipe: Recipe) -> ParameterCount:
     return ParameterCount(count.trainable, count.total, count.total - packed // 2)
 
 
-def _linear_weights(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+def _linear_weights(model: torch.nn.Module) -> list[torch.Tensor]:
     """Weights that bitsandbytes would hold in 4 bit: the base's linear layers without the vocabulary projection."""
     import torch
 

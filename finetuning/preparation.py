@@ -36,9 +36,7 @@ def open_data(recipe: Recipe) -> Opened:
     )
     splits = type(opened.splits)(opened.splits)
     if settings.train_rows and settings.train_rows < len(splits["train"]):
-        splits["train"] = (
-            splits["train"].shuffle(seed=recipe.training.seed).select(range(settings.train_rows))
-        )
+        splits["train"] = splits["train"].shuffle(seed=recipe.training.seed).select(range(settings.train_rows))
     if settings.test_rows and settings.test_rows < len(splits["test"]):
         splits["test"] = splits["test"].select(range(settings.test_rows))
     return replace(opened, splits=splits)
@@ -78,9 +76,7 @@ def encode_for_classifier(rows: Dataset, tokenizer: PreTrainedTokenizerBase, rec
     )
 
 
-def token_preview(
-    recipe: Recipe, row: dict[str, Any], progress: Progress | None = None
-) -> list[tuple[str, bool]]:
+def token_preview(recipe: Recipe, row: dict[str, Any], progress: Progress | None = None) -> list[tuple[str, bool]]:
     """The row as the model will see it: every token's text, and whether it is trained on."""
     from models.loading import load_tokenizer
 

@@ -6,6 +6,7 @@ is saved with a run is the resolved recipe: complete, and free of secrets becaus
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -169,18 +170,14 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
 def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
-        raise RecipeError(
-            "A setting is changed as key=value", got=override, fix="For example training.epochs=3."
-        )
+        raise RecipeError("A setting is changed as key=value", got=override, fix="For example training.epochs=3.")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"The value of {key} cannot be read: {error}", got=text) from None
     if isinstance(value, str):  # YAML 1.1 takes 5e-4 for text
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     _put(values, key, value)
 
 

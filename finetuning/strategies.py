@@ -37,7 +37,7 @@ def lora_config(recipe: Recipe) -> LoraConfig:
     causal = recipe.trainer == "causal"
     return LoraConfig(
         r=recipe.lora.rank,
-        lora_alpha=recipe.lora.alpha,
+        lora_alpha=recipe.lora.alpha,  # type: ignore[arg-type]
         lora_dropout=recipe.lora.dropout,
         target_modules=list(recipe.lora.target_modules),
         task_type=TaskType.CAUSAL_LM if causal else TaskType.SEQ_CLS,
@@ -60,9 +60,7 @@ def add_adapter(model: PreTrainedModel, recipe: Recipe) -> PeftModel:
         adapted = get_peft_model(model, lora_config(recipe), autocast_adapter_dtype=False)
     except ValueError as error:
         linear = {
-            name.rsplit(".", 1)[-1]
-            for name, module in model.named_modules()
-            if isinstance(module, torch.nn.Linear)
+            name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)
         }
         raise RecipeError(
             "lora.target_modules names no layer of the base model",
@@ -71,7 +69,7 @@ def add_adapter(model: PreTrainedModel, recipe: Recipe) -> PeftModel:
         ) from error
     for config in adapted.peft_config.values():
         config.base_model_name_or_path = recipe.model.base  # not the folder it happened to lie in
-    return adapted  # type: ignore[return-value]
+    return adapted
 
 
 def count_parameters(model: torch.nn.Module) -> ParameterCount:

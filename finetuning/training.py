@@ -29,7 +29,7 @@ from finetuning.strategies import add_adapter, count_parameters
 from finetuning.trainers.arguments import steps
 from models.adapters import BaseOrigin
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
-from models.prompting import Prompter, PromptContract, classifier_contract
+from models.prompting import PromptContract, Prompter, classifier_contract
 from models.sources import resolve
 
 
@@ -132,9 +132,7 @@ class Recorder(TrainerCallback):
             }
         )
 
-    def on_save(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # Written last: a checkpoint without it was torn by a crash and does not count.
         (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / "DONE").touch()
 
@@ -215,9 +213,7 @@ def _note_weights(journal: Journal, loaded: LoadedModel) -> None:
     if loaded.precision == "nf4":
         facts["four_bit_share"] = round(four_bit_share(loaded.model), 4)
         if left := unpacked_layers(loaded.model):
-            raise RunError(
-                "The base model was not loaded in 4 bit", got=f"{len(left)} layers, first {left[0]}"
-            )
+            raise RunError("The base model was not loaded in 4 bit", got=f"{len(left)} layers, first {left[0]}")
     journal.fact(**facts)
 
 

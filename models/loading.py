@@ -70,9 +70,7 @@ def load(
             config.label2id = {label: index for index, label in enumerate(task.labels)}
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_HEAD_SEED)
-                model = AutoModelForSequenceClassification.from_pretrained(
-                    source.path, config=config, **options
-                )
+                model = AutoModelForSequenceClassification.from_pretrained(source.path, config=config, **options)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"The base model could not be loaded as a {kind} model: {str(error).splitlines()[0]}",
@@ -82,7 +80,7 @@ def load(
     if precision == "nf4":
         keep_four_bit_gradients_right(model)
     else:
-        model = model.to(device())
+        model = model.to(device())  # type: ignore[arg-type]
     if kind == "causal":
         model.generation_config.pad_token_id = tokenizer.pad_token_id
     return LoadedModel(model.eval(), tokenizer, source, precision, kind)
@@ -145,9 +143,7 @@ def unpacked_layers(model: torch.nn.Module) -> list[str]:
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
-        and not isinstance(module, Linear4bit)
-        and not name.endswith(heads)
+        if isinstance(module, torch.nn.Linear) and not isinstance(module, Linear4bit) and not name.endswith(heads)
     ]
 
 

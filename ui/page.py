@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from ui import text
-from ui.compare import CHAT, QUICK, build_compare, stop_session
+from ui.compare import CHAT, build_compare
 from ui.markup import tag
 
 
@@ -15,9 +15,8 @@ def build_page() -> gr.Blocks:
         with gr.Row(equal_height=True):
             gr.HTML(_top(), elem_classes="ba-plain")
             status = gr.HTML(_no_model(), elem_id="status", elem_classes="ba-plain")
-        with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Compare", id="compare"):
-                compare = build_compare(status)
+        with gr.Tabs(elem_id="tabs") as tabs, gr.Tab("Compare", id="compare"):
+            compare = build_compare(status)
         page.load(
             compare.run_example(0), [compare.task, compare.model], compare.outputs, **CHAT
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from peft import PeftModel
 from torch.utils.data import Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
@@ -27,17 +28,18 @@ class CausalTrainer(SFTTrainer):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         if self.accelerator.device.type == "cpu":
-            project_supervised_positions(self.model.get_base_model())
+            adapted: Any = self.model
+            project_supervised_positions(adapted.get_base_model())
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
-        rows = train_dataset if train_dataset is not None else self.train_dataset
+        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
         lengths = [len(ids) for ids in rows["input_ids"]]
         return LikeLengthSampler(lengths, self.args.train_batch_size, seed=self.args.seed)
 
 
 def causal_trainer(
     recipe: Recipe,
-    model: PreTrainedModel,
+    model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     train: Dataset,
     output: str,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from datasets import Dataset
+from peft import PeftModel
 from torch.utils.data import Sampler
 from transformers import (
     DataCollatorWithPadding,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
     TrainerCallback,
@@ -22,14 +24,14 @@ class ClassifierTrainer(Trainer):
     """`Trainer` that batches rows of like length."""
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
-        rows = train_dataset if train_dataset is not None else self.train_dataset
+        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
         lengths = [len(ids) for ids in rows["input_ids"]]
         return LikeLengthSampler(lengths, self.args.train_batch_size, seed=self.args.seed)
 
 
 def classifier_trainer(
     recipe: Recipe,
-    model: PreTrainedModel,
+    model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     train: Dataset,
     output: str,

@@ -31,7 +31,7 @@ def test_an_id_that_is_not_a_runs_is_refused(name, run, tmp_path):
 def test_runs_are_listed_newest_first(tmp_path):
     recipe = load_recipe("sentiment-smollm2-lora")
     ids = [create_run(recipe, tmp_path).id for _ in range(3)]
-    os.rename(tmp_path / ids[0], tmp_path / (ids[0][:-20] + "20990101-000000-abcd"))
+    (tmp_path / ids[0]).rename(tmp_path / (ids[0][:-20] + "20990101-000000-abcd"))
     (tmp_path / "notes.txt").touch()
     (tmp_path / ".making-x").mkdir()
     listed = [run.id for run in list_runs(tmp_path)]

@@ -30,9 +30,7 @@ def test_losses_equal_trls_step_by_step_in_float32(tiny_llama, recipe_on, tmp_pa
     recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"max_steps": 5})})
     loaded, rows = prepared(recipe)
     ours = losses(
-        causal_trainer(
-            recipe, add_adapter(loaded.model, recipe), loaded.tokenizer, rows, str(tmp_path / "a"), []
-        )
+        causal_trainer(recipe, add_adapter(loaded.model, recipe), loaded.tokenizer, rows, str(tmp_path / "a"), [])
     )
 
     loaded, rows = prepared(recipe)
@@ -56,9 +54,7 @@ def test_losses_equal_trls_step_by_step_in_float32(tiny_llama, recipe_on, tmp_pa
 def test_the_prompt_is_not_trained_on(tiny_llama, recipe_on):
     _, rows = prepared(recipe_on("sentiment-smollm2-lora", tiny_llama))
     for row in rows:
-        completion = [
-            token for token, kept in zip(row["input_ids"], row["completion_mask"], strict=True) if kept
-        ]
+        completion = [token for token, kept in zip(row["input_ids"], row["completion_mask"], strict=True) if kept]
         assert len(completion) == 2  # the label and the end of turn
         assert sum(row["completion_mask"]) == 2 and row["completion_mask"][-2:] == [1, 1]
 
