@@ -1,8 +1,7 @@
 """A data set on the Hugging Face Hub → one table a split, its class ids written as their names.
 
 Knows `datasets` and the Hub; nothing about how a table is mapped to a task, apart from the columns of four
-well-known data sets. The Hub is probed first, because left alone its client retries for half a minute without
-a network.
+well-known data sets. The Hub is probed first (`data.network`).
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import DataError
 from data.files import Table
+from data.network import hub_reachable
 from data.tasks import Task
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ SPLIT_OF = {
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-PROBE_TIMEOUT_S = 3.0
 MAX_ROWS = 100_000
 """Of a larger split a fixed sample of this size is taken: more would only be held in memory."""
 
@@ -58,7 +57,7 @@ def load(name: str) -> DatasetDict:
     repo, _, config = name.partition(":")
     if not repo.strip("/") or repo.count("/") > 1:
         raise DataError("This is not the name of a data set on the Hub", got=name, fix="Write hub:OWNER/NAME.")
-    reachable = _hub_answers()
+    reachable = hub_reachable()
     try:
         with _without_network(not reachable):
             loaded = datasets.load_dataset(repo, config or None)
@@ -107,19 +106,6 @@ def _table(rows: Dataset) -> Table:
 def _class_name(value: Any, names: list[str]) -> str | None:
     """The name of a class id; None for -1, which is how the Hub writes that the label is kept secret."""
     return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-
-
-def _hub_answers() -> bool:
-    import httpx
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        httpx.head(constants.ENDPOINT, timeout=PROBE_TIMEOUT_S)
-    except httpx.HTTPError:
-        return False
-    return True
 
 
 @contextmanager

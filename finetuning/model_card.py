@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from eval.report import Report, RowResult, to_markdown
@@ -12,6 +13,7 @@ def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str
     """A model card in Markdown with the Hub's front matter."""
     pipeline = "text-classification" if recipe.trainer == "classifier" else "text-generation"
     lora = recipe.lora
+    strategy = {"lora": "LoRA", "qlora": "QLoRA"}[recipe.strategy]
     return f"""---
 base_model: {recipe.model.base}
 library_name: peft
@@ -21,14 +23,17 @@ tags: [lora, before-after]
 
 # {recipe.name}
 
-{recipe.task_definition.learns} A LoRA adapter (rank {lora.rank}, alpha {lora.alpha:g}, on
-{", ".join(lora.target_modules)}) of `{recipe.model.base}`, trained on `{recipe.data.source}` with
-{recipe.strategy.upper()} for {recipe.training.epochs:g} epochs at a learning rate of
-{recipe.training.learning_rate:g}.
+{recipe.task_definition.learns} Trained with {strategy} on `{recipe.data.source}` for {recipe.training.epochs:g}
+epochs; the adapter has rank {lora.rank} and acts on {", ".join(lora.target_modules)}.
 
-{to_markdown(report, rows)}
+{_one_level_down(to_markdown(report, rows))}
 ## The recipe
 
 ```yaml
 {recipe.to_yaml()}```
 """
+
+
+def _one_level_down(markdown: str) -> str:
+    """The same text with every heading one level deeper."""
+    return re.sub(r"^#", "##", markdown, flags=re.MULTILINE)

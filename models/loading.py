@@ -82,6 +82,9 @@ def load(
     else:
         model = model.to(device())  # type: ignore[arg-type]
     if kind == "causal":
+        # A sliced 3-D input, such as the last position of every row, makes the projection on a CPU copy its whole
+        # weight; contiguous rows make it one plain matrix product.
+        model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
         model.generation_config.pad_token_id = tokenizer.pad_token_id
     return LoadedModel(model.eval(), tokenizer, source, precision, kind)
 

@@ -13,15 +13,14 @@ import functools
 import hashlib
 import json
 import os
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from data.errors import ModelError
+from data.network import hub_reachable
 
-PROBE_TIMEOUT_S = 4.0
 Origin = Literal["folder", "hub", "package mirror"]
 Progress = Callable[[str, int, int], None]
 """Called with what is being fetched, bytes done, bytes in all (0 where unknown)."""
@@ -96,30 +95,6 @@ def cache_folder() -> Path:
     if chosen := os.environ.get("BEFORE_AFTER_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "before-after"
-
-
-@functools.cache
-def hub_reachable() -> bool:
-    """Whether the Hub answers within `PROBE_TIMEOUT_S`; asked once a process."""
-    import httpx
-    from huggingface_hub import constants
-
-    if constants.HF_HUB_OFFLINE:
-        return False
-    answered = threading.Event()
-
-    def probe() -> None:
-        try:
-            httpx.head(constants.ENDPOINT, timeout=PROBE_TIMEOUT_S, follow_redirects=False)
-        except Exception:  # a proxy or an address that is set up wrongly is as good as no network
-            return
-        answered.set()
-
-    # In a thread, because a name server that does not answer is not covered by the client's timeout.
-    thread = threading.Thread(target=probe, name="hub-probe", daemon=True)
-    thread.start()
-    thread.join(PROBE_TIMEOUT_S)
-    return answered.is_set()
 
 
 def _folder(name: str) -> Path | None:

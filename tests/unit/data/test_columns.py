@@ -44,9 +44,7 @@ def test_sentiment_columns_are_known_by_name(input_name, target_name):
     ],
 )
 def test_dialogue_columns_are_known_by_name(input_name, target_name):
-    mapping = mapped(
-        DIALOGUE, **{"topic": ["a"], target_name: ["They meet."], input_name: ["A: Hi\nB: Hello"]}
-    )
+    mapping = mapped(DIALOGUE, **{"topic": ["a"], target_name: ["They meet."], input_name: ["A: Hi\nB: Hello"]})
     assert (mapping.input, mapping.target, mapping.labels) == (input_name, target_name, None)
 
 
@@ -106,16 +104,12 @@ def test_a_readable_label_column_wins_over_one_that_only_has_the_name():
 )
 def test_label_values_are_read(values, negative, left_out, positive):
     mapping = mapped(text=["some words"] * len(values), label=values)
-    by_label = {
-        label: [raw for raw, to in mapping.labels.items() if to == label] for label in SENTIMENT.labels
-    }
+    by_label = {label: [raw for raw, to in mapping.labels.items() if to == label] for label in SENTIMENT.labels}
     assert by_label == {"negative": negative, "positive": positive}
     assert [raw for raw, to in mapping.labels.items() if to is None] == left_out
 
 
-@pytest.mark.parametrize(
-    "values", [[1, 2], [0, 1, 2], [0, 1, 2, 3, 4], [11, 40], ["a", "b"], ["good", "soso"]]
-)
+@pytest.mark.parametrize("values", [[1, 2], [0, 1, 2], [0, 1, 2, 3, 4], [11, 40], ["a", "b"], ["good", "soso"]])
 def test_label_values_that_can_mean_two_things_are_not_guessed(values):
     with pytest.raises(DataError, match="not clear what the values of the column 'label' mean") as caught:
         mapped(text=["some words"] * len(values), label=values)
@@ -157,9 +151,7 @@ def test_a_label_mapping_by_hand_is_enough_for_any_values():
 
 
 def test_a_label_mapping_by_hand_overrules_the_guess_and_leaves_the_rest_to_it():
-    mapping = mapped(
-        choices={"labels": {"3": "negative"}}, text=list("abcde"), label=["1", "2", "3", "4", "5"]
-    )
+    mapping = mapped(choices={"labels": {"3": "negative"}}, text=list("abcde"), label=["1", "2", "3", "4", "5"])
     assert mapping.labels["3"] == "negative"
     assert mapping.labels["5"] == "positive"
 

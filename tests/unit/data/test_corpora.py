@@ -84,9 +84,7 @@ def test_dialogues_have_4_to_14_turns_of_named_speakers(dialogues):
 
 def test_summaries_are_one_or_two_sentences_that_name_a_speaker(dialogues):
     for row in rows_of(dialogues):
-        sentences = re.split(
-            r"(?<=[a-z0-9][.!?])\s+(?=[A-Z])", re.sub(r"\b(Mrs?|Ms|Dr)\.", r"\1", row["summary"])
-        )
+        sentences = re.split(r"(?<=[a-z0-9][.!?])\s+(?=[A-Z])", re.sub(r"\b(Mrs?|Ms|Dr)\.", r"\1", row["summary"]))
         assert len(sentences) <= 2, row["row"]
         assert row["summary"].endswith("."), row["row"]
         speakers = {turn.split(":")[0].split()[-1] for turn in row["dialogue"].split("\n")}

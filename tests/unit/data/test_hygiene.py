@@ -21,9 +21,7 @@ PLAIN = [
 def opened(train, validation=(), test=(), *, labels=("negative", "positive")):
     def make(texts):
         labelled = [labels[n % len(labels)] for n in range(len(texts))]
-        return Dataset.from_dict(
-            {"text": list(texts), "label": labelled, "row": list(range(1, len(texts) + 1))}
-        )
+        return Dataset.from_dict({"text": list(texts), "label": labelled, "row": list(range(1, len(texts) + 1))})
 
     return DatasetDict(train=make(train), validation=make(validation), test=make(test))
 
@@ -40,9 +38,7 @@ def test_clean_splits_are_said_to_be_clean():
 
 
 def test_equal_texts_are_found_within_and_across_splits():
-    found = inspect(
-        opened([PLAIN[0], PLAIN[1], PLAIN[0].upper()], [PLAIN[1]], [PLAIN[2], PLAIN[0]]), SENTIMENT
-    )
+    found = inspect(opened([PLAIN[0], PLAIN[1], PLAIN[0].upper()], [PLAIN[1]], [PLAIN[2], PLAIN[0]]), SENTIMENT)
     assert [(pair.split_a, pair.row_a, pair.split_b, pair.row_b) for pair in found.duplicates] == [
         ("train", 1, "train", 3),
         ("train", 2, "validation", 1),
@@ -126,9 +122,7 @@ def test_lsh_finds_what_comparing_every_pair_finds():
 
 
 def test_thousands_of_rows_from_one_template_do_not_cost_the_square():
-    texts = [
-        f"we stayed {n} nights at the same old grand hotel by the lake and loved it" for n in range(3000)
-    ]
+    texts = [f"we stayed {n} nights at the same old grand hotel by the lake and loved it" for n in range(3000)]
     start = time.perf_counter()
     found = inspect(opened(texts), SENTIMENT)
     assert time.perf_counter() - start < 10

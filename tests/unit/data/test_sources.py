@@ -176,9 +176,7 @@ def test_a_corpus_can_be_the_test_set_of_a_file(tmp_path):
 
 def test_tasks_are_known_without_heavy_libraries():
     code = "import sys, data.tasks, data.sources, data.hygiene; print(*sys.modules)"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"datasets", "pandas", "pyarrow", "torch", "transformers", "datasketch"} & set(loaded)
 
 
@@ -224,9 +222,7 @@ def test_imdb_gives_validation_rows_from_training_and_ignores_unsupervised_rows(
         rows = [{"text": f"{name} {n}", "label": label} for n, label in enumerate(labels)]
         return Dataset.from_list(rows, features=features)
 
-    on_the_hub(
-        train=make("train", [0, 1] * 20), test=make("test", [0, 1] * 5), unsupervised=make("un", [-1] * 9)
-    )
+    on_the_hub(train=make("train", [0, 1] * 20), test=make("test", [0, 1] * 5), unsupervised=make("un", [-1] * 9))
     opened = open_source("hub:stanfordnlp/imdb", SENTIMENT)
     assert sizes(opened) == {"train": 36, "validation": 4, "test": 10}
     assert opened.mapping.labels == {"neg": "negative", "pos": "positive"}
@@ -251,9 +247,7 @@ def test_dialogsum_gathers_the_references_of_a_test_dialogue_and_drops_what_is_e
 
 
 def test_another_data_set_is_guessed_and_may_have_one_split(on_the_hub):
-    rows = [
-        {"title": f"t{n}", "review_text": f"some words about {n}", "rating": 1 + n % 5} for n in range(50)
-    ]
+    rows = [{"title": f"t{n}", "review_text": f"some words about {n}", "rating": 1 + n % 5} for n in range(50)]
     on_the_hub(everything=Dataset.from_list(rows))
     opened = open_source("hub:somebody/reviews", SENTIMENT)
     assert (opened.mapping.input, opened.mapping.target) == ("review_text", "rating")
@@ -267,9 +261,7 @@ def test_a_large_split_is_sampled_the_same_way_every_time(on_the_hub, monkeypatc
     assert sizes(opened)["train"] + sizes(opened)["validation"] == 30
     row = opened.splits["train"][5]
     assert row["text"] == f"phrase {row['row'] - 1} of 300"
-    assert (
-        opened.splits["train"]["row"] == open_source("hub:stanfordnlp/sst2", SENTIMENT).splits["train"]["row"]
-    )
+    assert opened.splits["train"]["row"] == open_source("hub:stanfordnlp/sst2", SENTIMENT).splits["train"]["row"]
     assert any("Of 300 rows a fixed sample of 30" in note for note in opened.notes)
 
 

@@ -47,9 +47,7 @@ def sentiment_pair(request):
 
 @pytest.fixture(scope="module")
 def summaries(tiny_dialogue_pair):
-    return compare(
-        tiny_dialogue_pair, DIALOGUES, data_spec="file:x.jsonl", split="validation", max_new_tokens=8
-    )
+    return compare(tiny_dialogue_pair, DIALOGUES, data_spec="file:x.jsonl", split="validation", max_new_tokens=8)
 
 
 def probabilities(rows, side):

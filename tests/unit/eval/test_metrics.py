@@ -33,9 +33,7 @@ def test_accuracy_and_macro_f1_equal_scikit_learn(seed):
     accuracy = Accuracy().compute(predictions=predictions, references=references)
     macro_f1 = MacroF1().compute(predictions=predictions, references=references)
     assert accuracy == {"accuracy": pytest.approx(accuracy_score(references, predictions), abs=1e-9)}
-    assert macro_f1 == {
-        "macro_f1": pytest.approx(f1_score(references, predictions, average="macro"), abs=1e-9)
-    }
+    assert macro_f1 == {"macro_f1": pytest.approx(f1_score(references, predictions, average="macro"), abs=1e-9)}
     assert accuracy["accuracy"] == pytest.approx(fmean(map(is_correct, predictions, references)))
 
 

@@ -54,9 +54,7 @@ def make(**changed):
 def row(text, base, tuned, reference="positive"):
     def side(answer):
         probability = {"negative": 0.25, "positive": 0.75}
-        return SideResult(
-            answer=answer, scores={"accuracy": float(answer == reference)}, probabilities=probability
-        )
+        return SideResult(answer=answer, scores={"accuracy": float(answer == reference)}, probabilities=probability)
 
     return RowResult(input=text, references=[reference], base=side(base), tuned=side(tuned))
 
@@ -108,9 +106,7 @@ def test_unknown_keys_are_refused():
 
 
 def test_every_field_says_what_it_is():
-    models = [
-        value for value in vars(module).values() if isinstance(value, type) and issubclass(value, BaseModel)
-    ]
+    models = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, BaseModel)]
     fields = [(model, name, field) for model in models for name, field in model.model_fields.items()]
     assert len(fields) > 30
     assert [(model, name) for model, name, field in fields if not field.description] == []

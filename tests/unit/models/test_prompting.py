@@ -69,10 +69,7 @@ def test_a_model_without_a_chat_template_gets_the_plain_one(make_llama, tmp_path
 def test_the_contract_comes_back_from_its_file(prompter, tmp_path):
     prompter.contract.save(tmp_path)
     assert PromptContract.load(tmp_path) == prompter.contract
-    assert (
-        json.loads((tmp_path / "prompt.json").read_text(encoding="utf-8"))["sha256"]
-        == prompter.contract.sha256
-    )
+    assert json.loads((tmp_path / "prompt.json").read_text(encoding="utf-8"))["sha256"] == prompter.contract.sha256
 
 
 @pytest.mark.parametrize("field", ["task", "instruction", "template", "special_tokens"])
@@ -90,9 +87,7 @@ def test_a_contract_that_was_tampered_with_is_refused(prompter, tmp_path):
     assert prompter.contract.sha256[:12] in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "content", [None, "{", "[]", '{"sha256": "x", "task": "sentiment", "more": 1}', "{}"]
-)
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"sha256": "x", "task": "sentiment", "more": 1}', "{}"])
 def test_a_contract_that_is_missing_or_broken_is_refused(content, tmp_path):
     if content is not None:
         (tmp_path / "prompt.json").write_text(content, encoding="utf-8")
@@ -121,9 +116,7 @@ def test_an_unknown_task_is_refused(prompter, task, tmp_path):
         PromptContract.load(tmp_path)
 
 
-def test_a_pair_is_not_opened_with_a_tokenizer_that_renders_another_prompt(
-    make_llama, make_adapter, tmp_path
-):
+def test_a_pair_is_not_opened_with_a_tokenizer_that_renders_another_prompt(make_llama, make_adapter, tmp_path):
     base = make_llama(tmp_path / "base")
     adapter = make_adapter(tmp_path / "adapter", base)
     template = base / "chat_template.jinja"

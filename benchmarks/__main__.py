@@ -1,0 +1,5 @@
+"""python -m benchmarks: every comparison in turn."""
+
+from benchmarks import chat
+
+chat.main()

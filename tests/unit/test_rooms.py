@@ -1,0 +1,71 @@
+"""The house rules that code can check: which room imports which, and what must stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ROOMS = ["data", "models", "eval", "finetuning", "ui"]
+HEAVY = {"torch", "transformers", "datasets", "peft", "trl", "pandas", "evaluate", "bitsandbytes"}
+
+
+def imports_of(path, *, top_level=False):
+    """Names of the modules that a file imports: anywhere in it, or only when it is itself imported."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes = tree.body if top_level else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            yield node.module
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_rooms_to_its_left(room):
+    allowed = {*ROOMS[: ROOMS.index(room) + 1]}
+    for path in (ROOT / room).rglob("*.py"):
+        for name in imports_of(path):
+            top = name.split(".")[0]
+            assert top not in {*ROOMS, "app"} - allowed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+def test_nothing_imports_the_two_doors():
+    for room in ROOMS:
+        for path in (ROOT / room).rglob("*.py"):
+            if path.parent.name == "finetuning" and path.name == "__main__.py":
+                continue
+            assert not {"app", "finetuning.cli"} & set(imports_of(path)), path
+
+
+def test_the_builtin_eval_is_never_hidden():
+    for path in [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]:
+        assert "eval" not in {name for name in imports_of(path) if name == "eval"}, path
+
+
+def test_there_is_no_package_where_one_would_hide_another():
+    assert not (ROOT / "spaces" / "__init__.py").exists()
+    assert not list((ROOT / "tests").rglob("__init__.py"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(ROOT / "ui").glob("*.py"),
+        ROOT / "app.py",
+        *(ROOT / "finetuning" / name for name in ("cli.py", "recipe.py", "runs.py", "launch.py")),
+    ],
+    ids=lambda path: path.name,
+)
+def test_light_modules_import_nothing_heavy_at_the_top(path):
+    tops = {name.split(".")[0] for name in imports_of(path, top_level=True)}
+    assert not tops & HEAVY
+
+
+@pytest.mark.parametrize("module", ["finetuning.cli", "finetuning.launch"])
+def test_importing_a_light_module_loads_nothing_heavy(module):
+    code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
