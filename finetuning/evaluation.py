@@ -32,7 +32,7 @@ def evaluate_adapter(
     on_progress: Callable[[int, int], None] | None = None,
     fetching: Progress | None = None,
 ) -> Result:
-    """Compare base and tuned on the test split of `source`, or on the rows given as `test`.
+    """Compare base and tuned on the test split of `source` (all rows of a file), or on the rows given as `test`.
 
     Args:
         adapter: the adapter's folder.
@@ -50,9 +50,12 @@ def evaluate_adapter(
         UserError: the adapter, the base model or the data cannot be used.
     """
     task = TASKS[PromptContract.load(adapter).task]
-    source = source or CORPUS_OF_TASK[task.name]
+    corpus = CORPUS_OF_TASK[task.name]
+    source = source or corpus
     if test is None:
-        test = open_source(source, task, columns=columns, labels=labels).splits["test"]
+        # Given as the test of another source, all rows of a file are test rows: none is set aside for training.
+        other = None if source == corpus else source
+        test = open_source(corpus, task, test=other, columns=columns, labels=labels).splits["test"]
     if test_rows and test_rows < len(test):
         test = test.select(range(test_rows))
     pair = open_pair(adapter, progress=fetching)
