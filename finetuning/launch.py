@@ -22,6 +22,8 @@ from finetuning.runs import ACTIVE, Run, create_run, list_runs, runs_folder
 ROOT = Path(__file__).resolve().parent.parent
 _STARTING_S = 60.0
 """A worker that has not written its process id after this long never started."""
+_started_here: list[subprocess.Popen[bytes]] = []
+"""Workers whose end this process has to collect, so that they do not stay as zombies. Nothing else relies on it."""
 
 
 def submit(recipe: Recipe, folder: Path | None = None) -> Run:
@@ -44,6 +46,7 @@ def reconcile(folder: Path | None = None) -> None:
     folder = (folder or runs_folder()).resolve()
     if not folder.is_dir():
         return
+    _started_here[:] = [worker for worker in _started_here if worker.poll() is None]
     with _lock(folder):
         queued: list[Run] = []
         busy = False
@@ -86,7 +89,7 @@ def _start(run: Run) -> None:
         "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "1000"),
     }
     with run.log_file.open("ab") as log:
-        subprocess.Popen(
+        worker = subprocess.Popen(
             [sys.executable, "-m", "finetuning.worker", str(run.folder)],
             cwd=ROOT,
             env=environment,
@@ -95,6 +98,7 @@ def _start(run: Run) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+    _started_here.append(worker)
 
 
 @contextlib.contextmanager

@@ -12,17 +12,16 @@ from typing import Any
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from torch.utils.data import Sampler
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.utils import FusedCausalLMOutput
 
 from finetuning.recipe import Recipe
 from finetuning.trainers.arguments import shared_arguments
-from finetuning.trainers.lengths import LikeLengthSampler
+from finetuning.trainers.lengths import LikeLengthBatches
 
 
-class CausalTrainer(SFTTrainer):
+class CausalTrainer(LikeLengthBatches, SFTTrainer):
     """`SFTTrainer` that projects only supervised positions and batches rows of like length."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -30,11 +29,6 @@ class CausalTrainer(SFTTrainer):
         if self.accelerator.device.type == "cpu":
             adapted: Any = self.model
             project_supervised_positions(adapted.get_base_model())
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
-        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
-        lengths = [len(ids) for ids in rows["input_ids"]]
-        return LikeLengthSampler(lengths, self.args.train_batch_size, seed=self.args.seed)
 
 
 def causal_trainer(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from datasets import Dataset
 from peft import PeftModel
-from torch.utils.data import Sampler
 from transformers import (
     DataCollatorWithPadding,
     PreTrainedTokenizerBase,
@@ -17,16 +14,11 @@ from transformers import (
 
 from finetuning.recipe import Recipe
 from finetuning.trainers.arguments import shared_arguments
-from finetuning.trainers.lengths import LikeLengthSampler
+from finetuning.trainers.lengths import LikeLengthBatches
 
 
-class ClassifierTrainer(Trainer):
+class ClassifierTrainer(LikeLengthBatches, Trainer):
     """`Trainer` that batches rows of like length."""
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
-        rows: Any = train_dataset if train_dataset is not None else self.train_dataset
-        lengths = [len(ids) for ids in rows["input_ids"]]
-        return LikeLengthSampler(lengths, self.args.train_batch_size, seed=self.args.seed)
 
 
 def classifier_trainer(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from torch.utils.data import Sampler
@@ -37,3 +38,15 @@ class LikeLengthSampler(Sampler[int]):
             yield from full[number]
         for batch in short:
             yield from batch
+
+
+class LikeLengthBatches:
+    """Mixed into a `transformers.Trainer`, makes it train on batches from `LikeLengthSampler`."""
+
+    args: Any
+    train_dataset: Any
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        rows = train_dataset if train_dataset is not None else self.train_dataset
+        lengths = [len(ids) for ids in rows["input_ids"]]
+        return LikeLengthSampler(lengths, self.args.train_batch_size, seed=self.args.seed)
