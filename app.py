@@ -14,6 +14,8 @@ def main() -> None:
     parser.add_argument("--host", default="0.0.0.0" if in_a_space else "127.0.0.1", help="default: %(default)s")
     parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
     arguments = parser.parse_args()
+    # Threads that wait spin for a moment only: a training run beside the chat would wait for them (see launch.py).
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     prepare_zero_gpu()
 
     from finetuning.launch import reconcile

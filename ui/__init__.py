@@ -6,7 +6,7 @@ here imports torch, transformers or datasets before somebody asks for an answer,
     page.py            the tabs, the top line, what leads from one tab to another
     compare.py         two answers side by side           answers.py   how they are drawn
     train.py           the five steps                     train_form.py   a form → a recipe
-    evaluate.py        any adapter on any test set        data_form.py    which examples, and what is wrong with them
+    evaluate.py        any adapter on any test set        data_form.py   which examples, what is wrong with them
     runs.py            the list of runs                   run_view.py     how a run is drawn
     choices.py         which tuned models there are       models_in_use.py   which of them are open in memory
     markup.py          HTML that escapes by construction  charts.py, theme.py, text.py

@@ -71,10 +71,10 @@ def shares(log_probabilities: Sequence[float]) -> list[float]:
     return [math.exp(value) for value in log_probabilities]
 
 
-def panel(name: SideName, turn: Turn | None, *, growing: bool = False) -> Markup:
+def panel(name: SideName, turn: Turn | None, *, growing: bool = False, empty: str = text.WAITING) -> Markup:
     """One side's panel, empty without a turn."""
     if turn is None:
-        return _panel(name, tag("div", tag("div", text.WAITING, class_="ba-quiet"), class_="ba-answer"))
+        return _panel(name, tag("div", tag("div", empty, class_="ba-quiet"), class_="ba-answer"))
     side = turn.side(name)
     parts: list[Child] = []
     if turn.in_words:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ui.markup import Markup, join, tag
 
-WIDTH, HEIGHT = 720, 220
+WIDTH, HEIGHT = 1140, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 30
 
 Point = tuple[float, float]
@@ -34,9 +34,7 @@ def loss_curve(train: Sequence[Point], validation: Sequence[Point] = (), *, tota
 
     lines = [tag("polyline", points=" ".join(map(place, train)), class_="ba-line")]
     if validation:
-        lines.append(
-            tag("polyline", points=" ".join(map(place, validation)), class_="ba-line ba-line-validation")
-        )
+        lines.append(tag("polyline", points=" ".join(map(place, validation)), class_="ba-line ba-line-validation"))
     for point in (train[-1], *validation):
         x, y = place(point).split(",")
         lines.append(tag("circle", cx=x, cy=y, r=3.5, class_="ba-dot"))

@@ -6,6 +6,7 @@ A new message, example or model stops what the same session had going. Nothing a
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,14 +20,14 @@ from ui.answers import Side, Turn
 from ui.choices import Choice, find, options
 from ui.examples import SHOWN, examples
 from ui.markup import Markup, tag
-from ui.models_in_use import MODELS, Opening, wait_for
+from ui.models_in_use import MODELS, Opening, share_cores, short_name, wait_for
 from ui.toast import show, toasts
 
 if TYPE_CHECKING:
     from models.generation import Answer
     from models.pair import Pair
 
-MAX_NEW_TOKENS = {"sentiment": 48, "dialogue": 80}
+MAX_NEW_TOKENS = {"sentiment": 40, "dialogue": 80}
 FIRST_TASK = SENTIMENT
 Updates = dict[Any, Any]
 """Component → its new value; what is not in it stays."""
@@ -61,9 +62,7 @@ class Compare:
     # ---- what a person does ----
 
     @toasts
-    def write(
-        self, message: str, key: str | None, turns: list[Turn], request: gr.Request
-    ) -> Iterator[Updates]:
+    def write(self, message: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
         """A message of one's own, after what was said before."""
         if not message or not message.strip():
             raise UserError("The message is empty", fix="Write something, or pick an example.")
@@ -102,6 +101,7 @@ class Compare:
     ) -> Iterator[Updates]:
         """Open the model, answer `turn` and remember it; `accepted` is yielded once nothing can be refused."""
         if key is None:
+            yield {self.before: answers.panel("base", None, empty=text.NO_MODELS)}
             raise ModelError(text.NO_MODELS)
         choice = find(key)
         stop = MODELS.new_stop(request.session_hash)
@@ -128,9 +128,7 @@ class Compare:
         turn.judge()
         yield {self.turns: [*turns, turn], **self._draw(turn)}
 
-    def _generate(
-        self, pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event
-    ) -> Iterator[Updates]:
+    def _generate(self, pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[Updates]:
         for ours in wait_for(MODELS.generating, stop):
             if not ours:
                 yield {
@@ -139,11 +137,14 @@ class Compare:
                 }
                 continue
             try:
+                share_cores()
+                if turn.labels and not turns:
+                    score(pair, turn)
+                    turn.judge()
+                    yield self._panels(turn, growing=True)
                 if turn.in_words:
                     for _ in stream(pair, turn, turns, stop):
                         yield self._panels(turn, growing=True)
-                if turn.labels and not turns and not stop.is_set():
-                    score(pair, turn)
             finally:
                 MODELS.generating.release()
 
@@ -189,8 +190,6 @@ def _take(side: Side, answer: Answer, stop: threading.Event) -> None:
 
 def score(pair: Pair, turn: Turn) -> None:
     """Add the label probabilities of both sides."""
-    import time
-
     from models.scoring import score_labels
 
     started = time.perf_counter()
@@ -230,8 +229,6 @@ def badge(pair: Pair) -> Markup:
 
 def status(pair: Pair) -> Markup:
     """Model, device, precision and origin, for the top line."""
-    from ui.models_in_use import short_name
-
     device = "CPU" if pair.model.device.type == "cpu" else pair.model.device.type.upper()
     said = f"{short_name(pair.base.name)} · {device} · {pair.precision} · {pair.base.origin}"
     return tag("div", tag("i", class_="ba-on"), said, class_="ba-status")
@@ -249,13 +246,13 @@ def build_compare(status_line: gr.HTML) -> Compare:
             [(SENTIMENT.title, SENTIMENT.name), (DIALOGUE.title, DIALOGUE.name)],
             value=FIRST_TASK.name,
             label="Task",
-            scale=2,
+            scale=4,
             elem_id="task",
         )
         model = gr.Dropdown(
-            found, value=found[0][1] if found else None, label="Tuned model", scale=3, elem_id="model"
+            found, value=found[0][1] if found else None, label="Tuned model", scale=4, elem_id="model"
         )
-        with gr.Column(scale=4, min_width=240):
+        with gr.Column(scale=5, min_width=240):
             badge_line = gr.HTML(
                 tag("div", text.BADGE_WAITING, class_="ba-badge"), elem_id="badge", elem_classes="ba-plain"
             )
@@ -307,7 +304,6 @@ QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibil
 
 
 def stop_session(request: gr.Request) -> None:
-    print("STOPSESSION", request.session_hash, flush=True)
     """Stop what this browser session has going."""
     MODELS.stop(request.session_hash)
 
@@ -317,17 +313,13 @@ def _connect(tab: Compare) -> None:
     for trigger in (tab.send.click, tab.box.submit):
         trigger(stop_session, **QUICK).then(tab.write, said, tab.outputs, **CHAT)
     for index, button in enumerate(tab.examples):
-        button.click(stop_session, **QUICK).then(
-            tab.run_example(index), [tab.task, tab.model], tab.outputs, **CHAT
-        )
+        button.click(stop_session, **QUICK).then(tab.run_example(index), [tab.task, tab.model], tab.outputs, **CHAT)
     tab.stop.click(stop_session, **QUICK)
     tab.clear.click(stop_session, **QUICK).then(tab.forget, None, tab.outputs, **QUICK)
     tab.task.input(stop_session, **QUICK).then(
         tab.change_task, tab.task, [tab.model, tab.box, *tab.examples], **QUICK
     ).then(tab.run_example(0), [tab.task, tab.model], tab.outputs, **CHAT)
-    tab.model.input(stop_session, **QUICK).then(
-        tab.run_example(0), [tab.task, tab.model], tab.outputs, **CHAT
-    )
+    tab.model.input(stop_session, **QUICK).then(tab.run_example(0), [tab.task, tab.model], tab.outputs, **CHAT)
 
 
 def choose(choice: Choice) -> list[Any]:

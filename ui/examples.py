@@ -6,7 +6,7 @@ import functools
 from dataclasses import dataclass
 
 from data.files import read_table
-from data.sources import CORPORA, corpus_names
+from data.sources import CORPORA, METADATA, corpus_names
 from data.tasks import Task
 
 SHOWN = 5
@@ -25,20 +25,21 @@ class Example:
 
 @functools.cache
 def examples(task: Task) -> tuple[Example, ...]:
-    """The first test row of each style (reviews) or topic (dialogues), in the corpus' order."""
-    chosen: dict[str, Example] = {}
+    """The first test rows, in the corpus' order, that share neither style nor topic."""
+    chosen: list[Example] = []
+    seen: set[object] = set()
     for name in corpus_names(task):
         for _, row in read_table(CORPORA / f"{name}.jsonl").rows:
             text = str(row[task.input_column])
-            kind = str(row.get("style") if task.is_classification else row.get("topic"))
-            if row["split"] != "test" or len(text) > LONGEST or kind in chosen:
-                continue
-            chosen[kind] = Example(_name(row, kind, task), text, tuple(task.references(row)))
-    return tuple(chosen.values())[:SHOWN]
+            kinds = {row.get(column) for column in METADATA} - {None}
+            if row["split"] == "test" and len(text) <= LONGEST and not kinds & seen:
+                seen |= kinds
+                chosen.append(Example(_name(row, task), text, tuple(task.references(row))))
+    return tuple(chosen[:SHOWN])
 
 
-def _name(row: dict[str, object], kind: str, task: Task) -> str:
+def _name(row: dict[str, object], task: Task) -> str:
     if task.is_classification:
-        return f"{row.get('topic')} · {kind}"
+        return f"{row.get('topic')} · {row.get('style')}"
     speakers = dict.fromkeys(line.partition(":")[0] for line in str(row[task.input_column]).splitlines())
-    return f"{' & '.join(list(speakers)[:2])} · {kind}"
+    return f"{' & '.join(list(speakers)[:2])} · {row.get('topic')}"

@@ -31,9 +31,6 @@ DATA_FORMATS = "CSV, TSV, JSON, JSON Lines or Parquet"
 TOKENS_CAPTION = "One row as the model sees it. It learns to write the marked tokens; the others are only read."
 TOKENS_CAPTION_CLASSIFIER = "One row as the model sees it. A classifier reads the bare text and learns its label."
 EVALUATE_WAITING = "When training ends, base and tuned answer the same test rows, and the difference is shown here."
-EVALUATE_INTRO = (
-    "Base and tuned answer the same test rows, from one copy of the weights; the table says what the adapter changed."
-)
+EVALUATE_INTRO = "Base and tuned answer the same test rows, so whatever differs is what the adapter changed."
 RUNS_INTRO = "Every run is a folder that holds everything about it. Click one to open it."
 NO_RUNS = "No runs yet. Start one in the Train tab."
-PRECISION_INFO = "How the base weights are held. NF4 is 4 bit, and makes it QLoRA."

@@ -1,0 +1,240 @@
+"""Which examples: bundled, a file, or the Hub; which columns; and what there is to know or to mend.
+
+Used by the Train and the Evaluate tab. Draws what `data` finds; decides nothing about the rows.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from data.errors import DataError
+from data.sources import Opened, corpus_names
+from data.splits import SPLIT_NAMES
+from data.tasks import Task
+from data.validate import SHOWN, ProblemsError
+from ui import text
+from ui.markup import Child, Markup, join, sentences, table, tag
+
+PREVIEW_ROWS = 3
+GUESS = "guess"
+"""The value of a column dropdown that leaves the choice to the guess."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the form says."""
+
+    source: str
+    columns: dict[str, str] | None
+    labels: dict[str, str | None] | None
+
+
+@dataclass
+class DataForm:
+    """The form's components; `inputs` is what `read` takes."""
+
+    kind: gr.Radio
+    file: gr.File
+    hub: gr.Textbox
+    mapping: gr.Row
+    input_column: gr.Dropdown
+    target_column: gr.Dropdown
+    labels: gr.Textbox
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [self.kind, self.file, self.hub, self.input_column, self.target_column, self.labels]
+
+    @property
+    def parts(self) -> list[Any]:
+        """The outputs of `visible_parts`."""
+        return [self.file, self.hub, self.mapping, self.labels]
+
+    @property
+    def other_source(self) -> list[Any]:
+        """The triggers of other rows: the columns are guessed anew."""
+        return [self.file.upload, self.hub.submit]
+
+    @property
+    def other_reading(self) -> list[Any]:
+        """The triggers of the same rows read in another way."""
+        return [self.input_column.input, self.target_column.input, self.labels.submit]
+
+
+def build_data_form(task: Task, name: str) -> DataForm:
+    """The components, with ids that start with `name`."""
+    corpora = [(f"Bundled {corpus}", f"corpus:{corpus}") for corpus in corpus_names(task)]
+    others = [(text.SOURCES["file"], "file"), (text.SOURCES["hub"], "hub")]
+    kind = gr.Radio(
+        [*corpora, *others], value=corpora[0][1], show_label=False, elem_id=f"{name}-source", container=False
+    )
+    file = gr.File(
+        label=text.DATA_FORMATS,
+        file_types=[".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet"],
+        visible=False,
+        height=110,
+        elem_id=f"{name}-file",
+    )
+    hub = gr.Textbox(
+        label="Data set on the Hub, then Enter", placeholder="owner/name", visible=False, elem_id=f"{name}-hub"
+    )
+    with gr.Row(visible=False, elem_id=f"{name}-mapping") as mapping:
+        input_column = gr.Dropdown(
+            [("guessed", GUESS)], value=GUESS, allow_custom_value=True, label=f"Column of the {task.input_column}",
+            elem_id=f"{name}-input-column",
+        )  # fmt: skip
+        target_column = gr.Dropdown(
+            [("guessed", GUESS)], value=GUESS, allow_custom_value=True, label=f"Column of the {task.target_column}",
+            elem_id=f"{name}-target-column",
+        )  # fmt: skip
+        labels = gr.Textbox(
+            label="What the labels mean, then Enter",
+            placeholder="guessed; or 1=negative, 5=positive, 3=skip",
+            visible=task.is_classification,
+            elem_id=f"{name}-labels",
+        )
+    return DataForm(kind, file, hub, mapping, input_column, target_column, labels)
+
+
+def read(
+    task: Task, kind: str, file: str | None, hub: str, input_column: str, target_column: str, labels: str
+) -> Chosen | None:
+    """What the form's values ask for; None while a file or a name is still missing."""
+    if kind in {f"corpus:{corpus}" for corpus in corpus_names(task)}:
+        return Chosen(kind, None, None)
+    if kind == "file" and file:
+        source = f"file:{file}"
+    elif kind == "hub" and hub and hub.strip():
+        source = f"hub:{hub.strip()}"
+    else:
+        return None
+    picked = {task.input_column: input_column, task.target_column: target_column}
+    columns = {name: column for name, column in picked.items() if column and column != GUESS}
+    return Chosen(source, columns or None, read_labels(labels))
+
+
+def read_labels(written: str) -> dict[str, str | None] | None:
+    """`1=negative, 5=positive, 3=skip` → a label map; None for nothing written."""
+    if not written or not written.strip():
+        return None
+    found: dict[str, str | None] = {}
+    for part in written.split(","):
+        raw, equals, label = part.partition("=")
+        if not equals or not raw.strip():
+            raise DataError("Labels are mapped as value=label", got=part, fix="For example 0=negative, 1=positive.")
+        found[raw.strip()] = None if label.strip() == "skip" else label.strip()
+    return found
+
+
+def visible_parts(kind: str) -> list[Any]:
+    """Updates of `DataForm.parts` after the kind of source changed."""
+    return [
+        gr.File(visible=kind == "file", value=None),
+        gr.Textbox(visible=kind == "hub"),
+        gr.Row(visible=False),
+        "",
+    ]
+
+
+def without_columns(values: Sequence[Any]) -> list[Any]:
+    """A form's values with its columns left to the guess: those that were chosen belong to other rows.
+
+    Done here because a dropdown that is hidden takes no new value in the page.
+    """
+    kind, file, hub, _, _, labels = values
+    return [kind, file, hub, GUESS, GUESS, labels]
+
+
+def column_updates(opened: Opened | None, columns: Sequence[str] = ()) -> list[Any]:
+    """Updates for mapping row and both column dropdowns, once the columns are known."""
+    names = list(opened.columns if opened else columns)
+    if not names or (opened and opened.spec.startswith("corpus:")):
+        return [gr.Row(visible=False), gr.skip(), gr.skip()]
+    if opened is None:
+        unknown = [gr.Dropdown(choices=names, value=None) for _ in range(2)]
+        return [gr.Row(visible=True), *unknown]
+    mapping = opened.mapping
+    return [
+        gr.Row(visible=True),
+        gr.Dropdown(choices=names, value=mapping.input),
+        gr.Dropdown(choices=names, value=mapping.target),
+    ]
+
+
+def columns_of(chosen: Chosen) -> list[str]:
+    """The columns of a file that could not be opened as a whole, so that others can be chosen."""
+    from pathlib import Path
+
+    from data.files import read_table
+
+    kind, _, path = chosen.source.partition(":")
+    try:
+        return list(read_table(Path(path)).columns) if kind == "file" else []
+    except DataError:
+        return []
+
+
+# ---- drawings ----------------------------------------------------------------------------------------------
+
+
+def summary(opened: Opened) -> Markup:
+    """Counts, what the hygiene check found, and how the columns were read."""
+    counts = " · ".join(f"{len(opened.splits[name]):,} {name}" for name in SPLIT_NAMES)
+    lines = [*_hygiene(opened), *opened.notes, *([] if _is_corpus(opened) else [opened.mapping.reason])]
+    return join([tag("div", counts, class_="ba-strong"), sentences(lines)])
+
+
+def preview(opened: Opened) -> Markup:
+    """The first training rows."""
+    columns = opened.task.columns
+    rows = opened.splits["train"].select(range(min(PREVIEW_ROWS, len(opened.splits["train"]))))
+    return table(
+        ["row", *columns],
+        ([row["row"], *(cell(" / ".join(_texts(row[column]))) for column in columns)] for row in rows),
+    )
+
+
+def cell(content: str) -> Markup:
+    """A table cell that scrolls where its text is long."""
+    return tag("div", content, class_="ba-cell")
+
+
+def problems(error: DataError) -> Markup:
+    """Everything that is wrong with the data, with rows and remedies."""
+    if not isinstance(error, ProblemsError):
+        return tag("div", tag("div", str(error), class_="ba-strong"), class_="ba-problems")
+    shown: list[Child] = [tag("li", str(problem)) for problem in error.problems[:SHOWN]]
+    if len(error.problems) > SHOWN:
+        shown.append(tag("li", f"and {len(error.problems) - SHOWN} more"))
+    title = tag("div", f"{error.problem}.", class_="ba-strong")
+    return tag("div", title, tag("ul", *shown), class_="ba-problems")
+
+
+def _texts(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _is_corpus(opened: Opened) -> bool:
+    return opened.spec.startswith("corpus:")
+
+
+def _hygiene(opened: Opened) -> list[str]:
+    if _is_corpus(opened):
+        return list(_corpus_hygiene(opened.spec, opened.task))
+    from data.hygiene import inspect
+
+    return inspect(opened.splits, opened.task).sentences()
+
+
+@functools.cache
+def _corpus_hygiene(spec: str, task: Task) -> tuple[str, ...]:
+    """A corpus does not change while the app runs."""
+    from data.hygiene import inspect
+    from data.sources import open_source
+
+    return tuple(inspect(open_source(spec, task).splits, task).sentences())

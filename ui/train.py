@@ -1,0 +1,305 @@
+"""The Train tab: two tasks, five numbered steps each. What runs is in its folder; this only reads it and draws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from data.errors import DataError, RunError, UserError
+from data.sources import Opened
+from data.tasks import TASKS, Task
+from finetuning.recipe import Recipe, load_recipe
+from finetuning.runs import ACTIVE, Run, open_run
+from ui import data_form, reports, run_view, text, train_form
+from ui.compare import QUICK
+from ui.data_form import Chosen, DataForm
+from ui.examples import examples
+from ui.markup import Markup, join, progress, tag
+from ui.toast import toasts
+from ui.train_form import TrainForm
+
+RECIPES = {"sentiment": "sentiment-smollm2-lora", "dialogue": "dialogue-smollm2-qlora"}
+POLL_S = 1.5
+SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
+
+
+@dataclass
+class TrainTask:
+    """One task's five steps."""
+
+    task: Task
+    data: DataForm
+    data_summary: gr.HTML
+    data_preview: gr.HTML
+    tokens: gr.HTML
+    weights: gr.HTML
+    form: TrainForm
+    estimate: gr.HTML
+    start: gr.Button
+    cancel: gr.Button
+    state: gr.HTML
+    loss: gr.HTML
+    log_box: gr.Accordion
+    log: gr.HTML
+    verdict: gr.HTML
+    compare: gr.Button
+    report: gr.DownloadButton
+    run_id: gr.State
+    drawn: gr.State
+    """The fingerprint of what is drawn, so that a poll that finds nothing new changes nothing."""
+
+    # ---- steps 1 to 4 ----
+
+    def show_data(self, *values: Any) -> list[Any]:
+        """Open the data; outputs: summary, preview, mapping row and its two dropdowns."""
+        try:
+            chosen = data_form.read(self.task, *values)
+            if chosen is None:
+                return [data_form_waiting(values[0]), "", gr.skip(), gr.skip(), gr.skip()]
+            try:
+                opened = self._open(chosen)
+            except DataError as error:
+                columns = data_form.columns_of(chosen)
+                return [data_form.problems(error), "", *data_form.column_updates(None, columns)]
+        except DataError as error:
+            return [data_form.problems(error), "", gr.skip(), gr.skip(), gr.skip()]
+        summary, preview = data_form.summary(opened), data_form.preview(opened)
+        return [summary, preview, *data_form.column_updates(opened)]
+
+    def show_other_data(self, *values: Any) -> list[Any]:
+        """As `show_data`, with the columns guessed anew."""
+        return self.show_data(*data_form.without_columns(values))
+
+    def show_tokens(self, *values: Any) -> Markup:
+        """One row as the model sees it. What is wrong is said elsewhere."""
+        from finetuning.preparation import token_preview
+
+        try:
+            recipe = self._recipe(values)
+            row = self._open(self._chosen(values)).splits["train"][0]
+            tokens = token_preview(recipe, row)
+        except DataError:
+            return Markup("")  # said above
+        except UserError as error:
+            return tag("div", str(error), class_="ba-note")
+        caption = text.TOKENS_CAPTION if recipe.trainer == "causal" else text.TOKENS_CAPTION_CLASSIFIER
+        classes = ("ba-token", "ba-token ba-trained")
+        spans = [tag("span", token, class_=classes[trained]) for token, trained in tokens]
+        return join([tag("div", caption, class_="ba-note"), tag("div", *spans, class_="ba-tokens")])
+
+    def show_estimate(self, *values: Any) -> list[Markup]:
+        """Weights (step 3) and what the run will take (step 4)."""
+        from finetuning.estimate import estimate
+
+        try:
+            recipe = self._recipe(values)
+            found = estimate(recipe)
+        except DataError:
+            return [Markup(""), Markup("")]  # said above
+        except UserError as error:
+            return [Markup(""), tag("div", str(error), class_="ba-note")]
+        weights = train_form.weights_sentence(found.weight_mb, recipe.model.precision)
+        return [
+            tag("div", weights, class_="ba-note"),
+            tag("div", found.sentence(), class_="ba-estimate"),
+        ]
+
+    @toasts
+    def choose_recipe(self, name: str) -> list[Any]:
+        """Another recipe fills the form anew."""
+        if name not in {recipe.name for recipe in train_form.recipes_of(self.task.name)}:
+            raise RunError("There is no such recipe", got=name)
+        return train_form.values_of(load_recipe(name))
+
+    @toasts
+    def start_run(self, *values: Any) -> list[Any]:
+        """Check the data, submit the run, watch it."""
+        from finetuning.launch import submit
+
+        chosen = train_form.kept(self._chosen(values))
+        recipe = self._recipe(values, chosen)
+        self._open(chosen)  # every problem is shown before a model is loaded
+        return [submit(recipe).id, ""]
+
+    @toasts
+    def cancel_run(self, run_id: str | None) -> None:
+        """Ask the run to stop after this step."""
+        from finetuning.launch import cancel
+
+        if run_id:
+            cancel(open_run(run_id))
+
+    # ---- following a run ----
+
+    def find_run(self) -> list[Any]:
+        """The run that is being worked on, for a page that was just opened."""
+        run = run_view.newest(self.task.name, active=True)
+        return [run.id if run else None, ""]
+
+    @toasts
+    def poll(self, run_id: str | None, drawn: str) -> Any:
+        """Draw the run again if its folder changed."""
+        from finetuning.launch import reconcile
+
+        if run_id is None:
+            return gr.skip()
+        run = open_run(run_id)
+        now = run_view.fingerprint(run)
+        if now == drawn:
+            return gr.skip()
+        reconcile()
+        return [now, *self._draw(run)]
+
+    def _draw(self, run: Run) -> list[Any]:
+        try:
+            state = run.status().state
+        except RunError:
+            state = "failed"
+        report = reports.report_of(run.evaluation) if state == "finished" else None
+        usable = report is not None
+        path = reports.copies(run.evaluation, ("report.md",))[0] if usable else None
+        return [
+            run_view.state_line(run),
+            run_view.loss(run),
+            gr.Accordion(visible=True),
+            run_view.log(run),
+            reports.verdict(report) if report else tag("div", text.EVALUATE_WAITING, class_="ba-note"),
+            gr.Button(visible=usable),
+            gr.DownloadButton(visible=usable, value=path),
+            gr.Button(visible=state in ACTIVE),
+        ]
+
+    @property
+    def followed(self) -> list[Any]:
+        """The outputs of `poll`."""
+        drawn = [
+            self.state,
+            self.loss,
+            self.log_box,
+            self.log,
+            self.verdict,
+            self.compare,
+            self.report,
+            self.cancel,
+        ]
+        return [self.drawn, *drawn]
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [*self.data.inputs, *self.form.inputs]
+
+    def _chosen(self, values: tuple[Any, ...]) -> Chosen:
+        chosen = data_form.read(self.task, *values[: len(self.data.inputs)])
+        if chosen is None:
+            raise DataError("No data is chosen", fix="Upload a file, or write the name of a data set.")
+        return chosen
+
+    def _recipe(self, values: tuple[Any, ...], chosen: Chosen | None = None) -> Recipe:
+        fields = values[len(self.data.inputs) :]
+        return train_form.read(self.task.name, chosen or self._chosen(values), *fields)
+
+    def _open(self, chosen: Chosen) -> Opened:
+        from data.sources import open_source
+
+        return open_source(chosen.source, self.task, columns=chosen.columns, labels=chosen.labels)
+
+
+def data_form_waiting(kind: str) -> Markup:
+    what = "Choose a file." if kind == "file" else "Write the name of a data set, such as stanfordnlp/sst2."
+    return tag("div", what, class_="ba-note")
+
+
+def build_train(task_name: str) -> TrainTask:
+    """Lay out the five steps of a task and connect them, but for what leads to other tabs."""
+    task = TASKS[task_name]
+    recipe = load_recipe(RECIPES[task_name])
+    with gr.Column(elem_classes="ba-step"):
+        gr.HTML(_step(1, task.learns), elem_classes="ba-plain")
+        gr.HTML(_example(task), elem_classes="ba-plain")
+    with gr.Column(elem_classes="ba-step"):
+        gr.HTML(_step(2), elem_classes="ba-plain")
+        data = data_form.build_data_form(task, task_name)
+        summary = gr.HTML(
+            progress("Reading the rows …", 0, 0), elem_id=f"{task_name}-data", elem_classes="ba-plain"
+        )
+        preview = gr.HTML(elem_id=f"{task_name}-preview", elem_classes="ba-plain")
+        tokens = gr.HTML(elem_id=f"{task_name}-tokens", elem_classes="ba-plain")
+    with gr.Column(elem_classes="ba-step"):
+        gr.HTML(_step(3), elem_classes="ba-plain")
+        chosen, base_fields = train_form.build_base(recipe)
+        weights = gr.HTML(elem_id=f"{task_name}-weights", elem_classes="ba-plain")
+    with gr.Column(elem_classes="ba-step"):
+        gr.HTML(_step(4), elem_classes="ba-plain")
+        settings = train_form.build_settings(recipe)
+        estimate = gr.HTML(elem_id=f"{task_name}-estimate", elem_classes="ba-plain")
+        with gr.Row(elem_classes="ba-actions"):
+            start = gr.Button("Start", variant="primary", scale=0, elem_id=f"{task_name}-start")
+            cancel = gr.Button("Cancel", scale=0, visible=False, elem_id=f"{task_name}-cancel")
+        state = gr.HTML(elem_id=f"{task_name}-state", elem_classes="ba-plain")
+        loss = gr.HTML(elem_id=f"{task_name}-loss", elem_classes="ba-plain")
+        with gr.Accordion("Log", open=False, visible=False) as log_box:
+            log = gr.HTML(elem_id=f"{task_name}-log", elem_classes="ba-plain")
+    with gr.Column(elem_classes="ba-step"):
+        gr.HTML(_step(5), elem_classes="ba-plain")
+        verdict = gr.HTML(
+            tag("div", text.EVALUATE_WAITING, class_="ba-note"),
+            elem_id=f"{task_name}-verdict",
+            elem_classes="ba-plain",
+        )
+        with gr.Row(elem_classes="ba-actions"):
+            compare = gr.Button(
+                "Compare with this run", variant="primary", scale=0, visible=False, elem_id=f"{task_name}-compare"
+            )
+            report = gr.DownloadButton("Report", scale=0, visible=False, elem_id=f"{task_name}-report")
+    tab = TrainTask(
+        task, data, summary, preview, tokens, weights, TrainForm(chosen, [*base_fields, *settings]), estimate,
+        start, cancel, state, loss, log_box, log, verdict, compare, report, gr.State(None), gr.State(""),
+    )  # fmt: skip
+    _connect(tab)
+    return tab
+
+
+def _connect(tab: TrainTask) -> None:
+    data, form = tab.data, tab.form
+    other_kind = data.kind.input(data_form.visible_parts, data.kind, data.parts, **QUICK).then
+    for trigger in (other_kind, *data.other_source):
+        fill(tab, trigger)
+    for trigger in data.other_reading:
+        fill(tab, trigger, tab.show_data)
+    form.recipe.input(tab.choose_recipe, form.recipe, form.fields, **QUICK).then(
+        tab.show_tokens, tab.inputs, tab.tokens, **SLOW
+    )
+    for field in form.fields:
+        field.change(tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
+    watched = [tab.run_id, tab.drawn]
+    started = tab.start.click(tab.start_run, tab.inputs, watched, concurrency_limit=1, **SLOW)
+    started.then(tab.poll, watched, tab.followed, **QUICK)
+    tab.cancel.click(tab.cancel_run, tab.run_id, None, **QUICK)
+    gr.Timer(POLL_S).tick(tab.poll, watched, tab.followed, **QUICK)
+
+
+def fill(tab: TrainTask, trigger: Any, show: Callable[..., Any] | None = None) -> None:
+    """Read the data, estimate and draw a row's tokens when `trigger` happens: not before anybody looks."""
+    data = tab.data
+    shown = [tab.data_summary, tab.data_preview, data.mapping, data.input_column, data.target_column]
+    trigger(show or tab.show_other_data, data.inputs, shown, **SLOW).then(
+        tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW
+    ).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW)
+
+
+def _step(number: int, said: str = "") -> Markup:
+    title = tag("h2", text.STEPS[number])
+    return tag("div", tag("b", number), title, tag("span", said) if said else None, class_="ba-step-title")
+
+
+def _example(task: Task) -> Markup:
+    example = examples(task)[0]
+    return tag(
+        "div",
+        tag("div", tag("div", "in", class_="ba-small"), tag("div", example.text, class_="ba-text")),
+        tag("div", tag("div", "out", class_="ba-small"), tag("div", example.references[0], class_="ba-text")),
+        class_="ba-example",
+    )
