@@ -98,7 +98,9 @@ def waiting_panel(name: SideName, what: str, done: int = 0, total: int = 0) -> M
 def message_card(turn: Turn | None) -> Markup:
     if turn is None:
         return Markup("")
-    return tag("div", tag("div", turn.message, class_="ba-text"), class_="ba-message")
+    several_lines = turn.message.count("\n") > 2
+    shown = tag("div", turn.message, class_="ba-text ba-columns" if several_lines else "ba-text")
+    return tag("div", shown, class_="ba-message", tabindex=0)
 
 
 def reference_line(turn: Turn | None) -> Markup:

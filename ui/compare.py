@@ -108,7 +108,7 @@ class Compare:
         pair: Pair | None = None
         for state in MODELS.open(choice, stop):
             if isinstance(state, Opening):
-                yield self._opening(state)
+                yield self._opening(state, turn)
             else:
                 pair = state
         if pair is None:  # stopped while it was loading
@@ -148,12 +148,14 @@ class Compare:
             finally:
                 MODELS.generating.release()
 
-    def _opening(self, state: Opening) -> Updates:
+    def _opening(self, state: Opening, turn: Turn) -> Updates:
         what = (state.what, state.done, state.total)
         top = tag("div", tag("i", class_="ba-busy"), state.what, class_="ba-status")
         return {
             self.before: answers.waiting_panel("base", *what),
             self.after: answers.waiting_panel("tuned", *what),
+            self.message: answers.message_card(turn),
+            self.reference: answers.reference_line(turn),
             self.status: top,
         }
 

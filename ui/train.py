@@ -147,10 +147,11 @@ class TrainTask:
         if run_id is None:
             return gr.skip()
         run = open_run(run_id)
+        # First of all: a queued run whose turn has come changes nothing in its folder until it is started.
+        reconcile()
         now = run_view.fingerprint(run)
         if now == drawn:
             return gr.skip()
-        reconcile()
         return [now, *self._draw(run)]
 
     def _draw(self, run: Run) -> list[Any]:
