@@ -143,9 +143,7 @@ def _compare_labels(
     labels = pair.task.labels
 
     def side(log_probabilities: Sequence[float], reference: str) -> SideResult:
-        probabilities = {
-            label: math.exp(value) for label, value in zip(labels, log_probabilities, strict=True)
-        }
+        probabilities = {label: math.exp(value) for label, value in zip(labels, log_probabilities, strict=True)}
         answer = max(labels, key=lambda label: probabilities[label])
         return SideResult(
             answer=answer, scores={"accuracy": is_correct(answer, reference)}, probabilities=probabilities
@@ -169,9 +167,7 @@ def _compare_texts(
     def side(answer: Answer, texts: list[str]) -> SideResult:
         return SideResult(answer=answer.text, scores=rouge_scores(answer.text, texts), tokens=answer.tokens)
 
-    answers = answer_batch(
-        pair, inputs, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=on_progress
-    )
+    answers = answer_batch(pair, inputs, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=on_progress)
     return [
         RowResult(input=text, references=texts, base=side(both.base, texts), tuned=side(both.tuned, texts))
         for text, texts, both in zip(inputs, references, answers, strict=True)
@@ -184,9 +180,7 @@ def _metrics(rows: Sequence[RowResult], task: Task) -> list[MetricResult]:
     tuned = _measure([row.tuned.answer for row in rows], rows, task)
     primary = PRIMARY[task.name]
     names = sorted(base, key=lambda name: name != primary)  # a stable sort: the others keep their order
-    return [
-        MetricResult(name=name, base=base[name], tuned=tuned[name], primary=name == primary) for name in names
-    ]
+    return [MetricResult(name=name, base=base[name], tuned=tuned[name], primary=name == primary) for name in names]
 
 
 def _measure(predictions: list[str], rows: Sequence[RowResult], task: Task) -> dict[str, float]:

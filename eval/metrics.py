@@ -65,9 +65,7 @@ class Accuracy(_InMemory):
     """The share of labels that are right: `{"accuracy": 0..1}`."""
 
     def _info(self) -> evaluate.MetricInfo:
-        return _info(
-            "The share of predicted labels that are the reference.", references=datasets.Value("string")
-        )
+        return _info("The share of predicted labels that are the reference.", references=datasets.Value("string"))
 
     def _compute(self, predictions: Sequence[str], references: Sequence[str]) -> dict[str, float]:
         return {"accuracy": fmean(map(is_correct, predictions, references))}
@@ -115,7 +113,6 @@ def _info(description: str, *, references: Any) -> evaluate.MetricInfo:
 def _f1_of(label: str, predictions: Sequence[str], references: Sequence[str]) -> float:
     """2·TP / (2·TP + FP + FN) of one label that occurs."""
     hits = sum(
-        prediction == reference == label
-        for prediction, reference in zip(predictions, references, strict=True)
+        prediction == reference == label for prediction, reference in zip(predictions, references, strict=True)
     )
     return 2 * hits / (list(predictions).count(label) + list(references).count(label))

@@ -51,9 +51,7 @@ class MetricResult(_Strict):
     )
     base: float = Field(description="The base model's value, 0 to 1.")
     tuned: float = Field(description="The tuned model's value, 0 to 1.")
-    primary: bool = Field(
-        description="Whether this is the metric that the comparison is about; exactly one is."
-    )
+    primary: bool = Field(description="Whether this is the metric that the comparison is about; exactly one is.")
 
     @property
     def title(self) -> str:
@@ -104,9 +102,7 @@ class Report(_Strict):
     prompt_sha256: str = Field(description="Hash of the prompt contract, equal to that of training.")
     data: DataInfo = Field(description="The rows that both sides answered.")
     batch_size: int = Field(description="Test rows a batch.", ge=1)
-    max_new_tokens: int | None = Field(
-        description="Where an answer was cut off; none where labels were scored."
-    )
+    max_new_tokens: int | None = Field(description="Where an answer was cut off; none where labels were scored.")
     versions: dict[str, str] = Field(description="Versions of the libraries that the numbers depend on.")
     seconds: float = Field(description="How long the comparison took, in seconds.")
     created: str = Field(description="When it ended: UTC, ISO 8601.")
@@ -182,9 +178,7 @@ def table(report: Report) -> str:
     """The metrics of both sides and their differences, as a Markdown table."""
     lines = ["| metric | base | tuned | difference |", "|---|---:|---:|---:|"]
     for metric in report.metrics:
-        lines.append(
-            f"| {metric.title} | {metric.base:.3f} | {metric.tuned:.3f} | {metric.difference:+.3f} |"
-        )
+        lines.append(f"| {metric.title} | {metric.base:.3f} | {metric.tuned:.3f} | {metric.difference:+.3f} |")
     return "\n".join(lines)
 
 

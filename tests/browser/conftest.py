@@ -1,0 +1,50 @@
+"""One app and one Chromium for all browser tests; a fresh page for each, which may not log an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+from tests.browser.app_process import launch_chromium, running_app
+
+
+@pytest.fixture(scope="session")
+def runs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("browser") / "runs"
+
+
+@pytest.fixture(scope="session")
+def app_url(runs_folder: Path) -> Iterator[str]:
+    with running_app(runs_folder, runs_folder.parent / "app.log") as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = launch_chromium(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(app_url: str, chromium: Browser) -> Iterator[Page]:
+    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    errors: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        # Gradio's own page asks other hosts for fonts; that fails without a network and changes nothing.
+        where = message.location.get("url", "")
+        if message.type == "error" and (not where or where.startswith(app_url)):
+            errors.append(f"{message.text} ({where})")
+
+    page.on("console", note)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(app_url)
+    page.wait_for_selector("#before .ba-panel")
+    yield page
+    page.close()
+    assert not errors, errors

@@ -1,0 +1,39 @@
+"""What a person does on the page, step by step, for the tests and the screenshots."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page
+
+FIRST_ANSWER_S = 180
+"""The first visitor waits for the base model, which may have to be fetched."""
+
+
+def open_tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def wait_for_answers(page: Page, *, timeout_s: float = 60) -> None:
+    """Until both answers are complete and scored."""
+    page.wait_for_selector("#before .ba-score", timeout=1000 * timeout_s)
+    page.wait_for_selector("#after .ba-score", timeout=1000 * timeout_s)
+    page.wait_for_selector(".ba-growing", state="detached", timeout=1000 * timeout_s)
+
+
+def open_train(page: Page) -> None:
+    """The Train tab with its data read."""
+    open_tab(page, "Train")
+    page.wait_for_selector("#sentiment-tokens .ba-trained", timeout=60_000)
+
+
+def start_small_run(page: Page) -> None:
+    """A sentiment run of 32 rows and one epoch, evaluated on 8 rows, through the form."""
+    page.locator("#sentiment-more button").first.click()
+    for name, value in (("train-rows", "32"), ("test-rows", "8"), ("epochs", "1")):
+        page.locator(f"#sentiment-{name} input").fill(value)
+        page.keyboard.press("Tab")
+    page.click("#sentiment-start")
+    page.wait_for_selector("#sentiment-state .ba-state", timeout=30_000)
+
+
+def wait_for_run(page: Page, state: str, *, timeout_s: float = 150) -> None:
+    page.wait_for_selector(f"#sentiment-state .ba-state-{state}", timeout=1000 * timeout_s)

@@ -1,0 +1,71 @@
+"""The Compare tab, with the adapters that ship, in a real browser."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.steps import FIRST_ANSWER_S, wait_for_answers
+
+
+def test_the_first_page_shows_two_answers_without_a_click(page: Page) -> None:
+    wait_for_answers(page, timeout_s=FIRST_ANSWER_S)
+    for panel in ("#before", "#after"):
+        expect(page.locator(f"{panel} .ba-answer .ba-text")).not_to_be_empty()
+        expect(page.locator(f"{panel} .ba-bar-row")).to_have_count(2)
+        expect(page.locator(f"{panel} .ba-stats")).to_contain_text(re.compile(r"\d+ tokens · \d+\.\d s"))
+    expect(page.locator("#badge")).to_contain_text("✓ adapter acts")
+    expect(page.locator("#status")).to_contain_text("SmolLM2-135M · ")
+    height = page.locator("#example-0").bounding_box()
+    assert height is not None and height["y"] + height["height"] <= 800, "the first view fits the window"
+
+
+def test_an_example_streams_and_is_scored_against_its_reference(page: Page) -> None:
+    page.click("#example-1")
+    page.wait_for_selector(".ba-growing", timeout=60_000)
+    expect(page.locator("#reference")).to_contain_text("positive", timeout=60_000)
+    wait_for_answers(page)
+    assert re.match("[✓✗] (positive|negative)", page.inner_text("#after .ba-score"))
+
+
+def test_stop_ends_both_answers_and_a_follow_up_keeps_the_history(page: Page) -> None:
+    wait_for_answers(page)
+    page.get_by_label("Dialogue summary").first.check()
+    page.wait_for_selector("#before .ba-growing", timeout=90_000)
+    expect(page.locator("#before .ba-stats")).to_contain_text(re.compile("[2-9] tokens"), timeout=60_000)
+    page.click("#stop")
+    page.wait_for_selector(".ba-growing", state="detached", timeout=5_000)
+    expect(page.locator("#before .ba-stats")).to_contain_text("stopped")
+    page.fill("#box textarea", "Who said <b>that</b>?")
+    page.click("#send")
+    page.wait_for_selector("#past .ba-turn", timeout=30_000)
+    expect(page.locator("#message .ba-text")).to_have_text("Who said <b>that</b>?")
+    expect(page.locator("#box textarea")).to_have_value("")
+
+
+def test_a_dialogue_is_summarised_and_scored(page: Page) -> None:
+    page.get_by_label("Dialogue summary").first.check()
+    expect(page.locator("#example-0")).to_contain_text("&", timeout=10_000)
+    page.click("#example-2")
+    wait_for_answers(page, timeout_s=120)
+    assert re.match(r"ROUGE-L 0\.\d\d", page.inner_text("#before .ba-score"))
+    expect(page.locator("#reference")).to_contain_text("Reference")
+
+
+def test_an_empty_message_is_a_toast_and_changes_nothing(page: Page) -> None:
+    wait_for_answers(page)
+    shown = page.inner_text("#message")
+    page.fill("#box textarea", "   ")
+    page.click("#send")
+    expect(page.get_by_text("The message is empty")).to_be_visible(timeout=10_000)
+    assert page.inner_text("#message") == shown
+
+
+def test_a_message_longer_than_the_model_takes_is_kept_in_its_box(page: Page) -> None:
+    wait_for_answers(page)
+    long = "It was long. " * 4000
+    page.fill("#box textarea", long)
+    page.click("#send")
+    expect(page.get_by_text("too long for the model")).to_be_visible(timeout=20_000)
+    assert page.input_value("#box textarea") == long

@@ -1,0 +1,106 @@
+"""Every other tab: data that is uploaded, a run to its end and into Compare, an evaluation, the list of runs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.steps import open_tab, open_train, start_small_run, wait_for_answers, wait_for_run
+
+HOSTILE = "<img src=x onerror=window.hacked=1> ${window.hacked=2} {{7*7}}"
+
+
+def write_reviews(path: Path, *, broken: bool = False) -> Path:
+    """A CSV with columns of its own names, and markup in the first text."""
+    words = ("plain", "warm", "late", "cold", "fresh", "loud", "slow", "kind", "old", "new", "sweet", "dry")
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        rows = csv.writer(handle)
+        rows.writerow(["Comment", "Stars"])
+        for number, word in enumerate(words):
+            said = (
+                f"{HOSTILE if number == 0 else ''} Visit {number} and the {word} soup of the {word} house".strip()
+            )
+            rows.writerow(
+                ["" if broken and number == 3 else said, "purple" if broken and number == 5 else 1 + number % 2 * 4]
+            )
+    return path
+
+
+def test_every_tab_opens(page: Page) -> None:
+    for name in ("Train", "Dialogue summary · QLoRA", "Evaluate", "Runs", "Compare"):
+        open_tab(page, name)
+        page.wait_for_timeout(300)
+    open_train(page)
+    expect(page.locator("#sentiment-data")).to_contain_text("train ·")
+    expect(page.locator("#sentiment-estimate")).to_contain_text("parameters train")
+    open_tab(page, "Dialogue summary · QLoRA")
+    expect(page.locator("#dialogue-tokens .ba-trained").first).to_be_visible(timeout=60_000)
+
+
+def test_an_uploaded_file_shows_its_mapping_and_its_markup_as_text(page: Page, tmp_path: Path) -> None:
+    open_train(page)
+    page.get_by_label("Upload a file").first.check()
+    page.locator("#sentiment-file input[type=file]").set_input_files(write_reviews(tmp_path / "good.csv"))
+    expect(page.locator("#sentiment-data")).to_contain_text("'Stars' is taken as label", timeout=30_000)
+    expect(page.locator("#sentiment-input-column input")).to_have_value("Comment")
+    expect(page.locator("#sentiment-target-column input")).to_have_value("Stars")
+    expect(page.locator("#sentiment-tokens .ba-trained").first).to_be_visible()
+    shown = page.locator("#sentiment-preview").inner_text()
+    assert "Visit" in shown
+    assert page.locator("#sentiment-preview img, #sentiment-tokens img").count() == 0
+    assert page.evaluate("window.hacked") is None
+
+
+def test_a_file_with_problems_lists_them_with_their_rows(page: Page, tmp_path: Path) -> None:
+    open_train(page)
+    page.get_by_label("Upload a file").first.check()
+    broken = write_reviews(tmp_path / "broken.csv", broken=True)
+    page.locator("#sentiment-file input[type=file]").set_input_files(broken)
+    data = page.locator("#sentiment-data")
+    expect(data).to_contain_text("broken.csv cannot be used", timeout=30_000)
+    expect(data).to_contain_text("row 4, column Comment: The text is empty")
+
+
+def test_a_run_goes_to_its_end_survives_a_reload_and_can_be_compared(page: Page) -> None:
+    open_train(page)
+    start_small_run(page)
+    page.reload()
+    open_train(page)
+    expect(page.locator("#sentiment-state .ba-state")).to_be_visible(timeout=10_000)
+    wait_for_run(page, "finished")
+    expect(page.locator("#sentiment-loss svg polyline")).to_have_count(1)
+    expect(page.locator("#sentiment-verdict")).to_contain_text("On 8 reviews accuracy")
+    expect(page.locator("#sentiment-verdict .ba-bar-row")).to_have_count(4)
+    page.click("#sentiment-compare")
+    expect(page.locator("#model input")).not_to_have_value("Sentiment · LoRA · shipped", timeout=10_000)
+    page.wait_for_selector("#before .ba-progress, #before .ba-growing", timeout=20_000)
+    wait_for_answers(page, timeout_s=90)
+    open_tab(page, "Runs")
+    expect(page.locator("#runs-table")).to_contain_text("finished", timeout=10_000)
+    page.locator("#runs-table tbody tr").first.click()
+    expect(page.locator("#runs-verdict")).to_contain_text("On 8 reviews", timeout=10_000)
+
+
+def test_a_damaged_run_is_shown_and_the_others_still_work(page: Page, runs_folder: Path) -> None:
+    damaged = runs_folder / "sentiment-smollm2-lora-20200101-000000-abcd"
+    damaged.mkdir(parents=True)
+    (damaged / "status.json").write_text('{"state": "runn', encoding="utf-8")
+    open_tab(page, "Runs")
+    expect(page.locator("#runs-table .ba-state-damaged")).to_be_visible(timeout=15_000)
+    page.locator("#runs-table tbody tr").last.click()
+    expect(page.locator("#runs-state")).to_contain_text("cannot be read", timeout=10_000)
+
+
+def test_a_shipped_adapter_is_evaluated(page: Page) -> None:
+    open_tab(page, "Evaluate")
+    page.fill("#evaluate-rows input", "4")
+    page.keyboard.press("Tab")
+    page.click("#evaluate-run")
+    expect(page.locator("#evaluate-progress")).to_be_visible(timeout=10_000)
+    expect(page.locator("#evaluate-result")).to_contain_text("On 4 reviews accuracy", timeout=90_000)
+    expect(page.locator("#evaluate-examples tbody tr")).to_have_count(4)
+    with page.expect_download() as download:
+        page.click("#evaluate-report-json")
+    assert '"task":' in download.value.path().read_text(encoding="utf-8")
