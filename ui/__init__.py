@@ -9,5 +9,6 @@ here imports torch, transformers or datasets before somebody asks for an answer,
     evaluate.py        any adapter on any test set        data_form.py   which examples, what is wrong with them
     runs.py            the list of runs                   run_view.py     how a run is drawn
     choices.py         which tuned models there are       models_in_use.py   which of them are open in memory
+    libraries.py       heavy imports, one thread at a time
     markup.py          HTML that escapes by construction  charts.py, theme.py, text.py
 """

@@ -260,7 +260,7 @@ def build_compare(status_line: gr.HTML) -> Compare:
             )
     past = gr.HTML(elem_id="past", elem_classes="ba-plain")
     message = gr.HTML(elem_id="message", elem_classes="ba-plain")
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=True, elem_classes="ba-sides"):
         before = gr.HTML(answers.panel("base", None), elem_id="before", elem_classes="ba-plain")
         after = gr.HTML(answers.panel("tuned", None), elem_id="after", elem_classes="ba-plain")
     reference = gr.HTML(elem_id="reference", elem_classes="ba-plain")

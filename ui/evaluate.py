@@ -15,7 +15,7 @@ import gradio as gr
 from data.errors import DataError, UserError
 from data.tasks import TASKS
 from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE
-from ui import data_form, reports, text
+from ui import data_form, libraries, reports, text
 from ui.choices import Choice, find, options
 from ui.compare import QUICK
 from ui.data_form import Chosen, DataForm
@@ -109,6 +109,7 @@ class _Work:
             yield news
 
     def _work(self) -> None:
+        libraries.ready()
         from eval.report import save
         from finetuning.evaluation import evaluate_adapter
 

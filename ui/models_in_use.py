@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from data.errors import UserError
 from finetuning.runs import list_runs
+from ui import libraries
 from ui.choices import Choice
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class ModelsInUse:
 
     def keep(self, choice: Choice, work: _OpeningWork) -> Pair:
         """Open `choice` unless somebody else just did; runs in the opening thread."""
+        libraries.ready()
         from models.pair import open_pair
 
         with self._opening:

@@ -13,7 +13,7 @@ from data.sources import Opened
 from data.tasks import TASKS, Task
 from finetuning.recipe import Recipe, load_recipe
 from finetuning.runs import ACTIVE, Run, open_run
-from ui import data_form, reports, run_view, text, train_form
+from ui import data_form, libraries, reports, run_view, text, train_form
 from ui.compare import QUICK
 from ui.data_form import Chosen, DataForm
 from ui.examples import examples
@@ -75,6 +75,7 @@ class TrainTask:
 
     def show_tokens(self, *values: Any) -> Markup:
         """One row as the model sees it. What is wrong is said elsewhere."""
+        libraries.ready()
         from finetuning.preparation import token_preview
 
         try:
@@ -92,6 +93,7 @@ class TrainTask:
 
     def show_estimate(self, *values: Any) -> list[Markup]:
         """Weights (step 3) and what the run will take (step 4)."""
+        libraries.ready()
         from finetuning.estimate import estimate
 
         try:
@@ -203,6 +205,7 @@ class TrainTask:
         return train_form.read(self.task.name, chosen or self._chosen(values), *fields)
 
     def _open(self, chosen: Chosen) -> Opened:
+        libraries.ready()
         from data.sources import open_source
 
         return open_source(chosen.source, self.task, columns=chosen.columns, labels=chosen.labels)

@@ -31,20 +31,25 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def page(app_url: str, chromium: Browser) -> Iterator[Page]:
+def console_errors() -> list[str]:
+    """What the page has logged as an error so far; a test that causes one on purpose clears it."""
+    return []
+
+
+@pytest.fixture
+def page(app_url: str, chromium: Browser, console_errors: list[str]) -> Iterator[Page]:
     page = chromium.new_page(viewport={"width": 1280, "height": 800})
-    errors: list[str] = []
 
     def note(message: ConsoleMessage) -> None:
         # Gradio's own page asks other hosts for fonts; that fails without a network and changes nothing.
         where = message.location.get("url", "")
         if message.type == "error" and (not where or where.startswith(app_url)):
-            errors.append(f"{message.text} ({where})")
+            console_errors.append(f"{message.text} ({where})")
 
     page.on("console", note)
-    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("pageerror", lambda error: console_errors.append(str(error)))
     page.goto(app_url)
     page.wait_for_selector("#before .ba-panel")
     yield page
     page.close()
-    assert not errors, errors
+    assert not console_errors, console_errors

@@ -22,14 +22,15 @@ def wait_for_answers(page: Page, *, timeout_s: float = 60) -> None:
 def open_train(page: Page) -> None:
     """The Train tab with its data read."""
     open_tab(page, "Train")
+    open_tab(page, "Sentiment · LoRA")
     page.wait_for_selector("#sentiment-tokens .ba-trained", timeout=60_000)
 
 
-def start_small_run(page: Page) -> None:
-    """A sentiment run of 32 rows and one epoch, evaluated on 8 rows, through the form."""
+def start_small_run(page: Page, *, train_rows: int = 32, test_rows: int = 8) -> None:
+    """A sentiment run of one epoch on a few rows, through the form."""
     page.locator("#sentiment-more button").first.click()
-    for name, value in (("train-rows", "32"), ("test-rows", "8"), ("epochs", "1")):
-        page.locator(f"#sentiment-{name} input").fill(value)
+    for name, value in (("train-rows", train_rows), ("test-rows", test_rows), ("epochs", 1)):
+        page.locator(f"#sentiment-{name} input").fill(str(value))
         page.keyboard.press("Tab")
     page.click("#sentiment-start")
     page.wait_for_selector("#sentiment-state .ba-state", timeout=30_000)

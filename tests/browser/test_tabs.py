@@ -15,16 +15,13 @@ HOSTILE = "<img src=x onerror=window.hacked=1> ${window.hacked=2} {{7*7}}"
 def write_reviews(path: Path, *, broken: bool = False) -> Path:
     """A CSV with columns of its own names, and markup in the first text."""
     words = ("plain", "warm", "late", "cold", "fresh", "loud", "slow", "kind", "old", "new", "sweet", "dry")
+    reviews = [f"Visit {number} and the {word} soup of the {word} house" for number, word in enumerate(words)]
+    stars: list[object] = [1 + number % 2 * 4 for number in range(len(words))]
+    reviews[0] = f"{HOSTILE} {reviews[0]}"
+    if broken:
+        reviews[3], stars[5] = "", "purple"
     with path.open("w", newline="", encoding="utf-8") as handle:
-        rows = csv.writer(handle)
-        rows.writerow(["Comment", "Stars"])
-        for number, word in enumerate(words):
-            said = (
-                f"{HOSTILE if number == 0 else ''} Visit {number} and the {word} soup of the {word} house".strip()
-            )
-            rows.writerow(
-                ["" if broken and number == 3 else said, "purple" if broken and number == 5 else 1 + number % 2 * 4]
-            )
+        csv.writer(handle).writerows([("Comment", "Stars"), *zip(reviews, stars, strict=True)])
     return path
 
 
@@ -63,11 +60,12 @@ def test_a_file_with_problems_lists_them_with_their_rows(page: Page, tmp_path: P
     expect(data).to_contain_text("row 4, column Comment: The text is empty")
 
 
-def test_a_run_goes_to_its_end_survives_a_reload_and_can_be_compared(page: Page) -> None:
+def test_a_run_goes_to_its_end_survives_a_reload_and_can_be_compared(page: Page, console_errors: list[str]) -> None:
     open_train(page)
     start_small_run(page)
     page.reload()
     open_train(page)
+    console_errors.clear()  # a reload cuts Gradio's connections, and it says so
     expect(page.locator("#sentiment-state .ba-state")).to_be_visible(timeout=10_000)
     wait_for_run(page, "finished")
     expect(page.locator("#sentiment-loss svg polyline")).to_have_count(1)

@@ -10,9 +10,8 @@ def test_text_is_escaped_and_markup_is_not() -> None:
     inner = markup.tag("b", HOSTILE)
     outer = markup.tag("div", inner, HOSTILE, title=HOSTILE, class_="a", data_run="x", hidden=None)
     assert "<script" not in outer
-    assert outer.startswith(
-        '<div title="&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; more" class="a" data-run="x">'
-    )
+    assert 'title="&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; more" class="a" data-run="x">' in outer
+    assert "hidden" not in outer
     assert outer.count("<b>") == 1
 
 
