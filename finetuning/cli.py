@@ -8,9 +8,11 @@ needs it, so `--help` answers at once.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -101,7 +103,6 @@ def chat(
     adapter = _adapter(run)
     from finetuning.chat import converse
 
-    _quiet_libraries()
     converse(adapter, console, message=message, max_new_tokens=tokens)
 
 
@@ -141,12 +142,12 @@ def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  
     loaded = _recipe(recipe, set_, data, None)
     from finetuning.estimate import estimate as estimate_recipe
 
-    _quiet_libraries()
     console.print(estimate_recipe(loaded).sentence(), highlight=False)
 
 
 def main() -> None:
     """Run the command line; a `UserError` becomes one line and exit code 2."""
+    _quiet_libraries()
     try:
         app()
     except UserError as error:
@@ -212,7 +213,7 @@ def _progress() -> Progress:
 def _print_outcome(run: Run) -> None:
     status = run.status()
     if status.state == "failed":
-        raise RunError(f"The run failed: {status.error}", fix=f"The log is {run.log_file}.")
+        raise RunError(f"The run failed: {(status.error or '').rstrip('.')}", fix=f"The log is {run.log_file}.")
     if status.state != "finished":
         raise RunError(f"The run was {status.state}", fix=f"The log is {run.log_file}.")
     from eval.report import load
@@ -248,6 +249,9 @@ def _scores(run: Run) -> str:
 
 
 def _quiet_libraries() -> None:
+    """What they log and warn about is ours to mend, not a reader's of the table."""
+    warnings.simplefilter("ignore")
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 

@@ -8,8 +8,8 @@ from typing import Any
 from finetuning.recipe import Recipe
 
 
-def shared_arguments(recipe: Recipe, output: str) -> dict[str, Any]:
-    """Keyword arguments for `TrainingArguments` and its subclasses."""
+def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
+    """Keyword arguments for `TrainingArguments` and its subclasses, for training on `rows` rows."""
     training = recipe.training
     return {
         "output_dir": output,
@@ -19,7 +19,8 @@ def shared_arguments(recipe: Recipe, output: str) -> dict[str, Any]:
         "gradient_accumulation_steps": training.gradient_accumulation,
         "learning_rate": training.learning_rate,
         "lr_scheduler_type": "linear",
-        "warmup_steps": training.warmup_share,  # below 1: a share of the steps
+        # Rounded down: rounded up, a run of a single step would be all warm-up, at a learning rate of zero.
+        "warmup_steps": int(training.warmup_share * steps(recipe, rows)),
         "weight_decay": training.weight_decay,
         "max_grad_norm": 1.0,
         "seed": training.seed,

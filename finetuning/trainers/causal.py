@@ -41,7 +41,7 @@ def causal_trainer(
 ) -> CausalTrainer:
     """A trainer for rows from `preparation.encode_for_causal`, ready for `.train()`."""
     arguments = SFTConfig(
-        **shared_arguments(recipe, output),
+        **shared_arguments(recipe, output, len(train)),
         max_length=None,  # rows that are too long were refused, none is cut
         completion_only_loss=True,
         packing=False,

@@ -32,7 +32,7 @@ def classifier_trainer(
     """A trainer for rows from `preparation.encode_for_classifier`, ready for `.train()`."""
     return ClassifierTrainer(
         model=model,
-        args=TrainingArguments(**shared_arguments(recipe, output)),
+        args=TrainingArguments(**shared_arguments(recipe, output, len(train))),
         train_dataset=train,
         data_collator=DataCollatorWithPadding(tokenizer),
         processing_class=tokenizer,

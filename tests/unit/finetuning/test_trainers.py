@@ -37,7 +37,7 @@ def test_losses_equal_trls_step_by_step_in_float32(tiny_llama, recipe_on, tmp_pa
     # The same batches for TRL: only the sampler is ours, the loss is its own.
     monkeypatch.setattr(SFTTrainer, "_get_train_sampler", CausalTrainer._get_train_sampler)
     arguments = SFTConfig(
-        **shared_arguments(recipe, str(tmp_path / "b")), max_length=None, completion_only_loss=True
+        **shared_arguments(recipe, str(tmp_path / "b"), len(rows)), max_length=None, completion_only_loss=True
     )
     theirs = losses(
         SFTTrainer(

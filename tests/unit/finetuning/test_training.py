@@ -101,3 +101,9 @@ def test_a_run_that_is_not_finished_cannot_be_exported(tiny_llama, recipe_on, tm
     run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path)
     with pytest.raises(RunError, match="finished"):
         copy_adapter(run, tmp_path / "out")
+
+
+def test_a_run_of_a_single_step_learns(tiny_llama, recipe_on, tmp_path):
+    run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, "training.max_steps=1"), tmp_path)
+    assert run.metrics()[0][0]["learning_rate"] > 0
+    assert open_pair(run.adapter).proof.largest_change > 0
