@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import os
 
 
@@ -38,16 +39,15 @@ def main() -> None:
 
 
 def prepare_zero_gpu() -> None:
-    """Import the package `spaces` where it is installed: before torch, as it demands.
+    """Import the package `spaces` where there is one: it has to come before torch.
 
-    Without the package, `import spaces` finds our folder of that name, which has no `GPU`.
+    Without the package, the import finds our own folder of that name, which has no `GPU` and does nothing.
     """
-    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     with contextlib.suppress(ImportError):
         import spaces
 
         if hasattr(spaces, "GPU"):
-            os.environ.setdefault("BEFORE_AFTER_ZERO_GPU", "1")
+            logging.getLogger(__name__).info("ZeroGPU: the package spaces is there")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ here imports torch, transformers or datasets before somebody asks for an answer,
 
     page.py            the tabs, the top line, what leads from one tab to another
     compare.py         two answers side by side           answers.py   how they are drawn
+    answering.py       asks the models for them
     train.py           the five steps                     train_form.py   a form → a recipe
     evaluate.py        any adapter on any test set        data_form.py   which examples, what is wrong with them
     runs.py            the list of runs                   run_view.py     how a run is drawn

@@ -82,7 +82,9 @@ def panel(name: SideName, turn: Turn | None, *, growing: bool = False, empty: st
         parts.append(tag("div", shown, class_="ba-answer ba-growing" if growing else "ba-answer"))
     if side.probabilities is not None:
         parts.append(charts.label_bars(turn.labels, side.probabilities, side=name))
-    stats = [f"{side.tokens} tokens", f"{side.seconds:.1f} s"] if turn.in_words else [f"{side.seconds:.1f} s"]
+    stats = [f"{side.seconds:.1f} s"]
+    if turn.in_words:
+        stats.insert(0, "1 token" if side.tokens == 1 else f"{side.tokens} tokens")
     if side.stopped:
         stats.append(text.STOPPED)
     score = tag("span", side.score, class_="ba-score") if side.score else None

@@ -6,7 +6,6 @@ A new message, example or model stops what the same session had going. Nothing a
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,8 @@ import gradio as gr
 from data.errors import ModelError, UserError
 from data.tasks import DIALOGUE, SENTIMENT, TASKS
 from ui import answers, text
-from ui.answers import Side, Turn
+from ui.answering import check_length, score, stream
+from ui.answers import Turn
 from ui.choices import Choice, find, options
 from ui.examples import SHOWN, examples
 from ui.markup import Markup, tag
@@ -24,10 +24,8 @@ from ui.models_in_use import MODELS, Opening, share_cores, short_name, wait_for
 from ui.toast import show, toasts
 
 if TYPE_CHECKING:
-    from models.generation import Answer
     from models.pair import Pair
 
-MAX_NEW_TOKENS = {"sentiment": 40, "dialogue": 80}
 FIRST_TASK = SENTIMENT
 Updates = dict[Any, Any]
 """Component → its new value; what is not in it stays."""
@@ -171,56 +169,6 @@ class Compare:
             self.before: answers.panel("base", turn, growing=growing),
             self.after: answers.panel("tuned", turn, growing=growing),
         }
-
-
-def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[None]:
-    """Let both sides answer `turn`; yields after every token."""
-    from models.generation import stream_answers
-
-    prompts = [prompt_tokens(pair, turn, turns, name) for name in ("base", "tuned")]
-    limit = MAX_NEW_TOKENS[pair.task.name]
-    for answer in stream_answers(pair, *prompts, max_new_tokens=limit, stop=stop):
-        _take(turn.base, answer.base, stop)
-        _take(turn.tuned, answer.tuned, stop)
-        yield
-
-
-def _take(side: Side, answer: Answer, stop: threading.Event) -> None:
-    side.text, side.tokens, side.seconds = answer.text, answer.tokens, answer.seconds
-    side.stopped = stop.is_set() and not answer.finished
-
-
-def score(pair: Pair, turn: Turn) -> None:
-    """Add the label probabilities of both sides."""
-    from models.scoring import score_labels
-
-    started = time.perf_counter()
-    [scores] = score_labels(pair, [turn.message])
-    turn.base.probabilities = answers.shares(scores.base)
-    turn.tuned.probabilities = answers.shares(scores.tuned)
-    if not turn.in_words:
-        turn.base.seconds = turn.tuned.seconds = time.perf_counter() - started
-
-
-def prompt_tokens(pair: Pair, turn: Turn, turns: list[Turn], name: answers.SideName) -> list[int]:
-    assert pair.prompter is not None
-    return pair.prompter.encode_prompt(turn.message, answers.history(turns, name))
-
-
-def check_length(pair: Pair, turn: Turn, turns: list[Turn]) -> None:
-    """Refuse a conversation that does not fit into the model with its answer."""
-    longest = int(getattr(pair.model.config, "max_position_embeddings", 2048))
-    if pair.kind == "causal":
-        room = longest - MAX_NEW_TOKENS[pair.task.name]
-        length = max(len(prompt_tokens(pair, turn, turns, name)) for name in ("base", "tuned"))
-    else:
-        room, length = longest, len(pair.tokenizer(turn.message)["input_ids"])
-    if length > room:
-        raise UserError(
-            f"The message is too long for the model: {length:,} tokens with what was said before, and there is "
-            f"room for {room:,}",
-            fix="Shorten it, or clear the conversation.",
-        )
 
 
 def badge(pair: Pair) -> Markup:

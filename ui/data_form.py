@@ -179,6 +179,12 @@ def columns_of(chosen: Chosen) -> list[str]:
         return []
 
 
+def waiting(kind: str) -> Markup:
+    """What is still missing for a source of this kind."""
+    what = "Choose a file." if kind == "file" else "Write the name of a data set, such as stanfordnlp/sst2."
+    return tag("div", what, class_="ba-note")
+
+
 # ---- drawings ----------------------------------------------------------------------------------------------
 
 

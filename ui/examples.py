@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from data.files import read_table
 from data.sources import CORPORA, METADATA, corpus_names
 from data.tasks import Task
+from ui.markup import Markup, tag
 
 SHOWN = 5
 LONGEST = 700
@@ -43,3 +44,12 @@ def _name(row: dict[str, object], task: Task) -> str:
         return f"{row.get('topic')} · {row.get('style')}"
     speakers = dict.fromkeys(line.partition(":")[0] for line in str(row[task.input_column]).splitlines())
     return f"{' & '.join(list(speakers)[:2])} · {row.get('topic')}"
+
+
+def in_and_out(example: Example) -> Markup:
+    """The example as what goes in and what should come out."""
+    sides = (("in", example.text), ("out", example.references[0]))
+    drawn = (
+        tag("div", tag("div", name, class_="ba-small"), tag("div", said, class_="ba-text")) for name, said in sides
+    )
+    return tag("div", *drawn, class_="ba-example")

@@ -89,9 +89,9 @@ def theme() -> gr.themes.Base:
         checkbox_label_border_color_dark="var(--ba-rule)",
         checkbox_label_padding="6px 14px",
         checkbox_background_color_selected="var(--ba-ink)",
-        checkbox_background_color_selected_dark="var(--ba-tuned)",
+        checkbox_background_color_selected_dark="var(--ba-base)",
         checkbox_border_color_selected="var(--ba-ink)",
-        checkbox_border_color_selected_dark="var(--ba-tuned)",
+        checkbox_border_color_selected_dark="var(--ba-base)",
         layout_gap="12px",
         form_gap_width="0px",
     )

@@ -16,7 +16,7 @@ from finetuning.runs import ACTIVE, Run, open_run
 from ui import data_form, libraries, reports, run_view, text, train_form
 from ui.compare import QUICK
 from ui.data_form import Chosen, DataForm
-from ui.examples import examples
+from ui.examples import examples, in_and_out
 from ui.markup import Markup, join, progress, tag
 from ui.toast import toasts
 from ui.train_form import TrainForm
@@ -58,7 +58,7 @@ class TrainTask:
         try:
             chosen = data_form.read(self.task, *values)
             if chosen is None:
-                return [data_form_waiting(values[0]), "", gr.skip(), gr.skip(), gr.skip()]
+                return [data_form.waiting(values[0]), "", gr.skip(), gr.skip(), gr.skip()]
             try:
                 opened = self._open(chosen)
             except DataError as error:
@@ -211,18 +211,13 @@ class TrainTask:
         return open_source(chosen.source, self.task, columns=chosen.columns, labels=chosen.labels)
 
 
-def data_form_waiting(kind: str) -> Markup:
-    what = "Choose a file." if kind == "file" else "Write the name of a data set, such as stanfordnlp/sst2."
-    return tag("div", what, class_="ba-note")
-
-
 def build_train(task_name: str) -> TrainTask:
     """Lay out the five steps of a task and connect them, but for what leads to other tabs."""
     task = TASKS[task_name]
     recipe = load_recipe(RECIPES[task_name])
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(_step(1, task.learns), elem_classes="ba-plain")
-        gr.HTML(_example(task), elem_classes="ba-plain")
+        gr.HTML(in_and_out(examples(task)[0]), elem_classes="ba-plain")
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(_step(2), elem_classes="ba-plain")
         data = data_form.build_data_form(task, task_name)
@@ -297,13 +292,3 @@ def fill(tab: TrainTask, trigger: Any, show: Callable[..., Any] | None = None) -
 def _step(number: int, said: str = "") -> Markup:
     title = tag("h2", text.STEPS[number])
     return tag("div", tag("b", number), title, tag("span", said) if said else None, class_="ba-step-title")
-
-
-def _example(task: Task) -> Markup:
-    example = examples(task)[0]
-    return tag(
-        "div",
-        tag("div", tag("div", "in", class_="ba-small"), tag("div", example.text, class_="ba-text")),
-        tag("div", tag("div", "out", class_="ba-small"), tag("div", example.references[0], class_="ba-text")),
-        class_="ba-example",
-    )

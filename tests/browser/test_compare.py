@@ -14,7 +14,7 @@ def test_the_first_page_shows_two_answers_without_a_click(page: Page) -> None:
     for panel in ("#before", "#after"):
         expect(page.locator(f"{panel} .ba-answer .ba-text")).not_to_be_empty()
         expect(page.locator(f"{panel} .ba-bar-row")).to_have_count(2)
-        expect(page.locator(f"{panel} .ba-stats")).to_contain_text(re.compile(r"\d+ tokens · \d+\.\d s"))
+        expect(page.locator(f"{panel} .ba-stats")).to_contain_text(re.compile(r"\d+ tokens? · \d+\.\d s"))
     expect(page.locator("#badge")).to_contain_text("✓ adapter acts")
     expect(page.locator("#status")).to_contain_text("SmolLM2-135M · ")
     height = page.locator("#example-0").bounding_box()
@@ -29,8 +29,7 @@ def test_an_example_streams_and_is_scored_against_its_reference(page: Page) -> N
     assert re.match("[✓✗] (positive|negative)", page.inner_text("#after .ba-score"))
 
 
-def test_stop_ends_both_answers_and_a_follow_up_keeps_the_history(page: Page) -> None:
-    wait_for_answers(page)
+def test_dialogues_are_stopped_followed_up_and_scored(page: Page) -> None:
     page.get_by_label("Dialogue summary").first.check()
     page.wait_for_selector("#before .ba-growing", timeout=90_000)
     expect(page.locator("#before .ba-stats")).to_contain_text(re.compile("[2-9] tokens"), timeout=60_000)
@@ -42,13 +41,9 @@ def test_stop_ends_both_answers_and_a_follow_up_keeps_the_history(page: Page) ->
     page.wait_for_selector("#past .ba-turn", timeout=30_000)
     expect(page.locator("#message .ba-text")).to_have_text("Who said <b>that</b>?")
     expect(page.locator("#box textarea")).to_have_value("")
-
-
-def test_a_dialogue_is_summarised_and_scored(page: Page) -> None:
-    page.get_by_label("Dialogue summary").first.check()
-    expect(page.locator("#example-0")).to_contain_text("&", timeout=10_000)
     page.click("#example-2")
-    wait_for_answers(page, timeout_s=120)
+    expect(page.locator("#past")).to_be_empty(timeout=30_000)
+    wait_for_answers(page)
     assert re.match(r"ROUGE-L 0\.\d\d", page.inner_text("#before .ba-score"))
     expect(page.locator("#reference")).to_contain_text("Reference")
 
