@@ -30,12 +30,11 @@ from eval.report import (
 )
 from models.generation import Answer, answer_batch
 from models.pair import Pair
-from models.scoring import score_labels
+from models.scoring import SCORING_BATCH_SIZE, score_labels
 
 if TYPE_CHECKING:
     import datasets
 
-SCORING_BATCH_SIZE = 16
 GENERATION_BATCH_SIZE = 16
 PRIMARY = {"sentiment": "accuracy", "dialogue": "rougeL"}
 

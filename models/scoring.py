@@ -1,24 +1,32 @@
 """Log-likelihoods: how probable base and tuned find each label after the prompt. No sampling.
 
-One forward pass holds base rows and tuned rows; only the positions that predict a label's tokens go through
-the vocabulary projection, and the log-softmax over it is taken in float32.
+The tokens that all prompts begin with (the instruction, examples of a few-shot prompt) go through the model once a
+side, and every row goes on from their key-value cache. Only the positions that predict a label's tokens go
+through the vocabulary projection, which is taken in float32 whatever the model computes in: rounding logits to
+bfloat16 would decide rows whose labels are almost equally probable.
 
-Shapes: B rows, T tokens, L labels, V vocabulary.
+Shapes: B rows, T tokens, L labels, H hidden size, V vocabulary.
 """
 
 from __future__ import annotations
 
+import contextlib
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from models.adapters import BASE, TUNED
 from models.pair import Pair
+from models.prompting import Message
 
 if TYPE_CHECKING:
     import torch
 
+SCORING_BATCH_SIZE = 32
 _CLASSIFIER_MAX_TOKENS = 512
+
+OnBatch = Callable[[int, int], None]
+"""Called with the number of texts done and of all."""
 
 
 @dataclass(frozen=True)
@@ -30,96 +38,169 @@ class LabelScores:
 
 
 def score_labels(
-    pair: Pair,
-    texts: Sequence[str],
-    *,
-    batch_size: int = 16,
-    on_batch: Callable[[int, int], None] | None = None,
+    pair: Pair, texts: Sequence[str], *, batch_size: int = SCORING_BATCH_SIZE, on_batch: OnBatch | None = None
 ) -> list[LabelScores]:
-    """Score every label of the pair's task for each of `texts`, in their order.
+    """Score every label of the pair's task for each of `texts`, in their order, by both sides.
 
     Args:
         pair: base and tuned.
         texts: inputs of a classification task.
-        batch_size: texts a forward pass; each stands in it twice, for base and for tuned.
-        on_batch: called with the number of texts done and of all.
+        batch_size: texts a forward pass.
+        on_batch: told how far it is.
     """
-    import torch
-
-    score = _score_causal if pair.kind == "causal" else _score_classifier
-    # Rows of like length share a batch, so that little of it is padding.
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
-    scores: list[LabelScores | None] = [None] * len(texts)
-    done = 0
-    for indexes in _batches(order, batch_size):
-        with torch.inference_mode():
-            base, tuned = score(pair, [texts[index] for index in indexes])
-        for row, index in enumerate(indexes):
-            scores[index] = LabelScores(base[row].tolist(), tuned[row].tolist())
-        done += len(indexes)
+    score = _score_classifier if pair.kind == "classifier" else _causal_scorer(pair, texts)
+    both: dict[int, LabelScores] = {}
+    for indexes in _like_lengths(texts, batch_size):
+        base = score(pair, [texts[index] for index in indexes], False)
+        tuned = score(pair, [texts[index] for index in indexes], True)
+        for index, one, other in zip(indexes, base.tolist(), tuned.tolist(), strict=True):
+            both[index] = LabelScores(one, other)
         if on_batch:
-            on_batch(done, len(texts))
-    return [score for score in scores if score is not None]
+            on_batch(len(both), len(texts))
+    return [both[index] for index in range(len(texts))]
 
 
-def _score_causal(pair: Pair, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both sides' label log-probabilities, [B, L] each.
+def score_base_labels(
+    pair: Pair,
+    texts: Sequence[str],
+    history: Sequence[Message],
+    *,
+    batch_size: int = SCORING_BATCH_SIZE,
+    on_batch: OnBatch | None = None,
+) -> list[list[float]]:
+    """The base's label log-probabilities after a few-shot prompt, [L] a text.
+
+    Args:
+        pair: of kind `causal`; the tuned side is not asked.
+        texts: inputs of a classification task.
+        history: the examples, as messages of the user and the assistant in turn.
+        batch_size: texts a forward pass.
+        on_batch: told how far it is.
+    """
+    score = _causal_scorer(pair, texts, history)
+    scores: dict[int, list[float]] = {}
+    for indexes in _like_lengths(texts, batch_size):
+        found = score(pair, [texts[index] for index in indexes], False)
+        scores |= dict(zip(indexes, found.tolist(), strict=True))
+        if on_batch:
+            on_batch(len(scores), len(texts))
+    return [scores[index] for index in range(len(texts))]
+
+
+Scorer = Callable[[Pair, list[str], bool], "torch.Tensor"]
+"""Texts → their label log-probabilities, [B, L], by the tuned side or by the base."""
+
+
+def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] = ()) -> Scorer:
+    """A scorer for `texts` that computes what their prompts have in common once a side."""
+    assert pair.prompter is not None
+    prompter = pair.prompter
+    labels = [prompter.encode_target(label) for label in pair.task.labels]
+    shared = _shared_start([prompter.encode_prompt(text, history) for text in texts])
+    caches: dict[bool, Any] = {}
+    weight = pair.model.get_base_model().get_output_embeddings().weight.float()  # [V, H]
+
+    def score(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor:
+        import torch
+
+        prompts = [prompter.encode_prompt(text, history)[len(shared) :] for text in texts]
+        with torch.inference_mode(), _side(pair, tuned), _logits_by(pair, weight):
+            if shared and tuned not in caches:
+                caches[tuned] = _cache(pair, shared)
+            return _label_log_probs(pair, prompts, labels, caches.get(tuned))
+
+    return score
+
+
+def _label_log_probs(pair: Pair, prompts: list[list[int]], labels: list[list[int]], cache: Any) -> torch.Tensor:
+    """Label log-probabilities, [B, L], where `prompts` go on from `cache`.
 
     Every label is one continuation of the prompt. Labels that share all but their last token cost one row
     between them, so two one-token labels, the usual case, are scored in one forward pass of one row a text.
     """
     import torch
 
-    assert pair.prompter is not None
-    prompts = [pair.prompter.encode_prompt(text) for text in texts]
-    labels = [pair.prompter.encode_target(label) for label in pair.task.labels]
-    stems = sorted({tuple(label[:-1]) for label in labels})
-    total = torch.zeros(2 * len(texts), len(labels))
-    for stem in stems:
-        rows = [prompt + list(stem) for prompt in prompts] * 2
-        wanted = len(stem) + 1  # positions whose prediction counts: every stem token, and the last one
-        log_probs = _last_log_probs(pair, rows, wanted, tuned_rows=len(texts))
-        shared = sum(
-            (log_probs[:, position, token] for position, token in enumerate(stem)),
-            torch.zeros(len(rows)),
-        )
+    total = torch.zeros(len(prompts), len(labels))
+    for stem in sorted({tuple(label[:-1]) for label in labels}):
+        rows = [prompt + list(stem) for prompt in prompts]
+        log_probs = _last_log_probs(pair, rows, len(stem) + 1, cache)  # every stem token, and the last one
+        shared = sum((log_probs[:, position, token] for position, token in enumerate(stem)), torch.zeros(len(rows)))
         for column, label in enumerate(labels):
             if tuple(label[:-1]) == stem:
                 total[:, column] = shared + log_probs[:, -1, label[-1]]
-    total = total.log_softmax(dim=-1)
-    return total[: len(texts)], total[len(texts) :]
+    return total.log_softmax(dim=-1)
 
 
-def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, *, tuned_rows: int) -> torch.Tensor:
-    """Float32 log-probabilities at the last `wanted` positions of each row, [B, wanted, V].
+def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, cache: Any) -> torch.Tensor:
+    """Float32 log-probabilities at the last `wanted` positions of each row, [B, wanted, V]."""
+    import torch
 
-    The last `tuned_rows` of the rows go through the adapter, the others do not.
-    """
     batch = pair.batch(rows)
-    positions = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-    logits = pair.model(
-        **batch,
-        position_ids=positions,
-        adapter_names=[BASE] * (len(rows) - tuned_rows) + [TUNED] * tuned_rows,
-        logits_to_keep=wanted,
-        use_cache=False,
-    ).logits
-    log_probs: torch.Tensor = logits.float().log_softmax(dim=-1).cpu()
+    mask = batch["attention_mask"]
+    options: dict[str, Any] = {"use_cache": False}
+    seen = 0
+    if cache is not None:
+        cache = copy.deepcopy(cache)  # a forward appends to it
+        cache.batch_repeat_interleave(len(rows))
+        seen = cache.get_seq_length()
+        batch["attention_mask"] = torch.cat([mask.new_ones(len(rows), seen), mask], dim=1)
+        options = {"past_key_values": cache, "use_cache": True}
+    positions = (mask.cumsum(-1) - 1).clamp(min=0) + seen
+    logits = pair.model(**batch, position_ids=positions, logits_to_keep=wanted, **options).logits
+    log_probs: torch.Tensor = logits.log_softmax(dim=-1).cpu()
     return log_probs
 
 
-def _score_classifier(pair: Pair, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both sides' class log-probabilities, [B, L] each; the base's head is the untrained one."""
+def _cache(pair: Pair, tokens: list[int]) -> Any:
+    """The key-value cache of one row of `tokens`, by the side that is active."""
+    return pair.model(**pair.batch([tokens]), logits_to_keep=1, use_cache=True).past_key_values
+
+
+@contextlib.contextmanager
+def _logits_by(pair: Pair, weight: torch.Tensor) -> Iterator[None]:
+    """Within it, the vocabulary projection is by `weight`, in its precision."""
+    import torch
+
+    head = pair.model.get_base_model().get_output_embeddings()
+    hook = head.register_forward_hook(
+        lambda _, inputs, __: torch.nn.functional.linear(inputs[0].to(weight.dtype), weight)
+    )
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _side(pair: Pair, tuned: bool) -> contextlib.AbstractContextManager[Any]:
+    """Within it, the model is the tuned one, or the base."""
+    return contextlib.nullcontext() if tuned else pair.model.disable_adapter()
+
+
+def _score_classifier(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor:
+    """Class log-probabilities, [B, L]; the base's head is the untrained one."""
+    import torch
+
     inputs = pair.tokenizer(
         texts, padding=True, truncation=True, max_length=_CLASSIFIER_MAX_TOKENS, return_tensors="pt"
     ).to(pair.model.device)
-    # peft cannot mix rows with and without a trained head in one batch, so these are two passes.
-    with pair.model.disable_adapter():
-        base = pair.model(**inputs).logits
-    tuned = pair.model(**inputs).logits
-    return base.float().log_softmax(dim=-1).cpu(), tuned.float().log_softmax(dim=-1).cpu()
+    with torch.inference_mode(), _side(pair, tuned):
+        log_probs: torch.Tensor = pair.model(**inputs).logits.float().log_softmax(dim=-1).cpu()
+    return log_probs
 
 
-def _batches(order: list[int], size: int) -> Iterator[list[int]]:
-    for start in range(0, len(order), size):
-        yield order[start : start + size]
+def _shared_start(rows: Sequence[list[int]]) -> list[int]:
+    """The tokens that all `rows` begin with, leaving each at least one; none where there is a single row."""
+    if len(rows) < 2:
+        return []
+    first, last = min(rows), max(rows)  # what these two share, all that lie between them share
+    length = 0
+    while length < min(len(first), len(last)) - 1 and first[length] == last[length]:
+        length += 1
+    return first[:length]
+
+
+def _like_lengths(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
+    """Indexes of `texts` in batches of like length, so that little of a batch is padding."""
+    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
