@@ -1,1 +1,1 @@
-"""The training loops: `causal` on trl.SFTTrainer, `classifier` on transformers.Trainer."""
+"""The training loops, `causal` on trl.SFTTrainer and `classifier` on transformers.Trainer, made fast on a CPU."""

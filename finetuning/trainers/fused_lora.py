@@ -1,0 +1,94 @@
+"""LoRA layers as one step of autograd each: the same products as peft's, without the passes between them.
+
+peft writes `W x + scale * B(A(x))` as six operations, each of which reads or writes a whole activation, forward and
+again backward. On a CPU, where memory is the limit, they cost as much as the products themselves. Here the
+low-rank part is accumulated into the base's result, and the two gradients of `x` into one. Exact in every precision
+up to the order of rounding.
+
+Shapes: N tokens of a batch, I and O features in and out, R rank.
+"""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+import torch
+from peft.tuners.lora import LoraLayer
+from torch.nn.functional import linear
+
+
+class _FusedLora(torch.autograd.Function):
+    """y = x Wᵀ + bias + scale · (x Aᵀ) Bᵀ for a frozen W, [O, I]; A is [R, I] and B is [O, R]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, layer: LoraLayer, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        (name,) = layer.active_adapters
+        ctx.scale = layer.scaling[name]
+        ctx.layer = layer
+        rows = x.reshape(-1, x.shape[-1])  # [N, I]
+        low = rows @ a.t()  # [N, R]
+        ctx.save_for_backward(rows, low, a, b)
+        result = linear(rows, _weight(layer), layer.get_base_layer().bias)  # [N, O]
+        return result.addmm_(low, b.t(), alpha=ctx.scale).view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        rows, low, a, b = ctx.saved_tensors
+        gradient = gradients[0].reshape(-1, b.shape[0])  # [N, O]
+        low_gradient = (gradient @ b).mul_(ctx.scale)  # [N, R]
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = (gradient @ _weight(ctx.layer)).addmm_(low_gradient, a)  # [N, I]
+            of_x = of_x.view(*gradients[0].shape[:-1], -1)
+        return of_x, None, low_gradient.t() @ rows, (gradient.t() @ low).mul_(ctx.scale)
+
+
+def fuse_lora(model: torch.nn.Module) -> int:
+    """Give every LoRA layer of `model` the fused step while it trains; returns how many took it.
+
+    A layer with dropout, in mixed precision, or with anything else than a plain low-rank update keeps peft's own.
+    """
+    fused = 0
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer) and _is_plain(layer):
+            layer.forward = types.MethodType(_forward(layer.forward), layer)  # type: ignore[method-assign]
+            fused += 1
+    return fused
+
+
+def _forward(own: Any) -> Any:
+    def forward(self: Any, x: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
+        if not self.training or self.disable_adapters or self.merged:
+            result: torch.Tensor = own(x, *arguments, **options)
+            return result
+        (name,) = self.active_adapters
+        return _FusedLora.apply(x, self, self.lora_A[name].weight, self.lora_B[name].weight)  # type: ignore[no-untyped-call, no-any-return]
+
+    return forward
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether `layer` is a linear layer with one adapter of low rank, of its own precision, and nothing else."""
+    base = layer.get_base_layer()
+    if not isinstance(base, torch.nn.Linear) or len(layer.active_adapters) != 1:
+        return False
+    (name,) = layer.active_adapters
+    packed = getattr(base.weight, "quant_state", None)
+    precision = packed.dtype if packed else base.weight.dtype
+    return (
+        isinstance(layer.lora_dropout[name], torch.nn.Identity)
+        and not layer.lora_bias[name]
+        and name not in layer.lora_variant
+        and layer.lora_A[name].weight.dtype == precision
+    )
+
+
+def _weight(layer: Any) -> torch.Tensor:
+    """The frozen weight, [O, I], out of its 4 bits where it is packed."""
+    weight = layer.get_base_layer().weight
+    if getattr(weight, "quant_state", None) is None:
+        return weight  # type: ignore[no-any-return]
+    from bitsandbytes.functional import dequantize_4bit
+
+    return dequantize_4bit(weight.data, weight.quant_state)  # type: ignore[no-any-return]
