@@ -9,7 +9,6 @@ Knows files and values; imports neither a model nor a metric, so that a page can
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -20,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.errors import RunError
 from data.tasks import TaskName
+from data.writing import write_atomically
 
 REPORT_FILE = "report.json"
 ROWS_FILE = "rows.jsonl"
@@ -144,9 +144,9 @@ def save(report: Report, rows: Sequence[RowResult], folder: Path) -> None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / REPORT_FILE).unlink(missing_ok=True)
-    _write(folder / ROWS_FILE, "".join(row.model_dump_json() + "\n" for row in rows))
-    _write(folder / MARKDOWN_FILE, to_markdown(report, rows))
-    _write(folder / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
+    write_atomically(folder / ROWS_FILE, "".join(row.model_dump_json() + "\n" for row in rows))
+    write_atomically(folder / MARKDOWN_FILE, to_markdown(report, rows))
+    write_atomically(folder / REPORT_FILE, report.model_dump_json(indent=2) + "\n")
 
 
 def load(folder: Path) -> tuple[Report, Iterator[RowResult]]:
@@ -237,15 +237,6 @@ def _plain(text: str) -> str:
     escaped = re.sub(r"([\\`*_\[\]<>|~$&])", r"\\\1", text)
     # What makes a heading or a list only at the start of a line: `#`, `-`, `1.`
     return re.sub(r"^(\s*\d*)([#+\-=.)])", r"\1\\\2", escaped)
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _read_rows(path: Path) -> Iterator[RowResult]:

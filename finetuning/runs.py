@@ -31,6 +31,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data.errors import RunError
+from data.writing import write_atomically
 from finetuning.recipe import Recipe, parse_recipe
 
 State = Literal["queued", "running", "evaluating", "finished", "cancelled", "failed", "interrupted"]
@@ -217,13 +218,3 @@ def process_started(pid: int) -> float | None:
         return float(process.create_time())
     except psutil.Error:
         return None
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` beside `path`, flush it to disk, and rename it over `path`."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with scratch.open("w", encoding="utf-8") as handle:
-        handle.write(text)
-        handle.flush()
-        os.fsync(handle.fileno())
-    scratch.replace(path)
