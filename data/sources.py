@@ -17,7 +17,7 @@ from data.columns import ColumnMapping, guess
 from data.errors import DataError
 from data.files import SUFFIXES, Table, read_table
 from data.splits import SPLIT_NAMES, normalised, split_rows
-from data.tasks import Task
+from data.tasks import TASKS, Task
 from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows
 
 if TYPE_CHECKING:
@@ -79,9 +79,10 @@ def open_source(
 
 
 def corpus_names(task: Task | None = None) -> tuple[str, ...]:
-    """Returns the names of the bundled corpora, of one task only if it is given."""
+    """Returns the names of the bundled corpora that `task` can use, or that any task can."""
+    tasks = [task] if task else list(TASKS.values())
     names = sorted(path.stem for path in CORPORA.glob("*.jsonl"))
-    return tuple(name for name in names if task is None or set(task.columns) <= _corpus_columns(name))
+    return tuple(name for name in names if any(set(t.columns) <= _corpus_columns(name) for t in tasks))
 
 
 # ---- one source, under the splits that it has itself -------------------------------------------------------
