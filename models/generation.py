@@ -6,6 +6,7 @@ adapter stand in the same batch (`adapter_names`), so the base weights are read 
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 import time
@@ -15,9 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from models.adapters import BASE, TUNED
 from models.pair import Pair
+from models.prefix import Prefix, shared_start
+from models.prompting import Message
 
 if TYPE_CHECKING:
     import torch
+
+GENERATION_BATCH_SIZE = 16
 
 
 @dataclass
@@ -110,7 +115,8 @@ def stream_answers(
 
     def work() -> None:
         try:
-            _generate(pair, [base_prompt, tuned_prompt], [BASE, TUNED], max_new_tokens, streamer, stop)
+            prompts, names = [base_prompt, tuned_prompt], [BASE, TUNED]
+            _generate(pair, prompts, streamer, max_new_tokens=max_new_tokens, adapter_names=names, stop=stop)
             publish()
             steps.put(None)
         except BaseException as error:
@@ -133,7 +139,7 @@ def answer_batch(
     texts: Sequence[str],
     *,
     max_new_tokens: int,
-    batch_size: int = 8,
+    batch_size: int = GENERATION_BATCH_SIZE,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> list[AnswerPair]:
     """Greedy answers of base and tuned to each of `texts`, in their order.
@@ -147,15 +153,12 @@ def answer_batch(
     """
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text) for text in texts]
-    # Rows of like length share a batch, so that little of it is padding.
-    order = sorted(range(len(texts)), key=lambda index: len(prompts[index]))
     answers: dict[int, AnswerPair] = {}
-    for start in range(0, len(order), batch_size):
-        indexes = order[start : start + batch_size]
+    for indexes in _like_lengths(prompts, batch_size):
         rows = [prompts[index] for index in indexes]
         names = [BASE] * len(rows) + [TUNED] * len(rows)
         streamer = _RowStreamer(pair, 2 * len(rows))
-        _generate(pair, rows + rows, names, max_new_tokens, streamer, threading.Event())
+        _generate(pair, rows + rows, streamer, max_new_tokens=max_new_tokens, adapter_names=names)
         for row, index in enumerate(indexes):
             answers[index] = AnswerPair(streamer.answers[row], streamer.answers[len(rows) + row])
         if on_batch:
@@ -163,20 +166,56 @@ def answer_batch(
     return [answers[index] for index in range(len(texts))]
 
 
+def answer_base_batch(
+    pair: Pair,
+    texts: Sequence[str],
+    history: Sequence[Message],
+    *,
+    max_new_tokens: int,
+    batch_size: int = GENERATION_BATCH_SIZE,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> list[Answer]:
+    """Greedy answers of the base alone, after a few-shot prompt whose examples are computed once.
+
+    Args:
+        pair: of kind `causal`; the tuned side is not asked.
+        texts: inputs of the pair's task.
+        history: the examples, as messages of the user and the assistant in turn.
+        max_new_tokens: where an answer is cut off.
+        batch_size: texts a batch.
+        on_batch: called with the number of texts done and of all.
+    """
+    assert pair.prompter is not None
+    prompts = [pair.prompter.encode_prompt(text, history) for text in texts]
+    answers: dict[int, Answer] = {}
+    with pair.side(tuned=False) as model:
+        prefix = Prefix(model, shared_start(prompts))
+        for indexes in _like_lengths(prompts, batch_size):
+            streamer = _RowStreamer(pair, len(indexes))
+            rows = [prompts[index] for index in indexes]
+            _generate(pair, rows, streamer, max_new_tokens=max_new_tokens, prefix=prefix)
+            answers |= dict(zip(indexes, streamer.answers, strict=True))
+            if on_batch:
+                on_batch(len(answers), len(texts))
+    return [answers[index] for index in range(len(texts))]
+
+
 def _generate(
     pair: Pair,
     rows: list[list[int]],
-    names: list[str],
-    max_new_tokens: int,
     streamer: _RowStreamer,
-    stop: threading.Event,
+    *,
+    max_new_tokens: int,
+    adapter_names: list[str] | None = None,
+    prefix: Prefix | None = None,
+    stop: threading.Event | None = None,
 ) -> None:
     import torch
     from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
     class Stopped(StoppingCriteria):
         def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-            return torch.full((input_ids.shape[0],), stop.is_set(), device=input_ids.device)
+            return torch.full((input_ids.shape[0],), stop is not None and stop.is_set(), device=input_ids.device)
 
     config = GenerationConfig(
         max_new_tokens=max_new_tokens,
@@ -184,14 +223,42 @@ def _generate(
         eos_token_id=sorted(_end_tokens(pair)),
         pad_token_id=pair.tokenizer.pad_token_id,
     )
-    with torch.inference_mode():
-        pair.model.generate(
-            **pair.batch(rows),
-            generation_config=config,
-            adapter_names=names,
-            streamer=streamer,
-            stopping_criteria=StoppingCriteriaList([Stopped()]),
-        )
+    inputs: dict[str, Any] = {}
+    if adapter_names:
+        inputs["adapter_names"] = adapter_names
+    if prefix and prefix.tokens:
+        batch = pair.batch([row[len(prefix.tokens) :] for row in rows])
+        ids, mask = prefix.before(batch["input_ids"], batch["attention_mask"])
+        inputs |= {"input_ids": ids, "attention_mask": mask, "past_key_values": prefix.cache(len(rows))}
+    else:
+        inputs |= pair.batch(rows)
+    try:
+        with torch.inference_mode():
+            pair.model.generate(
+                **inputs,
+                generation_config=config,
+                streamer=streamer,
+                stopping_criteria=StoppingCriteriaList([Stopped()]),
+            )
+    except BaseException:
+        _drop_adapter_names(pair)
+        raise
+
+
+def _drop_adapter_names(pair: Pair) -> None:
+    """Remove the hooks by which peft tells layers whose row is whose; after an error it leaves them in place."""
+    for module in pair.model.modules():
+        for key, hook in list(module._forward_pre_hooks.items()):
+            if isinstance(hook, functools.partial) and "adapter_names" in hook.keywords:
+                del module._forward_pre_hooks[key]
+                module._forward_pre_hooks_with_kwargs.pop(key, None)
+
+
+def _like_lengths(rows: Sequence[list[int]], batch_size: int) -> Iterator[list[int]]:
+    """Indexes of `rows` in batches of like length, so that little of a batch is padding."""
+    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
 
 
 def _end_tokens(pair: Pair) -> set[int]:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,6 +39,12 @@ class Pair:
     """None for a classifier, which sees the bare text."""
     base: ResolvedModel
     proof: AdapterProof
+
+    @contextlib.contextmanager
+    def side(self, tuned: bool) -> Iterator[PeftModel]:
+        """Within it, the model answers as the tuned one, or as the base."""
+        with contextlib.nullcontext() if tuned else self.model.disable_adapter():
+            yield self.model
 
     def batch(self, rows: list[list[int]]) -> dict[str, torch.Tensor]:
         """Token rows as `input_ids` and `attention_mask`, [B, T] each, padded on the left to end together."""

@@ -11,12 +11,12 @@ Shapes: B rows, T tokens, L labels, H hidden size, V vocabulary.
 from __future__ import annotations
 
 import contextlib
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from models.pair import Pair
+from models.prefix import Prefix, shared_start
 from models.prompting import Message
 
 if TYPE_CHECKING:
@@ -96,24 +96,24 @@ def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] 
     assert pair.prompter is not None
     prompter = pair.prompter
     labels = [prompter.encode_target(label) for label in pair.task.labels]
-    shared = _shared_start([prompter.encode_prompt(text, history) for text in texts])
-    caches: dict[bool, Any] = {}
+    shared = shared_start([prompter.encode_prompt(text, history) for text in texts])
+    prefixes: dict[bool, Prefix] = {}
     weight = pair.model.get_base_model().get_output_embeddings().weight.float()  # [V, H]
 
     def score(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor:
         import torch
 
         prompts = [prompter.encode_prompt(text, history)[len(shared) :] for text in texts]
-        with torch.inference_mode(), _side(pair, tuned), _logits_by(pair, weight):
-            if shared and tuned not in caches:
-                caches[tuned] = _cache(pair, shared)
-            return _label_log_probs(pair, prompts, labels, caches.get(tuned))
+        with torch.inference_mode(), pair.side(tuned) as model, _logits_by(pair, weight):
+            if tuned not in prefixes:
+                prefixes[tuned] = Prefix(model, shared)
+            return _label_log_probs(pair, prompts, labels, prefixes[tuned])
 
     return score
 
 
-def _label_log_probs(pair: Pair, prompts: list[list[int]], labels: list[list[int]], cache: Any) -> torch.Tensor:
-    """Label log-probabilities, [B, L], where `prompts` go on from `cache`.
+def _label_log_probs(pair: Pair, prompts: list[list[int]], labels: list[list[int]], prefix: Prefix) -> torch.Tensor:
+    """Label log-probabilities, [B, L], where `prompts` go on from `prefix`.
 
     Every label is one continuation of the prompt. Labels that share all but their last token cost one row
     between them, so two one-token labels, the usual case, are scored in one forward pass of one row a text.
@@ -123,7 +123,7 @@ def _label_log_probs(pair: Pair, prompts: list[list[int]], labels: list[list[int
     total = torch.zeros(len(prompts), len(labels))
     for stem in sorted({tuple(label[:-1]) for label in labels}):
         rows = [prompt + list(stem) for prompt in prompts]
-        log_probs = _last_log_probs(pair, rows, len(stem) + 1, cache)  # every stem token, and the last one
+        log_probs = _last_log_probs(pair, rows, len(stem) + 1, prefix)  # every stem token, and the last one
         shared = sum((log_probs[:, position, token] for position, token in enumerate(stem)), torch.zeros(len(rows)))
         for column, label in enumerate(labels):
             if tuple(label[:-1]) == stem:
@@ -131,29 +131,21 @@ def _label_log_probs(pair: Pair, prompts: list[list[int]], labels: list[list[int
     return total.log_softmax(dim=-1)
 
 
-def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, cache: Any) -> torch.Tensor:
+def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix) -> torch.Tensor:
     """Float32 log-probabilities at the last `wanted` positions of each row, [B, wanted, V]."""
-    import torch
-
     batch = pair.batch(rows)
-    mask = batch["attention_mask"]
-    options: dict[str, Any] = {"use_cache": False}
-    seen = 0
-    if cache is not None:
-        cache = copy.deepcopy(cache)  # a forward appends to it
-        cache.batch_repeat_interleave(len(rows))
-        seen = cache.get_seq_length()
-        batch["attention_mask"] = torch.cat([mask.new_ones(len(rows), seen), mask], dim=1)
-        options = {"past_key_values": cache, "use_cache": True}
-    positions = (mask.cumsum(-1) - 1).clamp(min=0) + seen
-    logits = pair.model(**batch, position_ids=positions, logits_to_keep=wanted, **options).logits
+    ids, mask = prefix.before(batch["input_ids"], batch["attention_mask"])
+    seen = len(prefix.tokens)
+    logits = pair.model(
+        input_ids=ids[:, seen:],
+        attention_mask=mask,
+        position_ids=(mask.cumsum(-1) - 1).clamp(min=0)[:, seen:],
+        past_key_values=prefix.cache(len(rows)),
+        use_cache=seen > 0,
+        logits_to_keep=wanted,
+    ).logits
     log_probs: torch.Tensor = logits.log_softmax(dim=-1).cpu()
     return log_probs
-
-
-def _cache(pair: Pair, tokens: list[int]) -> Any:
-    """The key-value cache of one row of `tokens`, by the side that is active."""
-    return pair.model(**pair.batch([tokens]), logits_to_keep=1, use_cache=True).past_key_values
 
 
 @contextlib.contextmanager
@@ -171,11 +163,6 @@ def _logits_by(pair: Pair, weight: torch.Tensor) -> Iterator[None]:
         hook.remove()
 
 
-def _side(pair: Pair, tuned: bool) -> contextlib.AbstractContextManager[Any]:
-    """Within it, the model is the tuned one, or the base."""
-    return contextlib.nullcontext() if tuned else pair.model.disable_adapter()
-
-
 def _score_classifier(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor:
     """Class log-probabilities, [B, L]; the base's head is the untrained one."""
     import torch
@@ -183,20 +170,9 @@ def _score_classifier(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor
     inputs = pair.tokenizer(
         texts, padding=True, truncation=True, max_length=_CLASSIFIER_MAX_TOKENS, return_tensors="pt"
     ).to(pair.model.device)
-    with torch.inference_mode(), _side(pair, tuned):
-        log_probs: torch.Tensor = pair.model(**inputs).logits.float().log_softmax(dim=-1).cpu()
+    with torch.inference_mode(), pair.side(tuned) as model:
+        log_probs: torch.Tensor = model(**inputs).logits.float().log_softmax(dim=-1).cpu()
     return log_probs
-
-
-def _shared_start(rows: Sequence[list[int]]) -> list[int]:
-    """The tokens that all `rows` begin with, leaving each at least one; none where there is a single row."""
-    if len(rows) < 2:
-        return []
-    first, last = min(rows), max(rows)  # what these two share, all that lie between them share
-    length = 0
-    while length < min(len(first), len(last)) - 1 and first[length] == last[length]:
-        length += 1
-    return first[:length]
 
 
 def _like_lengths(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:

@@ -80,7 +80,7 @@ def test_the_report_is_written_last_and_never_beside_rows_of_another(tmp_path, m
         if path.name == "report.md":
             raise OSError("disk full")
 
-    monkeypatch.setattr(module, "_write", stop_at_the_markdown)
+    monkeypatch.setattr(module, "write_atomically", stop_at_the_markdown)
     with pytest.raises(OSError, match="disk full"):
         save(make(n=1), ROWS[:1], tmp_path)
     assert written == ["rows.jsonl", "report.md"]

@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from models.generation import answer_batch, stream_answers
+from models.generation import answer_base_batch, answer_batch, stream_answers
 from models.pair import open_pair
 
 TEXTS = [
@@ -137,3 +137,12 @@ def test_a_character_of_several_tokens_is_shown_when_it_is_whole(pair):
     assert len(tokens) == 4
     shown = [streamer.decode(Answer(token_ids=tokens[:count])) for count in range(1, 5)]
     assert shown == ["a", "a", "a", "a\u20ac"]
+
+
+HISTORY = [{"role": "user", "content": "Ana: Tea?\nTom: No."}, {"role": "assistant", "content": "Tom wants no tea."}]
+
+
+def test_a_few_shot_prompt_is_answered_as_the_base_answers_it_alone(pair):
+    answers = answer_base_batch(pair, TEXTS, HISTORY, max_new_tokens=LENGTH, batch_size=2)
+    for text, answer in zip(TEXTS, answers, strict=True):
+        assert answer.token_ids == alone(pair, pair.prompter.encode_prompt(text, HISTORY), tuned=False)

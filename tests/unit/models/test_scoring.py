@@ -6,7 +6,7 @@ from transformers import AutoModelForCausalLM
 
 from models.loading import load_tokenizer
 from models.pair import open_pair
-from models.scoring import score_labels
+from models.scoring import score_base_labels, score_labels
 from models.sources import resolve
 
 TEXTS = [
@@ -31,9 +31,9 @@ def pair(request, make_llama, make_adapter, tmp_path_factory):
     return pair
 
 
-def plainly(pair, text, *, tuned):
+def plainly(pair, text, *, tuned, history=()):
     """log-softmax over the labels of the sum of each label's token log-probabilities, by the whole logits."""
-    prompt = pair.prompter.encode_prompt(text)
+    prompt = pair.prompter.encode_prompt(text, history)
     totals = []
     for label in pair.task.labels:
         target = pair.prompter.encode_target(label)
@@ -97,3 +97,9 @@ def test_progress_counts_texts(tiny_pair):
     seen = []
     score_labels(tiny_pair, TEXTS, batch_size=3, on_batch=lambda done, total: seen.append((done, total)))
     assert seen == [(3, 4), (4, 4)]
+
+
+def test_a_few_shot_prompt_is_scored_by_the_base(pair):
+    history = [{"role": "user", "content": "Cold soup."}, {"role": "assistant", "content": "negative"}]
+    for text, scores in zip(TEXTS, score_base_labels(pair, TEXTS, history, batch_size=3), strict=True):
+        assert scores == pytest.approx(plainly(pair, text, tuned=False, history=history), abs=2e-5)
