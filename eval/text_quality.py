@@ -1,0 +1,115 @@
+"""How a generated summary is written, apart from what it says: length, novelty, repetition, empty, cut off.
+
+Every measure is one number for one answer, so that they average over a test set. They describe, they are no
+verdict: a summary may be novel because it is well put or because it is invented. A word is a run of letters and
+digits, so "Ana's" is two; text is compared by Unicode NFKC without case. A script that writes no spaces between
+words counts a run of characters as one word. Knows texts, nothing about models or tasks.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from pydantic import BaseModel, ConfigDict, Field
+
+_NGRAM = 3
+
+
+class TextQuality(BaseModel):
+    """The measures of one answer, or their means over several."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    length_ratio: float = Field(
+        description="Words of the answer / words of the reference; 1 is as long as the reference.", ge=0
+    )
+    novelty: float = Field(
+        description="Share of the answer's words that do not occur in the dialogue, 0 to 1; neither way is better.",
+        ge=0,
+        le=1,
+    )
+    repetition: float = Field(
+        description="Share of its runs of three words that occurred in it before, 0 to 1; lower is better.",
+        ge=0,
+        le=1,
+    )
+    empty: float = Field(description="1 where the answer holds no word, else 0; lower is better.", ge=0, le=1)
+    cut_off: float = Field(
+        description="1 where the answer reached the token limit before its end, else 0; lower is better.",
+        ge=0,
+        le=1,
+    )
+
+
+def text_quality(
+    answer: str,
+    *,
+    dialogue: str,
+    references: Sequence[str],
+    tokens: int | None = None,
+    max_new_tokens: int | None = None,
+) -> TextQuality:
+    """Every measure of one answer.
+
+    Args:
+        answer: the generated summary.
+        dialogue: what it summarises.
+        references: one reference summary or several.
+        tokens: generated tokens, the end of turn not counted; None where nothing generated the answer.
+        max_new_tokens: the token limit; None where there was none.
+
+    Raises:
+        ValueError: `references` is empty.
+    """
+    return TextQuality(
+        length_ratio=length_ratio(answer, references),
+        novelty=novelty(answer, dialogue),
+        repetition=repetition(answer),
+        empty=float(not _words(answer)),
+        cut_off=float(tokens is not None and max_new_tokens is not None and tokens >= max_new_tokens),
+    )
+
+
+def length_ratio(answer: str, references: Sequence[str]) -> float:
+    """Words of the answer / words of the reference; 0 for an empty answer, 1 for one as long as the reference.
+
+    Of several references it takes the one nearest in length, as BLEU does (Papineni et al. 2002,
+    https://aclanthology.org/P02-1040), the shorter of two that are as near. A reference without a word counts
+    as one word.
+
+    Raises:
+        ValueError: `references` is empty.
+    """
+    if not references:
+        raise ValueError("an answer needs at least one reference to compare its length with")
+    length = len(_words(answer))
+    lengths = [max(1, len(_words(reference))) for reference in references]
+    return length / min(lengths, key=lambda other: (abs(other - length), other))
+
+
+def novelty(answer: str, dialogue: str) -> float:
+    """The share of the answer's words, each time it is said counted, that do not occur in the dialogue, 0 to 1.
+
+    1 − coverage of Grusky et al. 2018 (https://aclanthology.org/N18-1065). A word in another form (*wants* for
+    *want*) is novel. 0 for an empty answer.
+    """
+    words, known = _words(answer), set(_words(dialogue))
+    return sum(word not in known for word in words) / max(1, len(words))
+
+
+def repetition(answer: str) -> float:
+    """The share of the answer's runs of three words that occurred in it before, 0 to 1; 0 under three words.
+
+    seq-rep-3 of Welleck et al. 2020 (https://arxiv.org/abs/1908.04319), over words: 1 − distinct runs / runs.
+    """
+    words = _words(answer)
+    runs = [tuple(words[start : start + _NGRAM]) for start in range(len(words) - _NGRAM + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
+
+
+def _words(text: str) -> list[str]:
+    """The words of `text` as they are compared. Marks (accents, vowel signs) belong to the letter before them."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    kept = (char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in folded)
+    return [word for word in "".join(kept).split() if any(map(str.isalnum, word))]
