@@ -1,8 +1,7 @@
-"""Answers that need no language model, so that a score means something: what is not above these was not learned.
+"""Answers that need no language model, so that a score means something: it should stand above these.
 
 Each floor gives predictions, which the harness scores with the same metrics as base and tuned. A turn of a
-dialogue is a line `Name: words`, and what follows it up to the next such line. Knows texts and labels, nothing
-about models.
+dialogue is a line `Name: words`, and what follows it up to the next such line. Knows no model.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Base against tuned on the same rows: `compare` gives a report and a result for every row.
 
-Labels are scored by log-likelihood, texts are generated greedily, and base and tuned rows stand in the same
-batches (`models.scoring`, `models.generation`). Knows nothing about how the adapter was trained.
+Labels are scored by log-likelihood and texts are generated greedily, by both sides from one copy of the weights
+(`models.scoring`, `models.generation`). Knows how to let the sides answer; what the answers amount to is in
+`eval.aggregate`, and nothing here knows how the adapter was trained.
 """
 
 from __future__ import annotations
@@ -17,31 +18,35 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from data.errors import DataError
+from data.general import instructions, passages
 from data.tasks import Task
-from eval.metrics import Accuracy, MacroF1, Rouge, is_correct, rouge_scores
-from eval.report import (
+from eval.aggregate import calibration, confusion, flips, floor_results, metrics, writing
+from eval.few_shot import choose, measure_few_shot
+from eval.forgetting import measure_forgetting
+from eval.metrics import is_correct, rouge_scores
+from eval.schema import (
     AdapterProofInfo,
     BaseModelInfo,
     DataInfo,
-    MetricResult,
+    FewShot,
+    Forgetting,
     Report,
     RowResult,
     SideResult,
 )
-from models.generation import Answer, answer_batch
+from models.generation import GENERATION_BATCH_SIZE, Answer, answer_batch
 from models.pair import Pair
-from models.scoring import SCORING_BATCH_SIZE, score_labels
+from models.scoring import ROUNDING, SCORING_BATCH_SIZE, score_labels
 
 if TYPE_CHECKING:
     import datasets
 
-GENERATION_BATCH_SIZE = 16
-PRIMARY = {"sentiment": "accuracy", "dialogue": "rougeL"}
-
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "rouge-score", "evaluate")
 
-Progress = Callable[[int, int], None]
-"""Called with the number of rows done and of all."""
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and of how much."""
+
+OnRows = Callable[[int, int], None] | None
 
 
 @dataclass(frozen=True)
@@ -56,40 +61,59 @@ def compare(
     pair: Pair,
     test: datasets.Dataset,
     *,
+    train: datasets.Dataset | None = None,
+    few_shot: int = 0,
+    forgetting: bool = False,
     data_spec: str = "",
     split: str = "test",
     batch_size: int | None = None,
     max_new_tokens: int = 64,
     on_progress: Progress | None = None,
 ) -> Result:
-    """Let base and tuned answer every row of `test` and score both.
+    """Let base and tuned answer every row of `test`, score both and judge the difference.
 
     Args:
         pair: base and tuned; its task says what a row is.
         test: rows with the task's columns.
+        train: training rows, for the floors that learn from them and for few-shot examples.
+        few_shot: examples in the prompt of a base that is shown some; 0 leaves it out. A classifier has no prompt.
+        forgetting: measure both sides on general text, too. A classifier predicts none.
         data_spec: where the rows come from, for the report.
         split: which split they are, for the report.
-        batch_size: rows a batch, each in it for base and for tuned; by default what suits the task.
+        batch_size: rows a batch; by default what suits the task.
         max_new_tokens: where a generated answer is cut off.
-        on_progress: called after every batch.
+        on_progress: told what is being done and how far it is, after every batch.
 
     Raises:
-        DataError: `test` is empty, lacks a column of the task, or holds a label that the task does not have.
+        DataError: `test` or `train` is empty, lacks a column of the task, or holds a label that the task does not
+            have.
     """
     task = pair.task
-    inputs, references = _checked_rows(test, task)
+    inputs, references = _checked_rows(test, task, "test set")
+    examples = _examples(train, task) if train is not None else []
+    tell = _telling(on_progress)
     started = time.perf_counter()
     if task.is_classification:
         batch_size = batch_size or SCORING_BATCH_SIZE
-        rows = _compare_labels(pair, inputs, references, batch_size, on_progress)
+        rows = _compare_labels(pair, inputs, references, batch_size, tell("Comparing base and tuned"))
     else:
         batch_size = batch_size or GENERATION_BATCH_SIZE
-        rows = _compare_texts(pair, inputs, references, batch_size, max_new_tokens, on_progress)
+        on_rows = tell("Comparing base and tuned")
+        rows = _compare_texts(pair, inputs, references, batch_size, max_new_tokens, on_rows)
+    seconds = time.perf_counter() - started
     report = Report(
         task=task.name,
         kind=pair.kind,
-        metrics=_metrics(rows, task),
         n=len(rows),
+        metrics=metrics(rows, task),
+        flips=flips(rows, task),
+        confusion=confusion(rows, task) if task.is_classification else None,
+        calibration=calibration(rows) if task.is_classification else None,
+        near_ties=_near_ties(rows) if task.is_classification else None,
+        writing=None if task.is_classification else writing(rows, max_new_tokens),
+        floors=floor_results(rows, task, examples),
+        few_shot=_few_shot(pair, rows, examples, few_shot, max_new_tokens, tell("The base with examples")),
+        forgetting=_forgetting(pair, tell("General text, to see what was forgotten")) if forgetting else None,
         base=BaseModelInfo(
             name=pair.base.name,
             origin=pair.base.origin,
@@ -102,34 +126,83 @@ def compare(
             same_weights=pair.proof.same_weights,
             sentence=pair.proof.describe(),
         ),
+        adapter_sha256=pair.adapter_sha256,
         prompt_sha256=pair.contract.sha256,
-        data=DataInfo(spec=data_spec, split=split, test_sha256=_hash_rows(inputs, references)),
+        data=DataInfo(spec=data_spec, split=split, test_sha256=hash_rows(inputs, references)),
+        train_rows=len(examples),
         batch_size=batch_size,
         max_new_tokens=None if task.is_classification else max_new_tokens,
         versions=_versions(),
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return Result(report, rows)
 
 
-def _checked_rows(test: datasets.Dataset, task: Task) -> tuple[list[str], list[list[str]]]:
+def _telling(on_progress: Progress | None) -> Callable[[str], Callable[[int, int], None] | None]:
+    """What is being done → a callback for how far it is."""
+
+    def telling(what: str) -> Callable[[int, int], None] | None:
+        if on_progress is None:
+            return None
+        return lambda done, total: on_progress(what, done, total)
+
+    return telling
+
+
+def _examples(train: datasets.Dataset, task: Task) -> list[tuple[str, str]]:
+    inputs, references = _checked_rows(train, task, "training set")
+    return [(text, targets[0]) for text, targets in zip(inputs, references, strict=True)]
+
+
+def _few_shot(
+    pair: Pair,
+    rows: Sequence[RowResult],
+    train: list[tuple[str, str]],
+    count: int,
+    max_new_tokens: int,
+    on_progress: Callable[[int, int], None] | None,
+) -> FewShot | None:
+    if not count or not train or pair.kind != "causal":
+        return None
+    examples = choose(train, count, pair.task)
+    return measure_few_shot(pair, rows, examples, max_new_tokens=max_new_tokens, on_progress=on_progress)
+
+
+def _forgetting(pair: Pair, on_progress: Callable[[int, int], None] | None) -> Forgetting | None:
+    if pair.kind != "causal":
+        return None
+    return measure_forgetting(pair, passages(), instructions(), on_progress=on_progress)
+
+
+def _near_ties(rows: Sequence[RowResult]) -> int:
+    """Rows where another rounding might have answered otherwise, on either side."""
+
+    def margin(side: SideResult) -> float:
+        assert side.probabilities is not None
+        best, second = sorted(side.probabilities.values(), reverse=True)[:2]
+        return math.log(best) - math.log(second) if second else math.inf
+
+    return sum(min(margin(row.base), margin(row.tuned)) <= ROUNDING for row in rows)
+
+
+def _checked_rows(test: datasets.Dataset, task: Task, what: str) -> tuple[list[str], list[list[str]]]:
     """Each row's input and its references."""
     missing = [column for column in task.columns if column not in test.column_names]
     if missing:
         raise DataError(
-            f"The test set lacks the column {missing[0]!r}",
+            f"The {what} lacks the column {missing[0]!r}",
             got=test.column_names,
             fix=f"The task '{task.name}' needs {' and '.join(task.columns)}.",
         )
     if not len(test):
-        raise DataError("The test set is empty", fix="Give at least one row to compare on.")
+        raise DataError(f"The {what} is empty", fix="Give at least one row.")
     rows: list[dict[str, Any]] = list(test.select_columns(list(task.columns)))
     references = [task.references(row) for row in rows]
     for number, labels in enumerate(references, start=1):
         if task.is_classification and labels[0] not in task.labels:
             raise DataError(
-                f"Row {number} of the test set has an unknown label",
+                f"Row {number} of the {what} has an unknown label",
                 got=labels[0],
                 fix=f"The labels are {', '.join(task.labels)}.",
             )
@@ -137,7 +210,7 @@ def _checked_rows(test: datasets.Dataset, task: Task) -> tuple[list[str], list[l
 
 
 def _compare_labels(
-    pair: Pair, inputs: list[str], references: list[list[str]], batch_size: int, on_progress: Progress | None
+    pair: Pair, inputs: list[str], references: list[list[str]], batch_size: int, on_rows: OnRows
 ) -> list[RowResult]:
     labels = pair.task.labels
 
@@ -148,7 +221,7 @@ def _compare_labels(
             answer=answer, scores={"accuracy": is_correct(answer, reference)}, probabilities=probabilities
         )
 
-    scores = score_labels(pair, inputs, batch_size=batch_size, on_batch=on_progress)
+    scores = score_labels(pair, inputs, batch_size=batch_size, on_batch=on_rows)
     return [
         RowResult(input=text, references=[label], base=side(both.base, label), tuned=side(both.tuned, label))
         for text, (label,), both in zip(inputs, references, scores, strict=True)
@@ -161,39 +234,20 @@ def _compare_texts(
     references: list[list[str]],
     batch_size: int,
     max_new_tokens: int,
-    on_progress: Progress | None,
+    on_rows: OnRows,
 ) -> list[RowResult]:
     def side(answer: Answer, texts: list[str]) -> SideResult:
         return SideResult(answer=answer.text, scores=rouge_scores(answer.text, texts), tokens=answer.tokens)
 
-    answers = answer_batch(pair, inputs, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=on_progress)
+    answers = answer_batch(pair, inputs, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=on_rows)
     return [
         RowResult(input=text, references=texts, base=side(both.base, texts), tuned=side(both.tuned, texts))
         for text, texts, both in zip(inputs, references, answers, strict=True)
     ]
 
 
-def _metrics(rows: Sequence[RowResult], task: Task) -> list[MetricResult]:
-    """Every metric of the task over all rows, the primary one first."""
-    base = _measure([row.base.answer for row in rows], rows, task)
-    tuned = _measure([row.tuned.answer for row in rows], rows, task)
-    primary = PRIMARY[task.name]
-    names = sorted(base, key=lambda name: name != primary)  # a stable sort: the others keep their order
-    return [MetricResult(name=name, base=base[name], tuned=tuned[name], primary=name == primary) for name in names]
-
-
-def _measure(predictions: list[str], rows: Sequence[RowResult], task: Task) -> dict[str, float]:
-    references = [row.references for row in rows]
-    if not task.is_classification:
-        return dict(Rouge().compute(predictions=predictions, references=references))
-    labels = [label for (label,) in references]
-    scores: dict[str, float] = {}
-    for metric in (Accuracy(), MacroF1()):
-        scores |= metric.compute(predictions=predictions, references=labels)
-    return scores
-
-
-def _hash_rows(inputs: Sequence[str], references: Sequence[Sequence[str]]) -> str:
+def hash_rows(inputs: Sequence[str], references: Sequence[Sequence[str]]) -> str:
+    """SHA-256 over the rows of a test set, in order."""
     digest = hashlib.sha256()
     for text, targets in zip(inputs, references, strict=True):
         digest.update(json.dumps([text, list(targets)], ensure_ascii=False).encode() + b"\n")

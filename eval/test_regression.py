@@ -11,7 +11,7 @@ import pytest
 
 from data.sources import open_source
 from eval.harness import compare
-from eval.report import headline, table
+from eval.markdown import headline, table
 from models.adapters import CONFIG_FILE
 from models.pair import open_pair
 

@@ -24,7 +24,7 @@ from rich.table import Table
 from data.errors import RunError, UserError
 
 if TYPE_CHECKING:
-    from eval.report import Report
+    from eval.schema import Report
     from finetuning.recipe import Recipe
     from finetuning.runs import Run
 
@@ -71,6 +71,8 @@ def evaluate(
     run: RunName,
     data: Source = None,
     rows: Annotated[int | None, typer.Option(help="Use only the first this many test rows.")] = None,
+    few_shot: Annotated[int, typer.Option(help="Also show the base this many examples in its prompt.")] = 0,
+    forgetting: Annotated[bool, typer.Option(help="Also measure what tuning cost on general text.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md, rows.jsonl.")] = None,
 ) -> None:
     """Compare base with tuned on any test set."""
@@ -84,8 +86,9 @@ def evaluate(
             adapter,
             data,
             test_rows=rows,
-            on_progress=lambda done, total: _show(bar, task, "Comparing base and tuned", done, total),
-            fetching=lambda what, done, total: _show(bar, task, what, done, total),
+            few_shot=few_shot,
+            forgetting=forgetting,
+            on_progress=lambda what, done, total: _show(bar, task, what, done, total),
         )
     _print_report(result.report)
     if out:
@@ -228,14 +231,24 @@ def _print_outcome(run: Run) -> None:
 
 
 def _print_report(report: Report) -> None:
-    from eval.report import headline
+    from eval.markdown import cost, explanation, few_shot_sentence, headline, p_value, with_interval
 
-    console.print(headline(report), highlight=False)
-    table = Table("metric", "base", "tuned", "difference")
+    console.print(f"[bold]{headline(report)}[/] {explanation(report)}", highlight=False)
+    table = Table("metric", "base", "tuned", "difference", "p")
     for metric in report.metrics:
-        change = f"{metric.tuned - metric.base:+.3f}"
-        table.add_row(metric.name, f"{metric.base:.3f}", f"{metric.tuned:.3f}", change)
+        test = metric.judgement
+        table.add_row(
+            metric.title,
+            with_interval(metric.base, metric.base_interval),
+            with_interval(metric.tuned, metric.tuned_interval),
+            with_interval(metric.difference, test.interval if test else None, sign="+"),
+            p_value(test),
+        )
     console.print(table)
+    if report.few_shot:
+        console.print(few_shot_sentence(report.few_shot, report), highlight=False)
+    if report.forgetting:
+        console.print(f"What it cost: {cost(report.forgetting)}", highlight=False)
 
 
 def _scores(run: Run) -> str:

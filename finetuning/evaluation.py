@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,13 +24,15 @@ def evaluate_adapter(
     source: str | None = None,
     *,
     test: Dataset | None = None,
+    train: Dataset | None = None,
     test_rows: int | None = None,
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str | None] | None = None,
+    few_shot: int = 0,
+    forgetting: bool = False,
     batch_size: int | None = None,
     max_new_tokens: int = 64,
-    on_progress: Callable[[int, int], None] | None = None,
-    fetching: Progress | None = None,
+    on_progress: Progress | None = None,
 ) -> Result:
     """Compare base and tuned on the test split of `source` (all rows of a file), or on the rows given as `test`.
 
@@ -38,13 +40,15 @@ def evaluate_adapter(
         adapter: the adapter's folder.
         source: a data source; left out, the bundled corpus of the adapter's task.
         test: rows that are open already; `source` then only names them.
+        train: the training rows that belong to `test`, where it is given.
         test_rows: use only the first this many rows.
         columns: see `data.sources.open_source`.
         labels: see `data.sources.open_source`.
+        few_shot: see `eval.harness.compare`.
+        forgetting: see `eval.harness.compare`.
         batch_size: rows a batch.
         max_new_tokens: where a generated answer is cut off.
-        on_progress: called with rows done and rows in all.
-        fetching: told about a base model that has to be fetched.
+        on_progress: told what is being done, and how far it is; a base model that has to be fetched first, too.
 
     Raises:
         UserError: the adapter, the base model or the data cannot be used.
@@ -55,13 +59,17 @@ def evaluate_adapter(
     if test is None:
         # Given as the test of another source, all rows of a file are test rows: none is set aside for training.
         other = None if source == corpus else source
-        test = open_source(corpus, task, test=other, columns=columns, labels=labels).splits["test"]
+        splits = open_source(corpus, task, test=other, columns=columns, labels=labels).splits
+        train, test = splits["train"], splits["test"]
     if test_rows and test_rows < len(test):
         test = test.select(range(test_rows))
-    pair = open_pair(adapter, progress=fetching)
+    pair = open_pair(adapter, progress=on_progress)
     return compare(
         pair,
         test,
+        train=train,
+        few_shot=few_shot,
+        forgetting=forgetting,
         data_spec=source,
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,

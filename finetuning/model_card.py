@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from eval.report import Report, RowResult, to_markdown
+from eval.markdown import to_markdown
+from eval.schema import Report, RowResult
 from finetuning.recipe import Recipe
 
 

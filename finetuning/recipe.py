@@ -83,6 +83,10 @@ class EvaluationSettings(Settings):
     """Test rows a batch; each stands in it for base and for tuned. Left out: a good one for the task."""
     max_new_tokens: Annotated[int, Field(ge=1, le=2048)] = 64
     """Where a generated answer is cut off."""
+    few_shot: Annotated[int, Field(ge=0, le=32)] = 4
+    """Examples shown to a base that is compared as well, in its prompt; 0 leaves it out."""
+    forgetting: bool = True
+    """Measure on general text what tuning cost elsewhere."""
 
 
 class Recipe(Settings):

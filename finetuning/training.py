@@ -67,8 +67,8 @@ class Journal:
         if time.time() - self._written > 0.2 or done == total:
             self.write()
 
-    def fetching(self, what: str, done: int, total: int) -> None:
-        """A `models.sources.Progress` that shows a download as a phase."""
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Note progress of `what`, which becomes the phase."""
         if self.status.phase != what:
             self.phase(what, total=total)
         self.progress(done, total)
@@ -165,7 +165,7 @@ def _train_and_evaluate(run: Run, journal: Journal) -> None:
     journal.phase("Reading the data")
     opened = open_data(recipe)
     journal.phase("Finding the base model")
-    source = resolve(recipe.model.base, progress=journal.fetching)
+    source = resolve(recipe.model.base, progress=journal.tell)
     journal.phase("Encoding the rows")
     tokenizer = load_tokenizer(source)
     train, contract = _encode(recipe, opened.splits["train"], tokenizer)
@@ -185,9 +185,12 @@ def _train_and_evaluate(run: Run, journal: Journal) -> None:
         run.adapter,
         opened.spec,
         test=opened.splits["test"],
+        train=opened.splits["train"],
+        few_shot=recipe.evaluation.few_shot,
+        forgetting=recipe.evaluation.forgetting,
         batch_size=recipe.evaluation.batch_size,
         max_new_tokens=recipe.evaluation.max_new_tokens,
-        on_progress=journal.progress,
+        on_progress=journal.tell,
     )
     save_report(result.report, result.rows, run.evaluation)
     (run.adapter / "README.md").write_text(model_card(recipe, result.report, result.rows), encoding="utf-8")

@@ -6,6 +6,7 @@ that the base has. Nothing here trusts the file that came with the weights.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from dataclasses import asdict, dataclass
@@ -148,6 +149,12 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ModelError(f"{CONFIG_FILE} of the adapter is not an object", got=type(config).__name__)
     return config
+
+
+def weights_sha256(folder: Path) -> str:
+    """SHA-256 of the adapter's weights file."""
+    with (folder / WEIGHTS_FILE).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def attach(loaded: LoadedModel, folder: Path) -> PeftModel:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.tasks import TASKS, Task
-from models.adapters import AdapterProof, BaseOrigin, attach, prove
+from models.adapters import AdapterProof, BaseOrigin, attach, prove, weights_sha256
 from models.loading import Kind, Precision, load
 from models.prompting import PromptContract, Prompter, classifier_contract
 from models.sources import Progress, ResolvedModel, resolve
@@ -39,6 +39,8 @@ class Pair:
     """None for a classifier, which sees the bare text."""
     base: ResolvedModel
     proof: AdapterProof
+    adapter_sha256: str
+    """Of the adapter's weights file."""
 
     @contextlib.contextmanager
     def side(self, tuned: bool) -> Iterator[PeftModel]:
@@ -100,4 +102,5 @@ def open_pair(adapter: Path, *, base: str | None = None, progress: Progress | No
         prompter=prompter,
         base=source,
         proof=prove(before, model, inputs, origin, source),
+        adapter_sha256=weights_sha256(adapter),
     )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
 
@@ -31,7 +32,7 @@ def shared_start(rows: Sequence[list[int]]) -> list[int]:
 class Prefix:
     """Tokens that have been through one model, ready to be gone on from by batches of rows."""
 
-    def __init__(self, model: PreTrainedModel, tokens: Sequence[int]) -> None:
+    def __init__(self, model: PreTrainedModel | PeftModel, tokens: Sequence[int]) -> None:
         import torch
 
         self.tokens = list(tokens)

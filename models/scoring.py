@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.pair import Pair
 from models.prefix import Prefix, shared_start
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import torch
 
 SCORING_BATCH_SIZE = 32
+ROUNDING = 0.125
+"""The step of bfloat16 between 16 and 32, the size of the larger logits: a difference of log-probabilities up to it
+may be rounding, where another machine or batch computes in bfloat16."""
 _CLASSIFIER_MAX_TOKENS = 512
 
 OnBatch = Callable[[int, int], None]
@@ -98,7 +101,7 @@ def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] 
     labels = [prompter.encode_target(label) for label in pair.task.labels]
     shared = shared_start([prompter.encode_prompt(text, history) for text in texts])
     prefixes: dict[bool, Prefix] = {}
-    weight = pair.model.get_base_model().get_output_embeddings().weight.float()  # [V, H]
+    weight = _head(pair).weight.float()  # [V, H]
 
     def score(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor:
         import torch
@@ -148,13 +151,19 @@ def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, prefix: Pref
     return log_probs
 
 
+def _head(pair: Pair) -> torch.nn.Linear:
+    """The vocabulary projection."""
+    model: Any = pair.model.get_base_model()
+    head: torch.nn.Linear = model.get_output_embeddings()
+    return head
+
+
 @contextlib.contextmanager
 def _logits_by(pair: Pair, weight: torch.Tensor) -> Iterator[None]:
     """Within it, the vocabulary projection is by `weight`, in its precision."""
     import torch
 
-    head = pair.model.get_base_model().get_output_embeddings()
-    hook = head.register_forward_hook(
+    hook = _head(pair).register_forward_hook(
         lambda _, inputs, __: torch.nn.functional.linear(inputs[0].to(weight.dtype), weight)
     )
     try:

@@ -121,8 +121,7 @@ class _Work:
                 test_rows=self._rows,
                 columns=self._chosen.columns,
                 labels=self._chosen.labels,
-                on_progress=lambda done, total: self._news.put((f"{done:,} of {total:,} rows", done, total)),
-                fetching=lambda what, done, total: self._news.put((what, done, total)),
+                on_progress=lambda what, done, total: self._news.put((what, done, total)),
             )
             save(result.report, result.rows, self.folder)
         except Exception as error:

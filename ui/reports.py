@@ -9,7 +9,9 @@ from itertools import islice
 from pathlib import Path
 
 from data.errors import UserError
-from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE, Report, RowResult, headline, load
+from eval.markdown import headline
+from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE, load
+from eval.schema import Report, RowResult
 from ui import charts
 from ui.data_form import cell
 from ui.markup import Markup, join, table, tag

@@ -29,7 +29,7 @@ class _FusedLora(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1])  # [N, I]
         low = rows @ a.t()  # [N, R]
         ctx.save_for_backward(rows, low, a, b)
-        result = linear(rows, _weight(layer), layer.get_base_layer().bias)  # [N, O]
+        result = linear(rows, _weight(layer), _bias(layer))  # [N, O]
         return result.addmm_(low, b.t(), alpha=ctx.scale).view(*x.shape[:-1], -1)
 
     @staticmethod
@@ -52,7 +52,7 @@ def fuse_lora(model: torch.nn.Module) -> int:
     fused = 0
     for layer in model.modules():
         if isinstance(layer, LoraLayer) and _is_plain(layer):
-            layer.forward = types.MethodType(_forward(layer.forward), layer)  # type: ignore[method-assign]
+            layer.forward = types.MethodType(_forward(layer.forward), layer)
             fused += 1
     return fused
 
@@ -84,6 +84,11 @@ def _is_plain(layer: Any) -> bool:
     )
 
 
+def _bias(layer: Any) -> torch.Tensor | None:
+    """The frozen bias, [O]."""
+    return layer.get_base_layer().bias  # type: ignore[no-any-return]
+
+
 def _weight(layer: Any) -> torch.Tensor:
     """The frozen weight, [O, I], out of its 4 bits where it is packed."""
     weight = layer.get_base_layer().weight
@@ -91,4 +96,4 @@ def _weight(layer: Any) -> torch.Tensor:
         return weight  # type: ignore[no-any-return]
     from bitsandbytes.functional import dequantize_4bit
 
-    return dequantize_4bit(weight.data, weight.quant_state)  # type: ignore[no-any-return]
+    return dequantize_4bit(weight.data, weight.quant_state)

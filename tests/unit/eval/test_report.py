@@ -7,7 +7,7 @@ from pydantic import BaseModel, ValidationError
 
 from data.errors import RunError
 from eval import report as module
-from eval.report import (
+from eval.report import (  # split
     AdapterProofInfo,
     BaseModelInfo,
     DataInfo,

@@ -139,7 +139,10 @@ def test_a_character_of_several_tokens_is_shown_when_it_is_whole(pair):
     assert shown == ["a", "a", "a", "a\u20ac"]
 
 
-HISTORY = [{"role": "user", "content": "Ana: Tea?\nTom: No."}, {"role": "assistant", "content": "Tom wants no tea."}]
+HISTORY = [
+    {"role": "user", "content": "Ana: Tea?\nTom: No."},
+    {"role": "assistant", "content": "No tea."},
+]
 
 
 def test_a_few_shot_prompt_is_answered_as_the_base_answers_it_alone(pair):

@@ -1,0 +1,162 @@
+"""From the rows of a comparison to its numbers: metrics with their tests, flips, confusion, calibration, writing.
+
+Pure: takes rows, opens no model. The same rows give the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from data.tasks import Task
+from eval.calibration import brier_score, expected_calibration_error, reliability
+from eval.floors import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
+from eval.metrics import Accuracy, MacroF1, Rouge
+from eval.schema import (
+    Calibration,
+    CalibrationSide,
+    Confusion,
+    Flips,
+    FloorResult,
+    MetricResult,
+    RowResult,
+    SideResult,
+    Writing,
+)
+from eval.statistics import Interval, Judgement, judge_labels, judge_scores, mean_interval, wilson
+from eval.text_quality import TextQuality, text_quality
+
+PRIMARY = {"sentiment": "accuracy", "dialogue": "rougeL"}
+"""The metric that a task's verdict is about, chosen before anything is measured."""
+
+
+def measure(answers: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> dict[str, float]:
+    """Every metric of the task over all rows, 0 to 1 each."""
+    if not task.is_classification:
+        return dict(Rouge().compute(predictions=list(answers), references=[list(texts) for texts in references]))
+    labels = [label for (label,) in references]
+    scores: dict[str, float] = {}
+    for metric in (Accuracy(), MacroF1()):
+        scores |= metric.compute(predictions=list(answers), references=labels)
+    return scores
+
+
+def metrics(rows: Sequence[RowResult], task: Task) -> list[MetricResult]:
+    """Every metric of the task with its paired test, the primary one first."""
+    references = [row.references for row in rows]
+    base = measure([row.base.answer for row in rows], references, task)
+    tuned = measure([row.tuned.answer for row in rows], references, task)
+    names = sorted(base, key=lambda name: name != PRIMARY[task.name])  # a stable sort: the others keep their order
+    return [_judged(name, base[name], tuned[name], rows, task) for name in names]
+
+
+def judge(base: Sequence[float], tuned: Sequence[float], task: Task, *, alpha: float = 0.05) -> Judgement:
+    """The paired test that suits the task's scores of each row, in the same order on both sides."""
+    if task.is_classification:
+        return judge_labels([score == 1.0 for score in base], [score == 1.0 for score in tuned], alpha=alpha)
+    return judge_scores(base, tuned, alpha=alpha)
+
+
+def _judged(name: str, base: float, tuned: float, rows: Sequence[RowResult], task: Task) -> MetricResult:
+    result = MetricResult(name=name, primary=name == PRIMARY[task.name], base=base, tuned=tuned)
+    if name not in rows[0].base.scores:
+        return result  # a metric of the whole set, such as macro-F1
+    before = [row.base.scores[name] for row in rows]
+    after = [row.tuned.scores[name] for row in rows]
+    return result.model_copy(
+        update={
+            "base_interval": _interval(before, task),
+            "tuned_interval": _interval(after, task),
+            "judgement": judge(before, after, task),
+        }
+    )
+
+
+def _interval(scores: Sequence[float], task: Task) -> Interval:
+    return wilson(round(sum(scores)), len(scores)) if task.is_classification else mean_interval(scores)
+
+
+def flips(rows: Sequence[RowResult], task: Task) -> Flips:
+    """How many rows changed for the better and for the worse."""
+    changes = [row.change(PRIMARY[task.name]) for row in rows]
+    gained, lost = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
+    return Flips(gained=gained, lost=lost, same=len(rows) - gained - lost)
+
+
+def confusion(rows: Sequence[RowResult], task: Task) -> Confusion:
+    """Right label against answer, for both sides."""
+    labels = list(task.labels)
+
+    def table(side: str) -> list[list[int]]:
+        counts = [[0] * len(labels) for _ in labels]
+        for row in rows:
+            counts[labels.index(row.references[0])][labels.index(getattr(row, side).answer)] += 1
+        return counts
+
+    return Confusion(labels=labels, base=table("base"), tuned=table("tuned"))
+
+
+def calibration(rows: Sequence[RowResult]) -> Calibration:
+    """Whether each side's label probabilities mean what they say."""
+
+    def of(sides: Sequence[SideResult]) -> CalibrationSide:
+        confidences, right = [], []
+        for side, row in zip(sides, rows, strict=True):
+            assert side.probabilities is not None, "labels come with their probabilities"
+            confidences.append(side.probabilities[side.answer])
+            right.append(side.probabilities[row.references[0]])
+        correct = [side.scores["accuracy"] for side in sides]
+        return CalibrationSide(
+            expected_calibration_error=expected_calibration_error(confidences, correct),
+            brier_score=brier_score(right),
+            bins=reliability(confidences, correct),
+        )
+
+    return Calibration(base=of([row.base for row in rows]), tuned=of([row.tuned for row in rows]))
+
+
+def writing(rows: Sequence[RowResult], max_new_tokens: int) -> Writing:
+    """How both sides' answers are written, the mean of each measure."""
+
+    def of(side: str) -> TextQuality:
+        found = [
+            text_quality(
+                getattr(row, side).answer,
+                dialogue=row.input,
+                references=row.references,
+                tokens=getattr(row, side).tokens,
+                max_new_tokens=max_new_tokens,
+            )
+            for row in rows
+        ]
+        return TextQuality(
+            **{name: fmean(getattr(one, name) for one in found) for name in TextQuality.model_fields}
+        )
+
+    return Writing(base=of("base"), tuned=of("tuned"))
+
+
+def floor_results(
+    rows: Sequence[RowResult], task: Task, train: Sequence[tuple[str, str]] | None
+) -> list[FloorResult]:
+    """What needs no language model, scored on the same rows.
+
+    Args:
+        rows: the comparison's rows.
+        task: their task.
+        train: input and label of each training row; without, the floors that learn from them are left out.
+    """
+    inputs = [row.input for row in rows]
+    answers: dict[str, list[str]] = {}
+    if not task.is_classification:
+        answers["first two turns"] = [lead_two(text) for text in inputs]
+        answers["longest turn"] = [longest_turn(text) for text in inputs]
+    elif train:
+        texts, labels = [text for text, _ in train], [label for _, label in train]
+        answers["majority class"] = majority_class(labels, len(rows))
+        answers["TF-IDF + logistic regression"] = tfidf_logistic_regression(texts, labels, inputs)
+    references = [row.references for row in rows]
+    return [
+        FloorResult(name=name, sentence=FLOORS[name].sentence, scores=measure(given, references, task))
+        for name, given in answers.items()
+    ]

@@ -1,0 +1,132 @@
+"""What tuning cost elsewhere: both sides on general text that the task is not about.
+
+Perplexity and the agreement of next-token predictions on the passages of `data.general`, and answers to its
+instructions. It asks of a pair only that either side can be made active (`Pair.side`), so it holds for an adapter
+and for a fully tuned model that stands beside its base.
+
+Shapes: B passages, T tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from eval.schema import ChangedAnswer, Forgetting
+from eval.statistics import judge_scores
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH_SIZE = 4
+_ANSWER_TOKENS = 32
+_POSITIONS_AT_ONCE = 256
+"""Positions whose float32 logits are held at a time: 50 MB for a vocabulary of 49,152."""
+
+
+class Sides(Protocol):
+    """Base and tuned of a language model, as `models.pair.Pair` is."""
+
+    tokenizer: Any
+
+    def side(self, tuned: bool) -> AbstractContextManager[Any]:
+        """Within it, the model yielded answers as the tuned one, or as the base."""
+
+    def batch(self, rows: list[list[int]]) -> dict[str, torch.Tensor]:
+        """Token rows as `input_ids` and `attention_mask`, padded on the left."""
+
+
+def measure_forgetting(
+    pair: Sides,
+    passages: Sequence[str],
+    instructions: Sequence[str],
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Forgetting:
+    """Compare both sides on `passages` and `instructions`.
+
+    Args:
+        pair: of kind `causal`.
+        passages: general prose.
+        instructions: what a person could ask any assistant.
+        on_progress: called with passages and instructions done, and of all.
+    """
+    rows = [pair.tokenizer(text, add_special_tokens=False)["input_ids"] for text in passages]
+    total = len(passages) + len(instructions)
+    likelihood: dict[bool, list[float]] = {False: [], True: []}
+    agreed = 0
+    for start in range(0, len(rows), BATCH_SIZE):
+        batch = rows[start : start + BATCH_SIZE]
+        base, base_best = _predict(pair, batch, tuned=False)
+        tuned, tuned_best = _predict(pair, batch, tuned=True)
+        likelihood[False] += base
+        likelihood[True] += tuned
+        agreed += sum(one == other for one, other in zip(base_best, tuned_best, strict=True))
+        if on_progress:
+            on_progress(min(start + BATCH_SIZE, len(rows)), total)
+    lengths = [len(row) - 1 for row in rows]  # nothing predicts the first token
+    answers = {tuned: _answers(pair, instructions, tuned=tuned) for tuned in (False, True)}
+    if on_progress:
+        on_progress(total, total)
+    return Forgetting(
+        passages=len(passages),
+        tokens=sum(lengths),
+        base_perplexity=math.exp(-sum(likelihood[False]) / sum(lengths)),
+        tuned_perplexity=math.exp(-sum(likelihood[True]) / sum(lengths)),
+        judgement=judge_scores(
+            [value / length for value, length in zip(likelihood[False], lengths, strict=True)],
+            [value / length for value, length in zip(likelihood[True], lengths, strict=True)],
+        ),
+        agreement=agreed / sum(lengths),
+        answers=[
+            ChangedAnswer(instruction=text, base=base, tuned=tuned)
+            for text, base, tuned in zip(instructions, answers[False], answers[True], strict=True)
+        ],
+    )
+
+
+def _predict(pair: Sides, rows: list[list[int]], *, tuned: bool) -> tuple[list[float], list[int]]:
+    """Each row's log-likelihood in nats, [B], and the most probable next token at every position of all rows."""
+    import torch
+
+    batch = pair.batch(rows)
+    mask = batch["attention_mask"].bool()  # [B, T]
+    known = mask[:, :-1] & mask[:, 1:]  # a token of the row that a token of the row predicts
+    with torch.inference_mode(), pair.side(tuned) as model:
+        positions = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        logits = model(**batch, position_ids=positions, use_cache=False).logits[:, :-1][known]  # [N, V]
+    targets = batch["input_ids"][:, 1:][known]
+    chosen, best = [], []
+    for start in range(0, len(targets), _POSITIONS_AT_ONCE):
+        part = slice(start, start + _POSITIONS_AT_ONCE)
+        log_probs = logits[part].float().log_softmax(-1)
+        chosen.append(log_probs.gather(1, targets[part, None]).squeeze(1))
+        best.append(log_probs.argmax(-1))
+    each = torch.cat(chosen).double().cpu().split([len(row) - 1 for row in rows])
+    return [float(values.sum()) for values in each], torch.cat(best).tolist()
+
+
+def _answers(pair: Sides, instructions: Sequence[str], *, tuned: bool) -> list[str]:
+    """The greedy answers of one side, of at most 32 tokens."""
+    import torch
+
+    if not instructions:
+        return []
+    prompts = [
+        pair.tokenizer.apply_chat_template(
+            [{"role": "system", "content": ""}, {"role": "user", "content": text}],
+            add_generation_prompt=True,
+            tokenize=True,
+            return_dict=False,
+        )
+        for text in instructions
+    ]
+    batch = pair.batch(prompts)
+    with torch.inference_mode(), pair.side(tuned) as model:
+        tokens = model.generate(
+            **batch, max_new_tokens=_ANSWER_TOKENS, do_sample=False, pad_token_id=pair.tokenizer.pad_token_id
+        )
+    new = tokens[:, batch["input_ids"].shape[1] :]
+    return [str(text).strip() for text in pair.tokenizer.batch_decode(new, skip_special_tokens=True)]

@@ -1,0 +1,277 @@
+"""The report in words: its verdict as a sentence, its tables, and all of it as Markdown.
+
+A sentence first, for who never saw a p-value; then everything that a reviewer asks for. Knows values only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from eval.schema import METRIC_TITLES, FewShot, Forgetting, Report, RowResult
+from eval.statistics import Interval, Judgement
+
+FLIPS_SHOWN = 5
+
+_NOUNS = {"sentiment": ("review", "reviews"), "dialogue": ("dialogue", "dialogues")}
+_WRITING_TITLES = {
+    "length_ratio": "length / reference",
+    "novelty": "words not in the dialogue",
+    "repetition": "repeated runs of three words",
+    "empty": "empty answers",
+    "cut_off": "answers cut off",
+}
+
+
+def headline(report: Report) -> str:
+    """The verdict in a sentence: `Better: on 380 reviews accuracy rose from 0.51 to 0.78.`"""
+    metric, verdict = report.primary, report.verdict
+    on = f"on {report.n:,} {_NOUNS[report.task][report.n != 1]} {metric.title}"
+    base, tuned = f"{metric.base:.2f}", f"{metric.tuned:.2f}"
+    if verdict.outcome == "no evidence":
+        return f"No evidence of a change: {on} is {base} before and {tuned} after."
+    verb = "rose" if verdict.outcome == "better" else "fell"
+    return f"{verdict.outcome.capitalize()}: {on} {verb} from {base} to {tuned}."
+
+
+def explanation(report: Report) -> str:
+    """What the verdict rests on, in one or two sentences that need no statistics."""
+    verdict = report.verdict
+    if verdict.outcome == "no evidence":
+        if verdict.detectable is None:
+            return "So few rows can show nothing, however large the difference. Use a larger test set."
+        return (
+            f"That is not proof that nothing changed: {verdict.n:,} rows can show a difference of "
+            f"{verdict.detectable:.2f} or more, and this one is {_signed(verdict.difference)}."
+        )
+    return (
+        f"The true difference is probably between {_signed(verdict.interval.low)} and "
+        f"{_signed(verdict.interval.high)}. If tuning changed nothing, a difference this large would turn up in "
+        f"{_seldom(verdict.p_value)} test sets."
+    )
+
+
+def cost(forgetting: Forgetting) -> str:
+    """What the gain cost elsewhere, in a sentence or two."""
+    ratio = forgetting.tuned_perplexity / forgetting.base_perplexity - 1
+    said = {
+        "worse": f"On general text the tuned model is {ratio:.0%} more perplexed than the base "
+        f"({forgetting.base_perplexity:.1f} → {forgetting.tuned_perplexity:.1f})",
+        "better": f"General text did not suffer: perplexity went from {forgetting.base_perplexity:.1f} to "
+        f"{forgetting.tuned_perplexity:.1f}",
+        "no evidence": f"No evidence that general text suffered: perplexity is {forgetting.base_perplexity:.1f} "
+        f"before and {forgetting.tuned_perplexity:.1f} after",
+    }[forgetting.judgement.outcome]
+    return (
+        f"{said}. Both predict the same next word piece {forgetting.agreement:.0%} of the time, and "
+        f"{forgetting.changed} of {len(forgetting.answers)} answers to general instructions changed."
+    )
+
+
+def few_shot_sentence(few_shot: FewShot, report: Report) -> str:
+    """The tuned model against the base that is shown examples."""
+    name = report.primary.name
+    outcome = {
+        "better": "the tuned model without any is better",
+        "worse": "it is better than the tuned model without any",
+        "no evidence": "there is no evidence of a difference to the tuned model without any",
+    }[few_shot.judgement.outcome]
+    return (
+        f"Shown {few_shot.examples} examples in every prompt, the base reaches {few_shot.scores[name]:.2f}, and "
+        f"{outcome} ({report.primary.tuned:.2f}); a prompt then takes {few_shot.prompt_tokens:.0f} tokens instead "
+        f"of {few_shot.prompt_tokens_without:.0f}."
+    )
+
+
+def table(report: Report) -> str:
+    """The metrics of both sides with intervals and tests, as a Markdown table."""
+    lines = [
+        "| metric | base | tuned | difference | p | verdict |",
+        "|---|---|---|---|---:|---|",
+    ]
+    for metric in report.metrics:
+        test = metric.judgement
+        cells = [
+            metric.title if metric.primary else f"{metric.title} (exploratory)",
+            with_interval(metric.base, metric.base_interval),
+            with_interval(metric.tuned, metric.tuned_interval),
+            with_interval(metric.difference, test.interval if test else None, sign="+"),
+            p_value(test),
+            test.outcome if test else "",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def p_value(test: Judgement | None) -> str:
+    """`0.03`, `< 0.001`, or nothing."""
+    if test is None:
+        return ""
+    return "< 0.001" if test.p_value < 0.001 else f"{test.p_value:.3f}"
+
+
+def with_interval(value: float, interval: Interval | None, *, sign: str = "") -> str:
+    """`0.765 (0.721 to 0.804)`."""
+    if interval is None:
+        return f"{value:{sign}.3f}"
+    return f"{value:{sign}.3f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
+
+
+def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
+    """The report for a person."""
+    test = report.verdict
+    sections = [
+        f"# {headline(report)}",
+        explanation(report),
+        table(report),
+        f"Intervals are 95 %. {report.primary.title[0].upper()}{report.primary.title[1:]} is the primary metric, "
+        f"judged by the {test.test} at p ≤ {test.alpha:g} over {report.n:,} pairs of answers to the same rows; the "
+        "others are exploratory.",
+        *_floors(report),
+        *_forgetting(report),
+        *_labels(report),
+        *_writing(report),
+        *_flips(report, rows),
+        "## Where the numbers come from",
+        _provenance(report),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _floors(report: Report) -> list[str]:
+    if not report.floors and not report.few_shot:
+        return []
+    names = [metric.name for metric in report.metrics]
+    lines = [
+        f"| answers by | {' | '.join(METRIC_TITLES[name] for name in names)} |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+
+    def row(title: str, scores: dict[str, float]) -> str:
+        return f"| {title} | {' | '.join(f'{scores[name]:.3f}' for name in names)} |"
+
+    lines += [row(floor.name, floor.scores) for floor in report.floors]
+    lines.append(row("base", {metric.name: metric.base for metric in report.metrics}))
+    if report.few_shot:
+        lines.append(row(f"base, {report.few_shot.examples} examples in the prompt", report.few_shot.scores))
+    lines.append(row("**tuned**", {metric.name: metric.tuned for metric in report.metrics}))
+    explained = [f"{floor.name}: {floor.sentence}" for floor in report.floors]
+    said = [few_shot_sentence(report.few_shot, report)] if report.few_shot else []
+    return ["## What else would score", "\n".join(lines), *said, "\n".join(f"- {line}" for line in explained)]
+
+
+def _forgetting(report: Report) -> list[str]:
+    found = report.forgetting
+    if found is None:
+        return []
+    test = found.judgement
+    facts = (
+        f"{found.passages} passages, {found.tokens:,} tokens. Change of the mean log-likelihood a token: "
+        f"{with_interval(test.difference, test.interval, sign='+')} nats, p {p_value(test)}."
+    )
+    return ["## What it cost", cost(found), facts]
+
+
+def _labels(report: Report) -> list[str]:
+    sections = []
+    if confusion := report.confusion:
+        lines = [
+            f"| right label | {' | '.join(f'base: {label} | tuned: {label}' for label in confusion.labels)} |",
+            "|---" + "|---:" * (2 * len(confusion.labels)) + "|",
+        ]
+        for index, label in enumerate(confusion.labels):
+            counts = zip(confusion.base[index], confusion.tuned[index], strict=True)
+            lines.append(f"| {label} | {' | '.join(f'{base} | {tuned}' for base, tuned in counts)} |")
+        sections += ["## Answers by label", "\n".join(lines)]
+    if calibration := report.calibration:
+        base, tuned = calibration.base, calibration.tuned
+        sections.append(
+            f"Calibration error (how far confidence is from accuracy): {base.expected_calibration_error:.3f} → "
+            f"{tuned.expected_calibration_error:.3f}. "
+            f"Brier score: {base.brier_score:.3f} → {tuned.brier_score:.3f}. "
+            f"Rows whose labels are tied to within bfloat16's rounding: {report.near_ties}."
+        )
+    return sections
+
+
+def _writing(report: Report) -> list[str]:
+    if report.writing is None:
+        return []
+    base, tuned = report.writing.base, report.writing.tuned
+    lines = ["| mean of the answers | base | tuned |", "|---|---:|---:|"]
+    lines += [
+        f"| {title} | {getattr(base, name):.2f} | {getattr(tuned, name):.2f} |"
+        for name, title in _WRITING_TITLES.items()
+    ]
+    return ["## How the answers are written", "\n".join(lines)]
+
+
+def _flips(report: Report, rows: Sequence[RowResult]) -> list[str]:
+    metric, flips = report.primary.name, report.flips
+    right = "went from wrong to right" if report.confusion else f"gained in {report.primary.title}"
+    wrong = "went from right to wrong" if report.confusion else "lost"
+    sections = [
+        "## What flipped",
+        f"{flips.gained:,} rows {right}, {flips.lost:,} {wrong}, {flips.same:,} neither.",
+    ]
+    for title, worst in (("Gains", False), ("Losses", True)):
+        changed = [row for row in rows if row.change(metric) * (-1 if worst else 1) > 0]
+        changed.sort(key=lambda row: row.change(metric), reverse=not worst)
+        if changed:
+            shown = "all" if len(changed) <= FLIPS_SHOWN else f"{FLIPS_SHOWN} of {len(changed):,}"
+            sections += [f"### {title} ({shown})", *map(_example, changed[:FLIPS_SHOWN])]
+    return sections
+
+
+def _provenance(report: Report) -> str:
+    base, data = report.base, report.data
+    decoding = "labels scored by their log-likelihood"
+    if report.kind == "classifier":
+        decoding = "class probabilities of the head"
+    if report.max_new_tokens is not None:
+        decoding = f"greedy answers of at most {report.max_new_tokens} tokens"
+    revision = f" ({_plain(base.revision)})" if base.revision else ""
+    source = f"{_plain(data.spec) or 'not named'}, split {_plain(data.split)}, {report.n:,} rows"
+    facts = {
+        "base model": f"{_plain(base.name)}, from {base.origin}{revision}",
+        "base weights": f"SHA-256 {base.weights_sha256}",
+        "precision": report.precision,
+        "adapter": f"{_plain(report.adapter_proof.sentence)}; SHA-256 {report.adapter_sha256 or 'not known'}",
+        "prompt": f"SHA-256 {report.prompt_sha256}",
+        "data": f"{source}, SHA-256 {data.test_sha256}",
+        "answers": f"{decoding}, {report.batch_size} rows a batch",
+        "versions": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
+        "time": f"{report.seconds:.0f} s, ended {report.created}",
+    }
+    return "\n".join(f"- {name}: {value}" for name, value in facts.items())
+
+
+def _example(row: RowResult) -> str:
+    parts = [_quote(row.input)]
+    for title, text in [
+        ("Reference", " / ".join(row.references)),
+        ("Base", row.base.answer),
+        ("Tuned", row.tuned.answer),
+    ]:
+        parts.append(f"**{title}:** {_plain(' '.join(text.split())) or '(nothing)'}")
+    return "\n\n".join(parts)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}"
+
+
+def _seldom(p_value: float) -> str:
+    """`fewer than 1 in 1,000`, `about 1 in 40`."""
+    return "fewer than 1 in 1,000" if p_value < 0.001 else f"about 1 in {max(1, round(1 / p_value)):,}"
+
+
+def _quote(text: str) -> str:
+    return "\\\n".join(f"> {_plain(line.strip())}" for line in text.splitlines() if line.strip())
+
+
+def _plain(text: str) -> str:
+    """Text of a model, a user or a data set, so that Markdown shows it and never obeys it."""
+    escaped = re.sub(r"([\\`*_\[\]<>|~$&])", r"\\\1", text)
+    # What makes a heading or a list only at the start of a line: `#`, `-`, `1.`
+    return re.sub(r"^(\s*\d*)([#+\-=.)])", r"\1\\\2", escaped)
