@@ -1,5 +1,6 @@
 """python -m benchmarks: every comparison in turn."""
 
-from benchmarks import chat
+from benchmarks import agree_with_lm_eval, chat
 
 chat.main()
+agree_with_lm_eval.main()  # last: it exits with 1 where the two do not agree

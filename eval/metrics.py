@@ -19,7 +19,7 @@ from rouge_score.rouge_scorer import RougeScorer
 
 ROUGE_NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
-_BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
+BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
 
 
 def is_correct(prediction: str, reference: str) -> float:
@@ -34,7 +34,7 @@ def rouge_scores(prediction: str, references: Sequence[str]) -> dict[str, float]
     several references, each measure takes the one that gives it the most. ROUGE-Lsum compares sentence by
     sentence. Only the letters a to z and digits count, so a text in another script scores 0.
     """
-    scores = _scorer().score_multi([in_sentences(text) for text in references], in_sentences(prediction))
+    scores = rouge_scorer().score_multi([in_sentences(text) for text in references], in_sentences(prediction))
     return {name: float(scores[name].fmeasure) for name in ROUGE_NAMES}
 
 
@@ -43,11 +43,11 @@ def in_sentences(text: str) -> str:
 
     A sentence ends at `.`, `!` or `?` before a space. The other measures ignore white space.
     """
-    return _BETWEEN_SENTENCES.sub("\n", text.strip())
+    return BETWEEN_SENTENCES.sub("\n", text.strip())
 
 
 @functools.cache
-def _scorer() -> RougeScorer:
+def rouge_scorer() -> RougeScorer:
     return RougeScorer(list(ROUGE_NAMES), use_stemmer=True)
 
 

@@ -96,6 +96,22 @@ def evaluate(
         console.print(f"Written to {out}")
 
 
+@app.command("export-task")
+def export_task(
+    run: RunName,
+    folder: Annotated[Path, typer.Argument(help="Folder to write: new, empty, or an earlier export.")],
+    data: Source = None,
+    rows: Annotated[int | None, typer.Option(help="Use only the first this many test rows.")] = None,
+    name: Annotated[str | None, typer.Option(help="The task's name in lm-eval.")] = None,
+) -> None:
+    """Write a test set as a task of lm-evaluation-harness."""
+    adapter = _adapter(run)
+    from finetuning.evaluation import export_adapter_task
+
+    name = export_adapter_task(adapter, folder, data, test_rows=rows, name=name)
+    console.print(f"Task {name} written to {folder}; {folder / 'README.md'} says how to run it.", highlight=False)
+
+
 @app.command()
 def chat(
     run: RunName,

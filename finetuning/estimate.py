@@ -227,7 +227,7 @@ def _peak_flops(float32: bool) -> float:
     size = 1024
     left = torch.randn(size, size, device=device(), dtype=dtype)
     best = float("inf")
-    for _ in range(5):
+    for _ in range(20):
         started = time.perf_counter()
         (left @ left).sum().item()
         best = min(best, time.perf_counter() - started)

@@ -6,12 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data.errors import ModelError
 from data.sources import open_source
 from data.tasks import TASKS
 from eval.harness import Result, compare
+from eval.lm_eval_task import export_task
+from models.adapters import BaseOrigin
+from models.loading import load_tokenizer
 from models.pair import open_pair
-from models.prompting import PromptContract
-from models.sources import Progress
+from models.prompting import PromptContract, Prompter
+from models.sources import Progress, resolve
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -74,4 +78,41 @@ def evaluate_adapter(
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
         on_progress=on_progress,
+    )
+
+
+def export_adapter_task(
+    adapter: Path,
+    folder: Path,
+    source: str | None = None,
+    *,
+    name: str | None = None,
+    test_rows: int | None = None,
+    max_new_tokens: int = 64,
+    on_progress: Progress | None = None,
+) -> str:
+    """Write the rows that `evaluate_adapter` would compare on as a task of lm-eval, and return its name.
+
+    See there and in `eval.lm_eval_task.export_task`. Loads no weights.
+    """
+    origin, contract = BaseOrigin.load(adapter), PromptContract.load(adapter)
+    if origin.kind != "causal":
+        raise ModelError("lm-eval compares language models only", got=origin.kind, fix="Choose another run.")
+    task = TASKS[contract.task]
+    corpus = CORPUS_OF_TASK[task.name]
+    source = source or corpus
+    test = open_source(corpus, task, test=None if source == corpus else source).splits["test"]
+    if test_rows and test_rows < len(test):
+        test = test.select(range(test_rows))
+    base = resolve(origin.name, progress=on_progress)
+    return export_task(
+        Prompter.from_contract(load_tokenizer(base), contract),
+        [str(text) for text in test[task.input_column]],
+        [task.references(row) for row in test],
+        folder,
+        base=base,
+        adapter=adapter,
+        precision=origin.precision,
+        name=name,
+        max_new_tokens=max_new_tokens,
     )
