@@ -78,7 +78,22 @@ def wait(run: Run, poll_s: float = 0.5) -> Iterator[None]:
 def _start(run: Run) -> None:
     # No process id yet: the worker writes its own, and from then on it is the only writer.
     run.update(state="running", phase="Starting", started=time.time())
-    environment = os.environ | {
+    with run.log_file.open("ab") as log:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "finetuning.worker", str(run.folder)],
+            cwd=ROOT,
+            env=worker_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _started_here.append(worker)
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment that a worker runs in: the present one, with settings that make training fast."""
+    return os.environ | {
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
         # Large tensors in huge pages: a training step allocates and frees gigabytes, and 4 KiB page faults
@@ -88,17 +103,6 @@ def _start(run: Run) -> None:
         # (a chat beside the training) long spinning makes a step four times slower, short spinning twice.
         "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "1000"),
     }
-    with run.log_file.open("ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "finetuning.worker", str(run.folder)],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    _started_here.append(worker)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
-"""Answers of base and tuned from one generate call: streamed for a chat, in batches for an evaluation.
+"""Answers of base and tuned: streamed for a chat, from one call; in batches for an evaluation.
 
-Greedy always: the two sides then differ by the adapter and by nothing else. A row without and a row with the
-adapter stand in the same batch (`adapter_names`), so the base weights are read once for both.
+Greedy always: the two sides then differ by the adapter and by nothing else. In a chat a row without and a row with
+the adapter stand in the same batch (`adapter_names`), so the base weights are read once for both.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from models.prompting import Message
 if TYPE_CHECKING:
     import torch
 
-GENERATION_BATCH_SIZE = 16
+GENERATION_BATCH_SIZE = 32
 
 
 @dataclass
@@ -148,19 +148,18 @@ def answer_batch(
         pair: base and tuned, of kind `causal`.
         texts: inputs of the pair's task.
         max_new_tokens: where an answer is cut off.
-        batch_size: texts a batch; each stands in it twice.
+        batch_size: texts a batch.
         on_batch: called with the number of texts done and of all.
     """
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text) for text in texts]
+    prefixes = {tuned: _prefix(pair, prompts, tuned=tuned) for tuned in (False, True)}
     answers: dict[int, AnswerPair] = {}
     for indexes in _like_lengths(prompts, batch_size):
         rows = [prompts[index] for index in indexes]
-        names = [BASE] * len(rows) + [TUNED] * len(rows)
-        streamer = _RowStreamer(pair, 2 * len(rows))
-        _generate(pair, rows + rows, streamer, max_new_tokens=max_new_tokens, adapter_names=names)
-        for row, index in enumerate(indexes):
-            answers[index] = AnswerPair(streamer.answers[row], streamer.answers[len(rows) + row])
+        # Side by side they would end together: the tuned side, which is done sooner, would wait for the base.
+        base, tuned = (_answer(pair, rows, prefixes[side], max_new_tokens, tuned=side) for side in (False, True))
+        answers |= {index: AnswerPair(*both) for index, *both in zip(indexes, base, tuned, strict=True)}
         if on_batch:
             on_batch(len(answers), len(texts))
     return [answers[index] for index in range(len(texts))]
@@ -187,17 +186,28 @@ def answer_base_batch(
     """
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text, history) for text in texts]
+    prefix = _prefix(pair, prompts, tuned=False)
     answers: dict[int, Answer] = {}
-    with pair.side(tuned=False) as model:
-        prefix = Prefix(model, shared_start(prompts))
-        for indexes in _like_lengths(prompts, batch_size):
-            streamer = _RowStreamer(pair, len(indexes))
-            rows = [prompts[index] for index in indexes]
-            _generate(pair, rows, streamer, max_new_tokens=max_new_tokens, prefix=prefix)
-            answers |= dict(zip(indexes, streamer.answers, strict=True))
-            if on_batch:
-                on_batch(len(answers), len(texts))
+    for indexes in _like_lengths(prompts, batch_size):
+        rows = [prompts[index] for index in indexes]
+        answers |= dict(zip(indexes, _answer(pair, rows, prefix, max_new_tokens, tuned=False), strict=True))
+        if on_batch:
+            on_batch(len(answers), len(texts))
     return [answers[index] for index in range(len(texts))]
+
+
+def _prefix(pair: Pair, prompts: list[list[int]], *, tuned: bool) -> Prefix:
+    """What `prompts` begin with, computed by one side."""
+    with pair.side(tuned) as model:
+        return Prefix(model, shared_start(prompts))
+
+
+def _answer(pair: Pair, rows: list[list[int]], prefix: Prefix, max_new_tokens: int, *, tuned: bool) -> list[Answer]:
+    """One side's answers to a batch of prompts."""
+    streamer = _RowStreamer(pair, len(rows))
+    with pair.side(tuned):
+        _generate(pair, rows, streamer, max_new_tokens=max_new_tokens, prefix=prefix)
+    return streamer.answers
 
 
 def _generate(
