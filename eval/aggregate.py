@@ -46,6 +46,9 @@ def metrics(rows: Sequence[RowResult], task: Task) -> list[MetricResult]:
     references = [row.references for row in rows]
     base = measure([row.base.answer for row in rows], references, task)
     tuned = measure([row.tuned.answer for row in rows], references, task)
+    for name in rows[0].base.scores:  # what only rows have, such as BERTScore
+        base.setdefault(name, fmean(row.base.scores[name] for row in rows))
+        tuned.setdefault(name, fmean(row.tuned.scores[name] for row in rows))
     names = sorted(base, key=lambda name: name != PRIMARY[task.name])  # a stable sort: the others keep their order
     return [_judged(name, base[name], tuned[name], rows, task) for name in names]
 

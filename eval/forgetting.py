@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from data.errors import DataError
 from eval.schema import ChangedAnswer, Forgetting
 from eval.statistics import judge_scores
 
@@ -49,12 +50,18 @@ def measure_forgetting(
 
     Args:
         pair: of kind `causal`.
-        passages: general prose.
+        passages: general prose; one of a single token, which nothing predicts, is left out.
         instructions: what a person could ask any assistant.
         on_progress: called with passages and instructions done, and of all.
+
+    Raises:
+        DataError: no passage has two tokens.
     """
-    rows = [pair.tokenizer(text, add_special_tokens=False)["input_ids"] for text in passages]
-    total = len(passages) + len(instructions)
+    encoded = [pair.tokenizer(text, add_special_tokens=False)["input_ids"] for text in passages]
+    rows = [row for row in encoded if len(row) > 1]
+    if not rows:
+        raise DataError("There is no passage of general text to measure forgetting on", fix="Give at least one.")
+    total = len(rows) + len(instructions)
     likelihood: dict[bool, list[float]] = {False: [], True: []}
     agreed = 0
     for start in range(0, len(rows), BATCH_SIZE):
@@ -71,7 +78,7 @@ def measure_forgetting(
     if on_progress:
         on_progress(total, total)
     return Forgetting(
-        passages=len(passages),
+        passages=len(rows),
         tokens=sum(lengths),
         base_perplexity=math.exp(-sum(likelihood[False]) / sum(lengths)),
         tuned_perplexity=math.exp(-sum(likelihood[True]) / sum(lengths)),
@@ -125,8 +132,14 @@ def _answers(pair: Sides, instructions: Sequence[str], *, tuned: bool) -> list[s
     ]
     batch = pair.batch(prompts)
     with torch.inference_mode(), pair.side(tuned) as model:
+        named = model.generation_config.eos_token_id
+        ends = {pair.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
         tokens = model.generate(
-            **batch, max_new_tokens=_ANSWER_TOKENS, do_sample=False, pad_token_id=pair.tokenizer.pad_token_id
+            **batch,
+            max_new_tokens=_ANSWER_TOKENS,
+            do_sample=False,
+            eos_token_id=sorted(ends),
+            pad_token_id=pair.tokenizer.pad_token_id,
         )
     new = tokens[:, batch["input_ids"].shape[1] :]
     return [str(text).strip() for text in pair.tokenizer.batch_decode(new, skip_special_tokens=True)]

@@ -21,6 +21,7 @@ from data.errors import DataError
 from data.general import instructions, passages
 from data.tasks import Task
 from eval.aggregate import calibration, confusion, flips, floor_results, metrics, writing
+from eval.bertscore import BertScore
 from eval.few_shot import choose, measure_few_shot
 from eval.forgetting import measure_forgetting
 from eval.metrics import is_correct, rouge_scores
@@ -236,13 +237,24 @@ def _compare_texts(
     max_new_tokens: int,
     on_rows: OnRows,
 ) -> list[RowResult]:
-    def side(answer: Answer, texts: list[str]) -> SideResult:
-        return SideResult(answer=answer.text, scores=rouge_scores(answer.text, texts), tokens=answer.tokens)
-
     answers = answer_batch(pair, inputs, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=on_rows)
+    base = _scored([both.base for both in answers], references)
+    tuned = _scored([both.tuned for both in answers], references)
     return [
-        RowResult(input=text, references=texts, base=side(both.base, texts), tuned=side(both.tuned, texts))
-        for text, texts, both in zip(inputs, references, answers, strict=True)
+        RowResult(input=text, references=texts, base=before, tuned=after)
+        for text, texts, before, after in zip(inputs, references, base, tuned, strict=True)
+    ]
+
+
+def _scored(answers: Sequence[Answer], references: list[list[str]]) -> list[SideResult]:
+    """One side's answers with the scores of each: ROUGE, and BERTScore where its encoder is on this machine."""
+    scores = [rouge_scores(answer.text, texts) for answer, texts in zip(answers, references, strict=True)]
+    if encoder := BertScore.local():
+        for row, value in zip(scores, encoder.f1([answer.text for answer in answers], references), strict=True):
+            row["bertscore"] = value
+    return [
+        SideResult(answer=answer.text, scores=row, tokens=answer.tokens)
+        for answer, row in zip(answers, scores, strict=True)
     ]
 
 

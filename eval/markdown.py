@@ -38,6 +38,8 @@ def explanation(report: Report) -> str:
     """What the verdict rests on, in one or two sentences that need no statistics."""
     verdict = report.verdict
     if verdict.outcome == "no evidence":
+        if verdict.detectable is None and report.flips.same == report.n:
+            return "That is because every row scores the same before and after, so there is nothing to judge by."
         if verdict.detectable is None:
             return "So few rows can show nothing, however large the difference. Use a larger test set."
         return (
@@ -141,7 +143,8 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
 def _floors(report: Report) -> list[str]:
     if not report.floors and not report.few_shot:
         return []
-    names = [metric.name for metric in report.metrics]
+    scored = [floor.scores for floor in report.floors] + ([report.few_shot.scores] if report.few_shot else [])
+    names = [metric.name for metric in report.metrics if all(metric.name in scores for scores in scored)]
     lines = [
         f"| answers by | {' | '.join(METRIC_TITLES[name] for name in names)} |",
         "|---" * (len(names) + 1) + "|",

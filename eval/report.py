@@ -48,13 +48,15 @@ def load(folder: Path) -> tuple[Report, Iterator[RowResult]]:
         report = Report.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RunError("There is no report", got=str(folder), fix="Evaluate first.") from None
-    except ValidationError as error:
+    except (ValidationError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from None
+    if not (folder / ROWS_FILE).is_file():
+        raise RunError(f"The report has no {ROWS_FILE}", got=str(folder), fix="Evaluate again.")
     return report, _read_rows(folder / ROWS_FILE)
 
 
 def _read_rows(path: Path) -> Iterator[RowResult]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 yield RowResult.model_validate_json(line)
@@ -62,12 +64,15 @@ def _read_rows(path: Path) -> Iterator[RowResult]:
                 raise _damaged(path, error, line=number) from None
 
 
-def _damaged(path: Path, error: ValidationError, *, line: int | None = None) -> RunError:
-    first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"])
+def _damaged(path: Path, error: ValidationError | UnicodeDecodeError, *, line: int | None = None) -> RunError:
+    what = "not UTF-8"
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        what = f"{f'{place}: ' if place else ''}{first['msg']}"
     where = f"{path.name}, line {line}" if line else path.name
     return RunError(
-        f"The report cannot be read: {where}: {f'{place}: ' if place else ''}{first['msg']}",
+        f"The report cannot be read: {where}: {what}",
         got=str(path),
         fix="Evaluate again.",
     )

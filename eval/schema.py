@@ -24,7 +24,9 @@ METRIC_TITLES = {
     "rouge2": "ROUGE-2",
     "rougeL": "ROUGE-L",
     "rougeLsum": "ROUGE-Lsum",
+    "bertscore": "BERTScore (MiniLM)",
 }
+_ROUNDING = 1e-12  # scores are of the order of 1; what differs by less differs by rounding
 
 
 class _Strict(BaseModel):
@@ -34,9 +36,7 @@ class _Strict(BaseModel):
 class MetricResult(_Strict):
     """One metric of both sides over the whole test set."""
 
-    name: str = Field(
-        description="Its name as in `eval.metrics`: accuracy, macro_f1, rouge1, rouge2, rougeL, rougeLsum."
-    )
+    name: str = Field(description="Its name: accuracy, macro_f1, rouge1, rouge2, rougeL, rougeLsum; or bertscore.")
     primary: bool = Field(
         description="Whether the verdict is about this metric; exactly one is. The others are exploratory."
     )
@@ -245,8 +245,9 @@ class RowResult(_Strict):
     tuned: SideResult = Field(description="The tuned model's answer.")
 
     def change(self, metric: str) -> float:
-        """Tuned minus base of this row's `metric`."""
-        return self.tuned.scores[metric] - self.base.scores[metric]
+        """Tuned minus base of this row's `metric`; 0 where they differ by rounding, as in `eval.statistics`."""
+        difference = self.tuned.scores[metric] - self.base.scores[metric]
+        return difference if abs(difference) > _ROUNDING else 0.0
 
 
 def json_schema() -> str:

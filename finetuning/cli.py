@@ -67,6 +67,20 @@ def train(
 
 
 @app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="The id of a run that was cancelled, interrupted or failed.")],
+) -> None:
+    """Go on with a run that ended early, from its last whole checkpoint."""
+    from finetuning import launch
+    from finetuning.runs import open_run
+
+    opened = open_run(run)
+    launch.resume(opened)
+    _follow(opened)
+    _print_outcome(opened)
+
+
+@app.command()
 def evaluate(
     run: RunName,
     data: Source = None,

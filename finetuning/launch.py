@@ -17,7 +17,7 @@ from pathlib import Path
 
 from data.errors import RunError
 from finetuning.recipe import Recipe
-from finetuning.runs import ACTIVE, Run, create_run, list_runs, runs_folder
+from finetuning.runs import ACTIVE, RESUMABLE, Run, create_run, list_runs, runs_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 _STARTING_S = 60.0
@@ -39,6 +39,22 @@ def cancel(run: Run) -> None:
     with _lock(run.folder.parent):
         if run.status().state == "queued":
             run.update(state="cancelled", ended=time.time())
+
+
+def resume(run: Run) -> None:
+    """Put a run that ended early back into the queue; it goes on from its last whole checkpoint.
+
+    Raises:
+        RunError: the run is still being worked on, or has finished.
+    """
+    with _lock(run.folder.parent):
+        state = run.status().state
+        if state not in RESUMABLE:
+            what = "has finished" if state == "finished" else "is not over yet"
+            raise RunError(f"Only a run that ended early can go on, and this one {what}", got=f"{run.id}: {state}")
+        run.withdraw_cancel()
+        run.update(state="queued", phase="", pid=None, pid_started=None, error=None, ended=None, done=0, total=0)
+    reconcile(run.folder.parent)
 
 
 def reconcile(folder: Path | None = None) -> None:

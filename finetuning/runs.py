@@ -10,7 +10,8 @@
     cancel           its presence asks the worker to stop after the step
 
 States:  queued → running → evaluating → finished;  from any of the first three also cancelled, failed or
-interrupted. Nothing about a run is kept anywhere else.
+interrupted, and from these back to queued: it goes on from its last whole checkpoint. Nothing about a run is kept
+anywhere else.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from finetuning.recipe import Recipe, parse_recipe
 
 State = Literal["queued", "running", "evaluating", "finished", "cancelled", "failed", "interrupted"]
 ACTIVE: frozenset[str] = frozenset({"queued", "running", "evaluating"})
+RESUMABLE: frozenset[str] = frozenset({"cancelled", "failed", "interrupted"})
 _ID = re.compile(r"^[a-z0-9][a-z0-9-]{1,63}-\d{8}-\d{6}-[0-9a-f]{4}$")
 
 
@@ -134,6 +136,17 @@ class Run:
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as handle:
             handle.write(json.dumps(values) + "\n")
 
+    def checkpoint(self) -> Path | None:
+        """The newest whole checkpoint; one that a crash tore has no DONE file and does not count."""
+        whole = [folder for folder in self.checkpoints.glob("checkpoint-*") if (folder / "DONE").is_file()]
+        return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+
+    def cut_metrics(self, step: int) -> dict[str, Any]:
+        """Forget the metric lines after `step`, whose steps come again; returns the last one kept, if any."""
+        lines = [line for line in self.metrics()[0] if line["step"] <= step]
+        write_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        return lines[-1] if lines else {}
+
     def log_tail(self, characters: int = 4000) -> str:
         """The end of what the worker printed."""
         try:
@@ -146,6 +159,10 @@ class Run:
     def request_cancel(self) -> None:
         """Ask the worker to finish the step it is in, and stop."""
         (self.folder / "cancel").touch()
+
+    def withdraw_cancel(self) -> None:
+        """Take the request back, for a run that is to go on."""
+        (self.folder / "cancel").unlink(missing_ok=True)
 
     def cancel_requested(self) -> bool:
         return (self.folder / "cancel").exists()

@@ -80,15 +80,16 @@ class Journal:
 class Recorder(TrainerCallback):
     """Writes a metrics line a step, marks whole checkpoints, and stops training when asked to."""
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, *, seconds_before: float, tokens_before: int) -> None:
         self.journal = journal
+        self.seconds_before = seconds_before
+        self.tokens_before = tokens_before
         self.started = time.perf_counter()
-        self.tokens = 0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.started = time.perf_counter()
+        self.started = time.perf_counter() - self.seconds_before
         self.journal.write(done=state.global_step, total=state.max_steps)
 
     def on_step_end(
@@ -125,7 +126,7 @@ class Recorder(TrainerCallback):
                 "loss": float(logs["loss"]),
                 "learning_rate": float(logs["learning_rate"]),
                 "grad_norm": float(logs.get("grad_norm", 0.0)),
-                "tokens": int(logs.get("num_tokens", 0)),
+                "tokens": self.tokens_before + int(logs.get("num_tokens", 0)),
                 "token_accuracy": logs.get("mean_token_accuracy"),
                 "seconds": round(time.perf_counter() - self.started, 3),
                 "memory_mb": round(psutil.Process().memory_info().rss / 2**20),
@@ -164,21 +165,8 @@ def _train_and_evaluate(run: Run, journal: Journal) -> None:
     recipe = run.recipe()
     journal.phase("Reading the data")
     opened = open_data(recipe)
-    journal.phase("Finding the base model")
-    source = resolve(recipe.model.base, progress=journal.tell)
-    journal.phase("Encoding the rows")
-    tokenizer = load_tokenizer(source)
-    train, contract = _encode(recipe, opened.splits["train"], tokenizer)
-    journal.phase("Loading the base model")
-    loaded = load(
-        source,
-        kind=recipe.trainer,
-        precision=recipe.model.precision,
-        task=recipe.task_definition,
-    )
-    _note_weights(journal, loaded)
-    _fine_tune(run, journal, recipe, loaded, train, contract)
-    del loaded
+    if not run.adapter.is_dir():  # it is there where a run goes on that ended during its evaluation
+        _train(run, journal, recipe, opened.splits["train"])
     journal.write(state="evaluating")
     journal.phase("Comparing base and tuned")
     result = evaluate_adapter(
@@ -194,6 +182,23 @@ def _train_and_evaluate(run: Run, journal: Journal) -> None:
     )
     save_report(result.report, result.rows, run.evaluation)
     (run.adapter / "README.md").write_text(model_card(recipe, result.report, result.rows), encoding="utf-8")
+
+
+def _train(run: Run, journal: Journal, recipe: Recipe, rows: Dataset) -> None:
+    journal.phase("Finding the base model")
+    source = resolve(recipe.model.base, progress=journal.tell)
+    journal.phase("Encoding the rows")
+    tokenizer = load_tokenizer(source)
+    train, contract = _encode(recipe, rows, tokenizer)
+    journal.phase("Loading the base model")
+    loaded = load(
+        source,
+        kind=recipe.trainer,
+        precision=recipe.model.precision,
+        task=recipe.task_definition,
+    )
+    _note_weights(journal, loaded)
+    _fine_tune(run, journal, recipe, loaded, train, contract)
 
 
 def _encode(recipe: Recipe, rows: Dataset, tokenizer: Any) -> tuple[Dataset, PromptContract]:
@@ -232,10 +237,14 @@ def _fine_tune(
     journal.fact(trainable=count.trainable, total=count.total, stored=count.stored, train_rows=len(train))
     journal.phase("Fine-tuning", total=steps(recipe, len(train)))
     build = causal_trainer if recipe.trainer == "causal" else classifier_trainer
-    trainer = build(recipe, model, loaded.tokenizer, train, str(run.checkpoints), [Recorder(journal)])
+    checkpoint = run.checkpoint()
+    last = run.cut_metrics(int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    before = float(last.get("seconds", 0.0))
+    recorder = Recorder(journal, seconds_before=before, tokens_before=int(last.get("tokens", 0)))
+    trainer = build(recipe, model, loaded.tokenizer, train, str(run.checkpoints), [recorder])
     started = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - started
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    seconds = before + time.perf_counter() - started
     journal.write(training_seconds=round(seconds, 2))
     journal.fact(peak_memory_mb=_peak_memory_mb())
     if journal.should_stop():

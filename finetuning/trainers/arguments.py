@@ -26,8 +26,10 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "seed": training.seed,
         "data_seed": training.seed,
         "logging_steps": 1,
-        "save_strategy": "epoch",
-        "save_total_limit": 1,
+        # Ten checkpoints a run: a crash costs a tenth of it. Two are kept, for one may be torn by that crash.
+        "save_strategy": "steps",
+        "save_steps": max(1, round(steps(recipe, rows) / 10)),
+        "save_total_limit": 2,
         "report_to": "none",
         "disable_tqdm": True,
         "gradient_checkpointing": False,  # it trades time for memory, and time is what a CPU lacks

@@ -18,22 +18,17 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.utils import FusedCausalLMOutput
 
 from finetuning.recipe import Recipe
+from finetuning.trainers.adapted import AdapterTraining
 from finetuning.trainers.arguments import shared_arguments
-from finetuning.trainers.attention import use_matrix_products
-from finetuning.trainers.fused_lora import fuse_lora
-from finetuning.trainers.lengths import LikeLengthBatches
 
 
-class CausalTrainer(LikeLengthBatches, SFTTrainer):
-    """`SFTTrainer` that projects only supervised positions and batches rows of like length."""
+class CausalTrainer(AdapterTraining, SFTTrainer):
+    """`SFTTrainer` that projects only supervised positions."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        adapted: Any = self.model
-        fuse_lora(adapted)
         if self.accelerator.device.type == "cpu":
-            project_supervised_positions(adapted.get_base_model())
-            use_matrix_products(adapted.get_base_model())
+            project_supervised_positions(self.model.get_base_model())
 
 
 def causal_trainer(

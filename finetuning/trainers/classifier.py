@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from datasets import Dataset
 from peft import PeftModel
 from transformers import (
@@ -15,21 +13,12 @@ from transformers import (
 )
 
 from finetuning.recipe import Recipe
+from finetuning.trainers.adapted import AdapterTraining
 from finetuning.trainers.arguments import shared_arguments
-from finetuning.trainers.attention import use_matrix_products
-from finetuning.trainers.fused_lora import fuse_lora
-from finetuning.trainers.lengths import LikeLengthBatches
 
 
-class ClassifierTrainer(LikeLengthBatches, Trainer):
-    """`Trainer` that batches rows of like length, and computes attention and LoRA layers without detours."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        adapted: Any = self.model
-        fuse_lora(adapted)
-        if self.accelerator.device.type == "cpu":
-            use_matrix_products(adapted.get_base_model())
+class ClassifierTrainer(AdapterTraining, Trainer):
+    """`Trainer` with what both trainers do beyond their libraries' own."""
 
 
 def classifier_trainer(

@@ -20,13 +20,19 @@ class LikeLengthSampler(Sampler[int]):
         self.lengths = lengths
         self.batch_size = batch_size
         self.pool = batch_size * pool_batches
-        self.generator = torch.Generator().manual_seed(seed)
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called before every epoch, so that a run which goes on in its third sees the rows in the same order."""
+        self.epoch = epoch
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     def __iter__(self) -> Iterator[int]:
-        order = torch.randperm(len(self.lengths), generator=self.generator).tolist()
+        generator = torch.Generator().manual_seed(self.seed + self.epoch)
+        order = torch.randperm(len(self.lengths), generator=generator).tolist()
         batches: list[list[int]] = []
         for start in range(0, len(order), self.pool):
             pool = sorted(order[start : start + self.pool], key=lambda index: self.lengths[index])
@@ -34,7 +40,7 @@ class LikeLengthSampler(Sampler[int]):
         # Only the last batch of an epoch may be short: a short one elsewhere would shift all that follow.
         short = [batch for batch in batches if len(batch) < self.batch_size]
         full = [batch for batch in batches if len(batch) == self.batch_size]
-        for number in torch.randperm(len(full), generator=self.generator).tolist():
+        for number in torch.randperm(len(full), generator=generator).tolist():
             yield from full[number]
         for batch in short:
             yield from batch

@@ -7,10 +7,16 @@ import pytest
 from datasets import Dataset
 
 from data.errors import DataError
+from data.general import instructions, passages
+from eval.aggregate import calibration, confusion, flips, floor_results, metrics, writing
+from eval.bertscore import BertScore
+from eval.few_shot import choose, measure_few_shot
+from eval.forgetting import measure_forgetting
 from eval.harness import compare
-from eval.metrics import Accuracy, MacroF1, rouge_scores
+from eval.metrics import ROUGE_NAMES, Accuracy, MacroF1, rouge_scores
 from eval.report import load, save
 from models.pair import open_pair
+from models.scoring import ROUNDING, score_labels
 
 REVIEWS = Dataset.from_list(
     [
@@ -101,8 +107,9 @@ def test_the_base_side_does_not_depend_on_the_adapter(tiny_pair, tiny_llama, mak
 
 def test_summaries_are_scored_against_the_best_reference(summaries, tiny_dialogue_pair):
     report, rows = summaries.report, summaries.rows
-    assert [metric.name for metric in report.metrics] == ["rougeL", "rouge1", "rouge2", "rougeLsum"]
-    assert [metric.primary for metric in report.metrics] == [True, False, False, False]
+    bertscore = ["bertscore"] if BertScore.local() else []
+    assert [metric.name for metric in report.metrics] == ["rougeL", "rouge1", "rouge2", "rougeLsum", *bertscore]
+    assert [metric.name for metric in report.metrics if metric.primary] == ["rougeL"]
     for metric in report.metrics:
         for side in ("base", "tuned"):
             each = [getattr(row, side).scores[metric.name] for row in rows]
@@ -110,7 +117,8 @@ def test_summaries_are_scored_against_the_best_reference(summaries, tiny_dialogu
     for row, references in zip(rows, DIALOGUES["summary"], strict=True):
         assert row.references == references
         for side in (row.base, row.tuned):
-            assert side.scores == rouge_scores(side.answer, references)
+            assert {name: side.scores[name] for name in ROUGE_NAMES} == rouge_scores(side.answer, references)
+            assert side.scores.keys() - ROUGE_NAMES == set(bertscore)
             assert side.probabilities is None
             assert 0 < side.tokens <= 8
     assert [row.base.answer for row in rows] != [row.tuned.answer for row in rows]
@@ -155,10 +163,126 @@ def test_the_hash_of_the_test_set_is_that_of_its_texts(tiny_pair):
     )
 
 
-def test_progress_counts_rows(tiny_pair):
-    seen = []
-    compare(tiny_pair, REVIEWS, batch_size=2, on_progress=lambda done, total: seen.append((done, total)))
-    assert seen == [(2, 5), (4, 5), (5, 5)]
+COMPARING, WITH_EXAMPLES, FORGETTING = (
+    "Comparing base and tuned",
+    "The base with examples",
+    "General text, to see what was forgotten",
+)
+
+
+@pytest.fixture(scope="module")
+def complete(tiny_pair, tiny_dialogue_pair, tiny_classifier_pair):
+    """`complete[kind]` → pair, rows, the comparison that was asked for everything, and its progress."""
+
+    def everything(pair, rows):
+        seen = []
+        result = compare(
+            pair,
+            rows,
+            train=rows,
+            few_shot=2,
+            forgetting=True,
+            batch_size=2,
+            max_new_tokens=8,
+            on_progress=lambda what, done, total: seen.append((what, done, total)),
+        )
+        return pair, rows, result, seen
+
+    return {
+        "sentiment": everything(tiny_pair, REVIEWS),
+        "dialogue": everything(tiny_dialogue_pair, DIALOGUES),
+        "classifier": everything(tiny_classifier_pair, REVIEWS),
+    }
+
+
+KINDS = ("sentiment", "dialogue", "classifier")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_section_is_that_of_its_own_function(complete, kind):
+    pair, test, result, _ = complete[kind]
+    report, rows = result.report, result.rows
+    task, labels = pair.task, pair.task.is_classification
+    train = [(row[task.input_column], task.references(row)[0]) for row in test]
+    assert report.metrics == metrics(rows, task)
+    assert report.flips == flips(rows, task)
+    assert report.confusion == (confusion(rows, task) if labels else None)
+    assert report.calibration == (calibration(rows) if labels else None)
+    assert report.writing == (None if labels else writing(rows, 8))
+    assert report.floors == floor_results(rows, task, train)
+    assert len(report.floors) == 2
+    assert report.train_rows == len(test)
+    assert report.max_new_tokens == (None if labels else 8)
+    assert (report.adapter_sha256, report.batch_size) == (pair.adapter_sha256, 2)
+    if kind == "classifier":
+        assert (report.few_shot, report.forgetting) == (None, None)
+        return
+    examples = choose(train, 2, task)
+    assert report.few_shot == measure_few_shot(pair, rows, examples, max_new_tokens=8)
+    assert report.few_shot.examples == len(examples) > 0
+    assert report.forgetting == measure_forgetting(pair, passages(), instructions())
+    assert report.forgetting.passages == len(passages()) > 50
+
+
+def test_near_ties_are_the_rows_that_rounding_could_turn(sentiment_pair, monkeypatch):
+    scores = score_labels(sentiment_pair, REVIEWS["text"][:])
+    margins = [[abs(side[0] - side[1]) for side in (one.base, one.tuned)] for one in scores]
+    assert compare(sentiment_pair, REVIEWS).report.near_ties == sum(min(both) <= ROUNDING for both in margins)
+    counts = set()
+    for place in (0, 2, 4):  # as if rounding were as coarse as the closest row, as most, as all
+        coarse = sorted(map(min, margins))[place] + 1e-4
+        monkeypatch.setattr("eval.harness.ROUNDING", coarse)
+        near = compare(sentiment_pair, REVIEWS).report.near_ties
+        assert near == sum(min(both) <= coarse for both in margins) >= place + 1
+        counts.add(near)
+    assert len(counts) > 1
+
+
+def test_summaries_have_no_near_ties(summaries):
+    assert summaries.report.near_ties is None
+
+
+def test_what_was_not_asked_for_is_left_out(tiny_pair, summaries):
+    report = compare(tiny_pair, REVIEWS, few_shot=2).report  # no training rows to take examples from
+    assert (report.floors, report.few_shot, report.forgetting, report.train_rows) == ([], None, None, 0)
+    assert compare(tiny_pair, REVIEWS, train=REVIEWS).report.few_shot is None
+    assert [floor.name for floor in summaries.report.floors] == ["first two turns", "longest turn"]
+    assert (summaries.report.few_shot, summaries.report.forgetting) == (None, None)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_complete_report_survives_the_disk(complete, kind, tmp_path):
+    result = complete[kind][2]
+    save(result.report, result.rows, tmp_path)
+    loaded, rows = load(tmp_path)
+    assert (loaded, list(rows)) == (result.report, result.rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_progress_names_each_phase_in_order_and_ends_it(complete, kind):
+    _, test, _, seen = complete[kind]
+    phases = [COMPARING] if kind == "classifier" else [COMPARING, WITH_EXAMPLES, FORGETTING]
+    assert list(dict.fromkeys(what for what, _, _ in seen)) == phases
+    assert [what for what, _, _ in seen] == sorted((what for what, _, _ in seen), key=phases.index)
+    for phase in phases:
+        steps = [(done, total) for what, done, total in seen if what == phase]
+        assert steps[-1][0] == steps[-1][1] == max(done for done, _ in steps)
+        assert len({total for _, total in steps}) == 1
+        assert steps == sorted(steps)
+    expected = [(min(done, len(test)), len(test)) for done in range(2, len(test) + 2, 2)]
+    assert [(done, total) for what, done, total in seen if what == COMPARING] == expected
+    if kind != "classifier":
+        assert seen[-1] == (FORGETTING, *[len(passages()) + len(instructions())] * 2)
+
+
+def test_training_rows_are_checked_as_the_test_set_is(tiny_pair):
+    for train, problem in [
+        (REVIEWS.select([]), "training set is empty"),
+        (REVIEWS.remove_columns("label"), "training set lacks the column 'label'"),
+        (Dataset.from_list([{"text": "So so.", "label": "neutral"}]), "Row 1 of the training set .* unknown label"),
+    ]:
+        with pytest.raises(DataError, match=problem):
+            compare(tiny_pair, REVIEWS, train=train)
 
 
 @pytest.mark.parametrize(

@@ -125,9 +125,12 @@ def test_lm_eval_finds_our_rouge(tiny_dialogue_pair, export, evaluate, side):
     for sample, row in zip(found["samples"][name], result.rows, strict=True):
         answer = getattr(row, side)
         assert sample["filtered_resps"][0].rstrip("\ufffd") == answer.answer
-        assert {metric: sample[metric] for metric in ROUGE_NAMES} == answer.scores
-    for metric in result.report.metrics:
-        assert found["results"][name][f"{metric.name},none"] == pytest.approx(getattr(metric, side), abs=1e-12)
+        assert {metric: sample[metric] for metric in ROUGE_NAMES} == {
+            name: answer.scores[name] for name in ROUGE_NAMES
+        }
+    values = {metric.name: getattr(metric, side) for metric in result.report.metrics}
+    for metric in ROUGE_NAMES:
+        assert found["results"][name][f"{metric},none"] == pytest.approx(values[metric], abs=1e-12)
 
 
 def test_the_rouge_of_the_folder_is_ours_on_words(tiny_dialogue_pair, export, tmp_path):

@@ -1,163 +1,126 @@
-"""A report survives the disk, says what changed in a sentence, and shows foreign text without obeying it."""
+"""A report survives the disk, is written whole or not at all, and a damaged file is named."""
 
 import json
 
 import pytest
-from pydantic import BaseModel, ValidationError
 
 from data.errors import RunError
 from eval import report as module
-from eval.report import (  # split
-    AdapterProofInfo,
-    BaseModelInfo,
-    DataInfo,
-    MetricResult,
-    Report,
-    RowResult,
-    SideResult,
-    headline,
-    load,
-    save,
-    to_markdown,
-)
+from eval.markdown import to_markdown
+from eval.report import load, save
 
 
-def metric(name="accuracy", base=0.5078, tuned=0.7789, primary=True):
-    return MetricResult(name=name, base=base, tuned=tuned, primary=primary)
+@pytest.fixture
+def rows(label_row):
+    return [
+        label_row("Same on both.", "positive", 0.75, 0.8),
+        label_row('Größe passt,\r\nsehr\u2028schön \x00 \U0001f600 {"a": 1}', "positive", 0.1, 1 / 3),
+    ]
 
 
-def make(**changed):
-    values = {
-        "task": "sentiment",
-        "kind": "causal",
-        "metrics": [metric(), metric("macro_f1", 0.5, 0.45, primary=False)],
-        "n": 380,
-        "base": BaseModelInfo(
-            name="owner/some_model",
-            origin="package mirror",
-            revision="some-model==1.2",
-            weights_sha256="ab" * 32,
-        ),
-        "precision": "bfloat16",
-        "adapter_proof": AdapterProofInfo(largest_change=3.25, same_weights=True, sentence="adapter acts"),
-        "prompt_sha256": "cd" * 32,
-        "data": DataInfo(spec="corpus:reviews", split="test", test_sha256="ef" * 32),
-        "batch_size": 16,
-        "max_new_tokens": None,
-        "versions": {"torch": "2.13.0"},
-        "seconds": 12.3,
-        "created": "2026-01-02T03:04:05+00:00",
-    }
-    return Report(**values | changed)
+@pytest.fixture
+def report(make_report, rows):
+    return make_report("sentiment", rows, train=[("good", "positive"), ("bad", "negative")])
 
 
-def row(text, base, tuned, reference="positive"):
-    def side(answer):
-        probability = {"negative": 0.25, "positive": 0.75}
-        return SideResult(answer=answer, scores={"accuracy": float(answer == reference)}, probabilities=probability)
-
-    return RowResult(input=text, references=[reference], base=side(base), tuned=side(tuned))
-
-
-ROWS = [row("Same on both.", "positive", "positive"), row("Größe passt, sehr schön.", "negative", "positive")]
-
-
-def test_round_trip(tmp_path):
+def test_round_trip(report, rows, tmp_path):
     folder = tmp_path / "deep" / "eval"
-    save(make(), ROWS, folder)
-    report, rows = load(folder)
-    assert (report, list(rows)) == (make(), ROWS)
+    save(report, rows, folder)
+    loaded, read = load(folder)
+    assert (loaded, list(read)) == (report, rows)
     assert sorted(path.name for path in folder.iterdir()) == ["report.json", "report.md", "rows.jsonl"]
-    assert (folder / "report.md").read_text(encoding="utf-8") == to_markdown(make(), ROWS)
+    assert (folder / "report.md").read_text(encoding="utf-8").splitlines() == to_markdown(report, rows).splitlines()
+    assert len((folder / "rows.jsonl").read_bytes().splitlines()) == len(rows)
 
 
-def test_the_report_is_written_last_and_never_beside_rows_of_another(tmp_path, monkeypatch):
-    save(make(), ROWS, tmp_path)
+def test_texts_go_and_come_back_the_same(make_report, text_row, tmp_path):
+    rows = [text_row("Ana: Hi.\nLeo: Hm.", ["They meet.", "Both say hi."], "", "Ana says\n\nhi.")]
+    report = make_report("dialogue", rows)
+    save(report, rows, tmp_path)
+    loaded, read = load(tmp_path)
+    assert (loaded, list(read)) == (report, rows)
+
+
+def test_the_report_is_written_last_and_never_beside_rows_of_another(report, rows, tmp_path, monkeypatch):
+    save(report, rows, tmp_path)
     written = []
+    really = module.write_atomically
 
     def stop_at_the_markdown(path, text):
         written.append(path.name)
         if path.name == "report.md":
             raise OSError("disk full")
+        really(path, text)
 
     monkeypatch.setattr(module, "write_atomically", stop_at_the_markdown)
     with pytest.raises(OSError, match="disk full"):
-        save(make(n=1), ROWS[:1], tmp_path)
+        save(report, rows[:1], tmp_path)
     assert written == ["rows.jsonl", "report.md"]
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 1
     with pytest.raises(RunError, match="There is no report"):
         load(tmp_path)
 
 
-def test_a_damaged_report_or_row_is_named(tmp_path):
-    save(make(), ROWS, tmp_path)
-    with (tmp_path / "rows.jsonl").open("a", encoding="utf-8") as rows:
-        rows.write('{"input": "cut o')
-    with pytest.raises(RunError, match=r"rows\.jsonl, line 3"):
-        list(load(tmp_path)[1])
-    values = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    (tmp_path / "report.json").write_text(json.dumps(values | {"n": "many"}), encoding="utf-8")
-    with pytest.raises(RunError, match=r"report\.json: n:"):
+def test_the_report_comes_after_both_others(report, rows, tmp_path, monkeypatch):
+    written = []
+    really = module.write_atomically
+    monkeypatch.setattr(
+        module, "write_atomically", lambda path, text: (written.append(path.name), really(path, text))
+    )
+    save(report, rows, tmp_path)
+    assert written == ["rows.jsonl", "report.md", "report.json"]
+
+
+def test_no_report_is_said_so(tmp_path):
+    with pytest.raises(RunError, match=r"There is no report .*Evaluate first"):
         load(tmp_path)
 
 
-def test_unknown_keys_are_refused():
-    with pytest.raises(ValidationError, match="significance"):
-        make(significance=0.01)
+def test_a_damaged_row_is_named_when_it_is_reached(report, rows, tmp_path):
+    save(report, rows, tmp_path)
+    with (tmp_path / "rows.jsonl").open("a", encoding="utf-8") as lines:
+        lines.write('{"input": "cut o')
+    found, read = load(tmp_path)
+    assert found == report
+    assert [next(read), next(read)] == rows
+    with pytest.raises(RunError, match=r"rows\.jsonl, line 3"):
+        next(read)
 
 
-def test_every_field_says_what_it_is():
-    models = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, BaseModel)]
-    fields = [(model, name, field) for model in models for name, field in model.model_fields.items()]
-    assert len(fields) > 30
-    assert [(model, name) for model, name, field in fields if not field.description] == []
+def test_a_field_that_is_missing_in_a_row_is_named(report, rows, tmp_path):
+    save(report, rows, tmp_path)
+    first, second = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").strip().split("\n")
+    values = json.loads(second)
+    del values["tuned"]["answer"]
+    (tmp_path / "rows.jsonl").write_text(f"{first}\n{json.dumps(values)}\n", encoding="utf-8")
+    with pytest.raises(RunError, match=r"rows\.jsonl, line 2: tuned\.answer:"):
+        list(load(tmp_path)[1])
 
 
 @pytest.mark.parametrize(
-    ("changed", "sentence"),
+    ("damage", "says"),
     [
-        ({}, "On 380 reviews accuracy went from 0.51 to 0.78."),
-        ({"n": 1}, "On 1 review accuracy went from 0.51 to 0.78."),
-        ({"n": 1380, "metrics": [metric(tuned=0.5079)]}, "On 1,380 reviews accuracy stayed at 0.51."),
-        (
-            {"task": "dialogue", "metrics": [metric("rougeL", 0.16, 0.29)], "n": 80},
-            "On 80 dialogues ROUGE-L went from 0.16 to 0.29.",
-        ),
+        (lambda values: json.dumps(values | {"n": "many"}), r"report\.json: n:"),
+        (lambda values: json.dumps(values | {"significance": 0.01}), r"report\.json: significance:"),
+        (lambda values: json.dumps(values)[:200], r"report\.json: Invalid JSON"),
+        (lambda values: "", r"report\.json: Invalid JSON"),
     ],
+    ids=["a wrong type", "an unknown key", "cut off", "empty"],
 )
-def test_headline(changed, sentence):
-    assert headline(make(**changed)) == sentence
+def test_a_damaged_report_is_named(report, rows, tmp_path, damage, says):
+    save(report, rows, tmp_path)
+    path = tmp_path / "report.json"
+    path.write_text(damage(json.loads(path.read_text(encoding="utf-8"))), encoding="utf-8")
+    with pytest.raises(RunError, match=says):
+        load(tmp_path)
 
 
-def test_markdown_begins_with_the_sentence_and_ends_with_examples():
-    text = to_markdown(make(), ROWS)
-    assert text.startswith("# On 380 reviews accuracy went from 0.51 to 0.78.\n")
-    assert "| accuracy | 0.508 | 0.779 | +0.271 |" in text
-    assert "| macro-F1 | 0.500 | 0.450 | -0.050 |" in text
-    assert "owner/some\\_model, from package mirror (some-model==1.2)" in text
-    for fact in (
-        "ab" * 32,
-        "cd" * 32,
-        "ef" * 32,
-        "corpus:reviews",
-        "bfloat16",
-        "torch 2.13.0",
-        "adapter acts",
-    ):
-        assert fact in text
-    assert "significan" not in text
-    assert "Größe" in text
-    assert "Same on both" not in text  # the rows that changed come first
-
-
-def test_markdown_shows_three_examples_at_most():
-    rows = [row(f"Review {number}.", "negative", "positive") for number in range(9)]
-    assert to_markdown(make(), rows).count("**Tuned:** positive") == 3
-    assert "Both sides answer every row alike" in to_markdown(make(), ROWS[:1])
-
-
-def test_markdown_does_not_obey_the_text_in_it():
-    rows = [row("# big\n- list\n1. one\n<script>alert(1)</script>", "**bold**", "![x](http://x.example/y)")]
-    text = to_markdown(make(), rows)
-    assert "> \\# big\\\n> \\- list\\\n> 1\\. one\\\n> \\<script\\>alert(1)" in text
-    assert "**Base:** \\*\\*bold\\*\\*" in text
-    assert "**Tuned:** !\\[x\\](http" in text
+def test_a_report_without_its_rows_or_in_another_encoding_is_named(report, rows, tmp_path):
+    save(report, rows, tmp_path)
+    (tmp_path / "rows.jsonl").rename(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=r"no rows\.jsonl"):
+        load(tmp_path)
+    (tmp_path / "elsewhere").rename(tmp_path / "rows.jsonl")
+    (tmp_path / "report.json").write_bytes(b'{"task": "\xff"}')
+    with pytest.raises(RunError, match=r"report\.json: not UTF-8"):
+        load(tmp_path)

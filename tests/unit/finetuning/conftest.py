@@ -41,7 +41,7 @@ def dialogues_file(tmp_path_factory):
     return path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recipe_on(reviews_file, dialogues_file):
     """`recipe_on(name, base_folder, *overrides)` → that recipe over a tiny model, two steps in float32."""
 

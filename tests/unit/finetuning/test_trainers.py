@@ -63,7 +63,10 @@ def test_an_epoch_sees_every_row_once_in_batches_of_like_length():
     generator = torch.Generator().manual_seed(1)
     lengths = torch.randint(5, 200, (203,), generator=generator).tolist()
     sampler = LikeLengthSampler(lengths, 8, seed=0)
-    first, second = list(sampler), list(sampler)
+    first, again = list(sampler), list(sampler)
+    assert first == again
+    sampler.set_epoch(1)
+    second = list(sampler)
     assert sorted(first) == sorted(second) == list(range(203))
     assert first != second
 

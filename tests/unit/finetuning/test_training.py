@@ -9,7 +9,7 @@ from transformers import DistilBertConfig, DistilBertModel
 from data.errors import DataError, RecipeError, RunError
 from eval.report import load as load_report
 from finetuning.export import copy_adapter
-from finetuning.runs import create_run
+from finetuning.runs import Run, create_run
 from finetuning.training import run_training
 from models.adapters import BaseOrigin
 from models.pair import open_pair
@@ -54,6 +54,10 @@ def test_every_recipe_runs_to_its_end(name, model, request, recipe_on, tmp_path)
     assert [line["step"] for line in run.metrics()[0]] == [1, 2]
     report, rows = load_report(run.evaluation)
     assert report.n == len(list(rows))
+    assert report.train_rows == status.facts["train_rows"]
+    asked, causal = recipe.evaluation, recipe.trainer == "causal"
+    assert (report.few_shot.examples if report.few_shot else 0) == (asked.few_shot if causal else 0)
+    assert (report.forgetting is not None) == causal
     assert BaseOrigin.load(run.adapter).precision == status.facts["precision"]
     assert (run.adapter / "README.md").read_text().startswith("---\nbase_model:")
     assert not run.checkpoints.exists()
@@ -61,6 +65,43 @@ def test_every_recipe_runs_to_its_end(name, model, request, recipe_on, tmp_path)
         assert status.facts["four_bit_share"] > 0.4  # the rest is embeddings, as large as the layers here
         assert status.facts["weight_mb"] < status.facts["weight_mb_bfloat16"]
     assert open_pair(run.adapter).proof.largest_change > 0
+
+
+def test_the_status_names_every_phase_in_order_and_the_recipe_says_which(
+    tiny_llama, recipe_on, tmp_path, monkeypatch
+):
+    seen = []
+    write = Run.write_status
+
+    def seeing(run, status):
+        seen.append((status.state, status.phase, status.done, status.total))
+        write(run, status)
+
+    monkeypatch.setattr(Run, "write_status", seeing)
+
+    def phases(*overrides):
+        seen.clear()
+        run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, *overrides), tmp_path)
+        return list(dict.fromkeys(phase for state, phase, _, _ in seen if state == "evaluating"))
+
+    evaluation = [
+        "Fine-tuning",  # the state changes first
+        "Comparing base and tuned",
+        "The base with examples",
+        "General text, to see what was forgotten",
+    ]
+    assert phases() == evaluation
+    for phase in evaluation[1:]:
+        last = [(done, total) for _, name, done, total in seen if name == phase][-1]
+        assert last[0] == last[1] > 0
+    assert phases("evaluation.few_shot=0", "evaluation.forgetting=false") == evaluation[:2]
+
+
+def test_a_run_can_be_stopped_while_forgetting_is_measured(tiny_llama, recipe_on, tmp_path):
+    run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path)
+    run_training(run, lambda: run.status().phase == "General text, to see what was forgotten")
+    assert run.status().state == "cancelled"
+    assert not (run.evaluation / "report.json").exists()
 
 
 def test_a_run_that_is_asked_to_stop_keeps_a_checkpoint_and_has_no_adapter(tiny_llama, recipe_on, tmp_path):

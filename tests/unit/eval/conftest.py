@@ -1,0 +1,103 @@
+"""Rows and reports made by hand, as a comparison gives them, without a model."""
+
+import pytest
+
+from data.tasks import TASKS
+from eval import aggregate
+from eval.metrics import is_correct, rouge_scores
+from eval.schema import (
+    AdapterProofInfo,
+    BaseModelInfo,
+    DataInfo,
+    Report,
+    RowResult,
+    SideResult,
+)
+
+
+def _label_row(text, right, base, tuned):
+    """A row of a classification; `base` and `tuned` are each side's probability of "positive"."""
+
+    def side(positive):
+        answer = "positive" if positive > 0.5 else "negative"
+        return SideResult(
+            answer=answer,
+            scores={"accuracy": is_correct(answer, right)},
+            probabilities={"negative": 1 - positive, "positive": positive},
+        )
+
+    return RowResult(input=text, references=[right], base=side(base), tuned=side(tuned))
+
+
+def _text_row(dialogue, references, base, tuned):
+    """A row of a generation; `base` and `tuned` are each side's answer."""
+
+    def side(answer):
+        return SideResult(answer=answer, scores=rouge_scores(answer, references), tokens=len(answer.split()))
+
+    return RowResult(input=dialogue, references=references, base=side(base), tuned=side(tuned))
+
+
+def _make_report(task_name, rows, *, train=None, **changed):
+    """The report of `rows`: its numbers are those of `eval.aggregate`, and `changed` replaces fields."""
+    task = TASKS[task_name]
+    labels = task.is_classification
+    values = {
+        "task": task.name,
+        "kind": "causal",
+        "n": len(rows),
+        "metrics": aggregate.metrics(rows, task),
+        "flips": aggregate.flips(rows, task),
+        "confusion": aggregate.confusion(rows, task) if labels else None,
+        "calibration": aggregate.calibration(rows) if labels else None,
+        "near_ties": 3 if labels else None,
+        "writing": None if labels else aggregate.writing(rows, 64),
+        "floors": aggregate.floor_results(rows, task, train),
+        "base": BaseModelInfo(
+            name="owner/some_model",
+            origin="package mirror",
+            revision="some-model==1.2",
+            weights_sha256="ab" * 32,
+        ),
+        "precision": "bfloat16",
+        "adapter_proof": AdapterProofInfo(largest_change=3.25, same_weights=True, sentence="adapter acts"),
+        "adapter_sha256": "12" * 32,
+        "prompt_sha256": "cd" * 32,
+        "data": DataInfo(spec="corpus:reviews", split="test", test_sha256="ef" * 32),
+        "train_rows": len(train or []),
+        "batch_size": 16,
+        "max_new_tokens": None if labels else 64,
+        "versions": {"torch": "2.13.0"},
+        "seconds": 12.3,
+        "created": "2026-01-02T03:04:05+00:00",
+    }
+    return Report(**values | changed)
+
+
+@pytest.fixture(scope="session")
+def label_row():
+    """`label_row(text, right_label, base, tuned)`, the sides as probabilities of "positive"."""
+    return _label_row
+
+
+@pytest.fixture(scope="session")
+def text_row():
+    """`text_row(dialogue, references, base_answer, tuned_answer)`."""
+    return _text_row
+
+
+@pytest.fixture(scope="session")
+def make_report():
+    """`make_report(task_name, rows, train=None, **fields)` → a report whose numbers are those of its rows."""
+    return _make_report
+
+
+@pytest.fixture(scope="session")
+def flipped(label_row):
+    """`flipped(n, gains, losses)` → rows of which so many went right and wrong; the others stay right."""
+
+    def build(n, gains, losses):
+        kinds = [(0.2, 0.9)] * gains + [(0.9, 0.2)] * losses + [(0.8, 0.8)] * (n - gains - losses)
+        return [label_row(f"Review {number}.", "positive", *kind) for number, kind in enumerate(kinds)]
+
+    return build

@@ -1,0 +1,261 @@
+"""The numbers of a comparison are those of its rows, and do not depend on their order."""
+
+import random
+from collections import Counter
+from statistics import fmean
+
+import pytest
+
+from data.tasks import DIALOGUE, SENTIMENT
+from eval.aggregate import calibration, confusion, flips, floor_results, judge, measure, metrics, writing
+from eval.floors import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
+from eval.metrics import ROUGE_NAMES, Accuracy, MacroF1, Rouge
+from eval.statistics import judge_labels, judge_scores, mean_interval, wilson
+from eval.text_quality import TextQuality, text_quality
+
+TRAIN = [("warm and kind", "positive"), ("bright, kind", "positive"), ("cold and dull", "negative")]
+WORDS = ["Ana", "Leo", "asks", "for", "soup", "laptop", "Friday", "broken", "open", "until", "six"]
+
+
+@pytest.fixture(scope="module")
+def labels(label_row):
+    """60 rows of both labels; the tuned side is right more often."""
+    generator = random.Random(0)
+    rows = []
+    for number in range(60):
+        right = generator.choice(SENTIMENT.labels)
+        base, tuned = generator.random(), generator.betavariate(4, 1)
+        rows.append(label_row(f"Number {number}.", right, base, tuned if right == "positive" else 1 - tuned))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def texts(text_row):
+    """30 rows, some with two references, whose tuned answers share more words with them."""
+    generator = random.Random(1)
+    rows = []
+    for number in range(30):
+        references = [" ".join(generator.choices(WORDS, k=6)) for _ in range(1 + number % 2)]
+        words = references[0].split()
+        tuned = " ".join(words[: generator.randint(2, 6)] + generator.choices(WORDS, k=2))
+        dialogue = (
+            f"Ana: {' '.join(generator.choices(WORDS, k=5))}?\nLeo: Yes, {number} {words[0]}.\nAna: Fine, thanks."
+        )
+        rows.append(text_row(dialogue, references, " ".join(generator.choices(WORDS, k=6)), tuned))
+    return rows
+
+
+def shuffled(rows):
+    return random.Random(2).sample(rows, len(rows))
+
+
+def column(rows, side, name):
+    return [getattr(row, side).scores[name] for row in rows]
+
+
+def test_accuracy_is_the_mean_of_the_rows_and_its_verdict_that_of_their_pairs(labels):
+    accuracy, f1 = metrics(labels, SENTIMENT)
+    base, tuned = column(labels, "base", "accuracy"), column(labels, "tuned", "accuracy")
+    assert (accuracy.name, accuracy.primary, f1.name, f1.primary) == ("accuracy", True, "macro_f1", False)
+    assert accuracy.base == fmean(base) != accuracy.tuned == fmean(tuned)
+    assert accuracy.judgement == judge_labels([one == 1 for one in base], [one == 1 for one in tuned])
+    assert accuracy.judgement.outcome == "better"
+    assert accuracy.base_interval == wilson(int(sum(base)), 60)
+    assert accuracy.tuned_interval == wilson(int(sum(tuned)), 60)
+
+
+def test_macro_f1_is_of_the_whole_set_and_has_no_test(labels):
+    _, f1 = metrics(labels, SENTIMENT)
+    right = [row.references[0] for row in labels]
+    for side in ("base", "tuned"):
+        answers = [getattr(row, side).answer for row in labels]
+        assert getattr(f1, side) == MacroF1().compute(predictions=answers, references=right)["macro_f1"]
+    assert (f1.base_interval, f1.tuned_interval, f1.judgement) == (None, None, None)
+
+
+def test_rouge_is_the_mean_of_the_rows_and_its_verdict_that_of_their_pairs(texts):
+    found = metrics(texts, DIALOGUE)
+    assert [metric.name for metric in found] == ["rougeL", "rouge1", "rouge2", "rougeLsum"]
+    assert [metric.primary for metric in found] == [True, False, False, False]
+    for metric in found:
+        base, tuned = column(texts, "base", metric.name), column(texts, "tuned", metric.name)
+        assert metric.base == pytest.approx(fmean(base), abs=1e-12)
+        assert metric.tuned == pytest.approx(fmean(tuned), abs=1e-12)
+        assert metric.judgement == judge_scores(base, tuned)
+        assert (metric.base_interval, metric.tuned_interval) == (mean_interval(base), mean_interval(tuned))
+    assert found[0].judgement.outcome == "better"
+
+
+def test_a_score_that_only_rows_have_is_a_metric_too(texts):
+    def scored(side, value):
+        return side.model_copy(update={"scores": side.scores | {"bertscore": value}})
+
+    rows = [
+        row.model_copy(update={"base": scored(row.base, number / 100), "tuned": scored(row.tuned, number / 50)})
+        for number, row in enumerate(texts)
+    ]
+    found = metrics(rows, DIALOGUE)
+    assert found[:-1] == metrics(texts, DIALOGUE)
+    base, tuned = column(rows, "base", "bertscore"), column(rows, "tuned", "bertscore")
+    assert (found[-1].name, found[-1].primary) == ("bertscore", False)
+    assert (found[-1].base, found[-1].tuned) == pytest.approx((fmean(base), fmean(tuned)))
+    assert found[-1].judgement == judge_scores(base, tuned)
+
+
+def test_the_verdict_turns_with_the_sides(labels, texts):
+    for rows, task in ((labels, SENTIMENT), (texts, DIALOGUE)):
+        turned = [row.model_copy(update={"base": row.tuned, "tuned": row.base}) for row in rows]
+        forwards, backwards = metrics(rows, task)[0].judgement, metrics(turned, task)[0].judgement
+        assert (forwards.outcome, backwards.outcome) == ("better", "worse")
+        assert backwards.difference == pytest.approx(-forwards.difference)
+
+
+def test_judge_chooses_the_test_by_the_task():
+    assert judge([0.0, 1.0], [1.0, 1.0], SENTIMENT).test == "exact McNemar test"
+    assert judge([0.0, 1.0], [1.0, 1.0], DIALOGUE).test == "paired permutation test"
+    assert judge([0.0] * 6, [1.0] * 6, SENTIMENT).outcome == "better"
+    assert judge([0.0] * 6, [1.0] * 6, SENTIMENT, alpha=0.01).outcome == "no evidence"
+
+
+def test_flips_are_counted_by_the_primary_metric(labels, texts):
+    for rows, task, name in ((labels, SENTIMENT, "accuracy"), (texts, DIALOGUE, "rougeL")):
+        pairs = list(zip(column(rows, "base", name), column(rows, "tuned", name), strict=True))
+        found = flips(rows, task)
+        assert found.gained == sum(after > before + 1e-12 for before, after in pairs) > 0
+        assert found.lost == sum(after < before - 1e-12 for before, after in pairs) > 0
+        assert found.gained + found.lost + found.same == len(rows)
+
+
+def test_a_score_that_differs_by_rounding_is_no_flip(text_row):
+    rows = [text_row("Ana: One.", ["one two"], "one x x x", "one two x x x x x x x x")]
+    assert rows[0].base.scores["rougeL"] != rows[0].tuned.scores["rougeL"]
+    assert flips(rows, DIALOGUE).same == 1
+
+
+def test_confusion_sums_to_the_rows_and_its_diagonal_gives_the_accuracy(labels):
+    found = confusion(labels, SENTIMENT)
+    accuracy = metrics(labels, SENTIMENT)[0]
+    assert found.labels == ["negative", "positive"]
+    right = Counter(row.references[0] for row in labels)
+    for side in ("base", "tuned"):
+        counts = getattr(found, side)
+        assert sum(map(sum, counts)) == len(labels)
+        assert [sum(line) for line in counts] == [right[label] for label in found.labels]
+        assert (counts[0][0] + counts[1][1]) / len(labels) == getattr(accuracy, side)
+        assert counts[0][1] == sum(
+            row.references == ["negative"] and getattr(row, side).answer == "positive" for row in labels
+        )
+
+
+def test_calibration_by_hand(label_row):
+    """Two bins of the base's, (0.5, 0.6] and (0.8, 0.9]; the tuned side is always sure and right."""
+    rows = [
+        label_row("1", "positive", 0.9, 1.0),  # right at 0.9
+        label_row("2", "negative", 0.85, 0.0),  # wrong at 0.85
+        label_row("3", "negative", 0.4, 0.0),  # right at 0.6
+        label_row("4", "positive", 0.42, 1.0),  # wrong at 0.58
+    ]
+    found = calibration(rows)
+    assert [(part.n, part.accuracy) for part in found.base.bins] == [(2, 0.5), (2, 0.5)]
+    assert [part.mean_confidence for part in found.base.bins] == pytest.approx([0.59, 0.875])
+    assert found.base.expected_calibration_error == pytest.approx(0.5 * 0.09 + 0.5 * 0.375)
+    assert found.base.brier_score == pytest.approx((0.1**2 + 0.85**2 + 0.4**2 + 0.58**2) / 4)
+    assert (found.tuned.expected_calibration_error, found.tuned.brier_score) == (0.0, 0.0)
+    assert [(part.low, part.n, part.accuracy) for part in found.tuned.bins] == [(0.9, 4, 1.0)]
+
+
+def test_writing_is_the_mean_of_the_rows(texts):
+    found = writing(texts, 8)
+    for side in ("base", "tuned"):
+        each = [
+            text_quality(
+                getattr(row, side).answer,
+                dialogue=row.input,
+                references=row.references,
+                tokens=getattr(row, side).tokens,
+                max_new_tokens=8,
+            )
+            for row in texts
+        ]
+        for name in TextQuality.model_fields:
+            assert getattr(getattr(found, side), name) == pytest.approx(fmean(getattr(one, name) for one in each))
+    assert 0 < found.tuned.cut_off < 1 and found.base.cut_off == 0
+
+
+def test_measure_is_the_metrics_own_value(texts, labels):
+    answers, references = [row.base.answer for row in texts], [row.references for row in texts]
+    assert measure(answers, references, DIALOGUE) == Rouge().compute(predictions=answers, references=references)
+    assert set(measure(answers, references, DIALOGUE)) == set(ROUGE_NAMES)
+    answers, right = [row.base.answer for row in labels], [row.references[0] for row in labels]
+    given = {"predictions": answers, "references": right}
+    expected = Accuracy().compute(**given) | MacroF1().compute(**given)
+    assert measure(answers, [[label] for label in right], SENTIMENT) == expected
+
+
+def test_floors_of_labels_learn_from_the_training_rows_and_are_scored_alike(label_row):
+    rows = [
+        label_row("so warm", "positive", 0.1, 0.9),
+        label_row("so dull", "negative", 0.1, 0.9),
+        label_row("cold, dull", "negative", 0.1, 0.9),
+    ]
+    inputs, references = [row.input for row in rows], [row.references for row in rows]
+    found = floor_results(rows, SENTIMENT, TRAIN)
+    given = {
+        "majority class": majority_class([label for _, label in TRAIN], 3),
+        "TF-IDF + logistic regression": tfidf_logistic_regression(
+            [text for text, _ in TRAIN], [label for _, label in TRAIN], inputs
+        ),
+    }
+    assert given["majority class"] == ["positive"] * 3
+    assert given["TF-IDF + logistic regression"] == ["positive", "negative", "negative"]
+    assert [floor.name for floor in found] == list(given)
+    for floor in found:
+        assert floor.scores == measure(given[floor.name], references, SENTIMENT)
+        assert floor.sentence == FLOORS[floor.name].sentence
+    assert [floor.scores["accuracy"] for floor in found] == [pytest.approx(1 / 3), 1.0]
+
+
+@pytest.mark.parametrize("train", [None, []])
+def test_without_training_rows_only_the_floors_that_learn_nothing_are_left(labels, texts, train):
+    assert floor_results(labels, SENTIMENT, train) == []
+    found = floor_results(texts, DIALOGUE, train)
+    references = [row.references for row in texts]
+    assert [floor.scores for floor in found] == [
+        measure([lead_two(row.input) for row in texts], references, DIALOGUE),
+        measure([longest_turn(row.input) for row in texts], references, DIALOGUE),
+    ]
+    assert found[0].scores != found[1].scores
+
+
+def test_nothing_about_labels_depends_on_the_order_of_the_rows(labels):
+    other = shuffled(labels)
+    assert other != labels
+    assert metrics(other, SENTIMENT) == metrics(labels, SENTIMENT)
+    assert flips(other, SENTIMENT) == flips(labels, SENTIMENT)
+    assert confusion(other, SENTIMENT) == confusion(labels, SENTIMENT)
+    for side in ("base", "tuned"):
+        one, two = (getattr(calibration(rows), side).model_dump() for rows in (labels, other))
+        bins, others = one.pop("bins"), two.pop("bins")
+        assert one == pytest.approx(two)
+        assert bins == [pytest.approx(part) for part in others]
+    assert floor_results(other, SENTIMENT, TRAIN) == floor_results(labels, SENTIMENT, TRAIN)
+
+
+def test_of_texts_only_what_is_drawn_depends_on_the_order_of_the_rows(texts):
+    """Interval and p-value are drawn at random by a fixed seed, row by row: they move by what draws move."""
+    other = shuffled(texts)
+    assert flips(other, DIALOGUE) == flips(texts, DIALOGUE)
+    assert floor_results(other, DIALOGUE, None) == floor_results(texts, DIALOGUE, None)
+    for side in ("base", "tuned"):
+        one, two = (getattr(writing(rows, 8), side).model_dump() for rows in (texts, other))
+        assert one == pytest.approx(two)
+    for one, two in zip(metrics(texts, DIALOGUE), metrics(other, DIALOGUE), strict=True):
+        assert (one.name, one.base, one.tuned) == (two.name, two.base, two.tuned)
+        first, second = one.judgement, two.judgement
+        assert (first.outcome, first.n) == (second.outcome, second.n)
+        assert first.difference == pytest.approx(second.difference, abs=1e-12)
+        assert first.detectable == pytest.approx(second.detectable, abs=1e-12)
+        assert first.p_value == pytest.approx(second.p_value, abs=0.02)
+        width = first.interval.high - first.interval.low
+        assert first.interval.low == pytest.approx(second.interval.low, abs=0.1 * width)
+        assert first.interval.high == pytest.approx(second.interval.high, abs=0.1 * width)

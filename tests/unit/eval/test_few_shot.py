@@ -1,0 +1,144 @@
+"""Examples are drawn fairly, and the base answers with them as it does in a plain call of its own."""
+
+import pytest
+import torch
+
+from data.sources import open_source
+from data.tasks import DIALOGUE, SENTIMENT
+from eval import few_shot as module
+from eval.aggregate import judge, measure
+from eval.few_shot import choose, measure_few_shot
+from eval.harness import compare
+from eval.metrics import rouge_scores
+
+REVIEWS = [(f"{'word ' * length}{length}", SENTIMENT.labels[length % 2]) for length in range(40)]
+DIALOGUES = [(f"Ana: {'so ' * length}?\nLeo: Yes.", f"Ana asks {length}.") for length in range(20)]
+
+
+def test_labels_take_turns():
+    for count in (1, 2, 5, 8):
+        labels = [label for _, label in choose(REVIEWS, count, SENTIMENT)]
+        assert labels == (["negative", "positive"] * 4)[:count]
+
+
+@pytest.mark.parametrize(("train", "task"), [(REVIEWS, SENTIMENT), (DIALOGUES, DIALOGUE)])
+def test_examples_are_seeded_and_come_once_each_from_the_shorter_half(train, task):
+    chosen = choose(train, 6, task)
+    assert chosen == choose(train, 6, task) == [*choose(train, 4, task), *chosen[4:]]
+    assert len(set(chosen)) == 6
+    assert set(chosen) <= set(train[: len(train) // 2])  # they are in the order of their lengths
+    assert chosen != train[:6]
+    assert choose(train[::-1], 6, task) != chosen  # drawn, not sorted
+
+
+def test_the_rows_given_are_left_as_they_are():
+    rows = list(REVIEWS)
+    choose(rows, 6, SENTIMENT)
+    assert rows == REVIEWS
+
+
+def test_where_fewer_are_there_fewer_are_taken():
+    assert len(choose(DIALOGUES[:4], 9, DIALOGUE)) == 2  # the shorter half
+    assert choose(DIALOGUES[:1], 9, DIALOGUE) == DIALOGUES[:1]
+    uneven = [(f"Good {number}.", "positive") for number in range(8)] + [("Bad 1.", "negative")]
+    assert [label for _, label in choose(uneven, 6, SENTIMENT)] == ["negative", "positive"]
+    alone = [("Good.", "positive"), ("Fine.", "positive")]
+    assert sorted(choose(alone, 4, SENTIMENT)) == sorted(alone)
+    assert choose([("Good.", "positive")], 4, SENTIMENT) == [("Good.", "positive")]
+
+
+# With a model
+
+
+def messages(pair, text, examples):
+    """The few-shot conversation, written out."""
+    said = [{"role": "system", "content": pair.contract.instruction}]
+    for given, target in examples:
+        said += [{"role": "user", "content": given}, {"role": "assistant", "content": target}]
+    return [*said, {"role": "user", "content": text}]
+
+
+def encoded(pair, text, examples):
+    prompt = pair.tokenizer.apply_chat_template(
+        messages(pair, text, examples), add_generation_prompt=True, tokenize=False
+    )
+    return pair.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+
+
+def label_plainly(pair, text, examples):
+    """The label whose token is the most probable after the whole prompt, by the base."""
+    with torch.no_grad(), pair.model.disable_adapter():
+        logits = pair.model(input_ids=torch.tensor([encoded(pair, text, examples)])).logits[0, -1]
+    (negative,), (positive,) = (pair.tokenizer.encode(label) for label in SENTIMENT.labels)
+    return "negative" if logits[negative] > logits[positive] else "positive"
+
+
+def text_plainly(pair, text, examples, length):
+    """The greedy answer of the base alone."""
+    prompt = torch.tensor([encoded(pair, text, examples)])
+    with torch.no_grad(), pair.model.disable_adapter():
+        tokens = pair.model.generate(
+            input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=length, do_sample=False
+        )
+    return pair.tokenizer.decode(tokens[0, prompt.shape[1] :], skip_special_tokens=True).rstrip("\ufffd")
+
+
+@pytest.fixture
+def answers(monkeypatch):
+    """The answers that were measured, in the order of the rows."""
+    seen = []
+
+    def seeing(given, references, task):
+        seen.extend(given)
+        return measure(given, references, task)
+
+    monkeypatch.setattr(module, "measure", seeing)
+    return seen
+
+
+def test_labels_are_those_of_a_plain_forward_of_the_base(tiny_pair, answers):
+    test = open_source("corpus:reviews", SENTIMENT).splits["test"].select(range(20))
+    rows = compare(tiny_pair, test).rows
+    examples = [("Cold soup, broken phone.", "negative"), ("I would see it again.", "positive")]
+    seen = []
+    found = measure_few_shot(
+        tiny_pair, rows, examples, max_new_tokens=4, on_progress=lambda done, total: seen.append((done, total))
+    )
+    expected = [label_plainly(tiny_pair, row.input, examples) for row in rows]
+    assert answers == expected
+    assert expected != [row.base.answer for row in rows]  # the examples matter
+    assert found.examples == 2
+    assert found.scores == measure(expected, [row.references for row in rows], SENTIMENT)
+    right = [float(answer == row.references[0]) for answer, row in zip(expected, rows, strict=True)]
+    assert found.judgement == judge(right, [row.tuned.scores["accuracy"] for row in rows], SENTIMENT)
+    assert found.judgement.difference == pytest.approx(
+        sum(row.tuned.scores["accuracy"] for row in rows) / 20 - found.scores["accuracy"]
+    )
+    assert seen[-1] == (20, 20)
+
+
+def test_texts_are_those_of_a_plain_call_of_the_base(tiny_dialogue_pair, answers):
+    pair = tiny_dialogue_pair
+    test = open_source("corpus:dialogues", DIALOGUE).splits["test"].select(range(4))
+    rows = compare(pair, test, max_new_tokens=8).rows
+    examples = [("Ana: Soup?\nLeo: Yes.", "Leo wants soup."), ("Tom: Hi.\nAna: No.", "They talk.")]
+    found = measure_few_shot(pair, rows, examples, max_new_tokens=8)
+    expected = [text_plainly(pair, row.input, examples, 8) for row in rows]
+    assert answers == expected
+    assert expected != [row.base.answer for row in rows]
+    assert found.scores == measure(expected, [row.references for row in rows], DIALOGUE)
+    each = [rouge_scores(answer, row.references)["rougeL"] for answer, row in zip(expected, rows, strict=True)]
+    assert found.judgement == judge(each, [row.tuned.scores["rougeL"] for row in rows], DIALOGUE)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_prompts_are_counted_with_and_without_the_examples(tiny_pair, count):
+    test = open_source("corpus:reviews", SENTIMENT).splits["test"].select(range(count))
+    rows = compare(tiny_pair, test).rows
+    examples = choose(REVIEWS, 2, SENTIMENT)
+    found = measure_few_shot(tiny_pair, rows, examples, max_new_tokens=4)
+    with_them = [len(encoded(tiny_pair, row.input, examples)) for row in rows]
+    without = [len(encoded(tiny_pair, row.input, [])) for row in rows]
+    assert found.prompt_tokens == pytest.approx(sum(with_them) / count)
+    assert found.prompt_tokens_without == pytest.approx(sum(without) / count)
+    assert found.prompt_tokens > found.prompt_tokens_without
