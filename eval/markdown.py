@@ -55,14 +55,11 @@ def explanation(report: Report) -> str:
 
 def cost(forgetting: Forgetting) -> str:
     """What the gain cost elsewhere, in a sentence or two."""
-    ratio = forgetting.tuned_perplexity / forgetting.base_perplexity - 1
+    base, tuned = f"{forgetting.base_perplexity:.1f}", f"{forgetting.tuned_perplexity:.1f}"
     said = {
-        "worse": f"On general text the tuned model is {ratio:.0%} more perplexed than the base "
-        f"({forgetting.base_perplexity:.1f} → {forgetting.tuned_perplexity:.1f})",
-        "better": f"General text did not suffer: perplexity went from {forgetting.base_perplexity:.1f} to "
-        f"{forgetting.tuned_perplexity:.1f}",
-        "no evidence": f"No evidence that general text suffered: perplexity is {forgetting.base_perplexity:.1f} "
-        f"before and {forgetting.tuned_perplexity:.1f} after",
+        "worse": f"General text suffered: perplexity, where lower is better, went from {base} to {tuned}",
+        "better": f"General text did not suffer: perplexity, where lower is better, went from {base} to {tuned}",
+        "no evidence": f"No evidence that general text suffered: perplexity is {base} before and {tuned} after",
     }[forgetting.judgement.outcome]
     return (
         f"{said}. Both predict the same next word piece {forgetting.agreement:.0%} of the time, and "
