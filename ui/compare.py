@@ -51,11 +51,13 @@ class Compare:
     turns: gr.State
     status: gr.HTML
     """The page's top line, which names the model that is open."""
+    asked: gr.State
+    """A test row that another tab asks both sides about: its text and its references, until it is answered."""
 
     @property
     def outputs(self) -> list[Any]:
         shown = [self.badge, self.past, self.message, self.before, self.after, self.reference]
-        return [*shown, self.box, self.turns, self.status]
+        return [*shown, self.box, self.turns, self.status, self.asked]
 
     # ---- what a person does ----
 
@@ -76,6 +78,16 @@ class Compare:
             yield from self._answer(turn, key, [], request, {})
 
         return answer_example
+
+    @toasts
+    def answer_asked(
+        self, asked: tuple[str, list[str]] | None, key: str | None, request: gr.Request
+    ) -> Iterator[Updates]:
+        """The test row that another tab asked for, from the message box."""
+        if asked is None:  # it could not be asked, which was said
+            return
+        yield {self.asked: None}
+        yield from self._answer(Turn(*asked), key, [], request, {self.box: ""})
 
     def change_task(self, task: str) -> list[Any]:
         """Another task has other models and examples."""
@@ -238,7 +250,7 @@ def build_compare(status_line: gr.HTML) -> Compare:
         ]
     tab = Compare(
         task, model, badge_line, past, message, before, after, reference, buttons, box, send, stop, clear,
-        gr.State([]), status_line,
+        gr.State([]), status_line, gr.State(None),
     )  # fmt: skip
     _connect(tab)
     return tab

@@ -18,7 +18,7 @@ from data.splits import SPLIT_NAMES
 from data.tasks import Task
 from data.validate import SHOWN, ProblemsError
 from ui import text
-from ui.markup import Child, Markup, join, sentences, table, tag
+from ui.markup import Child, Markup, cell, join, sentences, table, tag
 
 PREVIEW_ROWS = 3
 GUESS = "guess"
@@ -203,11 +203,6 @@ def preview(opened: Opened) -> Markup:
         ["row", *columns],
         ([row["row"], *(cell(" / ".join(_texts(row[column]))) for column in columns)] for row in rows),
     )
-
-
-def cell(content: str) -> Markup:
-    """A table cell that scrolls where its text is long."""
-    return tag("div", content, class_="ba-cell")
 
 
 def problems(error: DataError) -> Markup:

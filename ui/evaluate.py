@@ -14,17 +14,19 @@ import gradio as gr
 
 from data.errors import DataError, UserError
 from data.tasks import TASKS
-from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE
-from ui import data_form, libraries, reports, text
+from ui import data_form, libraries, text
 from ui.choices import Choice, find, options
 from ui.compare import QUICK
 from ui.data_form import Chosen, DataForm
-from ui.markup import progress, tag
+from ui.markup import counted, progress, tag
 from ui.models_in_use import share_cores, short_name
+from ui.report_view import ReportView, build_report_view
 from ui.toast import toasts
 
 ROWS = 40
 """Test rows unless another number is written: enough to see a difference, and a minute or two of work."""
+FEW_SHOT_EXAMPLES = {"sentiment": 4, "dialogue": 2}
+"""Examples in the base's prompt where some are asked for; a dialogue is long."""
 
 
 @dataclass
@@ -36,11 +38,11 @@ class Evaluate:
     forms: dict[str, DataForm]
     groups: dict[str, gr.Column]
     rows: gr.Number
+    few_shot: gr.Checkbox
+    forgetting: gr.Checkbox
     run: gr.Button
     progress: gr.HTML
-    result: gr.HTML
-    examples: gr.HTML
-    downloads: list[gr.DownloadButton]
+    view: ReportView
 
     def change_task(self, task: str) -> list[Any]:
         """Another task has other models and another form."""
@@ -55,7 +57,9 @@ class Evaluate:
         return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
 
     @toasts
-    def evaluate(self, task: str, key: str | None, rows: float | None, *values: Any) -> Iterator[Any]:
+    def evaluate(
+        self, task: str, key: str | None, rows: float | None, few_shot: bool, forgetting: bool, *values: Any
+    ) -> Iterator[Any]:
         """Compare on the chosen rows; progress while it lasts, then the report."""
         choice = find(key)
         if choice.task.name != task:
@@ -68,35 +72,29 @@ class Evaluate:
             raise DataError("No test set is chosen", fix="Upload a file, or write the name of a data set.")
         if rows is not None and (rows < 1 or rows != int(rows)):
             raise UserError("The number of test rows is a whole number from 1", got=rows)
-        hidden = [gr.DownloadButton(visible=False)] * 3
+        examples = FEW_SHOT_EXAMPLES[choice.task.name] if few_shot else 0
+        work = _Work(choice, chosen, int(rows) if rows else None, examples, bool(forgetting))
+        unchanged = [gr.skip()] * len(self.view.outputs)
+        yield ["", *self.view.clear()]
         try:
-            work = _Work(choice, chosen, int(rows) if rows else None)
-            for state in work.states():
-                yield [progress(*state), "", "", *hidden]
+            for what, done, total in work.states():
+                yield [progress(counted(what, done, total), done, total), *unchanged]
         except DataError as error:
-            yield [data_form.problems(error), "", "", *hidden]
+            yield [data_form.problems(error), *unchanged]
             return
         except UserError:
-            yield ["", gr.skip(), gr.skip(), *hidden]
+            yield ["", *unchanged]
             raise
-        yield ["", *self._shown(work.folder)]
-
-    def _shown(self, folder: Path) -> list[Any]:
-        report, listed = reports.report_of(folder), reports.rows_of(folder)
-        assert report is not None, "a comparison that ended has written its report"
-        result = [reports.verdict(report), reports.metric_table(report), reports.origin(report)]
-        title = f"Test rows, the first {len(listed)}" if len(listed) < report.n else "Test rows"
-        rows = [tag("div", title, class_="ba-strong"), reports.row_table(listed)]
-        files = [gr.DownloadButton(value=path, visible=True) for path in reports.copies(folder)]
-        return [tag("div", *parts, class_="ba-stack") for parts in (result, rows)] + files
+        yield ["", *self.view.draw(work.folder, choice.key)]
 
 
 class _Work:
     """One comparison in a thread of its own, which tells how far it is."""
 
-    def __init__(self, choice: Choice, chosen: Chosen, rows: int | None) -> None:
+    def __init__(self, choice: Choice, chosen: Chosen, rows: int | None, few_shot: int, forgetting: bool) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="before-after-"))
         self._choice, self._chosen, self._rows = choice, chosen, rows
+        self._few_shot, self._forgetting = few_shot, forgetting
         self._news: queue.Queue[tuple[str, int, int] | Exception | None] = queue.Queue()
 
     def states(self) -> Iterator[tuple[str, int, int]]:
@@ -121,6 +119,8 @@ class _Work:
                 test_rows=self._rows,
                 columns=self._chosen.columns,
                 labels=self._chosen.labels,
+                few_shot=self._few_shot,
+                forgetting=self._forgetting,
                 on_progress=lambda what, done, total: self._news.put((what, done, total)),
             )
             save(result.report, result.rows, self.folder)
@@ -143,7 +143,11 @@ def build_evaluate() -> Evaluate:
             elem_id="evaluate-task",
         )
         model = gr.Dropdown(
-            found, value=found[0][1] if found else None, label="Tuned model", elem_id="evaluate-model"
+            found,
+            value=found[0][1] if found else None,
+            label="Tuned model",
+            elem_id="evaluate-model",
+            min_width=280,
         )
         rows = gr.Number(ROWS, label="Test rows (empty: all)", step=1, elem_id="evaluate-rows", min_width=120)
     forms, groups = {}, {}
@@ -152,17 +156,19 @@ def build_evaluate() -> Evaluate:
         with gr.Column(visible=name == first) as group:
             forms[name] = data_form.build_data_form(known, f"evaluate-{name}")
         groups[name] = group
+    with gr.Row(elem_classes="ba-checks"):
+        few_shot = gr.Checkbox(
+            False, label=text.FEW_SHOT, container=False, min_width=320, elem_id="evaluate-few-shot"
+        )
+        forgetting = gr.Checkbox(
+            False, label=text.FORGETTING, container=False, min_width=320, elem_id="evaluate-forgetting"
+        )
+    gr.HTML(tag("div", text.LONGER, class_="ba-note"), elem_classes="ba-plain")
     with gr.Row(elem_classes="ba-actions"):
         run = gr.Button("Evaluate", variant="primary", scale=0, elem_id="evaluate-run")
     bar = gr.HTML(elem_id="evaluate-progress", elem_classes="ba-plain")
-    result = gr.HTML(elem_id="evaluate-result", elem_classes="ba-plain")
-    with gr.Row(elem_classes="ba-actions"):
-        downloads = [
-            gr.DownloadButton(name, visible=False, scale=0, size="sm", elem_id=f"evaluate-{name.replace('.', '-')}")
-            for name in (REPORT_FILE, MARKDOWN_FILE, ROWS_FILE)
-        ]
-    rows_table = gr.HTML(elem_id="evaluate-examples", elem_classes="ba-plain")
-    tab = Evaluate(task, model, forms, groups, rows, run, bar, result, rows_table, downloads)
+    view = build_report_view("evaluate")
+    tab = Evaluate(task, model, forms, groups, rows, few_shot, forgetting, run, bar, view)
     _connect(tab)
     return tab
 
@@ -172,13 +178,13 @@ def _connect(tab: Evaluate) -> None:
     for form in tab.forms.values():
         form.kind.input(data_form.visible_parts, form.kind, form.parts, **QUICK)
         form.file.upload(_show_columns, form.file, [form.mapping, form.input_column, form.target_column], **QUICK)
-    inputs = [tab.task, tab.model, tab.rows]
+    inputs: list[Any] = [tab.task, tab.model, tab.rows, tab.few_shot, tab.forgetting]
     for form in tab.forms.values():
         inputs += form.inputs
     tab.run.click(
         tab.evaluate,
         inputs,
-        [tab.progress, tab.result, tab.examples, *tab.downloads],
+        [tab.progress, *tab.view.outputs],
         concurrency_limit=1,
         concurrency_id="evaluate",
         show_progress="hidden",

@@ -37,11 +37,34 @@ def join(children: Iterable[Child]) -> Markup:
     return Markup("".join(_piece(child) for child in children if child is not None))
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[Child]], *, class_: str = "ba-table") -> Markup:
-    """A plain table in a box that scrolls sideways when the screen is narrow."""
+def table(
+    headers: Sequence[str], rows: Iterable[Sequence[Child]], *, class_: str = "ba-table", label: str | None = None
+) -> Markup:
+    """A plain table in a box that scrolls sideways when the screen is narrow, by the keyboard too."""
     head = tag("thead", tag("tr", *(tag("th", header, scope="col") for header in headers)))
     body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in row)) for row in rows))
-    return tag("div", tag("table", head, body, class_=class_), class_="ba-scroll")
+    return scrolling(tag("table", head, body, class_=class_, aria_label=label), label=label)
+
+
+def scrolling(content: Markup, *, label: str | None = None) -> Markup:
+    """A box of its own for what may be wider than the page."""
+    named = {"role": "region", "aria_label": label} if label else {}
+    return tag("div", content, class_="ba-scroll", tabindex=0, **named)
+
+
+def cell(content: str) -> Markup:
+    """A table cell that scrolls where its text is long."""
+    return tag("div", content, class_="ba-cell")
+
+
+def section(title: str, *parts: Child) -> Markup:
+    """A part of a longer drawing under a title of its own."""
+    return tag("section", tag("h3", title), *parts, class_="ba-section ba-stack")
+
+
+def fold(title: str, *parts: Child) -> Markup:
+    """What is there for who asks for it."""
+    return tag("details", tag("summary", title), tag("div", *parts, class_="ba-stack"), class_="ba-fold")
 
 
 def sentences(lines: Iterable[str], *, class_: str = "ba-sentences") -> Markup:
@@ -64,6 +87,15 @@ def progress(what: str, done: int, total: int, *, class_: str = "") -> Markup:
         aria_label=what,
     )
     return tag("div", tag("div", what, class_="ba-small"), bar, class_=f"ba-progress-box {class_}".strip())
+
+
+def counted(what: str, done: int, total: int, unit: str = "") -> str:
+    """`Fine-tuning: 32 of 400 steps`; more than a million of anything are bytes."""
+    if total <= 0:
+        return what
+    if total > 1_000_000:
+        return f"{what}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+    return f"{what}: {done:,} of {total:,} {unit}".rstrip()
 
 
 def _piece(child: Child) -> str:

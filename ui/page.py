@@ -9,9 +9,11 @@ import gradio as gr
 from data.tasks import TASKS
 from finetuning.recipe import load_recipe
 from ui import text
+from ui.choices import find
 from ui.compare import CHAT, QUICK, Compare, build_compare, choose, stop_session
 from ui.evaluate import build_evaluate
 from ui.markup import tag
+from ui.report_view import ReportView, Shown
 from ui.runs import build_runs, choice_of
 from ui.toast import toasts
 from ui.train import RECIPES, build_train, fill
@@ -43,7 +45,10 @@ def build_page() -> gr.Blocks:
         for tab in train.values():
             page.load(tab.find_run, None, [tab.run_id, tab.drawn], **QUICK)
             _lead_to_compare(tab.compare, tab.run_id, tabs, compare)
+            _lead_row_to_compare(tab.view, tabs, compare)
         _lead_to_compare(runs.compare, runs.run_id, tabs, compare)
+        for view in (evaluate.view, runs.view):
+            _lead_row_to_compare(view, tabs, compare)
         evaluate_tab.select(evaluate.refresh, [evaluate.task, evaluate.model], evaluate.model, **QUICK)
     return page
 
@@ -60,6 +65,26 @@ def _lead_to_compare(button: gr.Button, run_id: gr.State, tabs: gr.Tabs, compare
     shown = [tabs, compare.task, compare.model, compare.box, *compare.examples]
     button.click(stop_session, **QUICK).then(go, run_id, shown, **QUICK).success(
         compare.run_example(0), [compare.task, compare.model], compare.outputs, **CHAT
+    )
+
+
+def _lead_row_to_compare(view: ReportView, tabs: gr.Tabs, compare: Compare) -> None:
+    """A click on a test row of a report opens Compare with the model that was evaluated, and asks it."""
+
+    @toasts
+    def go(shown: Shown | None, event: gr.EventData, request: gr.Request) -> list[Any]:
+        row = view.row(shown, event)
+        assert shown is not None
+        choice = find(shown.key)
+        stop_session(request)
+        _, _, *examples = compare.change_task(choice.task.name)
+        box = gr.Textbox(value=row.input, placeholder=text.MESSAGE_PLACEHOLDER[choice.task.name])
+        asked = (row.input, row.references)
+        return [gr.Tabs(selected="compare"), *choose(choice), box, *examples, asked]
+
+    shown = [tabs, compare.task, compare.model, compare.box, *compare.examples, compare.asked]
+    view.flips.click(go, view.shown, shown, **QUICK).success(
+        compare.answer_asked, [compare.asked, compare.model], compare.outputs, **CHAT
     )
 
 

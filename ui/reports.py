@@ -1,22 +1,27 @@
-"""How a comparison's report is drawn: its sentence, its scores, its rows. Reads `eval.report`, computes nothing."""
+"""How a comparison's report is drawn: the verdict as a sentence, its numbers, and what else there is to know.
+
+The sentences are `eval.markdown`'s, the same as in report.md. Reads `eval.report`, computes nothing. A part that a
+report does not have is not drawn.
+"""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data.errors import UserError
-from eval.markdown import headline
+from eval.markdown import cost, explanation, few_shot_sentence, headline, p_value, with_interval
 from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE, load
-from eval.schema import Report, RowResult
-from ui import charts
-from ui.data_form import cell
-from ui.markup import Markup, join, table, tag
+from eval.schema import METRIC_TITLES, Calibration, Confusion, MetricResult, Report, RowResult
+from eval.statistics import Interval
+from ui import charts, text
+from ui.flips import FLIPS_FILE, flips, to_csv
+from ui.markup import Child, Markup, cell, fold, join, scrolling, section, table, tag
 
-ROWS_SHOWN = 50
+FILES = (REPORT_FILE, MARKDOWN_FILE, ROWS_FILE, FLIPS_FILE)
+"""What can be downloaded."""
 
 
 def report_of(folder: Path) -> Report | None:
@@ -28,65 +33,11 @@ def report_of(folder: Path) -> Report | None:
 
 
 def rows_of(folder: Path) -> list[RowResult]:
-    """The first rows of the report in `folder`."""
+    """The rows of the report in `folder`; none where they cannot be read."""
     try:
-        return list(islice(load(folder)[1], ROWS_SHOWN))
+        return list(load(folder)[1])
     except (UserError, OSError):
         return []
-
-
-def verdict(report: Report) -> Markup:
-    """The headline and the scores as bars."""
-    scores = [(metric.title, metric.base, metric.tuned) for metric in report.metrics]
-    return join([tag("p", headline(report), class_="ba-headline"), charts.score_bars(scores)])
-
-
-def metric_table(report: Report) -> Markup:
-    rows = [
-        [
-            tag("span", metric.title, class_="ba-strong") if metric.primary else metric.title,
-            f"{metric.base:.3f}",
-            f"{metric.tuned:.3f}",
-            f"{metric.difference:+.3f}",
-        ]
-        for metric in report.metrics
-    ]
-    return table(["metric", "base", "tuned", "difference"], rows)
-
-
-def origin(report: Report) -> Markup:
-    """Where the numbers come from, in a line."""
-    base = report.base
-    said = (
-        f"{report.n:,} rows of {report.data.spec or 'an unnamed source'} · {base.name} from {base.origin} · "
-        f"{report.precision} · {report.adapter_proof.sentence} · {report.seconds:.0f} s"
-    )
-    return tag("div", said, class_="ba-note")
-
-
-def row_table(rows: Iterable[RowResult]) -> Markup:
-    """Test rows with both answers, those where the sides differ first."""
-    listed = sorted(rows, key=lambda row: row.base.answer == row.tuned.answer)
-    return table(
-        ["input", "reference", "base", "tuned"],
-        (
-            [
-                cell(row.input),
-                cell(" / ".join(row.references)),
-                cell(_answered(row.base.answer, row.base.scores)),
-                cell(_answered(row.tuned.answer, row.tuned.scores)),
-            ]
-            for row in listed
-        ),
-    )
-
-
-def _answered(answer: str, scores: dict[str, float]) -> str:
-    if "accuracy" in scores:
-        return f"{'✓' if scores['accuracy'] else '✗'} {answer}"
-    if "rougeL" in scores:
-        return f"{answer}\n(ROUGE-L {scores['rougeL']:.2f})"
-    return answer
 
 
 def primary_score(folder: Path) -> str:
@@ -98,14 +49,225 @@ def primary_score(folder: Path) -> str:
     return f"{metric.title} {metric.base:.2f} → {metric.tuned:.2f}"
 
 
-def copies(folder: Path, names: tuple[str, ...] = (REPORT_FILE, MARKDOWN_FILE, ROWS_FILE)) -> list[str | None]:
-    """Copies of the report's files that may be downloaded; None for one that is not there.
+def copies(folder: Path, report: Report, rows: Sequence[RowResult]) -> list[str | None]:
+    """Copies of `FILES` that may be downloaded; None for one that is not there.
 
     Gradio serves files from the temporary folder; the runs folder itself is not opened to anybody.
     """
     target = Path(tempfile.mkdtemp(prefix="before-after-"))
     found: list[str | None] = []
-    for name in names:
-        source = folder / name
-        found.append(str(shutil.copyfile(source, target / name)) if source.is_file() else None)
+    for name in FILES:
+        source, copy = folder / name, target / name
+        if name == FLIPS_FILE:
+            # With a mark of its encoding, without which Excel takes it for another.
+            copy.write_text(to_csv(report, flips(report, rows)), encoding="utf-8-sig", newline="")
+        elif source.is_file():
+            shutil.copyfile(source, copy)
+        found.append(str(copy) if copy.is_file() else None)
     return found
+
+
+# ---- before the flips: the verdict -------------------------------------------------------------------------
+
+
+def verdict(report: Report, rows: Sequence[RowResult]) -> Markup:
+    """The sentence, the numbers with their intervals, and how the rows changed."""
+    sentences = [(headline(report), "ba-headline"), (explanation(report), "ba-said")]
+    said = tag("div", *(tag("p", sentence, class_=look) for sentence, look in sentences))
+    return tag("div", said, _metric_table(report), _method(report), _changes(report, rows), class_="ba-stack")
+
+
+def _metric_table(report: Report) -> Markup:
+    rows = [
+        [
+            _metric_name(metric),
+            _value(metric.base, metric.base_interval),
+            _value(metric.tuned, metric.tuned_interval),
+            _value(metric.difference, metric.judgement.interval if metric.judgement else None, sign="+"),
+            p_value(metric.judgement) or "–",
+            metric.judgement.outcome if metric.judgement else "–",
+        ]
+        for metric in report.metrics
+    ]
+    headers = ["metric", "base", "tuned", "difference", "p", "verdict"]
+    return table(headers, rows, class_="ba-table ba-metrics", label="Scores with 95 % intervals")
+
+
+def _metric_name(metric: MetricResult) -> Markup:
+    said = "primary" if metric.primary else "exploratory"
+    look = "ba-strong" if metric.primary else None
+    return join([tag("span", metric.title, class_=look), tag("div", said, class_="ba-small")])
+
+
+def _value(value: float, interval: Interval | None, *, sign: str = "") -> Markup:
+    """A number over its interval."""
+    number, _, limits = with_interval(value, interval, sign=sign).partition(" (")
+    small = tag("div", limits.rstrip(")"), class_="ba-small") if limits else None
+    return join([tag("span", number), small])
+
+
+def _method(report: Report) -> Markup:
+    test = report.verdict
+    level = f"p ≤ {test.alpha:g}".replace(" ", "\N{NO-BREAK SPACE}")
+    judged = (
+        f"The verdict is about {report.primary.title} alone, by the {test.test} at {level} over {report.n:,} pairs "
+        "of answers to the same rows."
+    )
+    return tag("div", f"{text.INTERVALS} {judged}", class_="ba-note")
+
+
+def _changes(report: Report, rows: Sequence[RowResult]) -> Markup | None:
+    """Labels: how many rows stayed or became right or wrong. Texts: every row's change."""
+    if report.confusion:
+        counts, lost = report.confusion.base, report.flips.lost
+        right = sum(counts[index][index] for index in range(len(counts)))
+        return charts.outcomes(right - lost, report.flips.gained, lost, report.n - right - report.flips.gained)
+    if not rows:
+        return None
+    changes = [row.change(report.primary.name) for row in rows]
+    what = f"A line is a {text.ROW_NOUN[report.task]}: how much its {report.primary.title} changed, sorted"
+    return charts.differences(changes, report.verdict.difference, report.verdict.interval, what=what)
+
+
+# ---- after the flips: everything else ----------------------------------------------------------------------
+
+
+def details(report: Report) -> Markup:
+    """What else would score, what it cost, labels, writing, and where the numbers come from."""
+    parts = [_floors(report), _forgetting(report), _labels(report), _writing(report), _provenance(report)]
+    return tag("div", *(part for part in parts if part), class_="ba-stack")
+
+
+def _floors(report: Report) -> Markup | None:
+    few_shot = report.few_shot
+    if not report.floors and not few_shot:
+        return None
+    others = [floor.scores for floor in report.floors] + ([few_shot.scores] if few_shot else [])
+    names = [metric.name for metric in report.metrics if all(metric.name in scores for scores in others)]
+
+    def row(title: Child, said: str, scores: dict[str, float]) -> list[Child]:
+        explained = tag("div", said, class_="ba-small ba-wrapped") if said else None
+        return [join([title, explained]), *(f"{scores[name]:.3f}" for name in names)]
+
+    rows = [row(floor.name, floor.sentence, floor.scores) for floor in report.floors]
+    rows.append(row("base", "", {metric.name: metric.base for metric in report.metrics}))
+    if few_shot:
+        rows.append(row(f"base, {few_shot.examples} examples in its prompt", "", few_shot.scores))
+    tuned = {metric.name: metric.tuned for metric in report.metrics}
+    rows.append(row(tag("span", "tuned", class_="ba-strong ba-of-tuned"), "", tuned))
+    headers = ["answers by", *(METRIC_TITLES[name] for name in names)]
+    scores = table(headers, rows, class_="ba-table ba-numbers", label="What else would score")
+    said = tag("p", few_shot_sentence(few_shot, report), class_="ba-said") if few_shot else None
+    return section("What else would score", said, scores)
+
+
+def _forgetting(report: Report) -> Markup | None:
+    found = report.forgetting
+    if found is None:
+        return None
+    test = found.judgement
+    facts = (
+        f"{found.passages:,} passages, {found.tokens:,} tokens. Change of the mean log-likelihood a token: "
+        f"{with_interval(test.difference, test.interval, sign='+')} nats, p {p_value(test)}."
+    )
+    answers = table(
+        ["instruction", "base", "tuned"],
+        ([cell(answer.instruction), cell(answer.base), cell(answer.tuned)] for answer in found.answers),
+        class_="ba-table ba-texts",
+        label="Answers to general instructions",
+    )
+    folded = fold(f"Both sides' answers to {len(found.answers)} general instructions", answers)
+    facts_line = tag("div", facts, class_="ba-note")
+    return section("What it cost", tag("p", cost(found), class_="ba-said"), facts_line, folded)
+
+
+def _labels(report: Report) -> Markup | None:
+    parts = []
+    if report.confusion:
+        parts.append(_confusion(report.confusion))
+    if report.calibration:
+        parts.append(_calibration(report, report.calibration))
+    return section("Answers by label, and how sure they are", *parts) if parts else None
+
+
+def _confusion(confusion: Confusion) -> Markup:
+    both = (("base", confusion.base), ("tuned", confusion.tuned))
+    return tag("div", *(_confusion_of(side, confusion.labels, counts) for side, counts in both), class_="ba-pair")
+
+
+def _confusion_of(side: str, labels: Sequence[str], counts: Sequence[Sequence[int]]) -> Markup:
+    """A table of right labels against answers; the darker, the larger the share of its row."""
+
+    def share(count: int, total: int) -> Markup:
+        said = tag("span", f" {count / total:.0%}", class_="ba-small")
+        return tag("td", f"{count:,}", said, style=_shade(side, count / total))
+
+    titles = ["right label", *(f"answers {label}" for label in labels)]
+    head = tag("thead", tag("tr", *(tag("th", title, scope="col") for title in titles)))
+    rows = [
+        tag("tr", tag("th", label, scope="row"), *(share(count, sum(row) or 1) for count in row))
+        for label, row in zip(labels, counts, strict=True)
+    ]
+    caption = tag("caption", side, class_=f"ba-of-{side}")
+    drawn = tag("table", caption, head, tag("tbody", *rows), class_="ba-table ba-confusion")
+    return scrolling(drawn, label=f"Right labels against the answers of {side}")
+
+
+def _calibration(report: Report, found: Calibration) -> Markup:
+    base, tuned = found.base, found.tuned
+    sides = [
+        ("calibration error", base.expected_calibration_error, tuned.expected_calibration_error),
+        ("Brier score", base.brier_score, tuned.brier_score),
+    ]
+    numbers = table(
+        ["lower is better", "base", "tuned"],
+        ([name, f"{before:.3f}", f"{after:.3f}"] for name, before, after in sides),
+        class_="ba-table ba-numbers",
+        label="Calibration",
+    )
+    words = [tag("p", text.CALIBRATION, class_="ba-said"), numbers]
+    if report.near_ties:
+        said = f"{report.near_ties:,} of {report.n:,} rows are {text.NEAR_TIES}"
+        words.append(tag("div", said, class_="ba-note"))
+    plot = charts.reliability(base.bins, tuned.bins)
+    return tag("div", plot, tag("div", *words, class_="ba-stack"), class_="ba-beside")
+
+
+def _shade(side: str, share: float) -> str:
+    return f"background:color-mix(in srgb, var(--ba-{side}) {40 * share:.0f}%, var(--ba-paper))"
+
+
+def _writing(report: Report) -> Markup | None:
+    if report.writing is None:
+        return None
+    base, tuned = report.writing.base, report.writing.tuned
+    rows = (
+        [title, f"{getattr(base, name):.2f}", f"{getattr(tuned, name):.2f}"] for name, title in text.WRITING.items()
+    )
+    headers = ["mean of the answers", "base", "tuned"]
+    drawn = table(headers, rows, class_="ba-table ba-numbers", label="How the answers are written")
+    return section("How the answers are written", drawn)
+
+
+def _provenance(report: Report) -> Markup:
+    facts = [tag(name, said) for fact in _facts(report) for name, said in zip(("dt", "dd"), fact, strict=True)]
+    return fold("Where the numbers come from", tag("dl", *facts, class_="ba-facts"))
+
+
+def _facts(report: Report) -> Iterable[tuple[str, str]]:
+    base, data = report.base, report.data
+    answered = "labels scored by their log-likelihood"
+    if report.kind == "classifier":
+        answered = "class probabilities of the head"
+    if report.max_new_tokens is not None:
+        answered = f"greedy, at most {report.max_new_tokens} tokens"
+    yield "base model", f"{base.name}, from {base.origin}{f' ({base.revision})' if base.revision else ''}"
+    yield "base weights", f"SHA-256 {base.weights_sha256}"
+    yield "precision", report.precision
+    yield "adapter", f"{report.adapter_proof.sentence}; SHA-256 {report.adapter_sha256 or 'not known'}"
+    yield "prompt", f"SHA-256 {report.prompt_sha256}"
+    source = f"{data.spec or 'not named'}, split {data.split}, {report.n:,} rows"
+    yield "data", f"{source}, SHA-256 {data.test_sha256}; {report.train_rows:,} training rows"
+    yield "answers", f"{answered}, {report.batch_size} rows a batch"
+    yield "versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())
+    yield "time", f"{report.seconds:.0f} s, ended {report.created}"

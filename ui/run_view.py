@@ -6,9 +6,10 @@ import time
 from typing import Any
 
 from data.errors import RunError, UserError
-from finetuning.runs import ACTIVE, Run, Status, list_runs
+from finetuning.runs import ACTIVE, Run, Status, list_runs, open_run
 from ui import charts
-from ui.markup import Markup, join, progress, tag
+from ui.markup import Markup, counted, join, progress, tag
+from ui.toast import toasts
 
 LOG_CHARACTERS = 4000
 
@@ -27,10 +28,38 @@ def state_line(run: Run, *, with_id: bool = True) -> Markup:
     if status.state == "queued":
         parts.append(progress(_queue_place(run), 0, 1))
     elif status.state in ACTIVE:
-        parts.append(progress(_counted(status), status.done, status.total))
+        unit = "steps" if status.state == "running" else ""
+        what = counted(status.phase or "Working", status.done, status.total, unit)
+        parts.append(progress(what, status.done, status.total))
     if status.error:
         parts.append(tag("div", tag("div", status.error, class_="ba-strong"), class_="ba-problems"))
     return join(parts)
+
+
+def state_of(run: Run) -> str:
+    """The run's state; a damaged run has failed."""
+    try:
+        return run.status().state
+    except RunError:
+        return "failed"
+
+
+@toasts
+def cancel(run_id: str | None) -> None:
+    """Ask the run to stop after this step."""
+    from finetuning.launch import cancel as cancel_run
+
+    if run_id:
+        cancel_run(open_run(run_id))
+
+
+@toasts
+def resume(run_id: str | None) -> None:
+    """Let a run that ended early go on from its last checkpoint."""
+    from finetuning.launch import resume as resume_run
+
+    if run_id:
+        resume_run(open_run(run_id))
 
 
 def loss(run: Run) -> Markup:
@@ -91,15 +120,6 @@ def _doing(run: Run, status: Status, with_id: bool) -> str:
     if status.started:
         said.append(minutes(status))
     return " · ".join(said)
-
-
-def _counted(status: Status) -> str:
-    if not status.total:
-        return status.phase or "Working"
-    if status.total > 1_000_000:  # a download, in bytes
-        return f"{status.phase}: {status.done / 1e6:.0f} of {status.total / 1e6:.0f} MB"
-    what = "test rows" if status.state == "evaluating" else "steps"
-    return f"{status.phase or 'Training'}: {status.done:,} of {status.total:,} {what}"
 
 
 def _queue_place(run: Run) -> str:

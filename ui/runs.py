@@ -9,11 +9,12 @@ from typing import Any
 import gradio as gr
 
 from data.errors import RunError, UserError
-from finetuning.runs import Run, list_runs, open_run
+from finetuning.runs import ACTIVE, RESUMABLE, Run, list_runs, open_run
 from ui import reports, run_view, text
 from ui.choices import all_choices
 from ui.compare import QUICK
 from ui.markup import Child, Markup, join, table, tag
+from ui.report_view import ReportView, build_report_view
 from ui.toast import toasts
 
 POLL_S = 3.0
@@ -37,11 +38,12 @@ class Runs:
     title: gr.HTML
     state: gr.HTML
     loss: gr.HTML
-    verdict: gr.HTML
+    view: ReportView
     recipe: gr.HTML
     log: gr.HTML
     compare: gr.Button
-    report: gr.DownloadButton
+    cancel: gr.Button
+    resume: gr.Button
     run_id: gr.State
     listed: gr.State
     drawn: gr.State
@@ -67,29 +69,26 @@ class Runs:
         return gr.skip() if now == drawn else [now, *self._draw(run)]
 
     def _draw(self, run: Run) -> list[Any]:
-        report = reports.report_of(run.evaluation)
-        usable = any(choice.key == f"run:{run.id}" for choice in all_choices())
-        path = reports.copies(run.evaluation, ("report.md",))[0]
-        verdict = Markup("")
-        if report:
-            verdict = tag("div", reports.verdict(report), reports.origin(report), class_="ba-stack")
+        key = f"run:{run.id}"
+        state = run_view.state_of(run)
         return [
             gr.Column(visible=True),
             _title(run),
             run_view.state_line(run, with_id=False),
             run_view.loss(run),
-            verdict,
             tag("pre", _recipe(run), class_="ba-log ba-upwards"),
             run_view.log(run),
-            gr.Button(visible=usable),
-            gr.DownloadButton(visible=path is not None, value=path),
+            gr.Button(visible=any(choice.key == key for choice in all_choices())),
+            gr.Button(visible=state in ACTIVE),
+            gr.Button(visible=state in RESUMABLE),
+            *self.view.draw(run.evaluation, key),
         ]
 
     @property
     def followed(self) -> list[Any]:
         """The outputs of `poll`."""
-        shown = [self.title, self.state, self.loss, self.verdict, self.recipe, self.log, self.compare, self.report]
-        return [self.drawn, self.detail, *shown]
+        shown = [self.title, self.state, self.loss, self.recipe, self.log, self.compare, self.cancel, self.resume]
+        return [self.drawn, self.detail, *shown, *self.view.outputs]
 
 
 def run_table() -> Markup:
@@ -98,7 +97,7 @@ def run_table() -> Markup:
     if not runs:
         return tag("div", text.NO_RUNS, class_="ba-empty-chart")
     headers = ["run", "task", "state", "base → tuned", "when", "took"]
-    return table(headers, map(_row, runs), class_="ba-table ba-runs")
+    return table(headers, map(_row, runs), class_="ba-table ba-rows", label="Runs")
 
 
 def _row(run: Run) -> list[Child]:
@@ -140,20 +139,23 @@ def build_runs() -> Runs:
     with gr.Column(visible=False, elem_id="runs-detail") as detail:
         title = gr.HTML(elem_classes="ba-plain")
         state = gr.HTML(elem_id="runs-state", elem_classes="ba-plain")
-        verdict = gr.HTML(elem_id="runs-verdict", elem_classes="ba-plain")
         with gr.Row(elem_classes="ba-actions"):
             compare = gr.Button("Compare with this run", variant="primary", scale=0, elem_id="runs-compare")
-            report = gr.DownloadButton("Report", scale=0, elem_id="runs-report")
+            cancel = gr.Button("Cancel", scale=0, visible=False, elem_id="runs-cancel")
+            resume = gr.Button("Resume", scale=0, visible=False, elem_id="runs-resume")
+        view = build_report_view("runs")
         loss = gr.HTML(elem_id="runs-loss", elem_classes="ba-plain")
         with gr.Accordion("Recipe", open=False):
             recipe = gr.HTML(elem_id="runs-recipe", elem_classes="ba-plain")
         with gr.Accordion("Log", open=False):
             log = gr.HTML(elem_id="runs-log", elem_classes="ba-plain")
     tab = Runs(
-        listing, detail, title, state, loss, verdict, recipe, log, compare, report, gr.State(None), gr.State(""),
-        gr.State(""),
+        listing, detail, title, state, loss, view, recipe, log, compare, cancel, resume,
+        gr.State(None), gr.State(""), gr.State(""),
     )  # fmt: skip
     listing.click(tab.open, None, [tab.run_id, *tab.followed], **QUICK)
+    cancel.click(run_view.cancel, tab.run_id, None, **QUICK)
+    resume.click(run_view.resume, tab.run_id, None, **QUICK)
     timer = gr.Timer(POLL_S)
     timer.tick(tab.refresh, tab.listed, [tab.listed, tab.table], **QUICK)
     timer.tick(tab.poll, [tab.run_id, tab.drawn], tab.followed, **QUICK)

@@ -32,5 +32,28 @@ TOKENS_CAPTION = "One row as the model sees it. It learns to write the marked to
 TOKENS_CAPTION_CLASSIFIER = "One row as the model sees it. A classifier reads the bare text and learns its label."
 EVALUATE_WAITING = "When training ends, base and tuned answer the same test rows, and the difference is shown here."
 EVALUATE_INTRO = "Base and tuned answer the same test rows, so whatever differs is what the adapter changed."
+ROW_NOUN = {"sentiment": "review", "dialogue": "dialogue"}
+FLIPS_TITLE = "What flipped"
+FLIPS_HINT = "The largest changes first. A click on a row asks both models again, in Compare."
+FILTER = "Filter by a word"
+INTERVALS = (
+    "Under each number: its 95 % interval. p: how often a difference at least this large would turn up if tuning "
+    "changed nothing."
+)
+FEW_SHOT = "Also show the base examples in its prompt (few-shot)"
+FORGETTING = "Also measure what it cost on general text"
+LONGER = "Each takes longer. A classifier has no prompt and writes no text: for it, neither is measured."
+CALIBRATION = (
+    "Of the answers given with 80 % confidence, are 80 % right? On the dashed line, yes; below it, the model is "
+    "too sure of itself. Across: confidence. Up: how many are right. The larger a dot, the more answers."
+)
+NEAR_TIES = "so close between two labels that a machine which rounds otherwise may answer otherwise."
+WRITING = {
+    "length_ratio": "length / reference",
+    "novelty": "words not in the dialogue",
+    "repetition": "repeated runs of three words",
+    "empty": "empty answers",
+    "cut_off": "answers cut off",
+}
 RUNS_INTRO = "Every run is a folder that holds everything about it. Click one to open it."
 NO_RUNS = "No runs yet. Start one in the Train tab."

@@ -12,12 +12,13 @@ from data.errors import DataError, RunError, UserError
 from data.sources import Opened
 from data.tasks import TASKS, Task
 from finetuning.recipe import Recipe, load_recipe
-from finetuning.runs import ACTIVE, Run, open_run
-from ui import data_form, libraries, reports, run_view, text, train_form
+from finetuning.runs import ACTIVE, RESUMABLE, Run, open_run
+from ui import data_form, libraries, run_view, text, train_form
 from ui.compare import QUICK
 from ui.data_form import Chosen, DataForm
 from ui.examples import examples, in_and_out
 from ui.markup import Markup, join, progress, tag
+from ui.report_view import ReportView, build_report_view
 from ui.toast import toasts
 from ui.train_form import TrainForm
 
@@ -40,13 +41,15 @@ class TrainTask:
     estimate: gr.HTML
     start: gr.Button
     cancel: gr.Button
+    resume: gr.Button
     state: gr.HTML
     loss: gr.HTML
     log_box: gr.Accordion
     log: gr.HTML
-    verdict: gr.HTML
+    waiting: gr.HTML
+    """What step 5 is waiting for, until there is a report."""
     compare: gr.Button
-    report: gr.DownloadButton
+    view: ReportView
     run_id: gr.State
     drawn: gr.State
     """The fingerprint of what is drawn, so that a poll that finds nothing new changes nothing."""
@@ -126,14 +129,6 @@ class TrainTask:
         self._open(chosen)  # every problem is shown before a model is loaded
         return [submit(recipe).id, ""]
 
-    @toasts
-    def cancel_run(self, run_id: str | None) -> None:
-        """Ask the run to stop after this step."""
-        from finetuning.launch import cancel
-
-        if run_id:
-            cancel(open_run(run_id))
-
     # ---- following a run ----
 
     def find_run(self) -> list[Any]:
@@ -157,22 +152,18 @@ class TrainTask:
         return [now, *self._draw(run)]
 
     def _draw(self, run: Run) -> list[Any]:
-        try:
-            state = run.status().state
-        except RunError:
-            state = "failed"
-        report = reports.report_of(run.evaluation) if state == "finished" else None
-        usable = report is not None
-        path = reports.copies(run.evaluation, ("report.md",))[0] if usable else None
+        state = run_view.state_of(run)
+        finished = state == "finished"
         return [
             run_view.state_line(run),
             run_view.loss(run),
             gr.Accordion(visible=True),
             run_view.log(run),
-            reports.verdict(report) if report else tag("div", text.EVALUATE_WAITING, class_="ba-note"),
-            gr.Button(visible=usable),
-            gr.DownloadButton(visible=usable, value=path),
             gr.Button(visible=state in ACTIVE),
+            gr.Button(visible=state in RESUMABLE),
+            gr.HTML(visible=not finished),
+            gr.Button(visible=finished),
+            *(self.view.draw(run.evaluation, f"run:{run.id}") if finished else self.view.clear()),
         ]
 
     @property
@@ -183,12 +174,12 @@ class TrainTask:
             self.loss,
             self.log_box,
             self.log,
-            self.verdict,
-            self.compare,
-            self.report,
             self.cancel,
+            self.resume,
+            self.waiting,
+            self.compare,
         ]
-        return [self.drawn, *drawn]
+        return [self.drawn, *drawn, *self.view.outputs]
 
     @property
     def inputs(self) -> list[Any]:
@@ -237,25 +228,22 @@ def build_train(task_name: str) -> TrainTask:
         with gr.Row(elem_classes="ba-actions"):
             start = gr.Button("Start", variant="primary", scale=0, elem_id=f"{task_name}-start")
             cancel = gr.Button("Cancel", scale=0, visible=False, elem_id=f"{task_name}-cancel")
+            resume = gr.Button("Resume", scale=0, visible=False, elem_id=f"{task_name}-resume")
         state = gr.HTML(elem_id=f"{task_name}-state", elem_classes="ba-plain")
         loss = gr.HTML(elem_id=f"{task_name}-loss", elem_classes="ba-plain")
         with gr.Accordion("Log", open=False, visible=False) as log_box:
             log = gr.HTML(elem_id=f"{task_name}-log", elem_classes="ba-plain")
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(_step(5), elem_classes="ba-plain")
-        verdict = gr.HTML(
-            tag("div", text.EVALUATE_WAITING, class_="ba-note"),
-            elem_id=f"{task_name}-verdict",
-            elem_classes="ba-plain",
-        )
+        waiting = gr.HTML(tag("div", text.EVALUATE_WAITING, class_="ba-note"), elem_classes="ba-plain")
         with gr.Row(elem_classes="ba-actions"):
             compare = gr.Button(
                 "Compare with this run", variant="primary", scale=0, visible=False, elem_id=f"{task_name}-compare"
             )
-            report = gr.DownloadButton("Report", scale=0, visible=False, elem_id=f"{task_name}-report")
+        view = build_report_view(task_name)
     tab = TrainTask(
         task, data, summary, preview, tokens, weights, TrainForm(chosen, [*base_fields, *settings]), estimate,
-        start, cancel, state, loss, log_box, log, verdict, compare, report, gr.State(None), gr.State(""),
+        start, cancel, resume, state, loss, log_box, log, waiting, compare, view, gr.State(None), gr.State(""),
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -276,7 +264,8 @@ def _connect(tab: TrainTask) -> None:
     watched = [tab.run_id, tab.drawn]
     started = tab.start.click(tab.start_run, tab.inputs, watched, concurrency_limit=1, **SLOW)
     started.then(tab.poll, watched, tab.followed, **QUICK)
-    tab.cancel.click(tab.cancel_run, tab.run_id, None, **QUICK)
+    tab.cancel.click(run_view.cancel, tab.run_id, None, **QUICK)
+    tab.resume.click(run_view.resume, tab.run_id, None, **QUICK)
     gr.Timer(POLL_S).tick(tab.poll, watched, tab.followed, **QUICK)
 
 

@@ -17,6 +17,7 @@ from playwright.sync_api import Page, sync_playwright  # noqa: E402
 from tests.browser.app_process import launch_chromium, running_app  # noqa: E402
 from tests.browser.steps import (  # noqa: E402
     FIRST_ANSWER_S,
+    evaluate,
     open_tab,
     open_train,
     start_small_run,
@@ -43,9 +44,7 @@ def _go_through(page: Page, out: Path) -> None:
     wait_for_run(page, "finished", timeout_s=600)
     _save(page, out / "train.png", whole=True)
     open_tab(page, "Evaluate")
-    page.fill("#evaluate-rows input", "100")
-    page.click("#evaluate-run")
-    page.wait_for_selector("#evaluate-result .ba-headline", timeout=300_000)
+    evaluate(page, rows=100, timeout_s=300)
     _save(page, out / "evaluate.png", whole=True)
     open_tab(page, "Runs")
     page.locator("#runs-table tbody tr").first.click()

@@ -36,5 +36,15 @@ def start_small_run(page: Page, *, train_rows: int = 32, test_rows: int = 8) -> 
     page.wait_for_selector("#sentiment-state .ba-state", timeout=30_000)
 
 
+def evaluate(page: Page, *, rows: int, timeout_s: float = 90) -> None:
+    """The chosen model on the first `rows` test rows, in the open Evaluate tab."""
+    page.fill("#evaluate-rows input", str(rows))
+    page.keyboard.press("Tab")
+    page.click("#evaluate-run")
+    page.wait_for_selector("#evaluate-progress .ba-progress", timeout=10_000)
+    page.wait_for_selector("#evaluate-verdict .ba-headline", timeout=1000 * timeout_s)
+    page.wait_for_selector("#evaluate-flips tbody tr", timeout=10_000)
+
+
 def wait_for_run(page: Page, state: str, *, timeout_s: float = 150) -> None:
     page.wait_for_selector(f"#sentiment-state .ba-state-{state}", timeout=1000 * timeout_s)

@@ -1,28 +1,13 @@
-"""Every other tab: data that is uploaded, a run to its end and into Compare, an evaluation, the list of runs."""
+"""Every other tab: data that is uploaded, a run to its end and into Compare, the list of runs."""
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from tests.browser.reviews import write_reviews
 from tests.browser.steps import open_tab, open_train, start_small_run, wait_for_answers, wait_for_run
-
-HOSTILE = "<img src=x onerror=window.hacked=1> ${window.hacked=2} {{7*7}}"
-
-
-def write_reviews(path: Path, *, broken: bool = False) -> Path:
-    """A CSV with columns of its own names, and markup in the first text."""
-    words = ("plain", "warm", "late", "cold", "fresh", "loud", "slow", "kind", "old", "new", "sweet", "dry")
-    reviews = [f"Visit {number} and the {word} soup of the {word} house" for number, word in enumerate(words)]
-    stars: list[object] = [1 + number % 2 * 4 for number in range(len(words))]
-    reviews[0] = f"{HOSTILE} {reviews[0]}"
-    if broken:
-        reviews[3], stars[5] = "", "purple"
-    with path.open("w", newline="", encoding="utf-8") as handle:
-        csv.writer(handle).writerows([("Comment", "Stars"), *zip(reviews, stars, strict=True)])
-    return path
 
 
 def test_every_tab_opens(page: Page) -> None:
@@ -69,8 +54,10 @@ def test_a_run_goes_to_its_end_survives_a_reload_and_can_be_compared(page: Page,
     expect(page.locator("#sentiment-state .ba-state")).to_be_visible(timeout=10_000)
     wait_for_run(page, "finished")
     expect(page.locator("#sentiment-loss svg polyline")).to_have_count(1)
-    expect(page.locator("#sentiment-verdict")).to_contain_text("On 8 reviews accuracy")
-    expect(page.locator("#sentiment-verdict .ba-bar-row")).to_have_count(4)
+    expect(page.locator("#sentiment-verdict")).to_contain_text("on 8 reviews accuracy")
+    expect(page.locator("#sentiment-verdict .ba-metrics tbody tr")).to_have_count(2)
+    expect(page.locator("#sentiment-flips tbody tr")).to_have_count(8)
+    expect(page.locator("#sentiment-details")).to_contain_text("Where the numbers come from")
     page.click("#sentiment-compare")
     expect(page.locator("#model input")).not_to_have_value("Sentiment · LoRA · shipped", timeout=10_000)
     page.wait_for_selector("#before .ba-progress, #before .ba-growing", timeout=20_000)
@@ -78,7 +65,7 @@ def test_a_run_goes_to_its_end_survives_a_reload_and_can_be_compared(page: Page,
     open_tab(page, "Runs")
     expect(page.locator("#runs-table")).to_contain_text("finished", timeout=10_000)
     page.locator("#runs-table tbody tr").first.click()
-    expect(page.locator("#runs-verdict")).to_contain_text("On 8 reviews", timeout=10_000)
+    expect(page.locator("#runs-verdict")).to_contain_text("on 8 reviews", timeout=10_000)
 
 
 def test_a_damaged_run_is_shown_and_the_others_still_work(page: Page, runs_folder: Path) -> None:
@@ -89,16 +76,3 @@ def test_a_damaged_run_is_shown_and_the_others_still_work(page: Page, runs_folde
     expect(page.locator("#runs-table .ba-state-damaged")).to_be_visible(timeout=15_000)
     page.locator("#runs-table tbody tr").last.click()
     expect(page.locator("#runs-state")).to_contain_text("cannot be read", timeout=10_000)
-
-
-def test_a_shipped_adapter_is_evaluated(page: Page) -> None:
-    open_tab(page, "Evaluate")
-    page.fill("#evaluate-rows input", "4")
-    page.keyboard.press("Tab")
-    page.click("#evaluate-run")
-    expect(page.locator("#evaluate-progress")).to_be_visible(timeout=10_000)
-    expect(page.locator("#evaluate-result")).to_contain_text("On 4 reviews accuracy", timeout=90_000)
-    expect(page.locator("#evaluate-examples tbody tr")).to_have_count(4)
-    with page.expect_download() as download:
-        page.click("#evaluate-report-json")
-    assert '"task":' in download.value.path().read_text(encoding="utf-8")

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import pytest
+
+from data.errors import RunError, UserError
+from eval.markdown import cost, explanation, few_shot_sentence, headline
+from eval.report import save
+from eval.statistics import Interval
+from tests.unit.ui.report_samples import bare, label_rows, report, text_rows
+from ui import charts, flips, reports
+from ui.markup import counted
+from ui.report_view import ReportView, Shown
+
+HOSTILE = '<script>alert("1")</script> & more'
+BOTH = [("sentiment", label_rows), ("dialogue", text_rows)]
+
+
+@pytest.mark.parametrize(("task", "rows_with"), BOTH)
+def test_everything_drawn_from_a_report_is_escaped(task, rows_with) -> None:
+    hostile, rows = report(task, HOSTILE), rows_with(HOSTILE)
+    drawn = reports.verdict(hostile, rows) + flips.draw(flips.flips(hostile, rows)) + reports.details(hostile)
+    assert "<script" not in drawn
+    assert drawn.count("&lt;script&gt;") > 20
+
+
+def test_the_sentences_come_first_then_the_numbers_with_their_intervals() -> None:
+    found = report()
+    drawn = reports.verdict(found, label_rows())
+    places = [drawn.index(part) for part in (headline(found), "The true difference", "<table", "ba-outcomes")]
+    assert places == sorted(places)
+    for number in ("0.500", "0.750", "0.111 to 0.888", "+0.250", "+0.150 to +0.350", "0.030", "0.654", "+0.333"):
+        assert number in drawn
+    assert drawn.count("exploratory") == 1
+    assert explanation(found) in drawn
+
+
+@pytest.mark.parametrize(("task", "rows_with"), BOTH)
+def test_a_report_without_a_section_does_not_draw_it(task, rows_with) -> None:
+    titles = {
+        "What else would score": "What else would score",
+        "What it cost": "What it cost",
+        "Answers by label": "Answers by label",
+        "How the answers are written": "How the answers are written",
+    }
+    whole, empty = reports.details(report(task)), reports.details(bare(task))
+    of_other_task = "How the answers are written" if task == "sentiment" else "Answers by label"
+    assert [title in whole for title in titles] == [title != of_other_task for title in titles]
+    assert not any(title in empty for title in titles)
+    assert "Where the numbers come from" in empty
+
+
+def test_what_else_would_score_and_what_it_cost() -> None:
+    found = report("dialogue")
+    drawn = reports.details(found)
+    assert found.few_shot and found.forgetting
+    assert few_shot_sentence(found.few_shot, found) in drawn
+    assert cost(found.forgetting) in drawn
+    assert "base, 4 examples in its prompt" in drawn and "0.400" in drawn
+    assert "10,645 tokens" in drawn and "-0.040 (-0.140 to +0.060) nats" in drawn
+    for mean in ("1.50", "0.25", "0.12", "0.75"):
+        assert mean in drawn
+
+
+def test_a_metric_that_the_floors_lack_has_no_column_beside_them() -> None:
+    found = report("dialogue")
+    extra = found.metrics[1].model_copy(update={"name": "bertscore"})
+    drawn = reports.details(found.model_copy(update={"metrics": [*found.metrics, extra]}))
+    assert "ROUGE-1" in drawn and "BERTScore" not in drawn
+
+
+def test_labels_are_counted_for_both_sides() -> None:
+    drawn = reports.details(report())
+    assert drawn.count("<caption") == 2
+    assert "3<span" in drawn and " 75%" in drawn and "0<span" in drawn  # no division by a label that never occurs
+    assert "0.123" in drawn and "0.234" in drawn and "2 of 4 rows" in drawn
+    # Right before: 2 of 4. One of them was lost, and 2 were gained.
+    assert "right → right: 1, wrong → right: 2, right → wrong: 1, wrong → wrong: 0" in reports.verdict(report(), [])
+
+
+def test_rows_are_sorted_by_the_size_of_their_change() -> None:
+    by_score = flips.flips(report("dialogue"), text_rows())
+    assert [flip.number for flip in by_score] == [4, 3, 2, 1]
+    assert [flip.kind for flip in by_score] == ["gained", "gained", "lost", "same"]
+    # Labels all change by 1: the probability of the right one decides.
+    assert [flip.number for flip in flips.flips(report(), label_rows())] == [4, 2, 3, 1]
+
+
+def test_rows_are_filtered_by_kind_and_by_text() -> None:
+    found = flips.flips(report("dialogue"), text_rows("A Tree"))
+    assert [flip.number for flip in flips.chosen(found, "gained", "")] == [4, 3]
+    assert [flip.number for flip in flips.chosen(found, "all", "  tree 2 ")] == [2]
+    assert len(flips.chosen(found, "all", "a tREE")) == 4
+    assert flips.chosen(found, "lost", "tree 3") == []
+    assert "No row is like that" in flips.draw([])
+    assert flips.kind_options(report()) == [
+        ("All (4)", "all"), ("Gained (2)", "gained"), ("Lost (1)", "lost"), ("Same (1)", "same")
+    ]  # fmt: skip
+
+
+def test_a_long_table_is_cut_and_says_so() -> None:
+    found = flips.flips(report("dialogue"), text_rows() * 60)
+    drawn = flips.draw(found)
+    assert drawn.count("<button") == flips.DRAWN
+    assert "largest changes of 240 rows" in drawn
+    assert 'data-row="4"' in drawn and 'aria-label="Row 4: open in Compare"' in drawn
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", " =", "＋"])
+def test_a_spreadsheet_runs_no_text_of_the_rows(start: str) -> None:
+    text = f'{start}HYPERLINK("x")'
+    written = flips.to_csv(report("dialogue"), flips.flips(report("dialogue"), text_rows(text)))
+    lines = list(csv.DictReader(io.StringIO(written)))
+    assert [(line["row"], line["flip"], line["change of ROUGE-L"]) for line in lines] == [
+        ("4", "gained", "0.5000"), ("3", "gained", "0.2000"), ("2", "lost", "-0.1000")
+    ]  # fmt: skip
+    assert all(line[name] == f"'{text}" for line in lines for name in ("base", "tuned"))
+    assert lines[0]["text"] == f"'{text} 4" and lines[0]["reference"].startswith("'")
+    assert lines[0]["tuned: ROUGE-L"] == "0.8000"
+    said = list(csv.DictReader(io.StringIO(flips.to_csv(report(), flips.flips(report(), label_rows())))))
+    assert said[0]["base: probability of the reference"] == "0.1000" and said[0]["text"] == "a text 4"
+
+
+def test_a_line_for_each_difference_the_mean_and_its_interval() -> None:
+    interval = Interval(low=0.05, high=0.25)
+    drawn = charts.differences([0.5, -0.1, 0.0, 0.2], 0.15, interval, what="One line a row")
+    assert drawn.count("<circle") == 4 and drawn.count("stroke-width") == 3  # nothing changed, no line
+    assert drawn.count("ba-tuned-mark") == 4 and drawn.count("ba-base-mark") == 3
+    assert "mean +0.150, 95 % interval +0.050 to +0.250" in drawn
+    assert 'top:0.00%">+0.6<' in drawn and 'top:75.00%">0<' in drawn and 'top:100.00%">-0.2<' in drawn
+    many = charts.differences([number / 1000 for number in range(1000)], 0.5, interval, what="One line a row")
+    assert many.count("<circle") == charts.LINES_DRAWN and "400 of 1,000 lines" in many
+    assert "nan" not in charts.differences([0.0], 0.0, Interval(low=0, high=0), what="One line a row")
+
+
+def test_shares_of_rows_fill_a_bar() -> None:
+    drawn = charts.outcomes(50, 26, 0, 24)
+    assert "flex-grow:50" in drawn and "flex-grow:0" not in drawn
+    assert "right → wrong <b>0</b> (0%)" in drawn and "(26%)" in drawn
+
+
+VIEW = ReportView(*[None] * 7, downloads=[None] * len(reports.FILES))
+"""What it gives its components to show needs none of them."""
+
+
+class Click:
+    def __init__(self, row: object) -> None:
+        self._data = {"row": row}
+
+
+def test_a_view_is_filled_from_a_folder_filtered_and_asked_for_a_row(tmp_path: Path) -> None:
+    save(report(), label_rows(), tmp_path)
+    drawn = VIEW.draw(tmp_path, "run:x")
+    assert len(drawn) == len(VIEW.outputs) == len(VIEW.clear())
+    shown = drawn[0]
+    assert shown == Shown(tmp_path, "run:x")
+    assert [Path(button.value["path"]).name for button in drawn[-4:]] == list(reports.FILES)
+    assert VIEW.filter(shown, "lost", "").count("<button") == 1
+    assert VIEW.row(shown, Click("2")).input == "a text 2"
+    for wrong in ("0", "5", "-1", "²", "x", None, "../1"):
+        with pytest.raises(RunError, match="no such test row"):
+            VIEW.row(shown, Click(wrong))
+    with pytest.raises(UserError, match="no longer open"):
+        VIEW.row(None, Click("1"))
+
+
+def test_a_damaged_report_is_said_and_a_missing_one_is_not(tmp_path: Path) -> None:
+    save(report(), label_rows(), tmp_path / "whole")
+    (tmp_path / "report.json").write_text('{"task": "<b>"}', encoding="utf-8")
+    drawn = VIEW.draw(tmp_path, "run:x")
+    assert drawn[0] is None and "cannot be read" in drawn[1] and "<b>" not in drawn[1]
+    assert VIEW.draw(tmp_path / "none", "run:x")[:2] == VIEW.clear()[:2] == [None, ""]
+    (tmp_path / "whole" / "rows.jsonl").write_text("{torn\n", encoding="utf-8")
+    assert headline(report()) in VIEW.draw(tmp_path / "whole", "run:x")[1]
+
+
+def test_progress_is_counted_in_what_it_is() -> None:
+    assert counted("Loading", 0, 0) == "Loading"
+    assert counted("Comparing", 32, 4000) == "Comparing: 32 of 4,000"
+    assert counted("Training", 3, 40, "steps") == "Training: 3 of 40 steps"
+    assert counted("Fetching", 5_000_000, 98_000_000) == "Fetching: 5 of 98 MB"
