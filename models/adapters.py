@@ -166,6 +166,8 @@ def attach(loaded: LoadedModel, folder: Path) -> PeftModel:
     from peft import PeftModel
     from safetensors import SafetensorError
 
+    from models.fused_lora import fuse_lora
+
     check(folder, loaded)
     try:
         with warnings.catch_warnings():
@@ -184,6 +186,7 @@ def attach(loaded: LoadedModel, folder: Path) -> PeftModel:
             got=" ".join(str(error).split())[:200],
             fix="Use the folder as it was saved after training.",
         ) from error
+    fuse_lora(model)
     model.eval()
     return model
 

@@ -53,7 +53,7 @@ def score_labels(
     """
     score = _score_classifier if pair.kind == "classifier" else _causal_scorer(pair, texts)
     both: dict[int, LabelScores] = {}
-    for indexes in _like_lengths(texts, batch_size):
+    for indexes in _like_lengths(pair, texts, batch_size):
         base = score(pair, [texts[index] for index in indexes], False)
         tuned = score(pair, [texts[index] for index in indexes], True)
         for index, one, other in zip(indexes, base.tolist(), tuned.tolist(), strict=True):
@@ -82,7 +82,7 @@ def score_base_labels(
     """
     score = _causal_scorer(pair, texts, history)
     scores: dict[int, list[float]] = {}
-    for indexes in _like_lengths(texts, batch_size):
+    for indexes in _like_lengths(pair, texts, batch_size):
         found = score(pair, [texts[index] for index in indexes], False)
         scores |= dict(zip(indexes, found.tolist(), strict=True))
         if on_batch:
@@ -101,13 +101,21 @@ def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] 
     labels = [prompter.encode_target(label) for label in pair.task.labels]
     shared = shared_start([prompter.encode_prompt(text, history) for text in texts])
     prefixes: dict[bool, Prefix] = {}
-    weight = _head(pair).weight.float()  # [V, H]
+    weight = _head(pair).weight  # [V, H]
+    if all(len(label) == 1 for label in labels):  # then no other token's probability is asked for
+        weight = weight[[label[0] for label in labels]]  # [L, H]
+        labels = [[index] for index in range(len(labels))]
+    weight = weight.float()
 
     def score(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor:
         import torch
 
+        from models.attention import matrix_products
+
         prompts = [prompter.encode_prompt(text, history)[len(shared) :] for text in texts]
-        with torch.inference_mode(), pair.side(tuned) as model, _logits_by(pair, weight):
+        base: Any = pair.model.get_base_model()
+        attention = matrix_products(base)
+        with torch.inference_mode(), pair.side(tuned) as model, attention, _logits_by(pair, weight):
             if tuned not in prefixes:
                 prefixes[tuned] = Prefix(model, shared)
             return _label_log_probs(pair, prompts, labels, prefixes[tuned])
@@ -184,8 +192,11 @@ def _score_classifier(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor
     return log_probs
 
 
-def _like_lengths(texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
-    """Indexes of `texts` in batches of like length, so that little of a batch is padding."""
-    order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
+def _like_lengths(pair: Pair, texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
+    """Indexes of `texts` in batches of like length in tokens, so that little of a batch is padding."""
+    if not texts:
+        return
+    lengths = [len(ids) for ids in pair.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+    order = sorted(range(len(texts)), key=lambda index: lengths[index])
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]

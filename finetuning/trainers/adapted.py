@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from finetuning.trainers.attention import use_matrix_products
-from finetuning.trainers.fused_lora import fuse_lora
 from finetuning.trainers.lengths import LikeLengthBatches
+from models.attention import use_matrix_products
+from models.fused_lora import fuse_lora
 
 
 class AdapterTraining(LikeLengthBatches):

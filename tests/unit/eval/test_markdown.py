@@ -139,7 +139,12 @@ def test_explanation_where_every_row_scores_the_same(make_report, texts):
             12.0,
             "General text suffered: perplexity, where lower is better, went from 10.0 to 12.0. ",
         ),
-        ("better", 10.0, 9.0, "General text did not suffer: perplexity, where lower is better, went from 10.0 to 9.0. "),
+        (
+            "better",
+            10.0,
+            9.0,
+            "General text did not suffer: perplexity, where lower is better, went from 10.0 to 9.0. ",
+        ),
         (
             "no evidence",
             10.0,

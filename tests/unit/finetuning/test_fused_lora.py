@@ -5,7 +5,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from finetuning.strategies import add_adapter
-from finetuning.trainers.fused_lora import fuse_lora
+from models.fused_lora import fuse_lora
 from models.loading import load
 from models.sources import resolve
 

@@ -45,7 +45,7 @@ class _FusedLora(torch.autograd.Function):
 
 
 def fuse_lora(model: torch.nn.Module) -> int:
-    """Give every LoRA layer of `model` the fused step while it trains; returns how many took it.
+    """Give every LoRA layer of `model` the fused step; returns how many took it.
 
     A layer with dropout, in mixed precision, or with anything else than a plain low-rank update keeps peft's own.
     """
@@ -59,7 +59,7 @@ def fuse_lora(model: torch.nn.Module) -> int:
 
 def _forward(own: Any) -> Any:
     def forward(self: Any, x: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
-        if not self.training or self.disable_adapters or self.merged:
+        if self.disable_adapters or self.merged or arguments or options:  # options: rows that are mixed
             result: torch.Tensor = own(x, *arguments, **options)
             return result
         (name,) = self.active_adapters
