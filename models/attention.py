@@ -9,8 +9,6 @@ Shapes: B rows, T tokens, Q query heads, K key-value heads, D head size.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -18,18 +16,6 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.masking_utils import eager_mask
 
 NAME = "matrix_products"
-
-
-@contextlib.contextmanager
-def matrix_products(model: PreTrainedModel) -> Iterator[None]:
-    """Within it, `model` attends by `attention`, if it is on a CPU."""
-    before = model.config._attn_implementation
-    if model.device.type == "cpu":
-        use_matrix_products(model)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
 
 
 def use_matrix_products(model: PreTrainedModel) -> None:

@@ -110,12 +110,8 @@ def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] 
     def score(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor:
         import torch
 
-        from models.attention import matrix_products
-
         prompts = [prompter.encode_prompt(text, history)[len(shared) :] for text in texts]
-        base: Any = pair.model.get_base_model()
-        attention = matrix_products(base)
-        with torch.inference_mode(), pair.side(tuned) as model, attention, _logits_by(pair, weight):
+        with torch.inference_mode(), pair.side(tuned) as model, _logits_by(pair, weight):
             if tuned not in prefixes:
                 prefixes[tuned] = Prefix(model, shared)
             return _label_log_probs(pair, prompts, labels, prefixes[tuned])
@@ -144,10 +140,36 @@ def _label_log_probs(pair: Pair, prompts: list[list[int]], labels: list[list[int
 
 def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix) -> torch.Tensor:
     """Float32 log-probabilities at the last `wanted` positions of each row, [B, wanted, V]."""
+    from models.packing import can_pack
+
+    base: Any = pair.model.get_base_model()
+    forward = _packed_logits if can_pack(base) else _padded_logits
+    log_probs: torch.Tensor = forward(pair, rows, wanted, prefix).log_softmax(dim=-1).cpu()
+    return log_probs
+
+
+def _packed_logits(pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix) -> torch.Tensor:
+    """Logits at the last `wanted` positions of each row, [B, wanted, V]."""
+    from models.packing import Packing, packed_rows
+
+    packing = Packing(rows, len(prefix.tokens))
+    base: Any = pair.model.get_base_model()
+    with packed_rows(base):
+        logits = pair.model(
+            **packing.inputs,
+            past_key_values=prefix.cache(1),
+            use_cache=bool(prefix.tokens),
+            logits_to_keep=packing.last(wanted),
+        ).logits
+    return logits.view(len(rows), wanted, -1)  # type: ignore[no-any-return]
+
+
+def _padded_logits(pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix) -> torch.Tensor:
+    """Logits at the last `wanted` positions of each row, [B, wanted, V]."""
     batch = pair.batch(rows)
     ids, mask = prefix.before(batch["input_ids"], batch["attention_mask"])
     seen = len(prefix.tokens)
-    logits = pair.model(
+    return pair.model(  # type: ignore[no-any-return]
         input_ids=ids[:, seen:],
         attention_mask=mask,
         position_ids=(mask.cumsum(-1) - 1).clamp(min=0)[:, seen:],
@@ -155,8 +177,6 @@ def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, prefix: Pref
         use_cache=seen > 0,
         logits_to_keep=wanted,
     ).logits
-    log_probs: torch.Tensor = logits.log_softmax(dim=-1).cpu()
-    return log_probs
 
 
 def _head(pair: Pair) -> torch.nn.Linear:
