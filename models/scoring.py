@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from models.loading import keep_freed_memory
 from models.pair import Pair
 from models.prefix import Prefix, shared_start
 from models.prompting import Message
@@ -97,6 +98,7 @@ Scorer = Callable[[Pair, list[str], bool], "torch.Tensor"]
 def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] = ()) -> Scorer:
     """A scorer for `texts` that computes what their prompts have in common once a side."""
     assert pair.prompter is not None
+    keep_freed_memory()
     prompter = pair.prompter
     labels = [prompter.encode_target(label) for label in pair.task.labels]
     shared = shared_start([prompter.encode_prompt(text, history) for text in texts])
