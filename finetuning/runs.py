@@ -92,6 +92,10 @@ class Run:
         except (OSError, ValueError, RecursionError, yaml.YAMLError, RecipeError) as error:
             raise self._damaged("recipe", error) from None
 
+    def replace_recipe(self, recipe: Recipe) -> None:
+        """Write another recipe, for a run that no process works on."""
+        write_atomically(self.folder / "recipe.yaml", recipe.to_yaml())
+
     def status(self) -> Status:
         """What the run's files say now; a `RunError` if the file is damaged."""
         try:
@@ -140,6 +144,7 @@ class Run:
             if status.state != "queued" and not (status.state == "running" and mine):
                 raise RunError("This run is not waiting for a worker", got=f"{self.id}: {status.state}")
             taken = {"state": "running", "pid": me, "pid_started": process_started(me), "started": time.time()}
+            taken |= {"longest_step_s": 0.0}
             status = Status.model_validate(status.model_dump() | taken)
             self._replace_status(status)
         return status
