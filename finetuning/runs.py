@@ -29,14 +29,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from data.errors import RecipeError, RunError
 from data.writing import write_atomically
 from finetuning.locks import locked, writing
 from finetuning.processes import boot_id, process_started
-from finetuning.recipe import Recipe, parse_recipe
+from finetuning.recipe import Recipe, parse_recipe, read_yaml
 from finetuning.run_files import append_metrics, read_file, read_metrics, read_text, write_metrics
 from finetuning.states import ACTIVE, RESUMABLE, WORKING, State, Status, check_arrow
 
@@ -88,8 +87,8 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe this run was started with; a `RunError` if the file is damaged."""
         try:
-            return parse_recipe(yaml.safe_load(read_text(self.folder / "recipe.yaml", limit=_MAX_BYTES)))
-        except (OSError, ValueError, RecursionError, yaml.YAMLError, RecipeError) as error:
+            return parse_recipe(read_yaml(read_text(self.folder / "recipe.yaml", limit=_MAX_BYTES)))
+        except (OSError, ValueError, RecipeError) as error:
             raise self._damaged("recipe", error) from None
 
     def replace_recipe(self, recipe: Recipe) -> None:
