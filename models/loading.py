@@ -73,8 +73,9 @@ def load(
                 torch.manual_seed(_HEAD_SEED)
                 model = AutoModelForSequenceClassification.from_pretrained(source.path, config=config, **options)
     except (OSError, ValueError, SafetensorError) as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"The base model could not be loaded as a {kind} model: {(str(error) or type(error).__name__).splitlines()[0]}",
+            f"The base model could not be loaded as a {kind} model: {said}",
             got=source.name,
             fix="Choose a base model of the kind that the recipe names.",
         ) from error

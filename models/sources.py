@@ -26,8 +26,9 @@ Origin = Literal["folder", "hub", "package mirror"]
 Progress = Callable[[str, int, int], None]
 """Called with what is being fetched, bytes done, bytes in all (0 where unknown)."""
 
-# Settings of a config that name code: in the folder, or a kernel to fetch from the Hub.
-_CODE_SETTINGS = ("auto_map", "attn_implementation", "_attn_implementation", "experts_implementation")
+# Settings of a config that may name a kernel on the Hub, which is code. `auto_map` names code too, but nothing here
+# lets transformers run that.
+_CODE_SETTINGS = ("attn_implementation", "_attn_implementation", "experts_implementation")
 
 # Only safe formats, and only what a tokenizer and a model need.
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
@@ -148,7 +149,6 @@ def _check(model: ResolvedModel) -> ResolvedModel:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError("The base model's files cannot be read", got=str(error), fix="Fetch it again.") from None
     if not isinstance(config, dict) or any(config.get(name) for name in _CODE_SETTINGS):
-        # Nothing runs code that comes with a model, but there would be something else to wonder about.
         raise ModelError(
             "The base model's config.json names code to run",
             got=[name for name in _CODE_SETTINGS if isinstance(config, dict) and config.get(name)],
