@@ -32,6 +32,7 @@ class _Refused(ValueError):
 
 def read_json_lines(content: bytes) -> Table:
     """Returns the table in `content`, one object a line. Lines that are not JSON objects are problems."""
+    _check_brackets(content)
     rows: list[tuple[int, dict[str, Any]]] = []
     problems: list[Problem] = []
     cells = 0
@@ -63,10 +64,7 @@ def read_json(content: bytes, name: str) -> Table:
 
     Raises DataError if the file is not JSON or holds no list of rows.
     """
-    if content.count(b"{") + content.count(b"[") > MAX_BRACKETS:
-        raise DataError(
-            f"The JSON file holds more than {MAX_BRACKETS:,} lists and objects", fix="Cut it into several files."
-        )
+    _check_brackets(content)
     try:
         value = _parsed(content.decode())
     except json.JSONDecodeError as error:
@@ -105,6 +103,13 @@ def read_json(content: bytes, name: str) -> Table:
         else:
             rows.append((number, row))
     return Table(_all_columns(rows), tuple(rows), tuple(problems))
+
+
+def _check_brackets(content: bytes) -> None:
+    if content.count(b"{") + content.count(b"[") > MAX_BRACKETS:
+        raise DataError(
+            f"The file holds more than {MAX_BRACKETS:,} lists and objects", fix="Cut it into several files."
+        )
 
 
 def _parsed(text: str) -> Any:
