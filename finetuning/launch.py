@@ -1,14 +1,16 @@
-"""Starting, cancelling and re-attaching runs. One at a time on a device; more wait in their folders.
+"""Starting, cancelling, re-attaching and deleting runs. One at a time on a device; more wait in their folders.
 
 The worker is its own process and session, so it outlives the page, the app and the shell that started it. Who may
-start it is decided under a lock of the operating system on the runs folder.
+start one is decided under a lock of the operating system on the runs folder. The worker takes the run itself, under
+the run's lock, and only one can: where a launcher dies between starting a worker and saying so, the next launcher
+starts another, and whichever comes second finds the run taken and leaves.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -16,71 +18,141 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import RunError
+from finetuning.locks import locked, writing
+from finetuning.processes import RUN_VARIABLE, end_by_force, process_started
 from finetuning.recipe import Recipe
-from finetuning.runs import ACTIVE, RESUMABLE, Run, create_run, list_runs, runs_folder
+from finetuning.run_files import read_text
+from finetuning.runs import ACTIVE, RESUMABLE, WORKING, Run, Status, create_run, list_runs, runs_folder
 
 ROOT = Path(__file__).resolve().parent.parent
-_STARTING_S = 60.0
-"""A worker that has not written its process id after this long never started."""
+CANCEL_S = 10.0
+"""A worker that was asked to stop has this long after the end of its step; then it is ended by force."""
+TRASH = ".trash"
+TRASH_DAYS = 7.0
 _started_here: list[subprocess.Popen[bytes]] = []
 """Workers whose end this process has to collect, so that they do not stay as zombies. Nothing else relies on it."""
 
 
-def submit(recipe: Recipe, folder: Path | None = None) -> Run:
-    """Make a run of `recipe` and start it, or leave it queued behind the one that is running."""
-    run = create_run(recipe, folder)
+def submit(recipe: Recipe, folder: Path | None = None, *, owner: str = "") -> Run:
+    """Make a run of `recipe` and start it, or leave it queued behind the one that is running.
+
+    Raises:
+        RunError: the runs folder cannot be written to, or there is no space left.
+    """
+    run = create_run(recipe, folder, owner=owner)
     reconcile(folder)
     return run
 
 
+def place_in_queue(run: Run) -> int:
+    """How many queued runs go before `run`, which are those made before it; 0 where it is next, or not queued."""
+    before = 0
+    if run.status().state != "queued":
+        return 0
+    for other in list_runs(run.folder.parent):
+        with contextlib.suppress(RunError):
+            before += other.id[-20:] < run.id[-20:] and other.status().state == "queued"
+    return before
+
+
 def cancel(run: Run) -> None:
-    """Ask the run to stop; one that has not begun is cancelled at once."""
-    run.request_cancel()
-    with _lock(run.folder.parent):
-        if run.status().state == "queued":
-            run.update(state="cancelled", ended=time.time())
+    """Ask the run to stop; one that has not begun is cancelled at once, and one that has ended stays as it is.
+
+    The worker ends after its step. Where it does not, `reconcile` ends it, whoever calls that.
+    """
+    with writing(run.folder), locked(run.folder.parent):
+        state = run.status().state
+        if state in ACTIVE:
+            run.request_cancel()
+        if state == "queued":
+            with contextlib.suppress(RunError):  # a worker has just taken it, and will see the request
+                run.update(state="cancelled", ended=time.time())
 
 
 def resume(run: Run) -> None:
     """Put a run that ended early back into the queue; it goes on from its last whole checkpoint.
 
     Raises:
-        RunError: the run is still being worked on, or has finished.
+        RunError: the run is still being worked on, has finished, or has used up its `training.max_minutes`.
     """
-    with _lock(run.folder.parent):
-        state = run.status().state
-        if state not in RESUMABLE:
-            what = "has finished" if state == "finished" else "is not over yet"
-            raise RunError(f"Only a run that ended early can go on, and this one {what}", got=f"{run.id}: {state}")
+    with writing(run.folder), locked(run.folder.parent):
+        status = run.status()
+        if status.state not in RESUMABLE:
+            what = "has finished" if status.state == "finished" else "is not over yet"
+            raise RunError(
+                f"Only a run that ended early can go on, and this one {what}", got=f"{run.id}: {status.state}"
+            )
+        limit = run.recipe().training.max_minutes
+        if limit is not None and status.seconds >= 60 * limit:
+            raise RunError(
+                "This run has used up the time it may take",
+                got=f"{status.seconds / 60:.1f} of {limit:g} minutes",
+                fix="Start a new one, with a higher training.max_minutes or fewer steps.",
+            )
         run.withdraw_cancel()
         run.update(state="queued", phase="", pid=None, pid_started=None, error=None, ended=None, done=0, total=0)
     reconcile(run.folder.parent)
 
 
+def trash(run: Run) -> None:
+    """Move the run to the trash, from which `reconcile` removes it after a week.
+
+    Raises:
+        RunError: it is being worked on, or the folder cannot be written to.
+    """
+    folder = run.folder.parent
+    with writing(folder), locked(folder):
+        try:
+            working = run.status().state in WORKING
+        except RunError:
+            working = False  # a damaged one can go
+        if working:
+            raise RunError("This run is being worked on", got=run.id, fix="Cancel it first.")
+        end_by_force(run.folder)  # what a worker that is gone may have left
+        place = folder / TRASH / run.id
+        place.parent.mkdir(exist_ok=True)
+        (run.folder / "trashed").write_text(f"{time.time()}", encoding="utf-8")
+        if place.exists():
+            shutil.rmtree(place)
+        run.folder.rename(place)
+
+
+def empty_trash(folder: Path, older_than_days: float = TRASH_DAYS) -> None:
+    """Remove for good what has been in the trash of `folder` for so long."""
+    for place in (folder / TRASH).glob("*"):
+        try:
+            age_s = time.time() - float(read_text(place / "trashed", limit=64))
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError):
+                (place / "trashed").write_text(f"{time.time()}", encoding="utf-8")
+            continue
+        if age_s >= older_than_days * 86_400:
+            shutil.rmtree(place, ignore_errors=True)
+
+
 def reconcile(folder: Path | None = None) -> None:
-    """Bring the folder's states in line with the processes that exist, and start the next queued run."""
+    """Bring the folder's states in line with the processes that exist, and start the next queued run.
+
+    Ends by force what was asked to stop and does not, and empties the trash. In a folder that cannot be written to
+    nothing can be started, so nothing is done.
+    """
     folder = (folder or runs_folder()).resolve()
     if not folder.is_dir():
         return
     _started_here[:] = [worker for worker in _started_here if worker.poll() is None]
-    with _lock(folder):
-        queued: list[Run] = []
-        busy = False
+    with contextlib.suppress(OSError), locked(folder):
+        queued, busy = [], False
         for run in list_runs(folder):
             try:
                 status = run.status()
-            except RunError:
+                busy = (status.state in WORKING and not _settle(run, status)) or busy
+            except (RunError, OSError):
                 continue  # a damaged run must not stop the others
             if status.state == "queued":
                 queued.append(run)
-            elif status.state in ACTIVE:
-                starting = status.pid is None and time.time() - (status.started or 0) < _STARTING_S
-                if starting or run.process_alive():
-                    busy = True
-                elif run.status().state in ACTIVE:  # read again: it may have ended meanwhile
-                    run.update(state="interrupted", phase="", ended=time.time())
-        if queued and not busy:
-            _start(queued[-1])
+        while queued and not busy:
+            busy = _start(queued.pop())
+        empty_trash(folder)
 
 
 def wait(run: Run, poll_s: float = 0.5) -> Iterator[None]:
@@ -91,20 +163,58 @@ def wait(run: Run, poll_s: float = 0.5) -> Iterator[None]:
         reconcile(run.folder.parent)
 
 
-def _start(run: Run) -> None:
-    # No process id yet: the worker writes its own, and from then on it is the only writer.
-    run.update(state="running", phase="Starting", started=time.time())
-    with run.log_file.open("ab") as log:
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "finetuning.worker", str(run.folder)],
-            cwd=ROOT,
-            env=worker_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+def _settle(run: Run, status: Status) -> bool:
+    """Write down the end of a run whose worker is gone or does not stop when asked; False if it goes on."""
+    alive = status.pid is not None and process_started(status.pid) == status.pid_started
+    asked = run.cancel_requested()
+    if alive and not (asked and run.cancel_age_s() > status.longest_step_s + CANCEL_S):
+        return False
+    if not end_by_force(run.folder, status.pid if alive else None) and alive:
+        return False
+    if run.status().state not in WORKING:  # read again: it may have ended meanwhile
+        return True
+    if asked:
+        run.update(state="cancelled", phase="", ended=time.time())
+        return True
+    checkpoint = run.checkpoint()
+    error = (
+        "The worker's process was ended from outside: by someone, by a restart, or by the system because memory "
+        f"ran out. Resume goes on from {checkpoint.name if checkpoint else 'the beginning'}; if memory was short, "
+        "start again with a lower training.batch_size."
+    )
+    run.update(state="interrupted", phase="", ended=time.time(), error=error)
+    return True
+
+
+def _start(run: Run) -> bool:
+    """Start the worker of a queued run; False if that is impossible, which fails the run."""
+    try:
+        run.update(phase="Starting")  # before anything is started: with a full disk, nothing is
+    except (RunError, OSError):
+        return True
+    try:
+        with run.log_file.open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "finetuning.worker", str(run.folder)],
+                cwd=ROOT,
+                env=worker_environment() | {RUN_VARIABLE: str(run.folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        run.update(state="failed", phase="", ended=time.time(), error=f"The worker cannot be started: {error}")
+        return False
     _started_here.append(worker)
+    with contextlib.suppress(RunError, OSError):  # it has taken the run already
+        run.update(
+            state="running",
+            pid=worker.pid,
+            pid_started=process_started(worker.pid),
+            started=time.time(),
+        )
+    return True
 
 
 def worker_environment() -> dict[str, str]:
@@ -119,11 +229,3 @@ def worker_environment() -> dict[str, str]:
         # (a chat beside the training) long spinning makes a step four times slower, short spinning twice.
         "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "1000"),
     }
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """Hold the runs folder's lock; the operating system frees it whatever happens to us."""
-    with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield

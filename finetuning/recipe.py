@@ -24,7 +24,7 @@ RECIPES = Path(__file__).parent / "recipes"
 class Settings(BaseModel):
     """A group of settings; unknown keys are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSettings(Settings):
@@ -75,7 +75,10 @@ class TrainingSettings(Settings):
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = 512
     """Longest row, prompt and completion together. A longer one is an error, never cut silently."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    max_minutes: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """Wall-clock limit of training and evaluation, all attempts together. A run that reaches it saves a checkpoint
+    and fails."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
 class EvaluationSettings(Settings):

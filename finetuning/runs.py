@@ -1,77 +1,59 @@
-"""A run is a folder: its files and their formats, its states, reading and writing them. Starts nothing.
+"""A run is a folder: its files and their formats, reading and writing them. Starts nothing.
 
     recipe.yaml      the resolved recipe, written once by the launcher
+    owner            whose run it is, written once; absent where a run is nobody's in particular
     status.json      state, process, step, error; replaced atomically by the worker
     metrics.jsonl    a line a logged step
     worker.log       what the worker printed
     checkpoints/     a checkpoint counts once its DONE file, written last, is there
     adapter/         the tuned adapter, present only when it is whole
     eval/            report.json, report.md, rows.jsonl
-    cancel           its presence asks the worker to stop after the step
+    cancel           its presence asks the worker to stop after the step; holds when that was
+    .lock            locked by whoever writes the status
 
-States:  queued → running → evaluating → finished;  from any of the first three also cancelled, failed or
-interrupted, and from these back to queued: it goes on from its last whole checkpoint. Nothing about a run is kept
-anywhere else.
+The states and the arrows between them are in `states`. Nothing about a run is kept anywhere else. Any of these
+files may be damaged, missing, or something else altogether: reading one gives a value or a `RunError`.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 import re
 import secrets
 import shutil
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import psutil
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from data.errors import RunError
+from data.errors import RecipeError, RunError
 from data.writing import write_atomically
+from finetuning.locks import locked, writing
+from finetuning.processes import boot_id, process_started
 from finetuning.recipe import Recipe, parse_recipe
+from finetuning.run_files import append_metrics, read_file, read_metrics, read_text, write_metrics
+from finetuning.states import ACTIVE, RESUMABLE, WORKING, State, Status, check_arrow
 
-State = Literal["queued", "running", "evaluating", "finished", "cancelled", "failed", "interrupted"]
-ACTIVE: frozenset[str] = frozenset({"queued", "running", "evaluating"})
-RESUMABLE: frozenset[str] = frozenset({"cancelled", "failed", "interrupted"})
-_ID = re.compile(r"^[a-z0-9][a-z0-9-]{1,63}-\d{8}-\d{6}-[0-9a-f]{4}$")
+__all__ = ["ACTIVE", "RESUMABLE", "WORKING", "Run", "State", "Status", "create_run", "finished_runs", "list_runs"]
+__all__ += ["open_run", "process_started", "runs_folder"]
 
-
-class Status(BaseModel):
-    """What `status.json` holds."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    state: State = "queued"
-    phase: str = ""
-    """In a few words, what is being done: "loading the base model"."""
-    pid: int | None = None
-    pid_started: float | None = None
-    """Start time of that process, seconds since the epoch: a pid alone may have been given to another."""
-    created: float
-    """Seconds since the epoch, like every time here."""
-    started: float | None = None
-    ended: float | None = None
-    heartbeat: float | None = None
-    done: int = 0
-    """Steps trained, or test rows evaluated."""
-    total: int = 0
-    training_seconds: float | None = None
-    error: str | None = None
-    """For `failed`: the sentence a person reads."""
-    facts: dict[str, Any] = {}
-    """Measured on the way: parameters, 4-bit share, memory, origin of the base."""
+_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,63}-\d{8}-\d{6}-[0-9a-f]{4}")
+_CHECKPOINT = re.compile(r"checkpoint-(\d{1,9})")
+_MAX_BYTES = 2**20
+"""Of a recipe or a status; a larger file is damaged."""
 
 
+@dataclass(frozen=True)
 class Run:
     """One run folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    folder: Path
 
     @property
     def id(self) -> str:
@@ -93,72 +75,123 @@ class Run:
     def log_file(self) -> Path:
         return self.folder / "worker.log"
 
+    @property
+    def owner(self) -> str:
+        """Whose run it is; "" where it is nobody's in particular."""
+        try:
+            return read_file(self.folder / "owner", limit=1024).decode("utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        except OSError:
+            return "?"  # damaged: nobody's who asks by name
+
     def recipe(self) -> Recipe:
         """The recipe this run was started with; a `RunError` if the file is damaged."""
-        path = self.folder / "recipe.yaml"
         try:
-            return parse_recipe(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise RunError(f"The recipe of run {self.id} cannot be read: {error}") from None
+            return parse_recipe(yaml.safe_load(read_text(self.folder / "recipe.yaml", limit=_MAX_BYTES)))
+        except (OSError, ValueError, RecursionError, yaml.YAMLError, RecipeError) as error:
+            raise self._damaged("recipe", error) from None
 
     def status(self) -> Status:
         """What the run's files say now; a `RunError` if the file is damaged."""
-        path = self.folder / "status.json"
         try:
-            return Status.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, ValidationError) as error:
-            first = str(error).splitlines()[0]
-            raise RunError(f"The status of run {self.id} cannot be read: {first}") from None
+            return Status.model_validate_json(read_text(self.folder / "status.json", limit=_MAX_BYTES))
+        except (OSError, ValueError) as error:
+            raise self._damaged("status", error) from None
+
+    def _damaged(self, what: str, error: Exception) -> RunError:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            why = f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}".removeprefix(": ")
+        else:
+            why = (str(getattr(error, "strerror", None) or error) or type(error).__name__).splitlines()[0]
+        return RunError(f"The {what} of run {self.id} cannot be read: {why[:300]}")
+
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Hold the lock of this run's status."""
+        return locked(self.folder)
 
     def write_status(self, status: Status) -> None:
-        """Replace `status.json` in one rename, so that no reader ever sees half of it."""
-        write_atomically(self.folder / "status.json", status.model_dump_json(indent=2))
+        """Replace `status.json` in one rename, so that no reader ever sees half of it.
+
+        Raises:
+            RunError: it is no arrow of `states`, or another process is working on the run.
+        """
+        with self.locked():
+            self._replace_status(status)
 
     def update(self, **changes: Any) -> Status:
-        """Change some fields of the status and return the whole."""
-        status = self.status().model_copy(update=changes)
-        self.write_status(status)
+        """Change some fields of the status and return the whole; errors as for `write_status`."""
+        with self.locked():
+            status = Status.model_validate(self.status().model_dump() | changes)
+            self._replace_status(status)
         return status
 
-    def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """The metric lines after byte `offset`, and the offset to go on from. A line still being written waits."""
-        path = self.folder / "metrics.jsonl"
+    def claim(self) -> Status:
+        """Take the run for this process, its worker from now on, and return the new status.
+
+        Raises:
+            RunError: another process has it, or it is not waiting for one.
+        """
+        me = os.getpid()
+        with self.locked():
+            status = self.status()
+            mine = status.pid == me and status.pid_started == process_started(me)
+            if status.state != "queued" and not (status.state == "running" and mine):
+                raise RunError("This run is not waiting for a worker", got=f"{self.id}: {status.state}")
+            taken = {"state": "running", "pid": me, "pid_started": process_started(me), "started": time.time()}
+            status = Status.model_validate(status.model_dump() | taken)
+            self._replace_status(status)
+        return status
+
+    def _replace_status(self, status: Status) -> None:
+        """With the lock held."""
         try:
-            with path.open("rb") as handle:
-                handle.seek(offset)
-                data = handle.read()
-        except FileNotFoundError:
-            return [], offset
-        whole = data[: data.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
+            before = self.status()
+        except RunError:
+            before = status  # none yet, or a damaged one, which this mends
+        check_arrow(before, status)
+        write_atomically(self.folder / "status.json", status.model_dump_json(indent=2))
+
+    def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """The metric lines after byte `offset`, and the offset to go on from; see `run_files.read_metrics`."""
+        return read_metrics(self.folder / "metrics.jsonl", offset)
 
     def append_metrics(self, values: dict[str, Any]) -> None:
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as handle:
-            handle.write(json.dumps(values) + "\n")
-
-    def checkpoint(self) -> Path | None:
-        """The newest whole checkpoint; one that a crash tore has no DONE file and does not count."""
-        whole = [folder for folder in self.checkpoints.glob("checkpoint-*") if (folder / "DONE").is_file()]
-        return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
+        append_metrics(self.folder / "metrics.jsonl", values)
 
     def cut_metrics(self, step: int) -> dict[str, Any]:
         """Forget the metric lines after `step`, whose steps come again; returns the last one kept, if any."""
         lines = [line for line in self.metrics()[0] if line["step"] <= step]
-        write_atomically(self.folder / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+        write_metrics(self.folder / "metrics.jsonl", lines)
         return lines[-1] if lines else {}
+
+    def checkpoint(self) -> Path | None:
+        """The newest whole checkpoint; one that a crash tore has no DONE file and does not count."""
+        whole = [folder for folder in self._checkpoint_folders() if (folder / "DONE").is_file()]
+        return max(whole, key=checkpoint_step, default=None)
+
+    def remove_torn_checkpoints(self) -> None:
+        """Remove what is left of checkpoints that were not finished, for a run that no process works on."""
+        for folder in self._checkpoint_folders():
+            if not (folder / "DONE").is_file():
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _checkpoint_folders(self) -> list[Path]:
+        return [folder for folder in self.checkpoints.glob("checkpoint-*") if _CHECKPOINT.fullmatch(folder.name)]
 
     def log_tail(self, characters: int = 4000) -> str:
         """The end of what the worker printed."""
         try:
-            with self.log_file.open("rb") as handle:
-                handle.seek(max(0, self.log_file.stat().st_size - characters))
-                return handle.read().decode("utf-8", errors="replace")
-        except FileNotFoundError:
+            offset = max(0, self.log_file.stat().st_size - characters)
+            return read_file(self.log_file, limit=characters, offset=offset).decode("utf-8", errors="replace")
+        except OSError:
             return ""
 
     def request_cancel(self) -> None:
         """Ask the worker to finish the step it is in, and stop."""
-        (self.folder / "cancel").touch()
+        if not self.cancel_requested():
+            write_atomically(self.folder / "cancel", _stamp())
 
     def withdraw_cancel(self) -> None:
         """Take the request back, for a run that is to go on."""
@@ -167,10 +200,34 @@ class Run:
     def cancel_requested(self) -> bool:
         return (self.folder / "cancel").exists()
 
+    def cancel_age_s(self) -> float:
+        """Seconds since cancel was asked for, by a clock that does not move.
+
+        A file that does not say when counts from now on, for anyone may ask with an empty one.
+        """
+        try:
+            boot, _, at = read_text(self.folder / "cancel", limit=256).partition(" ")
+            if boot == _stamp().partition(" ")[0] and (age := time.monotonic() - float(at)) >= 0:
+                return age
+        except (OSError, ValueError):
+            pass
+        write_atomically(self.folder / "cancel", _stamp())
+        return 0.0
+
     def process_alive(self) -> bool:
         """Whether the worker that this run names is still that process."""
         status = self.status()
         return status.pid is not None and process_started(status.pid) == status.pid_started
+
+
+def checkpoint_step(checkpoint: Path) -> int:
+    """The step after which `checkpoint` was saved."""
+    return int(checkpoint.name.rpartition("-")[2])
+
+
+def _stamp() -> str:
+    """This boot, and the seconds that the monotonic clock shows, which all processes share."""
+    return f"{boot_id()} {time.monotonic():.3f}"
 
 
 def runs_folder() -> Path:
@@ -178,45 +235,71 @@ def runs_folder() -> Path:
     return Path(os.environ.get("BEFORE_AFTER_RUNS", "runs"))
 
 
-def create_run(recipe: Recipe, folder: Path | None = None) -> Run:
-    """Make the folder of a new run in state `queued`. It appears under its name only when it is whole."""
+def create_run(recipe: Recipe, folder: Path | None = None, *, owner: str = "") -> Run:
+    """Make the folder of a new run in state `queued`. It appears under its name only when it is whole.
+
+    Ids sort in the order in which runs were made, also within a second and where the clock was set back.
+
+    Raises:
+        RunError: the folder cannot be written to, or there is no space left.
+    """
     folder = folder or runs_folder()
-    stamp = datetime.now(UTC).strftime("%Y%m%d-%H%M%S")
-    run_id = f"{recipe.name}-{stamp}-{secrets.token_hex(2)}"
-    folder.mkdir(parents=True, exist_ok=True)
-    making = folder / f".making-{run_id}"
-    making.mkdir()
-    try:
-        (making / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
-        Run(making).write_status(Status(created=time.time()))
-        making.rename(folder / run_id)
-    except OSError:
-        shutil.rmtree(making, ignore_errors=True)
-        raise
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            run_id = f"{recipe.name}-{_next_number(folder)}"
+            making = folder / f".making-{run_id}"
+            making.mkdir()
+            try:
+                (making / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+                if owner:
+                    (making / "owner").write_text(owner, encoding="utf-8")
+                Run(making).write_status(Status(created=time.time()))
+                making.rename(folder / run_id)
+            except OSError:
+                shutil.rmtree(making, ignore_errors=True)
+                raise
     return Run(folder / run_id)
 
 
-def open_run(run_id: str, folder: Path | None = None) -> Run:
-    """The run called `run_id`, or the run in the folder of that path.
+def _next_number(folder: Path) -> str:
+    """The end of a new id: the time, and four digits; after all that are there, whatever the clock says."""
+    stamp, digits = datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), secrets.randbelow(2**12)
+    last = max((run.id[-20:] for run in list_runs(folder)), default="")
+    if stamp > last[:15]:
+        return f"{stamp}-{digits:04x}"
+    if (digits := int(last[16:], 16) + 1) < 2**16:
+        return f"{last[:15]}-{digits:04x}"
+    with contextlib.suppress(ValueError, OverflowError):  # not a date: somebody made that name
+        later = datetime.strptime(last[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) + timedelta(seconds=1)
+        return f"{later.strftime('%Y%m%d-%H%M%S')}-0000"
+    return f"{stamp}-{secrets.randbelow(2**16):04x}"
+
+
+def open_run(run_id: str, folder: Path | None = None, *, owner: str | None = None) -> Run:
+    """The run called `run_id`; with `owner` given, only if it is theirs.
 
     Raises:
         RunError: there is none; an id is never taken for a path that leads out of the runs folder.
     """
     folder = folder or runs_folder()
-    if not _ID.match(run_id) or not (folder / run_id / "status.json").is_file():
-        known = [run.id for run in list_runs(folder)][:5]
-        fix = f"The newest are: {', '.join(known)}." if known else f"There are no runs in {folder} yet."
+    run = Run(folder / run_id) if _ID.fullmatch(run_id) else None
+    if run is None or not run.folder.is_dir() or (owner is not None and run.owner != owner):
+        known = [run.id for run in list_runs(folder, owner=owner)][:5]
+        fix = f"The newest are: {', '.join(known)}." if known else "There are no runs yet."
         raise RunError("There is no such run", got=run_id, fix=fix)
-    return Run(folder / run_id)
+    return run
 
 
-def list_runs(folder: Path | None = None) -> list[Run]:
-    """All runs, newest first."""
+def list_runs(folder: Path | None = None, *, owner: str | None = None) -> list[Run]:
+    """All runs, or those of `owner`, newest first."""
     folder = folder or runs_folder()
-    if not folder.is_dir():
+    try:
+        ids = [entry.name for entry in os.scandir(folder) if _ID.fullmatch(entry.name) and entry.is_dir()]
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    ids = [entry.name for entry in os.scandir(folder) if _ID.match(entry.name)]
-    return [Run(folder / run_id) for run_id in sorted(ids, key=lambda name: name[-20:], reverse=True)]
+    runs = [Run(folder / run_id) for run_id in sorted(ids, key=lambda name: name[-20:], reverse=True)]
+    return [run for run in runs if owner is None or run.owner == owner]
 
 
 def finished_runs(folder: Path | None = None) -> Iterator[Run]:
@@ -224,14 +307,3 @@ def finished_runs(folder: Path | None = None) -> Iterator[Run]:
     for run in list_runs(folder):
         if run.adapter.is_dir():
             yield run
-
-
-def process_started(pid: int) -> float | None:
-    """When process `pid` started, seconds since the epoch; None if there is none (or only its remains)."""
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return float(process.create_time())
-    except psutil.Error:
-        return None

@@ -148,11 +148,7 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
     Raises:
         UserError: something in the recipe, data or base model is wrong; the caller records it.
     """
-    me = psutil.Process()
-    status = run.status().model_copy(
-        update={"state": "running", "pid": me.pid, "pid_started": me.create_time(), "started": time.time()}
-    )
-    journal = Journal(run, status, should_stop)
+    journal = Journal(run, run.claim(), should_stop)
     try:
         _train_and_evaluate(run, journal)
     except Cancelled:

@@ -7,13 +7,14 @@ other leaves its traceback in the log and its last line in the status.
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import traceback
 import warnings
 from pathlib import Path
 
-from data.errors import UserError
+from data.errors import RunError, UserError
 from finetuning.runs import Run
 
 
@@ -21,6 +22,12 @@ def main() -> int:
     run = Run(Path(sys.argv[1]).resolve())
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     warnings.simplefilter("once")
+    try:
+        run.claim()
+    except RunError as error:
+        print(f"Process {os.getpid()} leaves: {error}")
+        return 3
+    print(f"Process {os.getpid()} works on this run")
     try:
         from finetuning.training import run_training
 

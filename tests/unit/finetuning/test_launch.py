@@ -5,9 +5,10 @@ import time
 
 import pytest
 
+from data.errors import RunError
 from finetuning import launch
 from finetuning.recipe import load_recipe
-from finetuning.runs import create_run, process_started
+from finetuning.runs import create_run, list_runs, process_started
 
 RECIPE = load_recipe("sentiment-smollm2-lora")
 
@@ -20,6 +21,7 @@ def started(monkeypatch):
     def note(run):
         run.update(state="running", pid=os.getpid(), pid_started=process_started(os.getpid()))
         runs.append(run.id)
+        return True
 
     monkeypatch.setattr(launch, "_start", note)
     return runs
@@ -30,7 +32,7 @@ def test_a_second_run_waits_for_the_first(started, tmp_path):
     second = launch.submit(RECIPE, tmp_path)
     assert started == [first.id]
     assert second.status().state == "queued"
-    first.update(state="finished")
+    first.update(state="cancelled")
     launch.reconcile(tmp_path)
     assert started == [first.id, second.id]
 
@@ -38,16 +40,6 @@ def test_a_second_run_waits_for_the_first(started, tmp_path):
 def test_a_run_whose_process_is_gone_is_interrupted(started, tmp_path):
     run = create_run(RECIPE, tmp_path)
     run.update(state="running", pid=2**22 - 1, pid_started=1.0)
-    launch.reconcile(tmp_path)
-    assert run.status().state == "interrupted"
-
-
-def test_a_worker_that_never_reported_is_given_up_after_a_while(started, tmp_path):
-    run = create_run(RECIPE, tmp_path)
-    run.update(state="running", started=time.time())
-    launch.reconcile(tmp_path)
-    assert run.status().state == "running"
-    run.update(started=time.time() - 3600)
     launch.reconcile(tmp_path)
     assert run.status().state == "interrupted"
 
@@ -65,3 +57,41 @@ def test_a_damaged_run_does_not_stop_the_others(started, tmp_path):
     (damaged.folder / "status.json").write_text("{")
     run = launch.submit(RECIPE, tmp_path)
     assert started == [run.id]
+
+
+def test_the_order_is_that_of_creation_and_each_run_knows_its_place(started, tmp_path):
+    runs = [launch.submit(RECIPE, tmp_path) for _ in range(4)]
+    assert [launch.place_in_queue(run) for run in runs] == [0, 0, 1, 2]
+    launch.cancel(runs[1])
+    assert [launch.place_in_queue(run) for run in runs] == [0, 0, 0, 1]
+
+
+def test_a_run_in_the_trash_is_gone_and_removed_for_good_after_a_week(started, tmp_path, monkeypatch):
+    working = launch.submit(RECIPE, tmp_path)
+    queued = launch.submit(RECIPE, tmp_path)
+    with pytest.raises(RunError, match="being worked on"):
+        launch.trash(working)
+    launch.trash(queued)
+    assert list_runs(tmp_path) == [working]
+    place = tmp_path / launch.TRASH / queued.id
+    launch.reconcile(tmp_path)
+    assert (place / "recipe.yaml").is_file()
+    (place / "trashed").write_text(f"{time.time() - 8 * 86_400}")
+    launch.reconcile(tmp_path)
+    assert not place.exists()
+
+
+def test_a_damaged_run_can_be_thrown_away(started, tmp_path):
+    damaged = create_run(RECIPE, tmp_path)
+    (damaged.folder / "status.json").unlink()
+    launch.trash(damaged)
+    assert list_runs(tmp_path) == []
+
+
+def test_a_run_that_used_up_its_time_does_not_go_on(started, tmp_path):
+    run = launch.submit(load_recipe("sentiment-smollm2-lora", ["training.max_minutes=2"]), tmp_path)
+    run.update(state="failed", seconds=119.0)
+    launch.resume(run)
+    run.update(state="failed", seconds=121.0)
+    with pytest.raises(RunError, match=r"2\.0 of 2 minutes"):
+        launch.resume(run)
