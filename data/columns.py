@@ -15,7 +15,8 @@ from typing import Any
 
 from data import labelwords
 from data.errors import DataError
-from data.labelwords import label_key
+from data.labelwords import MAX_VALUES, label_key
+from data.printable import brief, one_line
 from data.tasks import Task
 
 # Best name first: a table with both `text` and `title` means `text`.
@@ -41,6 +42,8 @@ TARGET_NAMES = {
 }  # fmt: skip
 KNOWN_NAMES = frozenset(name for names in (*INPUT_NAMES.values(), *TARGET_NAMES.values()) for name in names)
 
+SHOWN = 20
+"""Column names in an error."""
 CLEARLY_LONGER = 2.0
 """A column holds the text if its values are on average this many times as long as any other column's."""
 
@@ -83,7 +86,7 @@ def guess(
     chosen_labels = _checked_labels(labels, task)
 
     def read_labels(column: str, *, known: bool) -> tuple[dict[str, str | None], str] | None:
-        observed = {label_key(row.get(column)) for row in sample_rows} - {""}
+        observed = _observed(column, sample_rows, most=None if known or chosen_labels else MAX_VALUES)
         return _labels_of(observed, chosen_labels, task, known=known)
 
     target_hint = chosen.get(task.target_column)
@@ -222,6 +225,16 @@ def _labels_of(
     return (chosen, "the labels were mapped by hand") if chosen.keys() & set(observed) else None
 
 
+def _observed(column: str, rows: Sequence[Mapping[str, Any]], *, most: int | None) -> set[str]:
+    """The values of a column as `label_key` writes them, but not many more than `most`: texts are no labels."""
+    found: set[str] = set()
+    for row in rows:
+        found.add(label_key(row.get(column)))
+        if most is not None and len(found) > most + 1:
+            break
+    return found - {""}
+
+
 def _first_named(names: Sequence[str], known_names: Sequence[str]) -> str | None:
     return next((name for known in known_names for name in names if plain_name(name) == known), None)
 
@@ -244,11 +257,12 @@ def _is_clear_lead(lengths: Sequence[float]) -> bool:
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) if names else "none"
+    more = [f"and {len(names) - SHOWN:,} more"] if len(names) > SHOWN else []
+    return ", ".join([*map(one_line, names[:SHOWN]), *more]) if names else "none"
 
 
 def _ambiguous(task_column: str, names: list[str], task: Task) -> DataError:
-    example = names[0] if names else "COLUMN"
+    example = one_line(names[0]) if names else "COLUMN"
     return DataError(
         f"It is not clear which column is the {task_column}",
         got=names,
@@ -260,7 +274,7 @@ def _unreadable_labels(column: str, rows: Sequence[Mapping[str, Any]], task: Tas
     observed = sorted({label_key(row.get(column)) for row in rows} - {""})
     if not observed:
         return DataError(f"The column '{column}' holds no labels", fix="Choose another column for the label.")
-    example = ", ".join(f"'{value}': '{label}'" for value, label in zip(observed, task.labels, strict=False))
+    example = ", ".join(f"{brief(value)}: '{label}'" for value, label in zip(observed, task.labels, strict=False))
     return DataError(
         f"It is not clear what the values of the column '{column}' mean",
         got=observed if len(observed) <= 12 else [*observed[:12], "…"],

@@ -12,6 +12,8 @@ command line in one line with exit code 2. Anything else that escapes is a bug o
 
 from __future__ import annotations
 
+from data.printable import brief, printable
+
 
 class UserError(Exception):
     """What is wrong, what was found, and what to do about it."""
@@ -23,9 +25,9 @@ class UserError(Exception):
         super().__init__(problem, got, fix)
 
     def __str__(self) -> str:
-        got = f" (got {self.got!r})" if self.got is not None else ""
+        got = f" (got {brief(self.got)})" if self.got is not None else ""
         fix = f" {self.fix}" if self.fix else ""
-        return f"{self.problem}{got}.{fix}"
+        return printable(f"{self.problem}{got}.{fix}")
 
 
 class DataError(UserError):

@@ -13,6 +13,8 @@ from typing import Any
 from data.columns import ColumnMapping
 from data.errors import DataError
 from data.labelwords import label_key
+from data.limits import MAX_CELL_CHARS
+from data.printable import brief, one_line, printable
 from data.tasks import Task
 
 SHOWN = 20
@@ -37,10 +39,10 @@ class Problem:
         if self.row is not None:
             places.append(f"row {self.row}")
         if self.column is not None:
-            places.append(f"column {self.column}")
+            places.append(f"column {one_line(self.column)}")
         place = ", ".join(places)
         text = f"{self.what}. {self.fix}" if self.fix else f"{self.what}."
-        return f"{place}: {text}" if place else text
+        return printable(f"{place}: {text}" if place else text)
 
 
 class ProblemsError(DataError):
@@ -50,7 +52,7 @@ class ProblemsError(DataError):
         self.problems = tuple(problems)
         self.source = source
         count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__(f"{source} cannot be used: {count}")
+        super().__init__(f"{one_line(source)} cannot be used: {count}")
 
     def __str__(self) -> str:
         lines = [f"{self.problem}.", *(str(problem) for problem in self.problems[:SHOWN])]
@@ -125,6 +127,9 @@ def _text(values: Mapping[str, Any], column: str) -> tuple[str | None, Complaint
         return None, ("The text is empty", "Write a text, or remove the row.")
     if not isinstance(value, str):
         return None, (f"The value is not text but {type(value).__name__}", "Write it as text.")
+    if len(value) > MAX_CELL_CHARS:
+        what = f"The text has {len(value):,} characters, and the most is {MAX_CELL_CHARS:,}"
+        return None, (what, "Shorten it, or remove the row.")
     return value.replace("\r\n", "\n").strip(), None
 
 
@@ -135,7 +140,7 @@ def _texts(values: Mapping[str, Any], column: str) -> tuple[str | list[str] | No
         return _text(values, column)
     texts = [text for item in value if (text := _text({column: item}, column)[0]) is not None]
     if not texts or len(texts) < len(value):
-        return None, ("The list holds something that is empty or not text", "Give a list of texts.")
+        return None, ("The list holds something that is empty, too long or not text", "Give a list of texts.")
     return texts, None
 
 
@@ -146,13 +151,15 @@ def _label(
     if column not in values:
         return None, ("The column is missing", "Add it, or remove the row.")
     value = values[column]
+    if isinstance(value, (list, dict, bytes)):
+        return None, (f"The label is not a word or a number but {type(value).__name__}", "Write it as a word.")
     key = label_key(value)
     if key == "":
         return None, ("The label is empty", f"Write one of {', '.join(task.labels)}, or remove the row.")
     if key not in labels:
-        known = ", ".join(f"{raw!r}" for raw in list(labels)[:12])
+        known = ", ".join(brief(raw) for raw in list(labels)[:12])
         return None, (
-            f"The label {value!r} is unknown (known: {known})",
+            f"The label {brief(value)} is unknown (known: {known})",
             "Correct it, or add it to the label mapping.",
         )
     return labels[key], None

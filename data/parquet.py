@@ -1,0 +1,134 @@
+"""Parquet → a table. What the file says of its own size is checked before a value is unpacked.
+
+A column of texts stays in the dictionary that the file keeps it in: 100,000 repetitions of one long text take
+a few bytes in a file, and would take gigabytes as 100,000 texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from data.errors import DataError
+from data.limits import MAX_CELLS, MAX_COLUMNS, MAX_FILE_BYTES
+from data.table import FEWER, Table, check_columns, check_size
+
+if TYPE_CHECKING:
+    import pyarrow
+    import pyarrow.parquet
+
+MAX_FOOTER_BYTES = 10_000_000
+
+
+def read_parquet(content: bytes, name: str) -> Table:
+    """Returns the table in `content`. Dates are read as text; nested values but lists of texts are left empty.
+
+    Raises DataError if the file is damaged, or too large once unpacked.
+    """
+    import pyarrow
+    import pyarrow.parquet
+
+    if int.from_bytes(content[-8:-4], "little") > MAX_FOOTER_BYTES:
+        raise _unreadable(name, f"its description of itself is longer than {MAX_FOOTER_BYTES:,} bytes")
+    try:
+        source = pyarrow.BufferReader(content)
+        metadata = pyarrow.parquet.read_metadata(source)
+        _check_metadata(metadata)
+        texts = [
+            column.path
+            for column in (metadata.schema.column(index) for index in range(metadata.num_columns))
+            if column.physical_type == "BYTE_ARRAY"
+        ]
+        # Not in threads: what is refused midway should not go on being unpacked.
+        file = pyarrow.parquet.ParquetFile(source, read_dictionary=texts, pre_buffer=False)
+        columns = check_columns(file.schema_arrow.names)
+        table = file.read(use_threads=False)
+        chars = 0
+        values = []
+        for column in table.columns:
+            cells = [cell for chunk in column.chunks for cell in _cells(chunk)]
+            chars += sum(_length(cell) for cell in cells)
+            if chars > MAX_FILE_BYTES:
+                raise _too_large(chars)
+            values.append(cells)
+    except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise _unreadable(name, str(error).strip().split("\n", 1)[0][:300]) from None
+    rows = (dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True))
+    return Table(columns, tuple(enumerate(rows, start=1)))
+
+
+def _check_metadata(metadata: pyarrow.parquet.FileMetaData) -> None:
+    if metadata.num_columns > MAX_COLUMNS:
+        raise DataError(f"The file has more than {MAX_COLUMNS:,} columns", got=metadata.num_columns, fix=FEWER)
+    check_size(rows=metadata.num_rows, cells=metadata.num_rows * metadata.num_columns)
+    check_size(rows=metadata.num_row_groups, cells=metadata.num_row_groups * metadata.num_columns)
+    values = unpacked = 0
+    for chunk in _chunks(metadata):
+        values += chunk.num_values
+        unpacked += chunk.total_uncompressed_size
+    fixed = sum(max(0, metadata.schema.column(index).length) for index in range(metadata.num_columns))
+    unpacked = max(unpacked, fixed * metadata.num_rows)
+    if values > MAX_CELLS:
+        check_size(cells=values)
+    if unpacked > MAX_FILE_BYTES:
+        raise _too_large(unpacked)
+
+
+def _chunks(metadata: pyarrow.parquet.FileMetaData) -> Iterator[pyarrow.parquet.ColumnChunkMetaData]:
+    for group in range(metadata.num_row_groups):
+        described = metadata.row_group(group)
+        yield from (described.column(index) for index in range(metadata.num_columns))
+
+
+def _cells(array: pyarrow.Array) -> list[Any]:
+    """The values of one array. Texts of a dictionary are the same objects wherever they are repeated."""
+    import pyarrow
+    from pyarrow import types
+
+    kind = array.type
+    if types.is_dictionary(kind):
+        array.validate(full=True)
+        words = _cells(array.dictionary)
+        return [None if index is None else words[index] for index in array.indices.to_pylist()]
+    if types.is_list(kind) or types.is_large_list(kind):
+        inner = kind.value_type.value_type if types.is_dictionary(kind.value_type) else kind.value_type
+        if not (types.is_string(inner) or types.is_large_string(inner)):
+            return [[None] if valid else None for valid in array.is_valid().to_pylist()]
+        words = _cells(array.values)
+        places = pairwise(array.offsets.to_pylist())
+        return [
+            words[start:end] if valid else None for (start, end), valid in zip(places, _valid(array), strict=True)
+        ]
+    if types.is_string(kind) or types.is_large_string(kind):
+        array.validate(full=True)  # a file can call any bytes text
+        return list(array.to_pylist())
+    if types.is_binary(kind) or types.is_large_binary(kind):
+        try:
+            return list(array.cast(pyarrow.string()).to_pylist())  # how some tools write text
+        except pyarrow.ArrowInvalid:
+            return [b"" if valid else None for valid in _valid(array)]
+    if types.is_temporal(kind):
+        return list(array.cast(pyarrow.string()).to_pylist())
+    if types.is_nested(kind) or not (types.is_primitive(kind) or types.is_decimal(kind) or types.is_null(kind)):
+        return [{} if valid else None for valid in _valid(array)]
+    return list(array.to_pylist())
+
+
+def _valid(array: pyarrow.Array) -> list[bool]:
+    return list(array.is_valid().to_pylist())
+
+
+def _length(cell: Any) -> int:
+    if isinstance(cell, str):
+        return len(cell)
+    return sum(_length(item) for item in cell) if isinstance(cell, list) else 0
+
+
+def _too_large(unpacked: int) -> DataError:
+    what = f"Unpacked, the Parquet file would take more than {MAX_FILE_BYTES // 1_000_000} MB"
+    return DataError(what, got=f"{unpacked // 1_000_000:,} MB", fix=FEWER)
+
+
+def _unreadable(name: str, why: str) -> DataError:
+    return DataError("The Parquet file cannot be read", got=name, fix=f"The reader says: {why}")

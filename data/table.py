@@ -1,0 +1,47 @@
+"""What a file holds, before anybody asks which task it is for; and how much it may hold."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from data.errors import DataError
+from data.limits import MAX_CELLS, MAX_COLUMNS, MAX_NAME_CHARS, MAX_ROWS
+from data.printable import one_line
+from data.validate import Problem
+
+FEWER = "Keep the rows and columns that are needed, or cut the file into several."
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a file holds, before anybody asks which task it is for."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, Any]], ...]
+    """(row number as a person counts, values by column)."""
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def check_columns(names: Sequence[str]) -> tuple[str, ...]:
+    """Returns the names of a table's columns. Raises DataError if they are too many, too long or repeated."""
+    if len(names) > MAX_COLUMNS:
+        raise DataError(f"The file has more than {MAX_COLUMNS:,} columns", got=len(names), fix=FEWER)
+    for name, count in Counter(names).items():
+        if len(name) > MAX_NAME_CHARS:
+            what = f"A column has a name of {len(name):,} characters, and the most is {MAX_NAME_CHARS}"
+            raise DataError(what, got=one_line(name), fix="Write the names of the columns in the first row.")
+        if count > 1:
+            raise DataError("Two columns have the same name", got=name, fix="Give every column its own name.")
+    return tuple(names)
+
+
+def check_size(*, rows: int = 0, cells: int = 0) -> None:
+    """Raises DataError for a table that is too large to hold."""
+    if rows > MAX_ROWS:
+        raise DataError(f"The file has more than {MAX_ROWS:,} rows", fix=FEWER)
+    if cells > MAX_CELLS:
+        raise DataError(f"The file has more than {MAX_CELLS:,} values", fix=FEWER)
