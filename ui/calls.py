@@ -7,7 +7,6 @@ that it claims to come from, so that a handler gets the types that its page woul
 from __future__ import annotations
 
 import json
-import math
 import re
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,7 +16,7 @@ from gradio.components import Component
 from ui.visitors import Visitor, own_upload
 
 if TYPE_CHECKING:
-    from gradio.blocks import BlockFunction
+    from gradio.block_function import BlockFunction
 
 BODY_BYTES = 1_000_000
 """The largest JSON body: a long conversation fits many times."""
@@ -53,10 +52,10 @@ def checked_call(blocks: gr.Blocks, values: dict[str, Any], visitor: Visitor) ->
     """
     session = checked_session(values.get("session_hash"))
     index, trigger = values.get("fn_index"), values.get("trigger_id")
-    handler = blocks.fns.get(index) if _is_whole(index) else None
+    handler = blocks.fns.get(index) if isinstance(index, int) and not isinstance(index, bool) else None
     if handler is None:
         raise RefusedError(404, "There is no such handler.")
-    if trigger is not None and (not _is_whole(trigger) or trigger not in blocks.blocks):
+    if trigger is not None and not isinstance(trigger, int):
         raise RefusedError(400, "There is no such component.")
     data, event_data = values.get("data"), values.get("event_data")
     if not isinstance(data, list) or len(data) != len(handler.inputs):
@@ -81,7 +80,7 @@ def _checked_values(
     blocks: gr.Blocks, handler: BlockFunction, data: list[Any], session: str, visitor: Visitor
 ) -> list[Any]:
     state = blocks.app.state_holder[session]
-    checked = []
+    checked: list[Any] = []
     for block, value in zip(handler.inputs, data, strict=True):
         if block.stateful:
             checked.append(None)  # a state is kept here, never sent
@@ -103,7 +102,8 @@ def _check_type(component: Component, value: object, visitor: Visitor) -> None:
         return
     if isinstance(component, gr.File):
         fits = isinstance(value, dict) and set(value) <= _FILE_KEYS and not value.get("is_stream")
-        if not fits or not own_upload(visitor, value.get("path")):  # type: ignore[union-attr]  # a dict if it fits
+        path = value.get("path") if isinstance(value, dict) else None
+        if not fits or not isinstance(path, str) or not own_upload(visitor, path):
             raise RefusedError(403, "This is not a file that you uploaded. Upload it again.")
     elif isinstance(component, gr.Number):
         if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > 1e9:
@@ -125,10 +125,6 @@ def _checked_event(event_data: object) -> dict[str, str] | None:
 def _refuse(component: Component) -> NoReturn:
     said = str(getattr(component, "label", None) or component.get_block_name())
     raise RefusedError(422, f"This cannot be the value of “{said}”.")
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _no_constant(name: str) -> NoReturn:

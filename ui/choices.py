@@ -57,8 +57,8 @@ def find(key: str | None, visitor: Visitor) -> Choice:
         if choice.key == key:
             return choice
     with contextlib.suppress(RunError):
-        if key and key.startswith("run:") and (choice := of_run(visitor.run(key.removeprefix("run:")))):
-            return choice
+        if key and key.startswith("run:") and (own := of_run(visitor.run(key.removeprefix("run:")))):
+            return own
     raise ModelError("There is no such tuned model", got=str(key)[:100], fix="Choose one from the list.")
 
 

@@ -216,7 +216,7 @@ def _security_headers(framed_by: Sequence[str]) -> list[tuple[bytes, bytes]]:
             "object-src 'none'",
             "base-uri 'self'",
             "form-action 'self'",
-            "frame-ancestors 'self' " + " ".join(framed_by),
+            " ".join(("frame-ancestors 'self'", *framed_by)),
         )
     )
     return [

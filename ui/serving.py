@@ -70,7 +70,7 @@ def serve(arguments: argparse.Namespace) -> None:
     page.queue(default_concurrency_limit=4, max_size=100, api_open=False)
     space_host = os.environ.get("SPACE_HOST")
     door = Middleware(
-        Door,  # type: ignore[arg-type]  # starlette's type for a middleware has no keyword arguments
+        Door,
         blocks=page,
         hosts=[*arguments.allow_host, *([space_host] if space_host else [])],
         any_address=not _is_loopback(arguments.host),
@@ -81,7 +81,7 @@ def serve(arguments: argparse.Namespace) -> None:
     page.launch(
         server_name=arguments.host,
         server_port=arguments.port,
-        auth=login,
+        auth=login,  # type: ignore[arg-type]  # it may be a coroutine function, as gradio.routes awaits one
         theme=theme(),
         css=CSS,
         footer_links=[],

@@ -190,11 +190,11 @@ def owner_of(kind: str, secret: str) -> str:
     return f"{kind}-{hashlib.sha256(f'{kind}:{secret}'.encode()).hexdigest()[:32]}"
 
 
-def own_upload(visitor: Visitor, path: object) -> bool:
+def own_upload(visitor: Visitor, path: str) -> bool:
     """Whether `path` is a file that this visitor uploaded."""
     if visitor.uploads is None:
         return True  # a page of one's own; gradio checks that it is an upload
-    return isinstance(path, str) and visitor.has_cookie and visitor.uploads.holds(visitor.owner, path)
+    return visitor.has_cookie and visitor.uploads.holds(visitor.owner, path)
 
 
 def without_paths(text: str) -> str:
