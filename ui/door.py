@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from gradio.utils import get_upload_folder
+
 from data.errors import DataError
 from finetuning.limits import Limits
 from ui import health
@@ -174,7 +176,8 @@ class Door:
             self._bind(checked_session(path.removeprefix(f"{_API}/heartbeat/").strip("/")), visitor)
         elif path.startswith(f"{_API}/file="):
             file = path.removeprefix(f"{_API}/file=")
-            if not Path(file).is_absolute() or (self._uploads and not self._uploads.free_for(visitor.owner, file)):
+            cached = Path(file).is_relative_to(get_upload_folder())  # a path that has no `..`, see above
+            if not cached or (self._uploads and not self._uploads.free_for(visitor.owner, file)):
                 raise RefusedError(403, "There is no such file.")
             # Gradio 6.31 fails on a range that is not one, and the page asks for none.
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"range"]
