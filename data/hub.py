@@ -7,13 +7,17 @@ well-known data sets. The Hub is probed first (`data.network`).
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import DataError
-from data.files import Table
+from data.limits import MAX_DOWNLOAD_BYTES, MAX_FILE_BYTES
 from data.network import hub_reachable
+from data.printable import printable
+from data.table import Table, check_columns
 from data.tasks import Task
 
 if TYPE_CHECKING:
@@ -32,6 +36,8 @@ SPLIT_OF = {
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+CONFIGURATION = re.compile(r"[\w.+-]{0,200}", re.ASCII)
 MAX_ROWS = 100_000
 """Of a larger split a fixed sample of this size is taken: more would only be held in memory."""
 
@@ -54,18 +60,59 @@ def load(name: str) -> DatasetDict:
     """Returns the data set as the Hub or its cache has it. Raises DataError that says what to do."""
     import datasets
 
-    repo, _, config = name.partition(":")
-    if not repo.strip("/") or repo.count("/") > 1:
-        raise DataError("This is not the name of a data set on the Hub", got=name, fix="Write hub:OWNER/NAME.")
+    repo, config = checked_name(name)
     reachable = hub_reachable()
     try:
         with _without_network(not reachable):
-            loaded = datasets.load_dataset(repo, config or None)
+            # The library runs no code that comes with a data set: since its version 4 it cannot.
+            builder = datasets.load_dataset_builder(repo, config or None)
+            _check_size(builder, name)
+            builder.download_and_prepare()
+            loaded = builder.as_dataset()
+    except DataError:
+        raise
     except Exception as error:  # a dozen kinds, from three libraries
         raise _explained(error, name, reachable) from error
     if not isinstance(loaded, datasets.DatasetDict):
         raise DataError("The data set has no splits that can be downloaded", got=name, fix="Choose another one.")
     return loaded
+
+
+def checked_name(name: str) -> tuple[str, str]:
+    """Returns the repository and the configuration in `name`, OWNER/NAME or OWNER/NAME:CONFIG.
+
+    Raises DataError for anything else, and where a folder here has that name: it would be read in place of the
+    data set.
+    """
+    repo, _, config = name.partition(":")
+    if not REPOSITORY.fullmatch(repo) or ".." in repo or not CONFIGURATION.fullmatch(config):
+        raise DataError("This is not the name of a data set on the Hub", got=name, fix="Write hub:OWNER/NAME.")
+    if Path(repo).exists():
+        raise DataError(
+            "A folder here has the name of the data set",
+            got=name,
+            fix="Start from another folder, or use file:PATH.",
+        )
+    return repo, config
+
+
+def _check_size(builder: Any, name: str) -> None:
+    """Raises DataError if the files of the data set are more than we download."""
+    from fsspec.core import url_to_fs
+
+    size = builder.info.download_size or 0
+    for files in (builder.config.data_files or {}).values():
+        for url in files:
+            system, path = url_to_fs(url)
+            size += system.size(path) or 0
+            if size > MAX_DOWNLOAD_BYTES:
+                break
+    if size > MAX_DOWNLOAD_BYTES:
+        raise DataError(
+            f"The files of the data set take more than {MAX_DOWNLOAD_BYTES // 1_000_000_000} GB",
+            got=name,
+            fix="Choose a smaller one, or a smaller configuration of it: hub:OWNER/NAME:CONFIG.",
+        )
 
 
 def tables_of(loaded: DatasetDict, name: str) -> dict[str, Table]:
@@ -89,18 +136,34 @@ def _table(rows: Dataset) -> Table:
         numbers = sorted(random.Random(0).sample(numbers, MAX_ROWS))
         notes.append(f"Of {len(rows):,} rows a fixed sample of {MAX_ROWS:,} is used.")
         rows = rows.select(numbers)
+    # Pictures and sounds would be decoded, and nested values held, for nothing.
+    columns = check_columns([name for name, feature in rows.features.items() if _is_plain(feature)])
+    rows = rows.select_columns(list(columns))
     class_names = {
         column: feature.names
         for column, feature in rows.features.items()
         if isinstance(feature, datasets.ClassLabel)
     }
-    values = []
-    for row in rows:
+    values: list[tuple[int, dict[str, Any]]] = []
+    chars = 0
+    for number, row in zip(numbers, rows, strict=True):
+        chars += sum(len(value) for value in row.values() if isinstance(value, str))
+        if chars > MAX_FILE_BYTES:
+            notes.append(f"Only the first {len(values):,} rows are used: the texts are long.")
+            break
         for column, names in class_names.items():
             row[column] = _class_name(row[column], names)
-        values.append(row)
-    numbered = tuple((number + 1, row) for number, row in zip(numbers, values, strict=True))
-    return Table(tuple(rows.column_names), numbered, notes=tuple(notes))
+        values.append((number + 1, row))
+    return Table(columns, tuple(values), notes=tuple(notes))
+
+
+def _is_plain(feature: Any) -> bool:
+    """Whether a column holds single values, or lists of texts."""
+    import datasets
+
+    if isinstance(feature, datasets.List):
+        return isinstance(feature.feature, datasets.Value) and feature.feature.dtype in ("string", "large_string")
+    return isinstance(feature, (datasets.Value, datasets.ClassLabel)) and "binary" not in feature.dtype
 
 
 def _class_name(value: Any, names: list[str]) -> str | None:
@@ -128,7 +191,7 @@ def _explained(error: Exception, name: str, reachable: bool) -> DataError:
             got=name,
             fix="Connect to the network, or use file:PATH or a bundled corpus.",
         )
-    said = " ".join(str(error).split())[:300] or type(error).__name__
+    said = printable(" ".join(str(error).split()))[:300] or type(error).__name__
     if "onfig name is missing" in said:
         return DataError(
             f"The data set has several configurations: {said}", got=name, fix=f"Write hub:{name}:CONFIG."

@@ -16,7 +16,7 @@ from data import hub
 from data.columns import ColumnMapping, guess
 from data.errors import DataError
 from data.files import SUFFIXES, Table, read_table
-from data.splits import SPLIT_NAMES, normalised, split_rows
+from data.splits import SPLIT_NAMES, same_text, split_rows
 from data.tasks import TASKS, Task
 from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows
 
@@ -237,10 +237,10 @@ def _with_other_test(
     rows = test.splits.get("test", test.splits["train"])
     splits, notes = _with_validation(source, task, test=rows)
     notes.insert(0, f"The test split is {test_spec}.")
-    seen = {normalised(row[task.input_column]) for row in rows}
+    seen = {same_text(row[task.input_column]) for row in rows}
     leaked = 0
     for name in ("train", "validation"):
-        kept = [row for row in splits[name] if normalised(row[task.input_column]) not in seen]
+        kept = [row for row in splits[name] if same_text(row[task.input_column]) not in seen]
         leaked += len(splits[name]) - len(kept)
         splits[name] = kept
     if leaked:

@@ -7,6 +7,7 @@ in the file or by a training seed, so the same rows give the same test split eve
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,11 +18,19 @@ SPLIT_NAMES = ("train", "validation", "test")
 
 Row = dict[str, Any]
 
+_BETWEEN_WORDS = re.compile(r"[\W_]+")
+"""Whatever is not a letter or a digit."""
+
 
 def normalised(text: str) -> str:
     """Returns `text` as it is compared: Unicode NFKC, lower case, letters and digits with single spaces."""
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join("".join(char if char.isalnum() else " " for char in folded).split()) or folded.strip()
+    return " ".join(_BETWEEN_WORDS.sub(" ", folded).split()) or folded.strip()
+
+
+def same_text(text: str) -> str:
+    """Returns a key that two texts share if they are equal as `normalised` writes them; short for any text."""
+    return _hash(normalised(text))
 
 
 def split_rows(
@@ -32,28 +41,28 @@ def split_rows(
     Rows with the same normalised input go to the same split. For a classification every label gives the same
     share to each split, and at least one row to each if it has three different inputs or more.
     """
-    keyed = [(normalised(row[task.input_column]), row) for row in rows]
+    keyed = [(same_text(row[task.input_column]), row) for row in rows]
     label_of: dict[str, str] = {}
-    for text, row in keyed:
+    for key, row in keyed:
         label = row[task.target_column] if task.is_classification else ""
-        label_of[text] = min(label, label_of.get(text, label))  # one text with two labels counts under one of them
+        label_of[key] = min(label, label_of.get(key, label))  # one text with two labels counts under one of them
 
     strata: dict[str, list[str]] = {}
-    for text, label in label_of.items():
-        strata.setdefault(label, []).append(text)
+    for key, label in label_of.items():
+        strata.setdefault(label, []).append(key)
 
     split_of: dict[str, str] = {}
-    for texts in strata.values():
-        texts.sort(key=_hash)
-        n_test = _share(len(texts), test_fraction)
-        n_validation = _share(len(texts), validation_fraction)
-        for index, text in enumerate(texts):
+    for keys in strata.values():
+        keys.sort()
+        n_test = _share(len(keys), test_fraction)
+        n_validation = _share(len(keys), validation_fraction)
+        for index, key in enumerate(keys):
             in_validation = index < n_test + n_validation
-            split_of[text] = "test" if index < n_test else "validation" if in_validation else "train"
+            split_of[key] = "test" if index < n_test else "validation" if in_validation else "train"
 
     splits: dict[str, list[Row]] = {name: [] for name in SPLIT_NAMES}
-    for text, row in keyed:
-        splits[split_of[text]].append(row)
+    for key, row in keyed:
+        splits[split_of[key]].append(row)
     return splits
 
 

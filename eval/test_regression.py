@@ -25,7 +25,7 @@ from eval.gate import (
     write_baseline,
 )
 from eval.harness import compare
-from models.adapters import CONFIG_FILE
+from models.adapter_files import CONFIG_FILE
 from models.pair import open_pair
 
 BUNDLED = Path(__file__).parents[1] / "models" / "bundled"

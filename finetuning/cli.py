@@ -1,6 +1,7 @@
 """The command line: the same calls as the page's tabs.
 
-python -m finetuning train RECIPE · evaluate RUN · chat RUN · runs · estimate RECIPE · recipes
+python -m finetuning train RECIPE · evaluate RUN · chat RUN · runs · cancel RUN · resume RUN · delete RUN ·
+estimate RECIPE · recipes
 
 An error that a person can mend is one line on stderr and exit code 2. Nothing heavy is imported before a command
 needs it, so `--help` answers at once.
@@ -11,7 +12,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-import time
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -28,7 +28,12 @@ if TYPE_CHECKING:
     from finetuning.recipe import Recipe
     from finetuning.runs import Run
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Fine-tune a model and see what changed.")
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,  # a token may be among them
+    help="Fine-tune a model and see what changed.",
+)
 console = Console()
 
 Set = Annotated[list[str], typer.Option("--set", help="Change a setting: training.epochs=2. Repeatable.")]
@@ -69,15 +74,45 @@ def train(
 @app.command()
 def resume(
     run: Annotated[str, typer.Argument(help="The id of a run that was cancelled, interrupted or failed.")],
+    max_minutes: Annotated[float | None, typer.Option(help="Replaces the recipe's training.max_minutes.")] = None,
 ) -> None:
     """Go on with a run that ended early, from its last whole checkpoint."""
     from finetuning import launch
     from finetuning.runs import open_run
 
     opened = open_run(run)
-    launch.resume(opened)
+    launch.resume(opened, max_minutes=max_minutes)
     _follow(opened)
     _print_outcome(opened)
+
+
+@app.command()
+def cancel(run: Annotated[str, typer.Argument(help="The id of a run that is queued or being worked on.")]) -> None:
+    """Stop a run after the step it is in; what it learned is kept in a checkpoint."""
+    from finetuning import launch
+    from finetuning.runs import open_run
+
+    opened = open_run(run)
+    launch.cancel(opened)
+    _follow(opened)
+    console.print(f"Run {opened.id} is {opened.status().state}.", highlight=False)
+
+
+@app.command()
+def delete(
+    run: Annotated[str, typer.Argument(help="The id of a run that is not being worked on.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Move a run to the trash, which is emptied after a week."""
+    from finetuning import launch
+    from finetuning.runs import open_run
+
+    opened = open_run(run)
+    if not yes and not typer.confirm(f"Delete run {opened.id}?"):
+        return
+    launch.trash(opened)
+    place = opened.folder.parent / launch.TRASH
+    console.print(f"Moved to {place}, where it stays for {launch.TRASH_DAYS:g} days.", highlight=False)
 
 
 @app.command()
@@ -142,7 +177,7 @@ def chat(
 @app.command()
 def runs() -> None:
     """List the runs, newest first."""
-    from finetuning.launch import reconcile
+    from finetuning.launch import place_in_queue, reconcile
     from finetuning.runs import list_runs
 
     reconcile()
@@ -151,9 +186,11 @@ def runs() -> None:
         try:
             status = run.status()
             seconds = f"{status.training_seconds:.0f} s" if status.training_seconds else ""
-            table.add_row(run.id, status.state, _scores(run), seconds)
+            before = place_in_queue(run) if status.state == "queued" else 0
+            state = f"queued, {before} before it" if before else status.state
+            table.add_row(run.id, state, _scores(run), seconds)
         except UserError as error:
-            table.add_row(run.id, "[red]damaged[/]", str(error), "")
+            table.add_row(run.id, "[red]damaged[/]", _escape(str(error)), "")
     console.print(table if table.row_count else "There are no runs yet. Start one: python -m finetuning train …")
 
 
@@ -248,12 +285,13 @@ def _print_outcome(run: Run) -> None:
     if status.state == "failed":
         raise RunError(f"The run failed: {(status.error or '').rstrip('.')}", fix=f"The log is {run.log_file}.")
     if status.state != "finished":
-        raise RunError(f"The run was {status.state}", fix=f"The log is {run.log_file}.")
+        why = f": {status.error.rstrip('.')}" if status.error else ""
+        raise RunError(f"The run was {status.state}{why}", fix=f"The log is {run.log_file}.")
     from eval.report import load
 
     report, _rows = load(run.evaluation)
     _print_report(report)
-    took = time.strftime("%M:%S", time.gmtime((status.ended or 0) - (status.started or 0)))
+    took = f"{status.seconds // 60:.0f}:{status.seconds % 60:02.0f}"
     console.print(
         f"Training {status.training_seconds:.0f} s, in all {took} min. Report: {run.evaluation / 'report.md'}"
     )

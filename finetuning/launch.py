@@ -20,7 +20,7 @@ from pathlib import Path
 from data.errors import RunError
 from finetuning.locks import locked, writing
 from finetuning.processes import RUN_VARIABLE, end_by_force, process_started
-from finetuning.recipe import Recipe
+from finetuning.recipe import Recipe, with_overrides
 from finetuning.run_files import read_text
 from finetuning.runs import ACTIVE, RESUMABLE, WORKING, Run, Status, create_run, list_runs, runs_folder
 
@@ -69,10 +69,15 @@ def cancel(run: Run) -> None:
                 run.update(state="cancelled", ended=time.time())
 
 
-def resume(run: Run) -> None:
+def resume(run: Run, *, max_minutes: float | None = None) -> None:
     """Put a run that ended early back into the queue; it goes on from its last whole checkpoint.
 
+    Args:
+        run: the run.
+        max_minutes: replaces the recipe's `training.max_minutes`.
+
     Raises:
+        RecipeError: that is no limit.
         RunError: the run is still being worked on, has finished, or has used up its `training.max_minutes`.
     """
     with writing(run.folder), locked(run.folder.parent):
@@ -82,12 +87,14 @@ def resume(run: Run) -> None:
             raise RunError(
                 f"Only a run that ended early can go on, and this one {what}", got=f"{run.id}: {status.state}"
             )
+        if max_minutes is not None:
+            run.replace_recipe(with_overrides(run.recipe(), {"training.max_minutes": max_minutes}))
         limit = run.recipe().training.max_minutes
         if limit is not None and status.seconds >= 60 * limit:
             raise RunError(
                 "This run has used up the time it may take",
                 got=f"{status.seconds / 60:.1f} of {limit:g} minutes",
-                fix="Start a new one, with a higher training.max_minutes or fewer steps.",
+                fix=f"Allow it more: python -m finetuning resume {run.id} --max-minutes {2 * limit:g}.",
             )
         run.withdraw_cancel()
         run.update(state="queued", phase="", pid=None, pid_started=None, error=None, ended=None, done=0, total=0)

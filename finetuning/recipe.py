@@ -17,8 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from data.errors import RecipeError
 from data.tasks import TASKS, Task, TaskName
+from finetuning.run_files import read_text
 
 RECIPES = Path(__file__).parent / "recipes"
+MAX_BYTES = 2**17
+"""Of a recipe file; those that ship have a hundredth of it."""
 
 
 class Settings(BaseModel):
@@ -148,8 +151,8 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
                 "There is no such recipe", got=str(name), fix=f"{hint}There are: {', '.join(recipe_names())}."
             )
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        values = read_yaml(read_text(path, limit=MAX_BYTES))
+    except (OSError, ValueError) as error:
         raise RecipeError(f"The recipe cannot be read: {error}", got=str(path)) from None
     if not isinstance(values, dict):
         raise RecipeError("A recipe is a mapping of settings", got=type(values).__name__)
@@ -158,7 +161,32 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return parse_recipe(values)
 
 
-def parse_recipe(values: Mapping[str, Any]) -> Recipe:
+class _Loader(yaml.SafeLoader):
+    """Plain values only: an alias could stand for a list of a billion."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias (*) is not allowed here")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(text: str) -> Any:
+    """The plain values that `text` holds.
+
+    Raises:
+        ValueError: it is no YAML, or of a kind that has no business in a recipe. Says why, in a line.
+    """
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"it is longer than {MAX_BYTES} characters")
+    try:
+        return yaml.load(text, _Loader)
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, AttributeError) as error:
+        raise ValueError(" ".join(str(error).split())[:300] or type(error).__name__) from None
+
+
+def parse_recipe(values: Any) -> Recipe:
     """Validate `values` as a recipe; one `RecipeError` names everything that is wrong."""
     try:
         return Recipe.model_validate(values)
@@ -179,9 +207,9 @@ def _apply(values: dict[str, Any], override: str) -> None:
     if not equals or not key:
         raise RecipeError("A setting is changed as key=value", got=override, fix="For example training.epochs=3.")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"The value of {key} cannot be read: {error}", got=text) from None
+        value = read_yaml(text)
+    except ValueError as error:
+        raise RecipeError(f"The value of {key[:100]} cannot be read: {error}", got=text[:100]) from None
     if isinstance(value, str):  # YAML 1.1 takes 5e-4 for text
         with contextlib.suppress(ValueError):
             value = float(value)
@@ -207,9 +235,17 @@ def _sentences(error: ValidationError) -> list[str]:
         if problem["type"] == "extra_forbidden":
             text = f"there is no such setting{_nearest(where)}"
         elif where and problem["type"] != "missing":
-            text = f"{text} (got {problem['input']!r})"
+            text = f"{text} (got {_shown(problem['input'])})"
         sentences.append(f"{where}: {text}" if where else text)
     return sentences
+
+
+def _shown(value: object) -> str:
+    """`value`, short: a number of 10,000 digits has no representation, and nobody reads it."""
+    try:
+        return repr(value)[:200]
+    except ValueError:
+        return "a number of very many digits"
 
 
 def _nearest(where: str) -> str:

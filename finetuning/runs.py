@@ -29,14 +29,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from data.errors import RecipeError, RunError
 from data.writing import write_atomically
 from finetuning.locks import locked, writing
 from finetuning.processes import boot_id, process_started
-from finetuning.recipe import Recipe, parse_recipe
+from finetuning.recipe import Recipe, parse_recipe, read_yaml
 from finetuning.run_files import append_metrics, read_file, read_metrics, read_text, write_metrics
 from finetuning.states import ACTIVE, RESUMABLE, WORKING, State, Status, check_arrow
 
@@ -88,9 +87,13 @@ class Run:
     def recipe(self) -> Recipe:
         """The recipe this run was started with; a `RunError` if the file is damaged."""
         try:
-            return parse_recipe(yaml.safe_load(read_text(self.folder / "recipe.yaml", limit=_MAX_BYTES)))
-        except (OSError, ValueError, RecursionError, yaml.YAMLError, RecipeError) as error:
+            return parse_recipe(read_yaml(read_text(self.folder / "recipe.yaml", limit=_MAX_BYTES)))
+        except (OSError, ValueError, RecipeError) as error:
             raise self._damaged("recipe", error) from None
+
+    def replace_recipe(self, recipe: Recipe) -> None:
+        """Write another recipe, for a run that no process works on."""
+        write_atomically(self.folder / "recipe.yaml", recipe.to_yaml())
 
     def status(self) -> Status:
         """What the run's files say now; a `RunError` if the file is damaged."""
@@ -140,6 +143,7 @@ class Run:
             if status.state != "queued" and not (status.state == "running" and mine):
                 raise RunError("This run is not waiting for a worker", got=f"{self.id}: {status.state}")
             taken = {"state": "running", "pid": me, "pid_started": process_started(me), "started": time.time()}
+            taken |= {"longest_step_s": 0.0}
             status = Status.model_validate(status.model_dump() | taken)
             self._replace_status(status)
         return status

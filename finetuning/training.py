@@ -6,136 +6,28 @@ process, and in-process where processes cannot be started (ZeroGPU).
 
 from __future__ import annotations
 
-import math
 import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 from datasets import Dataset
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from data.errors import RunError
 from eval.report import save as save_report
 from finetuning.evaluation import evaluate_adapter
+from finetuning.journal import Cancelled, Journal, Recorder
 from finetuning.model_card import model_card
 from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data
 from finetuning.recipe import Recipe
-from finetuning.runs import Run, Status
+from finetuning.runs import Run, checkpoint_step
 from finetuning.strategies import add_adapter, count_parameters
 from finetuning.trainers.arguments import steps
 from models.adapters import BaseOrigin
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
 from models.prompting import PromptContract, Prompter, classifier_contract
 from models.sources import resolve
-
-
-class Cancelled(Exception):
-    """The run was asked to stop."""
-
-
-class Journal:
-    """Keeps the run's status while it is worked on; the only writer of `status.json` meanwhile."""
-
-    def __init__(self, run: Run, status: Status, should_stop: Callable[[], bool]) -> None:
-        self.run = run
-        self.status = status
-        self.should_stop = should_stop
-        self._written = 0.0
-
-    def write(self, **changes: Any) -> None:
-        """Change the status and write it at once."""
-        now = time.time()
-        self.status = self.status.model_copy(update=changes | {"heartbeat": now})
-        self.run.write_status(self.status)
-        self._written = now
-
-    def phase(self, phase: str, *, total: int = 0) -> None:
-        """Start a new phase, unless the run was asked to stop."""
-        if self.should_stop():
-            raise Cancelled
-        self.write(phase=phase, done=0, total=total)
-
-    def progress(self, done: int, total: int) -> None:
-        """Note progress within the phase; written at most five times a second."""
-        if self.should_stop():
-            raise Cancelled
-        self.status = self.status.model_copy(update={"done": done, "total": total})
-        if time.time() - self._written > 0.2 or done == total:
-            self.write()
-
-    def tell(self, what: str, done: int, total: int) -> None:
-        """Note progress of `what`, which becomes the phase."""
-        if self.status.phase != what:
-            self.phase(what, total=total)
-        self.progress(done, total)
-
-    def fact(self, **facts: Any) -> None:
-        self.write(facts=self.status.facts | facts)
-
-
-class Recorder(TrainerCallback):
-    """Writes a metrics line a step, marks whole checkpoints, and stops training when asked to."""
-
-    def __init__(self, journal: Journal, *, seconds_before: float, tokens_before: int) -> None:
-        self.journal = journal
-        self.seconds_before = seconds_before
-        self.tokens_before = tokens_before
-        self.started = time.perf_counter()
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.started = time.perf_counter() - self.seconds_before
-        self.journal.write(done=state.global_step, total=state.max_steps)
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self.journal.should_stop():
-            control.should_training_stop = True
-            control.should_save = True
-        self.journal.status = self.journal.status.model_copy(
-            update={"done": state.global_step, "total": state.max_steps}
-        )
-        self.journal.write()
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if not logs or "loss" not in logs:
-            return
-        if not math.isfinite(float(logs["loss"])):
-            raise RunError(
-                f"The loss is no longer a number at step {state.global_step}",
-                got=logs["loss"],
-                fix="Lower training.learning_rate and start again.",
-            )
-        self.journal.run.append_metrics(
-            {
-                "step": state.global_step,
-                "epoch": round(float(state.epoch or 0), 4),
-                "loss": float(logs["loss"]),
-                "learning_rate": float(logs["learning_rate"]),
-                "grad_norm": float(logs.get("grad_norm", 0.0)),
-                "tokens": self.tokens_before + int(logs.get("num_tokens", 0)),
-                "token_accuracy": logs.get("mean_token_accuracy"),
-                "seconds": round(time.perf_counter() - self.started, 3),
-                "memory_mb": round(psutil.Process().memory_info().rss / 2**20),
-            }
-        )
-
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        # Written last: a checkpoint without it was torn by a crash and does not count.
-        (Path(str(args.output_dir)) / f"checkpoint-{state.global_step}" / "DONE").touch()
 
 
 def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
@@ -148,17 +40,17 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
     Raises:
         UserError: something in the recipe, data or base model is wrong; the caller records it.
     """
-    journal = Journal(run, run.claim(), should_stop)
+    status, recipe = run.claim(), run.recipe()
+    journal = Journal(run, status, should_stop, max_minutes=recipe.training.max_minutes)
     try:
-        _train_and_evaluate(run, journal)
+        _train_and_evaluate(run, journal, recipe)
     except Cancelled:
         journal.write(state="cancelled", phase="", ended=time.time())
         return
     journal.write(state="finished", phase="", ended=time.time())
 
 
-def _train_and_evaluate(run: Run, journal: Journal) -> None:
-    recipe = run.recipe()
+def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     journal.phase("Reading the data")
     opened = open_data(recipe)
     if not run.adapter.is_dir():  # it is there where a run goes on that ended during its evaluation
@@ -233,8 +125,9 @@ def _fine_tune(
     journal.fact(trainable=count.trainable, total=count.total, stored=count.stored, train_rows=len(train))
     journal.phase("Fine-tuning", total=steps(recipe, len(train)))
     build = causal_trainer if recipe.trainer == "causal" else classifier_trainer
+    run.remove_torn_checkpoints()
     checkpoint = run.checkpoint()
-    last = run.cut_metrics(int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0)
+    last = run.cut_metrics(checkpoint_step(checkpoint) if checkpoint else 0)
     before = float(last.get("seconds", 0.0))
     recorder = Recorder(journal, seconds_before=before, tokens_before=int(last.get("tokens", 0)))
     trainer = build(recipe, model, loaded.tokenizer, train, str(run.checkpoints), [recorder])
@@ -243,8 +136,7 @@ def _fine_tune(
     seconds = before + time.perf_counter() - started
     journal.write(training_seconds=round(seconds, 2))
     journal.fact(peak_memory_mb=_peak_memory_mb())
-    if journal.should_stop():
-        raise Cancelled
+    journal.check()
     making = run.folder / ".making-adapter"
     making.mkdir(exist_ok=True)
     model.save_pretrained(str(making))

@@ -1,48 +1,91 @@
 """python -m finetuning.worker RUN_DIR: the process that carries out one run.
 
-Its stdout and stderr are the run's `worker.log`. An error that a person can mend is recorded as one sentence; any
-other leaves its traceback in the log and its last line in the status.
+Its stdout and stderr are the run's `worker.log`, without any token. An error that a person can mend is recorded as
+one sentence; any other leaves its traceback in the log and its last line in the status. At its end it starts the
+next run that waits, for there may be no page open that does.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 import warnings
 from pathlib import Path
 
-from data.errors import RunError, UserError
-from finetuning.runs import Run
+from data.errors import RunError
+from data.redaction import RedactedStream, redact
+from finetuning.launch import CANCEL_S, reconcile
+from finetuning.runs import WORKING, Run, Status
+
+_RESERVE = ".reserve"
+"""Room for the last words of a run that has filled the disk."""
+_RESERVE_BYTES = 2**16
 
 
 def main() -> int:
     run = Run(Path(sys.argv[1]).resolve())
+    sys.stdout, sys.stderr = RedactedStream(sys.stdout), RedactedStream(sys.stderr)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     warnings.simplefilter("once")
     try:
-        run.claim()
+        status = run.claim()
     except RunError as error:
         print(f"Process {os.getpid()} leaves: {error}")
         return 3
     print(f"Process {os.getpid()} works on this run")
+    threading.Thread(target=_watch, args=(run, status), daemon=True).start()
     try:
+        (run.folder / _RESERVE).write_bytes(bytes(_RESERVE_BYTES))
         from finetuning.training import run_training
 
         run_training(run, run.cancel_requested)
-    except UserError as error:
-        print(error)
-        run.update(state="failed", phase="", error=str(error), ended=time.time())
-        return 2
     except Exception as error:
-        traceback.print_exc()
+        return _record(run, error)
+    finally:
+        with contextlib.suppress(RunError, OSError):
+            (run.folder / _RESERVE).unlink(missing_ok=True)
+            reconcile(run.folder.parent)
+    return 0
+
+
+def _record(run: Run, error: Exception) -> int:
+    """Write down why the run failed; 2 for an error that a person can mend, 1 for a bug."""
+    from finetuning.faults import explain
+
+    understood = explain(error, run)
+    if understood is None or understood is not error:
+        traceback.print_exception(error)
+    if understood is None:
         what = str(error).strip().splitlines() or [type(error).__name__]
         sentence = f"{type(error).__name__}: {what[0]} (the whole story is in worker.log)"
-        run.update(state="failed", phase="", error=sentence, ended=time.time())
-        return 1
-    return 0
+    else:
+        sentence = str(understood)
+        print(sentence)
+    run.remove_torn_checkpoints()
+    (run.folder / _RESERVE).unlink(missing_ok=True)
+    run.update(state="failed", phase="", error=redact(sentence), ended=time.time())
+    return 1 if understood is None else 2
+
+
+def _watch(run: Run, status: Status) -> None:
+    """End this process by force where it was asked to stop and does not: it may hang, and nobody may be looking."""
+    while True:
+        time.sleep(1.0)
+        with contextlib.suppress(RunError, OSError):
+            if not run.cancel_requested() or run.cancel_age_s() <= run.status().longest_step_s + CANCEL_S:
+                continue
+            if run.status().state in WORKING:
+                run.update(state="cancelled", phase="", ended=time.time())
+                reconcile(run.folder.parent)
+            if os.getsid(0) == os.getpid():
+                os.killpg(0, signal.SIGKILL)
+            os._exit(1)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, get_args
 
 from data.errors import ModelError
+from models.adapter_files import WEIGHTS_FILE, check_config, check_weights, read_config, read_json
 from models.loading import Kind, LoadedModel, Precision
 from models.sources import ResolvedModel
 
@@ -21,22 +23,13 @@ if TYPE_CHECKING:
     import torch
     from peft import PeftModel
 
-WEIGHTS_FILE = "adapter_model.safetensors"
-CONFIG_FILE = "adapter_config.json"
 ORIGIN_FILE = "base_model.json"
+MAX_NAME_CHARS = 1_000
+"""Of a base model's name, which may be a folder."""
 TUNED = "tuned"
 """The adapter's name inside the model."""
 BASE = "__base__"
 """peft's name for "no adapter" in `adapter_names`."""
-MAX_RANK = 64
-REFUSED_SETTINGS = (
-    "rank_pattern",
-    "auto_mapping",
-    "layer_replication",
-    "megatron_config",
-    "target_parameters",
-)
-"""Settings of peft that get around the checks here: ranks of their own, copied layers, modules to import."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +62,12 @@ class BaseOrigin:
     def load(cls, folder: Path) -> BaseOrigin:
         """Raises a `ModelError` when the file is missing or damaged."""
         try:
-            origin = cls(**json.loads((folder / ORIGIN_FILE).read_text(encoding="utf-8")))
+            saved = read_json(folder / ORIGIN_FILE)
+            if not isinstance(saved, dict) or not all(isinstance(value, str) for value in saved.values()):
+                raise ValueError("it is not an object of texts")
+            origin = cls(**saved)
+            if not 0 < len(origin.name) <= MAX_NAME_CHARS or not origin.name.isprintable():
+                raise ValueError(f"name {origin.name!r}")
             if origin.kind not in get_args(Kind) or origin.precision not in get_args(Precision):
                 raise ValueError(f"kind {origin.kind!r}, precision {origin.precision!r}")
             return origin
@@ -107,48 +105,9 @@ def check(folder: Path, loaded: LoadedModel) -> None:
     Raises:
         ModelError: with what is wrong with which file.
     """
-    import torch
-
     config = read_config(folder)
-    if config.get("peft_type") != "LORA":
-        raise ModelError("Only LoRA adapters are loaded", got=config.get("peft_type"), fix="Train with LoRA.")
-    rank = config.get("r")
-    if not isinstance(rank, int) or not 1 <= rank <= MAX_RANK:
-        raise ModelError(f"The adapter's rank must be 1 to {MAX_RANK}", got=rank)
-    if refused := [name for name in REFUSED_SETTINGS if config.get(name)]:
-        raise ModelError("The adapter's config holds settings that are not accepted", got=refused)
-    targets = config.get("target_modules")
-    linear = {
-        name.rsplit(".", 1)[-1]
-        for name, module in loaded.model.named_modules()
-        if isinstance(module, torch.nn.Linear)
-    }
-    if not isinstance(targets, list) or not all(target in list(linear) for target in targets):
-        raise ModelError(
-            "The adapter changes modules that the base model does not have",
-            got=targets,
-            fix=f"{loaded.source.name} has: {', '.join(sorted(linear))}.",
-        )
-    base = config.get("base_model_name_or_path")
-    if base != loaded.source.name:
-        raise ModelError("The adapter belongs to another base model", got=base, fix=f"Load {base} instead.")
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    """The adapter's config as plain values; checks that the weights are safetensors, and none are pickled."""
-    if not (folder / WEIGHTS_FILE).is_file():
-        raise ModelError(
-            f"The adapter has no {WEIGHTS_FILE}",
-            got=str(folder),
-            fix="Only adapters saved as safetensors are loaded, never pickles (.bin, .pt).",
-        )
-    try:
-        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{CONFIG_FILE} of the adapter cannot be read", got=str(error)) from None
-    if not isinstance(config, dict):
-        raise ModelError(f"{CONFIG_FILE} of the adapter is not an object", got=type(config).__name__)
-    return config
+    check_config(config, loaded.model, kind=loaded.kind, base=loaded.source.name)
+    check_weights(folder, config, loaded.model)
 
 
 def weights_sha256(folder: Path) -> str:
@@ -186,6 +145,11 @@ def attach(loaded: LoadedModel, folder: Path) -> PeftModel:
             got=" ".join(str(error).split())[:200],
             fix="Use the folder as it was saved after training.",
         ) from error
+    for name, parameter in model.named_parameters():
+        if TUNED in name and not parameter.isfinite().all():
+            raise ModelError(
+                "The adapter holds weights that are not numbers", got=name, fix="Train it again: its loss diverged."
+            )
     fuse_lora(model)
     model.eval()
     return model
@@ -213,6 +177,8 @@ def prove(
         apart = (off - logits_before).abs().max().item()
         raise ModelError("With the adapter off, the logits are not those of the base model", got=apart)
     change = (on.float() - off.float()).abs().max().item()
+    if not math.isfinite(change):
+        raise ModelError("With the adapter on, the logits are not numbers", got=change, fix="Train it again.")
     if change == 0.0:
         raise ModelError(
             "The adapter changes nothing: with it on, the logits are exactly those of the base model",

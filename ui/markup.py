@@ -9,6 +9,8 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 
+from data.printable import printable
+
 
 class Markup(str):
     """HTML whose every piece of foreign text has been escaped."""
@@ -25,7 +27,7 @@ def tag(name: str, *children: Child, **attributes: Child) -> Markup:
     Attribute names lose a trailing underscore (`class_`) and write others as hyphens; None leaves one out.
     """
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(printable(str(value)))}"'
         for key, value in attributes.items()
         if value is not None
     )
@@ -105,4 +107,4 @@ def clicked(event: object, name: str) -> str:
 
 
 def _piece(child: Child) -> str:
-    return child if isinstance(child, Markup) else html.escape(str(child))
+    return child if isinstance(child, Markup) else html.escape(printable(str(child)))

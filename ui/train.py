@@ -250,7 +250,7 @@ def build_train(task_name: str, limits: Limits | None = None) -> TrainTask:
         weights = gr.HTML(elem_id=f"{task_name}-weights", elem_classes="ba-plain")
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(_step(4), elem_classes="ba-plain")
-        settings = train_form.build_settings(recipe)
+        settings = train_form.build_settings(recipe, limits)
         if limits is not None:
             gr.HTML(tag("div", limits.sentence(), class_="ba-note"), elem_classes="ba-plain")
         estimate = gr.HTML(elem_id=f"{task_name}-estimate", elem_classes="ba-plain")

@@ -67,7 +67,7 @@ def build_base(recipe: Recipe, limits: Limits | None = None) -> tuple[gr.Dropdow
     return chosen, [base, precision]
 
 
-def build_settings(recipe: Recipe) -> list[Any]:
+def build_settings(recipe: Recipe, limits: Limits | None = None) -> list[Any]:
     """Step 4: three settings, and the rest folded."""
     task, lora, training = recipe.task, recipe.lora, recipe.training
 
@@ -76,7 +76,7 @@ def build_settings(recipe: Recipe) -> list[Any]:
 
     with gr.Row():
         main = [
-            number("rank", "Rank (1 to 64)", lora.rank, 1),
+            number("rank", f"Rank (1 to {limits.rank if limits else 64})", lora.rank, 1),
             number("learning-rate", "Learning rate", training.learning_rate, 1e-5),
             number("epochs", "Epochs", training.epochs, 0.5),
         ]

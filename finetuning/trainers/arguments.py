@@ -26,6 +26,7 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "seed": training.seed,
         "data_seed": training.seed,
         "logging_steps": 1,
+        "logging_nan_inf_filter": False,  # it would show the average of the losses before, and training would go on
         # Ten checkpoints a run: a crash costs a tenth of it. Two are kept, for one may be torn by that crash.
         "save_strategy": "steps",
         "save_steps": max(1, round(steps(recipe, rows) / 10)),

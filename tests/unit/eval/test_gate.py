@@ -14,7 +14,7 @@ from data.tasks import SENTIMENT
 from eval.gate import baseline_file, check, check_run, frozen_rows, measured, read_baseline, write_baseline
 from eval.harness import compare
 from eval.report import save
-from models.adapters import WEIGHTS_FILE
+from models.adapter_files import WEIGHTS_FILE
 from models.pair import open_pair
 from models.prompting import CONTRACT_FILE, PromptContract
 

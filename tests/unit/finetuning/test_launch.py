@@ -95,3 +95,42 @@ def test_a_run_that_used_up_its_time_does_not_go_on(started, tmp_path):
     run.update(state="failed", seconds=121.0)
     with pytest.raises(RunError, match=r"2\.0 of 2 minutes"):
         launch.resume(run)
+
+
+def test_a_clock_that_moved_changes_nothing(started, tmp_path, monkeypatch):
+    """By a year, back and forth: the worker is still known, and a cancel is as old as it is."""
+    run, waiting = (launch.submit(RECIPE, tmp_path) for _ in range(2))
+    launch.cancel(run)
+    for moved_s in (-31_536_000, 31_536_000):
+        now = time.time() + moved_s
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        launch.reconcile(tmp_path)
+        assert run.status().state == "running" and run.process_alive()
+        assert run.cancel_age_s() < 60
+        assert launch.place_in_queue(waiting) == 0 and waiting.status().state == "queued"
+
+
+def test_an_empty_request_to_cancel_counts_from_when_it_is_seen_and_a_second_one_does_not_prolong(
+    started, tmp_path
+):
+    run = launch.submit(RECIPE, tmp_path)
+    (run.folder / "cancel").touch()
+    assert run.cancel_age_s() == 0
+    time.sleep(0.05)
+    launch.cancel(run)
+    assert 0.04 < run.cancel_age_s() < 10
+
+
+def test_a_page_that_carries_out_a_run_itself_is_not_ended_by_force(started, tmp_path, monkeypatch):
+    run = launch.submit(RECIPE, tmp_path)
+    launch.cancel(run)
+    monkeypatch.setattr(launch, "CANCEL_S", -1.0)
+    launch.reconcile(tmp_path)
+    assert run.status().state == "running"
+
+
+def test_a_worker_that_cannot_be_started_fails_its_run_and_the_next_one_gets_its_turn(tmp_path, monkeypatch):
+    run = create_run(RECIPE, tmp_path)
+    run.log_file.mkdir()
+    launch.reconcile(tmp_path)
+    assert run.status().state == "failed" and "cannot be started" in run.status().error

@@ -1,0 +1,284 @@
+"""What an adapter's files may say: read as plain values, and judged before a byte is allocated for its weights.
+
+Knows the files of a folder and the shapes of a base model; loads no weights. peft has some forty settings, and
+some of them import modules, copy layers or change the base. Those in `_SETTINGS` are accepted within the bounds
+given there; any other has to be empty or as peft sets it by default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+MAX_RANK = 64
+MAX_ALPHA = 4096
+MAX_JSON_BYTES = 1_000_000
+MAX_HEADER_BYTES = 4_000_000
+MAX_TARGETS = 64
+DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
+HEADS = ("classifier", "score")
+"""The modules that an adapter may bring whole: the head of a classifier, by its two usual names."""
+
+_VERSION = re.compile(r"[\w.+-]{1,40}", re.ASCII)
+
+
+def read_json(path: Path, *, links: bool = False) -> Any:
+    """The JSON in a plain, small file.
+
+    Raises:
+        OSError: there is no such file, or it is a link though `links` does not allow it.
+        ValueError: it is too large, or not JSON.
+    """
+    if (path.is_symlink() and not links) or (path.exists() and not path.is_file()):
+        raise OSError(f"{path.name} is not a plain file")
+    with path.open("rb") as file:
+        content = file.read(MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise ValueError(f"{path.name} is larger than {MAX_JSON_BYTES:,} bytes")
+    try:
+        return json.loads(content.decode("utf-8"))
+    except RecursionError:
+        raise ValueError(f"{path.name} is nested too deeply") from None
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The adapter's config as plain values; checks that the weights are safetensors, and none are pickled."""
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file() or weights.is_symlink():
+        raise ModelError(
+            f"The adapter has no {WEIGHTS_FILE}" + (", but a link" if weights.is_symlink() else ""),
+            got=str(folder),
+            fix="Only adapters saved as safetensors are loaded, never pickles (.bin, .pt).",
+        )
+    try:
+        config = read_json(folder / CONFIG_FILE)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{CONFIG_FILE} of the adapter cannot be read", got=str(error)) from None
+    if not isinstance(config, dict):
+        raise ModelError(f"{CONFIG_FILE} of the adapter is not an object", got=type(config).__name__)
+    return config
+
+
+# ---- the settings ------------------------------------------------------------------------------------------
+
+
+def _is_number(value: Any, low: float, high: float) -> bool:
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and low <= value <= high
+        and math.isfinite(value)
+    )
+
+
+def _is_rank(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_RANK
+
+
+def _is_version(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and _VERSION.fullmatch(value) is not None)
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+_SETTINGS: dict[str, Callable[[Any], bool]] = {
+    "r": _is_rank,
+    "lora_alpha": lambda value: _is_number(value, 1e-3, MAX_ALPHA),
+    "lora_dropout": lambda value: _is_number(value, 0, 0.99),
+    "peft_version": _is_version,
+    "inference_mode": _is_bool,
+    "use_rslora": _is_bool,
+    # A name in its place computes the start from the base's weights, and changes those.
+    "init_lora_weights": _is_bool,
+    # Judged in `check_config`, each with a message of its own.
+    "peft_type": lambda _: True,
+    "task_type": lambda _: True,
+    "target_modules": lambda _: True,
+    "modules_to_save": lambda _: True,
+    "base_model_name_or_path": lambda _: True,
+}
+
+
+def check_config(config: dict[str, Any], model: torch.nn.Module, *, kind: str, base: str) -> None:
+    """Refuse settings that are not those of a plain LoRA on this base model, named `base`.
+
+    Raises:
+        ModelError: with the settings that are not accepted.
+    """
+    if config.get("peft_type") != "LORA":
+        raise ModelError("Only LoRA adapters are loaded", got=config.get("peft_type"), fix="Train with LoRA.")
+    if not _is_rank(config.get("r")):
+        raise ModelError(f"The adapter's rank must be 1 to {MAX_RANK}", got=config.get("r"))
+    refused = sorted(name for name, value in config.items() if not _is_accepted(name, value))
+    expected = "CAUSAL_LM" if kind == "causal" else "SEQ_CLS"
+    if config.get("task_type") != expected:
+        refused.append("task_type")
+    heads = config.get("modules_to_save")
+    if heads is not None and (
+        kind == "causal" or not isinstance(heads, list) or not set(map(str, heads)) <= {*HEADS}
+    ):
+        refused.append("modules_to_save")
+    if refused:
+        raise ModelError("The adapter's config holds settings that are not accepted", got=refused)
+    targets = config.get("target_modules")
+    linear = sorted({name.rsplit(".", 1)[-1] for name in _linear_layers(model)})
+    if (
+        not isinstance(targets, list)
+        or not 1 <= len(targets) <= MAX_TARGETS
+        or not all(target in linear for target in targets)
+    ):
+        raise ModelError(
+            "The adapter changes modules that the base model does not have",
+            got=targets,
+            fix=f"{base} has: {', '.join(linear)}.",
+        )
+    named = config.get("base_model_name_or_path")
+    if named != base:
+        raise ModelError("The adapter belongs to another base model", got=named, fix="Load that one instead.")
+
+
+def _is_accepted(name: str, value: Any) -> bool:
+    if check := _SETTINGS.get(name):
+        return check(value)
+    if value is None or value is False or value in ({}, []):
+        return True
+    return name in _defaults() and type(value) is type(_defaults()[name]) and bool(value == _defaults()[name])
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+    from peft import LoraConfig
+
+    return {
+        field.name: field.default
+        for field in dataclasses.fields(LoraConfig)
+        if field.default is not dataclasses.MISSING
+    }
+
+
+def _linear_layers(model: torch.nn.Module) -> dict[str, tuple[int, int]]:
+    """Name → (inputs, outputs) of the linear layers, packed in 4 bit or not."""
+    import torch
+
+    return {
+        name: (module.in_features, module.out_features)
+        for name, module in model.named_modules()
+        if isinstance(module, torch.nn.Linear)
+    }
+
+
+# ---- the weights -------------------------------------------------------------------------------------------
+
+
+def check_weights(folder: Path, config: dict[str, Any], model: torch.nn.Module) -> None:
+    """Refuse a weights file whose header is not exactly that of this LoRA on this base model.
+
+    Raises:
+        ModelError: with the first thing that is wrong.
+    """
+    expected = _expected_shapes(config, model)
+    try:
+        found = _header(folder / WEIGHTS_FILE)
+    except (OSError, ValueError, RecursionError) as error:
+        raise _unfit(str(error)) from None
+    for wrong, names in (
+        ("lacks", expected.keys() - found.keys()),
+        ("has beside its own", found.keys() - expected.keys()),
+    ):
+        if names:
+            raise _unfit(f"it {wrong} {min(names)[:200]}, {len(names)} in all")
+    for name, shape in found.items():
+        if shape != expected[name]:
+            raise _unfit(f"{name} has the shape {shape}, not {expected[name]}")
+
+
+def _unfit(why: str) -> ModelError:
+    return ModelError(
+        "The adapter's weights do not fit the base model, or are damaged",
+        got=why,
+        fix="Use the folder as it was saved after training.",
+    )
+
+
+def _expected_shapes(config: dict[str, Any], model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    rank, targets = config["r"], config["target_modules"]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, (inputs, outputs) in _linear_layers(model).items():
+        if name.rsplit(".", 1)[-1] in targets:
+            shapes[f"base_model.model.{name}.lora_A.weight"] = (rank, inputs)
+            shapes[f"base_model.model.{name}.lora_B.weight"] = (outputs, rank)
+    for name, parameter in model.named_parameters():
+        if name.split(".", 1)[0] in (config.get("modules_to_save") or ()):
+            shapes[f"base_model.model.{name}"] = tuple(parameter.shape)
+    return shapes
+
+
+def _header(path: Path) -> dict[str, tuple[int, ...]]:
+    """Name → shape, from a safetensors header that describes the whole file and nothing twice.
+
+    Raises:
+        ValueError: with what is wrong with it.
+    """
+    with path.open("rb") as file:
+        size = path.stat().st_size
+        length = int.from_bytes(file.read(8), "little")
+        if size < 10 or length > min(MAX_HEADER_BYTES, size - 8):
+            raise ValueError(f"its header would be {length:,} bytes long, the file is {size:,}")
+        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_once)
+    if not isinstance(header, dict):
+        raise ValueError("its header is not an object")
+    header.pop("__metadata__", None)
+    places: list[tuple[int, int]] = []
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, tensor in header.items():
+        shape, place = _tensor(name, tensor)
+        shapes[name] = shape
+        places.append(place)
+    end = 0
+    for start, stop in sorted(places):
+        if start != end:
+            raise ValueError(f"its tensors overlap or leave gaps at byte {start:,}")
+        end = stop
+    if end != size - 8 - length:
+        raise ValueError(f"its tensors take {end:,} bytes, and the file has {size - 8 - length:,} for them")
+    return shapes
+
+
+def _tensor(name: str, described: Any) -> tuple[tuple[int, ...], tuple[int, int]]:
+    """Shape and (first byte, byte behind the last) of one tensor."""
+    if not isinstance(described, dict) or described.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"{name[:200]} is not described as a tensor")
+    dtype, shape, place = described["dtype"], described["shape"], described["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
+        raise ValueError(f"{name[:200]} has the type {str(dtype)[:40]}, not one of {', '.join(DTYPE_BYTES)}")
+    if not _are_counts(shape) or len(shape) > 2 or not _are_counts(place) or len(place) != 2:
+        raise ValueError(f"the shape or the place of {name[:200]} are not counts")
+    if place[1] - place[0] != math.prod(shape) * DTYPE_BYTES[dtype]:
+        raise ValueError(f"{name[:200]} has another size than its shape")
+    return tuple(shape), (place[0], place[1])
+
+
+def _are_counts(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 40 for item in value)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("its header names something twice")
+    return found

@@ -1,0 +1,89 @@
+"""Real workers on a tiny random Llama: a run takes seconds, most of them the import of torch."""
+
+import importlib.util
+import json
+import random
+import time
+from pathlib import Path
+
+import pytest
+
+from finetuning.recipe import load_recipe
+
+
+def _tiny_models():
+    """The builders of the unit tests, whose conftest is out of pytest's sight here."""
+    path = Path(__file__).parents[1] / "unit" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("tiny_models", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def tiny_llama(tmp_path_factory):
+    """Folder of a random chat Llama of two layers."""
+    return _tiny_models()._build_llama(tmp_path_factory.mktemp("tiny-llama"))
+
+
+@pytest.fixture(scope="session")
+def reviews_file(tmp_path_factory):
+    """48 short reviews, half of them positive."""
+    path = tmp_path_factory.mktemp("data") / "reviews.jsonl"
+    words = {"warm": "positive", "bright": "positive", "kind": "positive", "cold": "negative"}
+    words |= {"dull": "negative", "rude": "negative"}
+    things = ("film", "soup", "room", "phone", "book", "song", "lamp", "train")
+    rows = [{"text": f"The {thing} was {word}.", "label": words[word]} for thing in things for word in words]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def long_reviews(tmp_path_factory):
+    """4,200 reviews of 400 letters, each of which is a token: a batch of 64 takes hundreds of MB."""
+    path = tmp_path_factory.mktemp("data") / "long.jsonl"
+    letters = random.Random(0)
+    rows = [
+        {"text": "".join(letters.choices("bcdfghjklmnpqrstvwxz     ", k=400)), "label": label}
+        for _ in range(2100)
+        for label in ("positive", "negative")
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tiny_llama, reviews_file):
+    """`tiny_recipe(*overrides)`: 20 steps of sentiment in float32 with dropout, and a short evaluation."""
+
+    def build(*overrides):
+        return load_recipe(
+            "sentiment-smollm2-lora",
+            [
+                f"model.base={tiny_llama}",
+                "model.precision=float32",
+                f"data.source=file:{reviews_file}",
+                "lora.dropout=0.1",
+                "training.max_steps=20",
+                "training.batch_size=4",
+                "evaluation.few_shot=0",
+                "evaluation.forgetting=false",
+                *overrides,
+            ],
+        )
+
+    return build
+
+
+@pytest.fixture
+def wait_for():
+    """`wait_for(condition, timeout_s=60)`: returns what the condition gave once it is true."""
+
+    def wait(condition, timeout_s=60.0, poll_s=0.02):
+        deadline = time.monotonic() + timeout_s
+        while not (found := condition()):
+            assert time.monotonic() < deadline, "it took too long"
+            time.sleep(poll_s)
+        return found
+
+    return wait

@@ -1,0 +1,147 @@
+"""Real workers: the queue under two launchers, cancel in every phase, and what is left running (nothing)."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from finetuning import launch
+from finetuning.processes import RUN_VARIABLE
+from finetuning.runs import WORKING, create_run, open_run
+
+ROOT = Path(__file__).resolve().parents[2]
+HAMMER = """
+import sys, time
+from pathlib import Path
+from finetuning.launch import reconcile
+from finetuning.runs import ACTIVE, WORKING, list_runs
+folder = Path(sys.argv[1])
+most = 0
+while True:
+    reconcile(folder)
+    states = [run.status().state for run in list_runs(folder)]
+    most = max(most, sum(state in WORKING for state in states))
+    if not any(state in ACTIVE for state in states):
+        break
+print(most)
+"""
+STARTER = """
+import sys, time
+from pathlib import Path
+from finetuning import launch
+from finetuning.recipe import load_recipe
+for path in sys.argv[2:]:
+    print(launch.submit(load_recipe(path), Path(sys.argv[1])).id, flush=True)
+time.sleep(600)
+"""
+LONG = "training.max_steps=100000"
+
+
+def of_run(run):
+    """Processes that carry the run's name in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(RUN_VARIABLE) == str(run.folder) and process.status() != "zombie":
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def ended(run, wait_for, timeout_s=30.0):
+    def look():
+        launch.reconcile(run.folder.parent)
+        return run.status().state not in launch.ACTIVE
+
+    wait_for(look, timeout_s, poll_s=0.2)
+    wait_for(lambda: not of_run(run), 5)
+    return run.status()
+
+
+def test_two_launchers_start_every_run_once_one_at_a_time_and_in_order(tiny_recipe, tmp_path):
+    runs = [create_run(tiny_recipe("data.source=file:nowhere.csv"), tmp_path) for _ in range(3)]
+    command = [sys.executable, "-c", HAMMER, str(tmp_path)]
+    hammers = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    seen = [int(hammer.communicate(timeout=120)[0]) for hammer in hammers]
+    assert max(seen) == 1
+    for run in runs:
+        assert len(re.findall(r"^Process \d+ works on this run$", run.log_tail(), re.MULTILINE)) == 1
+        assert run.status().state == "failed" and "nowhere.csv" in run.status().error
+    times = [(run.status().started, run.status().ended) for run in runs]
+    assert [time for pair in times for time in pair] == sorted(time for pair in times for time in pair)
+
+
+def test_a_run_outlives_the_process_that_started_it_and_then_the_next_one_starts(tiny_recipe, tmp_path, wait_for):
+    recipes = tmp_path / "first.yaml", tmp_path / "second.yaml"
+    recipes[0].write_text(tiny_recipe("training.max_steps=40").to_yaml())
+    recipes[1].write_text(tiny_recipe("data.source=file:nowhere.csv").to_yaml())
+    command = [sys.executable, "-c", STARTER, str(tmp_path / "runs"), *map(str, recipes)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as starter:
+        first, second = (open_run(starter.stdout.readline().strip(), tmp_path / "runs") for _ in range(2))
+        wait_for(lambda: first.metrics()[0])
+        starter.kill()
+    worker = first.status().pid
+    assert first.process_alive()
+    launch.reconcile(tmp_path / "runs")  # as an app does when it starts
+    assert first.status().state in WORKING and first.status().pid == worker
+    assert second.status().state == "queued"
+    wait_for(lambda: second.status().state == "failed")  # from now on nobody is looking
+    assert first.status().state == "finished"
+
+
+@pytest.mark.parametrize("phase", ["Reading the data", "Fine-tuning", "Comparing base and tuned"])
+def test_cancel_ends_a_run_in_every_phase(phase, tiny_recipe, tmp_path, wait_for):
+    more = [LONG] if phase == "Fine-tuning" else ["training.max_steps=2", "evaluation.batch_size=1"]
+    run = launch.submit(tiny_recipe(*more), tmp_path)
+    wait_for(lambda: run.status().phase == phase and (phase != "Fine-tuning" or len(run.metrics()[0]) > 3))
+    asked = time.monotonic()
+    launch.cancel(run)
+    assert ended(run, wait_for).state == "cancelled"
+    assert time.monotonic() - asked < launch.CANCEL_S + 5
+    assert phase != "Fine-tuning" or run.checkpoint() is not None
+
+
+def test_a_worker_that_stands_still_is_ended_by_force_with_its_children(
+    tiny_recipe, tmp_path, wait_for, monkeypatch
+):
+    """Stopped by a signal it can do nothing; a child in a session of its own is found by its environment."""
+    run = launch.submit(tiny_recipe(LONG), tmp_path)
+    wait_for(lambda: run.metrics()[0])
+    of_this_run = os.environ | {RUN_VARIABLE: str(run.folder)}
+    stray = subprocess.Popen(["sleep", "600"], env=of_this_run, start_new_session=True)
+    os.kill(run.status().pid, signal.SIGSTOP)
+    launch.cancel(run)
+    monkeypatch.setattr(launch, "_started_here", [])  # as after a restart of the app: only files are left
+    assert ended(run, wait_for).state == "cancelled"
+    stray.wait(5)
+
+
+def test_a_step_that_does_not_end_is_ended_by_the_worker_itself(tiny_recipe, long_reviews, tmp_path, wait_for):
+    slow = ["training.batch_size=64", "training.gradient_accumulation=64", "training.max_tokens=1024"]
+    run = launch.submit(tiny_recipe(f"data.source=file:{long_reviews}", *slow), tmp_path)
+    wait_for(lambda: run.status().phase == "Fine-tuning")
+    launch.cancel(run)
+    wait_for(lambda: run.status().state == "cancelled", 30)  # nobody reconciles
+    wait_for(lambda: not of_run(run), 5)
+    assert run.metrics()[0] == []
+
+
+def test_a_run_that_reaches_its_limit_keeps_a_checkpoint_and_goes_on_with_more(tiny_recipe, tmp_path, wait_for):
+    run = launch.submit(tiny_recipe(LONG, "training.max_minutes=0.1"), tmp_path)
+    status = ended(run, wait_for, 60)
+    assert status.state == "failed" and "training.max_minutes = 0.1" in status.error
+    assert 6 <= status.seconds < 20
+    saved = run.checkpoint()
+    assert saved is not None
+    launch.resume(run, max_minutes=10)
+    wait_for(lambda: run.status().done > int(saved.name.rpartition("-")[2]))
+    assert run.status().seconds > status.seconds
+    launch.cancel(run)
+    assert ended(run, wait_for).state == "cancelled"

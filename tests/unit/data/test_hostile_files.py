@@ -1,0 +1,198 @@
+"""Nothing gets in: every hostile file ends as an error for a person, or as text that does no harm.
+
+Each goes through what the page and the worker do with a file. `python tests/unit/data/test_hostile_files.py`
+prints how each one ends.
+"""
+
+import html.parser
+import importlib.util
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from data.errors import DataError
+from data.files import read_table
+from data.hygiene import inspect
+from data.sources import open_source
+from data.tasks import TASKS
+from models.prompting import Prompter
+
+_spec = importlib.util.spec_from_file_location("hostile_files", Path(__file__).with_name("hostile_files.py"))
+hostile_files = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(hostile_files)
+
+LONGEST_S = 20
+MOST_MEMORY_MB = 2_000
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
+)
+
+
+class Tags(html.parser.HTMLParser):
+    """What a browser would make of a drawing."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+        self.attributes = set()
+
+    def handle_starttag(self, tag, attrs):
+        self.found.add(tag)
+        self.attributes.update(name for name, _ in attrs)
+
+
+def draw_harmlessly(drawing):
+    tags = Tags()
+    tags.feed(str(drawing))
+    assert tags.found <= {"div", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}, tags.found
+    assert tags.attributes <= {"class", "scope", "tabindex", "role", "aria-label"}, tags.attributes
+    assert not HIDDEN.search(str(drawing))
+
+
+def go_in(path, prompter_of=None):
+    """What page and worker do with an uploaded file, for both tasks; returns how it ended."""
+    from ui import data_form
+
+    endings = []
+    try:
+        table = read_table(path)
+        endings.append(f"read: {len(table.rows):,} rows")
+    except DataError as error:
+        draw_harmlessly(data_form.problems(error))
+        assert len(str(error)) < 20_000 and not HIDDEN.search(str(error))
+        endings.append(f"refused: {str(error).splitlines()[0]}")
+    for task in TASKS.values():
+        chosen = data_form.read(task, "file", str(path), "", "guess", "guess", "")
+        try:
+            opened = open_source(chosen.source, task, columns=chosen.columns, labels=chosen.labels)
+        except DataError as error:
+            draw_harmlessly(data_form.problems(error))
+            assert len(str(error)) < 20_000 and not HIDDEN.search(str(error))
+            data_form.column_updates(None, data_form.columns_of(chosen))
+            endings.append(f"{task.name} refused: {str(error).splitlines()[0]}")
+            continue
+        inspect(opened.splits, task)
+        draw_harmlessly(data_form.summary(opened))
+        draw_harmlessly(data_form.preview(opened))
+        data_form.column_updates(opened)
+        if prompter_of:
+            encode_harmlessly(prompter_of(task), opened)
+        endings.append(f"{task.name} opened: {sum(len(rows) for rows in opened.splits.values()):,} rows")
+    return " | ".join(endings)
+
+
+def encode_harmlessly(prompter, opened):
+    """No row brings a token of its own that stands for structure."""
+    control = set(prompter.tokenizer.all_special_ids)
+
+    def count(ids):
+        return sum(token in control for token in ids)
+
+    plain = prompter.encode_row({opened.task.input_column: "plain", opened.task.target_column: "plain"})
+    for row in list(opened.splits["train"])[:5]:
+        example = prompter.encode_row(row)
+        assert count(example.input_ids) == count(plain.input_ids)
+        assert count(example.input_ids[: example.completion_start]) == count(
+            plain.input_ids[: plain.completion_start]
+        )
+
+
+@pytest.fixture(scope="module")
+def prompter_of(tiny_llama):
+    from models.loading import load_tokenizer
+    from models.sources import resolve
+
+    tokenizer = load_tokenizer(resolve(str(tiny_llama)))
+    return lambda task: Prompter(tokenizer, task)
+
+
+@pytest.fixture
+def in_time():
+    def stop(signum, frame):
+        raise TimeoutError(f"more than {LONGEST_S} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(LONGEST_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def written(folder, name, writer):
+    path = folder / name
+    writer(path)
+    return path
+
+
+@pytest.mark.parametrize("what", list(hostile_files.HOSTILE))
+def test_a_hostile_file_is_refused_or_harmless(what, tmp_path, prompter_of, in_time):
+    go_in(written(tmp_path, *hostile_files.HOSTILE[what]), prompter_of)
+
+
+@pytest.mark.parametrize("what", list(hostile_files.BIG))
+def test_a_big_file_takes_bounded_time_and_memory(what, tmp_path):
+    said = subprocess.run(
+        [sys.executable, __file__, what, str(tmp_path)],
+        capture_output=True, text=True, timeout=3 * LONGEST_S, env={"PYTHONPATH": str(Path.cwd())},
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr[-2000:]
+    ended = json.loads(said.stdout.splitlines()[-1])
+    assert ended["memory_mb"] < MOST_MEMORY_MB, ended
+    assert ended["seconds"] < LONGEST_S, ended
+
+
+def test_there_are_enough_of_them():
+    assert len(hostile_files.HOSTILE) + len(hostile_files.BIG) >= 60
+
+
+def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
+    import data.files
+
+    path = tmp_path / "a.csv"
+    path.write_text(hostile_files.csv_of(), encoding="utf-8")
+    real = data.files.os.fdopen
+
+    def grow(*arguments, **options):
+        file = real(*arguments, **options)
+        with path.open("a", encoding="utf-8") as more:
+            more.write("late,positive\n")
+        return file
+
+    real_stat = data.files.os.fstat
+    size = path.stat().st_size
+    monkeypatch.setattr(data.files.os, "fdopen", grow)
+    monkeypatch.setattr(
+        data.files.os, "fstat", lambda fd: type("S", (), {"st_size": size, "st_mode": real_stat(fd).st_mode})
+    )
+    with pytest.raises(DataError, match="changed while it was read"):
+        read_table(path)
+
+
+def _main(what, folder):
+    import resource
+
+    everything = {**hostile_files.HOSTILE, **hostile_files.BIG}
+    path = Path(folder) / everything[what][0]
+    writer = subprocess.run(  # in another process, so that its memory is not counted
+        [sys.executable, "-c", f"import runpy; runpy.run_path({__file__!r}, run_name='write')", what, folder],
+        check=True,
+    )
+    assert writer.returncode == 0
+    started = time.monotonic()
+    ended = go_in(path)
+    seconds = round(time.monotonic() - started, 1)
+    memory_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps({"what": what, "ended": ended, "seconds": seconds, "memory_mb": memory_mb}))
+
+
+if __name__ == "write":
+    _everything = {**hostile_files.HOSTILE, **hostile_files.BIG}
+    _everything[sys.argv[1]][1](Path(sys.argv[2]) / _everything[sys.argv[1]][0])
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

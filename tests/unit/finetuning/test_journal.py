@@ -1,0 +1,95 @@
+"""What is written down while a run is worked on: no checkpoint of spoilt weights, and time by a steady clock."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from data.errors import RunError
+from finetuning.faults import explain
+from finetuning.journal import Journal, Recorder
+from finetuning.recipe import load_recipe
+from finetuning.runs import create_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return create_run(load_recipe("sentiment-smollm2-lora", ["training.max_minutes=1"]), tmp_path)
+
+
+@pytest.fixture
+def journal(run):
+    return Journal(run, run.claim(), run.cancel_requested, max_minutes=1)
+
+
+@pytest.mark.parametrize("spoilt", ["nothing", "weights", "optimizer"])
+def test_a_checkpoint_whose_numbers_are_spoilt_does_not_count(spoilt, journal, run):
+    model = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    if spoilt == "weights":
+        model.weight.data[0, 0] = float("nan")
+    elif spoilt == "optimizer":
+        optimizer.state[model.weight]["exp_avg"][0, 0] = float("inf")
+    (run.checkpoints / "checkpoint-3").mkdir(parents=True)
+    recorder = Recorder(journal, seconds_before=0, tokens_before=0)
+    arguments = SimpleNamespace(output_dir=run.checkpoints), SimpleNamespace(global_step=3), None
+
+    def save():
+        recorder.on_save(*arguments, model=model, optimizer=optimizer)
+
+    if spoilt == "nothing":
+        save()
+        assert run.checkpoint().name == "checkpoint-3"
+        return
+    with pytest.raises(RunError, match="no longer numbers at step 3"):
+        save()
+    assert run.checkpoint() is None
+
+
+def test_time_is_counted_over_all_attempts_by_a_clock_that_does_not_move(journal, run, monkeypatch):
+    monkeypatch.setattr(time, "time", lambda: 1.0)  # the clock was set back by decades
+    journal.write(phase="x")
+    assert 0 <= run.status().seconds < 10
+    later = Journal(run, run.status().model_copy(update={"seconds": 59.9}), run.cancel_requested, max_minutes=1)
+    later.check()
+    time.sleep(0.15)
+    with pytest.raises(RunError, match=r"training\.max_minutes = 1"):
+        later.check()
+
+
+def test_the_longest_step_is_noted_for_those_who_wait_for_its_end(journal, run):
+    journal.phase("Fine-tuning")
+    journal.has_to_stop()
+    time.sleep(0.1)
+    journal.progress(1, 1)
+    assert 0.1 <= run.status().longest_step_s < 5
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(28, "No space left on device"), "no space left in"),
+        (
+            RuntimeError("[enforce fail at inline_container.cc:672] . PytorchStreamWriter failed writing"),
+            "no space left",
+        ),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            "training.batch_size",
+        ),
+        (MemoryError(), "training.max_tokens"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), "4 bit"),
+    ],
+)
+def test_libraries_errors_become_sentences(error, says, run):
+    assert says in str(explain(error, run))
+    wrapped = ValueError("something else")
+    wrapped.__cause__ = error
+    assert says in str(explain(wrapped, run))
+
+
+def test_a_bug_stays_a_bug(run):
+    assert explain(KeyError("loss"), run) is None
