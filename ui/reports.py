@@ -28,7 +28,7 @@ def report_of(folder: Path) -> Report | None:
     """The report in `folder`; None where there is none, or a damaged one."""
     try:
         return load(folder)[0]
-    except UserError:
+    except (UserError, OSError):
         return None
 
 

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 _REMEMBERED_UPLOADS = 5
 """Files of one visitor that stay usable."""
-# An absolute path of at least two parts. Not part of a URL, a date or a fraction.
-_PATH = re.compile(r"(?<![\w:/.])/(?:[^\s/:'\",()<>]+/)+([^\s/:'\",()<>]*)")
+# An absolute path of at least two parts, also after `file:`. Not part of a URL, a date or a fraction.
+_PATH = re.compile(r"(?:(?<![\w:/.…])|(?<=\bfile:))/(?:[^\s/:'\",()<>]+/)+([^\s/:'\",()<>]*)")
 
 
 class Uploads:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -11,8 +12,8 @@ from data.errors import RunError
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
 from finetuning.runs import create_run, open_run
-from ui import choices, run_view, runs
-from ui.page import build_page
+from ui import choices, reports, run_view, runs
+from ui.report_view import ReportView
 from ui.visitors import LOCAL, Visitor
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
@@ -71,6 +72,9 @@ def test_a_damaged_run_does_not_hide_the_others(folder: Path) -> None:
     assert run_view.state_of(damaged) == "damaged"
 
 
+VIEW = ReportView(*[None] * 7, downloads=[None] * len(reports.FILES))
+TAB = runs.Runs(**{each.name: None for each in dataclasses.fields(runs.Runs)} | {"view": VIEW})
+"""What it gives its components to show needs none of them."""
 GARBAGE = [
     b"",
     b"\x00\xff\xfe",
@@ -95,9 +99,7 @@ def test_whatever_is_in_a_runs_files_is_drawn_as_damaged(folder: Path, content: 
         (run.folder / name).write_bytes(content)
     assert "ba-state-damaged" in runs.run_table(LOCAL.runs())
     assert choices.of_run(run) is None and choices.all_choices(LOCAL)
-    with build_page():
-        tab = runs.build_runs(public=False)
-        drawn = tab._draw(run, LOCAL)
+    drawn = TAB._draw(run, LOCAL)
     assert any("cannot be read" in str(each) for each in drawn)
     assert whole.id in {each.id for each in LOCAL.runs()}
 
@@ -108,8 +110,7 @@ def test_a_folder_in_place_of_a_file_or_nothing_at_all_is_drawn(folder: Path, na
     place = run.folder / name
     place.unlink(missing_ok=True)
     place.mkdir() if "." in name else place.write_text("a file")
-    with build_page():
-        assert runs.build_runs(public=False)._draw(run, LOCAL)
+    assert TAB._draw(run, LOCAL)
     assert run.id in runs.run_table(LOCAL.runs())
 
 

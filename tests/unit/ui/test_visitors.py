@@ -77,7 +77,9 @@ def test_uploads_are_remembered_by_visitor_and_the_oldest_removed(tmp_path: Path
     assert [path.exists() for path in paths] == [False, False, True, True]
     assert uploads.holds("bea", str(paths[2])) and not uploads.holds("ana", str(paths[2]))
     assert not uploads.free_for("ana", str(paths[2])) and uploads.free_for("ana", "/elsewhere")
-    uploads.add("ana", [str(paths[2])])  # the same file again
+    paths[3].unlink()
+    uploads.add("ana", [str(paths[3])])  # gone meanwhile: takes no room
+    uploads.add("ana", [str(paths[2])])  # the same file as the other's
     assert uploads.holds("ana", str(paths[2])) and uploads.holds("bea", str(paths[2]))
 
 
