@@ -91,6 +91,9 @@ class Compare:
             return
         drawn: Updates = {}
         for updates in self.run_example(0)(task, key, request):
+            if self.message not in drawn and key in self.remembered:  # answered while this one waited
+                yield self.remembered[key]
+                return
             drawn |= updates if isinstance(updates, dict) else {}
             yield updates
         if key and key.startswith("bundled:") and (turns := drawn.get(self.turns)) and not turns[-1].was_stopped:
