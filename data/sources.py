@@ -78,6 +78,12 @@ def open_source(
     )
 
 
+def shown_spec(spec: str) -> str:
+    """Returns the source `spec` as a report names it: only the name of a file, not its folder."""
+    kind, _, path = spec.partition(":")
+    return f"file:{Path(path).name}" if kind == "file" else spec
+
+
 def corpus_names(task: Task | None = None) -> tuple[str, ...]:
     """Returns the names of the bundled corpora that `task` can use, or that any task can."""
     tasks = [task] if task else list(TASKS.values())

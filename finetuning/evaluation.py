@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.errors import ModelError
-from data.sources import open_source
+from data.sources import open_source, shown_spec
 from data.tasks import TASKS
 from eval.harness import Result, compare
 from eval.lm_eval_task import export_task
@@ -74,7 +74,7 @@ def evaluate_adapter(
         train=train,
         few_shot=few_shot,
         forgetting=forgetting,
-        data_spec=source,
+        data_spec=shown_spec(source),
         batch_size=batch_size,
         max_new_tokens=max_new_tokens,
         on_progress=on_progress,

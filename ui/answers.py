@@ -41,6 +41,10 @@ class Turn:
     base: Side = field(default_factory=Side)
     tuned: Side = field(default_factory=Side)
 
+    @property
+    def was_stopped(self) -> bool:
+        return self.base.stopped or self.tuned.stopped
+
     def side(self, name: SideName) -> Side:
         return self.base if name == "base" else self.tuned
 

@@ -1,21 +1,27 @@
 """Which tuned models there are: those that ship, then the finished runs, newest first.
 
-A choice has a key (`bundled:NAME`, `run:ID`) that forms carry around; `find` gives the choice of a key, and what is
-not in the list is refused, so no form can name a folder.
+A choice has a key (`bundled:NAME`, `run:ID`) that forms carry around; `find` gives the choice of a key that the
+visitor may use, and any other is refused, so no form can name a folder.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
-from data.errors import ModelError, UserError
+from data.errors import ModelError, RunError, UserError
 from data.tasks import TASKS, Task, TaskName
 from finetuning.recipe import load_recipe, recipe_names
-from finetuning.runs import finished_runs
+from finetuning.runs import Run
+from ui.visitors import Visitor
+
+NEWEST = 100
+"""Runs in a dropdown; an older one is opened in the Runs tab."""
 
 
 @dataclass(frozen=True)
@@ -38,24 +44,37 @@ def bundled_folder() -> Path:
     return Path(os.environ.get("BEFORE_AFTER_BUNDLED", default))
 
 
-def all_choices(task: TaskName | None = None) -> list[Choice]:
-    """Every adapter that is whole, those of one task only if it is given. A damaged one is left out."""
-    found = [*_bundled(), *_finished()]
+def all_choices(visitor: Visitor, task: TaskName | None = None) -> list[Choice]:
+    """The adapters that ship and the visitor's newest, those of one task only if it is given; no damaged one."""
+    finished = (_of_run(run) for run in islice(filter(_has_adapter, visitor.runs()), NEWEST))
+    found = [*_bundled(), *(choice for choice in finished if choice)]
     return [choice for choice in found if task is None or choice.task.name == task]
 
 
-def find(key: str | None) -> Choice:
-    """The choice of `key`; a `ModelError` if there is none."""
-    choices = {choice.key: choice for choice in all_choices()}
-    if key not in choices:
-        fix = "Choose one from the list." if choices else "Train one first."
-        raise ModelError("There is no such tuned model", got=key, fix=fix)
-    return choices[key]
+def find(key: str | None, visitor: Visitor) -> Choice:
+    """The choice of `key`; a `ModelError` if there is none, or it is somebody else's."""
+    for choice in _bundled():
+        if choice.key == key:
+            return choice
+    with contextlib.suppress(RunError):
+        if key and key.startswith("run:") and (own := of_run(visitor.run(key.removeprefix("run:")))):
+            return own
+    raise ModelError("There is no such tuned model", got=str(key)[:100], fix="Choose one from the list.")
 
 
-def options(task: TaskName | None = None) -> list[tuple[str, str]]:
+def of_run(run: Run) -> Choice | None:
+    """The choice that is a run's adapter; None if it has none, or a damaged one."""
+    return _of_run(run) if _has_adapter(run) else None
+
+
+def options(visitor: Visitor, task: TaskName | None = None) -> list[tuple[str, str]]:
     """(label, key) pairs for a dropdown."""
-    return [(choice.label, choice.key) for choice in all_choices(task)]
+    return [(choice.label, choice.key) for choice in all_choices(visitor, task)]
+
+
+def shipped(task: TaskName) -> list[tuple[str, str]]:
+    """As `options`, for a page that does not know its visitor yet."""
+    return [(choice.label, choice.key) for choice in _bundled() if choice.task.name == task]
 
 
 def _bundled() -> list[Choice]:
@@ -68,18 +87,17 @@ def _bundled() -> list[Choice]:
     return choices
 
 
-def _finished() -> list[Choice]:
-    choices = []
-    for run in finished_runs():
-        try:
-            title, created = run.recipe().title, run.status().created
-        except UserError:
-            continue  # the Runs tab shows it as damaged
-        when = time.strftime("%d %b %H:%M", time.localtime(created))
-        choice = _choice(f"run:{run.id}", f"{title} · {when} · {run.id[-4:]}", run.adapter, run.evaluation)
-        if choice:
-            choices.append(choice)
-    return choices
+def _has_adapter(run: Run) -> bool:
+    return run.adapter.is_dir()
+
+
+def _of_run(run: Run) -> Choice | None:
+    try:
+        title, created = run.recipe().title, run.status().created
+    except UserError:
+        return None  # the Runs tab shows it as damaged
+    when = time.strftime("%d %b %H:%M", time.localtime(created))
+    return _choice(f"run:{run.id}", f"{title} · {when} · {run.id[-4:]}", run.adapter, run.evaluation)
 
 
 def _choice(key: str, label: str, adapter: Path, evaluation: Path) -> Choice | None:

@@ -6,8 +6,9 @@ A new message, example or model stops what the same session had going. Nothing a
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -17,11 +18,12 @@ from data.tasks import DIALOGUE, SENTIMENT, TASKS
 from ui import answers, text
 from ui.answering import check_length, score, stream
 from ui.answers import Turn
-from ui.choices import Choice, find, options
+from ui.choices import Choice, find, options, shipped
 from ui.examples import SHOWN, examples
-from ui.markup import Markup, tag
-from ui.models_in_use import MODELS, Opening, share_cores, short_name, wait_for
+from ui.markup import Markup, join, tag
+from ui.models_in_use import MODELS, Opening, Place, share_cores, short_name
 from ui.toast import show, toasts
+from ui.visitors import Visitor, visitor_of
 
 if TYPE_CHECKING:
     from models.pair import Pair
@@ -53,6 +55,8 @@ class Compare:
     """The page's top line, which names the model that is open."""
     asked: gr.State
     """A test row that another tab asks both sides about: its text and its references, until it is answered."""
+    remembered: dict[str, Updates] = field(default_factory=dict)
+    """What the first example's answer by a shipped adapter looked like, by the adapter's key."""
 
     @property
     def outputs(self) -> list[Any]:
@@ -80,6 +84,29 @@ class Compare:
         return answer_example
 
     @toasts
+    def greet(self, task: str, key: str | None, request: gr.Request) -> Iterator[Updates]:
+        """A page that was just opened: the first example, live where nobody is waiting, else as it was answered."""
+        if MODELS.line.is_busy and key in self.remembered:
+            yield self.remembered[key]
+            return
+        drawn: Updates = {}
+        for updates in self.run_example(0)(task, key, request):
+            if self.message not in drawn and key in self.remembered:  # answered while this one waited
+                yield self.remembered[key]
+                return
+            drawn |= updates if isinstance(updates, dict) else {}
+            yield updates
+        if key and key.startswith("bundled:") and (turns := drawn.get(self.turns)) and not turns[-1].was_stopped:
+            note = tag("div", text.REMEMBERED, class_="ba-note")
+            self.remembered[key] = drawn | {self.reference: join([drawn[self.reference], note])}
+
+    def refresh(self, task: str, key: str | None, request: gr.Request) -> Any:
+        """The visitor's own tuned models, for a page that was just opened; the choice stays."""
+        found = options(visitor_of(request), TASKS[task].name)
+        keys = [known for _, known in found]
+        return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
+
+    @toasts
     def answer_asked(
         self, asked: tuple[str, list[str]] | None, key: str | None, request: gr.Request
     ) -> Iterator[Updates]:
@@ -89,9 +116,9 @@ class Compare:
         yield {self.asked: None}
         yield from self._answer(Turn(*asked), key, [], request, {self.box: ""})
 
-    def change_task(self, task: str) -> list[Any]:
+    def change_task(self, task: str, request: gr.Request) -> list[Any]:
         """Another task has other models and examples."""
-        found = options(TASKS[task].name)
+        found = options(visitor_of(request), TASKS[task].name)
         names = [example.name for example in examples(TASKS[task])]
         buttons = [
             gr.Button(value=names[index] if index < len(names) else "", visible=index < len(names))
@@ -109,14 +136,32 @@ class Compare:
     def _answer(
         self, turn: Turn, key: str | None, turns: list[Turn], request: gr.Request, accepted: Updates
     ) -> Iterator[Updates]:
-        """Open the model, answer `turn` and remember it; `accepted` is yielded once nothing can be refused."""
+        """Answer `turn` when it is this visitor's turn; `accepted` is yielded once nothing can be refused."""
         if key is None:
             yield {self.before: answers.panel("base", None, empty=text.NO_MODELS)}
             raise ModelError(text.NO_MODELS)
-        choice = find(key)
+        visitor = visitor_of(request)
+        visitor.check_message(turn.message)
+        choice = find(key, visitor)
         stop = MODELS.new_stop(request.session_hash)
+        with MODELS.line.place(visitor.limits.chat_waiting if visitor.limits else None) as place:
+            ahead = 1
+            for ahead in MODELS.line.wait(place, stop):
+                if ahead:
+                    said = text.QUEUED if ahead == 1 else text.QUEUED_BEHIND.format(ahead=ahead)
+                    yield {side: answers.waiting_panel(name, said) for side, name in self._sides()}
+            if ahead:  # stopped while it was waiting
+                yield {self.turns: turns, self.past: answers.past(turns[:-1]), **self._draw(_last(turns))}
+                return
+            yield from self._answer_now(turn, choice, turns, stop, place, accepted)
+
+    def _answer_now(
+        self, turn: Turn, choice: Choice, turns: list[Turn], stop: threading.Event, place: Place, accepted: Updates
+    ) -> Iterator[Updates]:
+        """Open the model, answer `turn` and remember it."""
         pair: Pair | None = None
         for state in MODELS.open(choice, stop):
+            place.seen = time.monotonic()
             if isinstance(state, Opening):
                 yield self._opening(state, turn)
             else:
@@ -134,29 +179,24 @@ class Compare:
         turn.in_words = pair.kind == "causal"
         start = {self.badge: badge(pair), self.status: status(pair), self.past: answers.past(turns)}
         yield accepted | start | self._draw(turn, growing=True)
-        yield from self._generate(pair, turn, turns, stop)
+        for updates in self._generate(pair, turn, turns, stop):
+            place.seen = time.monotonic()
+            yield updates
         turn.judge()
         yield {self.turns: [*turns, turn], **self._draw(turn)}
 
     def _generate(self, pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[Updates]:
-        for ours in wait_for(MODELS.generating, stop):
-            if not ours:
-                yield {
-                    self.before: answers.waiting_panel("base", text.QUEUED),
-                    self.after: answers.waiting_panel("tuned", text.QUEUED),
-                }
-                continue
-            try:
-                share_cores()
-                if turn.labels and not turns:
-                    score(pair, turn)
-                    turn.judge()
-                    yield self._panels(turn, growing=True)
-                if turn.in_words:
-                    for _ in stream(pair, turn, turns, stop):
-                        yield self._panels(turn, growing=True)
-            finally:
-                MODELS.generating.release()
+        share_cores()
+        if turn.labels and not turns:
+            score(pair, turn)
+            turn.judge()
+            yield self._panels(turn, growing=True)
+        if turn.in_words:
+            for _ in stream(pair, turn, turns, stop):
+                yield self._panels(turn, growing=True)
+
+    def _sides(self) -> list[tuple[gr.HTML, answers.SideName]]:
+        return [(self.before, "base"), (self.after, "tuned")]
 
     def _opening(self, state: Opening, turn: Turn) -> Updates:
         what = (state.what, state.done, state.total)
@@ -202,7 +242,7 @@ def _last(turns: list[Turn]) -> Turn | None:
 
 def build_compare(status_line: gr.HTML) -> Compare:
     """Lay the tab out and connect it."""
-    found = options(FIRST_TASK.name)
+    found = shipped(FIRST_TASK.name)
     with gr.Row(equal_height=True):
         task = gr.Radio(
             [(SENTIMENT.title, SENTIMENT.name), (DIALOGUE.title, DIALOGUE.name)],
@@ -257,7 +297,7 @@ def build_compare(status_line: gr.HTML) -> Compare:
 
 
 CHAT: dict[str, Any] = {
-    "concurrency_limit": 1,
+    "concurrency_limit": None,  # who waits and who is refused is up to `models_in_use.Line`
     "concurrency_id": "chat",
     "show_progress": "hidden",
     "api_visibility": "private",
@@ -284,6 +324,9 @@ def _connect(tab: Compare) -> None:
     tab.model.input(stop_session, **QUICK).then(tab.run_example(0), [tab.task, tab.model], tab.outputs, **CHAT)
 
 
-def choose(choice: Choice) -> list[Any]:
+def choose(choice: Choice, visitor: Visitor) -> list[Any]:
     """Values for task and model that select `choice`."""
-    return [gr.Radio(value=choice.task.name), gr.Dropdown(choices=options(choice.task.name), value=choice.key)]
+    found = options(visitor, choice.task.name)
+    if choice.key not in [key for _, key in found]:
+        found.append((choice.label, choice.key))
+    return [gr.Radio(value=choice.task.name), gr.Dropdown(choices=found, value=choice.key)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from data.errors import DataError
+from data.errors import DataError, UserError
 from data.printable import one_line
 from data.sources import Opened, corpus_names
 from data.splits import SPLIT_NAMES
@@ -20,6 +20,7 @@ from data.tasks import Task
 from data.validate import SHOWN, ProblemsError
 from ui import text
 from ui.markup import Child, Markup, cell, join, sentences, table, tag
+from ui.visitors import Visitor
 
 PREVIEW_ROWS = 3
 GUESS = "guess"
@@ -67,10 +68,10 @@ class DataForm:
         return [self.input_column.input, self.target_column.input, self.labels.submit]
 
 
-def build_data_form(task: Task, name: str) -> DataForm:
+def build_data_form(task: Task, name: str, *, hub_allowed: bool = True) -> DataForm:
     """The components, with ids that start with `name`."""
     corpora = [(f"Bundled {corpus}", f"corpus:{corpus}") for corpus in corpus_names(task)]
-    others = [(text.SOURCES["file"], "file"), (text.SOURCES["hub"], "hub")]
+    others = [(text.SOURCES["file"], "file"), *([(text.SOURCES["hub"], "hub")] if hub_allowed else [])]
     kind = gr.Radio(
         [*corpora, *others], value=corpora[0][1], show_label=False, elem_id=f"{name}-source", container=False
     )
@@ -206,14 +207,14 @@ def preview(opened: Opened) -> Markup:
     )
 
 
-def problems(error: DataError) -> Markup:
+def problems(error: UserError, visitor: Visitor) -> Markup:
     """Everything that is wrong with the data, with rows and remedies."""
     if not isinstance(error, ProblemsError):
-        return tag("div", tag("div", str(error), class_="ba-strong"), class_="ba-problems")
-    shown: list[Child] = [tag("li", str(problem)) for problem in error.problems[:SHOWN]]
+        return tag("div", tag("div", visitor.shown(str(error)), class_="ba-strong"), class_="ba-problems")
+    shown: list[Child] = [tag("li", visitor.shown(str(problem))) for problem in error.problems[:SHOWN]]
     if len(error.problems) > SHOWN:
         shown.append(tag("li", f"and {len(error.problems) - SHOWN} more"))
-    title = tag("div", f"{error.problem}.", class_="ba-strong")
+    title = tag("div", visitor.shown(f"{error.problem}."), class_="ba-strong")
     return tag("div", title, tag("ul", *shown), class_="ba-problems")
 
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import queue
-import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from data.errors import DataError, UserError
 from data.tasks import TASKS
-from ui import data_form, libraries, text
-from ui.choices import Choice, find, options
+from ui import data_form, libraries, scratch, text
+from ui.choices import Choice, find, options, shipped
 from ui.compare import QUICK
 from ui.data_form import Chosen, DataForm
 from ui.markup import counted, progress, tag
-from ui.models_in_use import share_cores, short_name
+from ui.models_in_use import Line, share_cores, short_name
 from ui.report_view import ReportView, build_report_view
 from ui.toast import toasts
+from ui.visitors import Visitor, visitor_of
 
 ROWS = 40
 """Test rows unless another number is written: enough to see a difference, and a minute or two of work."""
@@ -44,24 +45,32 @@ class Evaluate:
     progress: gr.HTML
     view: ReportView
 
-    def change_task(self, task: str) -> list[Any]:
+    def change_task(self, task: str, request: gr.Request) -> list[Any]:
         """Another task has other models and another form."""
-        found = options(TASKS[task].name)
+        found = options(visitor_of(request), TASKS[task].name)
         groups = [gr.Column(visible=name == task) for name in self.groups]
         return [gr.Dropdown(choices=found, value=found[0][1] if found else None), *groups]
 
-    def refresh(self, task: str, key: str | None) -> Any:
+    def refresh(self, task: str, key: str | None, request: gr.Request) -> Any:
         """Runs that finished meanwhile; the choice stays."""
-        found = options(TASKS[task].name)
+        found = options(visitor_of(request), TASKS[task].name)
         keys = [known for _, known in found]
         return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
 
     @toasts
     def evaluate(
-        self, task: str, key: str | None, rows: float | None, few_shot: bool, forgetting: bool, *values: Any
+        self,
+        task: str,
+        key: str | None,
+        rows: float | None,
+        few_shot: bool,
+        forgetting: bool,
+        request: gr.Request,
+        *values: Any,
     ) -> Iterator[Any]:
         """Compare on the chosen rows; progress while it lasts, then the report."""
-        choice = find(key)
+        visitor = visitor_of(request)
+        choice = find(key, visitor)
         if choice.task.name != task:
             raise UserError("This model is for another task", got=choice.label, fix="Choose a model again.")
         names = list(self.forms)
@@ -70,70 +79,129 @@ class Evaluate:
         chosen = data_form.read(choice.task, *values[start : start + each])
         if chosen is None:
             raise DataError("No test set is chosen", fix="Upload a file, or write the name of a data set.")
-        if rows is not None and (rows < 1 or rows != int(rows)):
-            raise UserError("The number of test rows is a whole number from 1", got=rows)
+        visitor.check_source(chosen.source)
         examples = FEW_SHOT_EXAMPLES[choice.task.name] if few_shot else 0
-        work = _Work(choice, chosen, int(rows) if rows else None, examples, bool(forgetting))
+        work = _Work(choice, chosen, _row_count(rows, visitor), examples, bool(forgetting), visitor)
         unchanged = [gr.skip()] * len(self.view.outputs)
         yield ["", *self.view.clear()]
         try:
-            for what, done, total in work.states():
+            for what, done, total in _in_turn(work, visitor):
                 yield [progress(counted(what, done, total), done, total), *unchanged]
         except DataError as error:
-            yield [data_form.problems(error), *unchanged]
+            yield [data_form.problems(error, visitor), *unchanged]
             return
         except UserError:
             yield ["", *unchanged]
             raise
-        yield ["", *self.view.draw(work.folder, choice.key)]
+        yield ["", *self.view.draw(work.folder, choice.key, visitor)]
+
+
+def _in_turn(work: _Work, visitor: Visitor) -> Iterator[tuple[str, int, int]]:
+    """(what, done, total) of `work`, which waits for those of earlier visitors."""
+    with _line.place(visitor.limits.evaluations_waiting if visitor.limits else None) as place:
+        for ahead in _line.wait(place, threading.Event()):
+            if ahead:
+                yield f"Waiting: {ahead} evaluation{'s' * (ahead != 1)} before yours", 0, 0
+        for state in work.states():
+            place.seen = time.monotonic()
+            yield state
+
+
+def _row_count(rows: float | None, visitor: Visitor) -> int | None:
+    """How many test rows; None for all of them. A stranger who asks for all gets as many as there may be."""
+    if rows is not None and (rows < 1 or rows != int(rows)):
+        raise UserError("The number of test rows is a whole number from 1", got=rows)
+    most = visitor.limits.test_rows if visitor.limits else None
+    if rows and most and rows > most:
+        raise UserError(f"This public page evaluates on up to {most:,} rows", got=int(rows), fix=f"Write {most}.")
+    return int(rows) if rows else most
+
+
+_line = Line()
+"""Whose comparison is next."""
+
+
+class _AbandonedError(Exception):
+    """Whoever asked for the comparison has gone."""
 
 
 class _Work:
-    """One comparison in a thread of its own, which tells how far it is."""
+    """One comparison in a thread of its own, which tells how far it is, and ends when nobody listens any more."""
 
-    def __init__(self, choice: Choice, chosen: Chosen, rows: int | None, few_shot: int, forgetting: bool) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="before-after-"))
-        self._choice, self._chosen, self._rows = choice, chosen, rows
+    working = threading.Lock()
+    """Held by the thread: one comparison at a time, whatever became of the page that asked for the one before."""
+
+    def __init__(
+        self, choice: Choice, chosen: Chosen, rows: int | None, few_shot: int, forgetting: bool, visitor: Visitor
+    ) -> None:
+        self.folder = scratch.new_folder()
+        self._choice, self._chosen, self._rows, self._visitor = choice, chosen, rows, visitor
         self._few_shot, self._forgetting = few_shot, forgetting
         self._news: queue.Queue[tuple[str, int, int] | Exception | None] = queue.Queue()
+        self._abandoned = threading.Event()
+        self._ends = math.inf
 
     def states(self) -> Iterator[tuple[str, int, int]]:
         """(what, done, total) until it is done; raises what the comparison raised."""
         threading.Thread(target=self._work, name="evaluate", daemon=True).start()
         yield f"Reading the rows, loading {short_name(self._choice.base)} …", 0, 0
-        while (news := self._news.get()) is not None:
-            if isinstance(news, Exception):
-                raise news
-            yield news
+        try:
+            while (news := self._news.get()) is not None:
+                if isinstance(news, Exception):
+                    raise news
+                yield news
+        finally:
+            self._abandoned.set()
+
+    def _tell(self, what: str, done: int, total: int) -> None:
+        if self._abandoned.is_set():
+            raise _AbandonedError
+        if time.monotonic() > self._ends:
+            raise UserError("This evaluation takes longer than this public page allows", fix="Use fewer rows.")
+        self._news.put((what, done, total))
 
     def _work(self) -> None:
-        libraries.ready()
-        from eval.report import save
-        from finetuning.evaluation import evaluate_adapter
-
         try:
-            share_cores()
-            result = evaluate_adapter(
-                self._choice.adapter,
-                self._chosen.source,
-                test_rows=self._rows,
-                columns=self._chosen.columns,
-                labels=self._chosen.labels,
-                few_shot=self._few_shot,
-                forgetting=self._forgetting,
-                on_progress=lambda what, done, total: self._news.put((what, done, total)),
-            )
-            save(result.report, result.rows, self.folder)
+            with self.working:
+                self._compare()
         except Exception as error:
             self._news.put(error)
         else:
             self._news.put(None)
 
+    def _compare(self) -> None:
+        libraries.ready()
+        from data.sources import open_source
+        from eval.report import save
+        from finetuning.evaluation import CORPUS_OF_TASK, evaluate_adapter
 
-def build_evaluate() -> Evaluate:
+        self._tell("Reading the rows", 0, 0)
+        if limits := self._visitor.limits:
+            self._ends = time.monotonic() + 60 * limits.evaluation_minutes
+        task, chosen = self._choice.task, self._chosen
+        corpus = CORPUS_OF_TASK[task.name]
+        # Given as the test of another source, all rows of a file are test rows.
+        other = None if chosen.source == corpus else chosen.source
+        splits = open_source(corpus, task, test=other, columns=chosen.columns, labels=chosen.labels).splits
+        self._visitor.check_rows({"test": splits["test"]}, task)
+        share_cores()
+        result = evaluate_adapter(
+            self._choice.adapter,
+            chosen.source,
+            test=splits["test"],
+            train=splits["train"],
+            test_rows=self._rows,
+            few_shot=self._few_shot,
+            forgetting=self._forgetting,
+            on_progress=self._tell,
+        )
+        save(result.report, result.rows, self.folder)
+
+
+def build_evaluate(*, hub_allowed: bool = True) -> Evaluate:
     """Lay the tab out and connect it."""
     first = "sentiment"
-    found = options("sentiment")
+    found = shipped("sentiment")
     gr.HTML(tag("div", text.EVALUATE_INTRO, class_="ba-note"), elem_classes="ba-plain")
     with gr.Row():
         task = gr.Radio(
@@ -154,7 +222,7 @@ def build_evaluate() -> Evaluate:
     gr.HTML(tag("div", "Test set", class_="ba-small"), elem_classes="ba-plain")
     for name, known in TASKS.items():
         with gr.Column(visible=name == first) as group:
-            forms[name] = data_form.build_data_form(known, f"evaluate-{name}")
+            forms[name] = data_form.build_data_form(known, f"evaluate-{name}", hub_allowed=hub_allowed)
         groups[name] = group
     with gr.Row(elem_classes="ba-checks"):
         few_shot = gr.Checkbox(
@@ -185,8 +253,7 @@ def _connect(tab: Evaluate) -> None:
         tab.evaluate,
         inputs,
         [tab.progress, *tab.view.outputs],
-        concurrency_limit=1,
-        concurrency_id="evaluate",
+        concurrency_limit=None,  # one at a time, and who waits for it, is up to `_line`
         show_progress="hidden",
         api_visibility="private",
     )

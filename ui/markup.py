@@ -100,5 +100,11 @@ def counted(what: str, done: int, total: int, unit: str = "") -> str:
     return f"{what}: {done:,} of {total:,} {unit}".rstrip()
 
 
+def clicked(event: object, name: str) -> str:
+    """What a click in our own HTML says under `name` (`data-run` is `run`); empty where it says nothing."""
+    said = getattr(event, "_data", None)
+    return str(said.get(name, "")) if isinstance(said, dict) else ""
+
+
 def _piece(child: Child) -> str:
     return child if isinstance(child, Markup) else html.escape(printable(str(child)))

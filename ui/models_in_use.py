@@ -1,21 +1,22 @@
 """The models that are open in memory, for all visitors together: opening takes seconds, so the newest stay open.
 
-One lock lets one generation run at a time, and one opening. Each browser session has a flag that stops whatever
-it has going.
+One visitor at a time is answered, in the order in which they asked; a lock lets one model be opened at a time. Each
+browser session has a flag that stops whatever it has going.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
+import time
+from collections import OrderedDict, deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from data.errors import UserError
-from finetuning.runs import list_runs
-from ui import libraries
+from ui import libraries, run_view, text
 from ui.choices import Choice
 
 if TYPE_CHECKING:
@@ -24,6 +25,70 @@ if TYPE_CHECKING:
 KEPT_OPEN = 2
 """One for each task: going back and forth between the tasks costs nothing."""
 POLL_S = 0.2
+GONE_S = 120.0
+"""Whoever waits or is answered and gives no sign of life for so long has left the line."""
+
+
+class Place:
+    """One visitor's place in the line."""
+
+    def __init__(self) -> None:
+        self.seen = time.monotonic()
+
+
+class Line:
+    """Who is answered next: first come, first served."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._places: deque[Place] = deque()
+
+    def __len__(self) -> int:
+        """How many wait behind the one that is being answered."""
+        return max(0, len(self._places) - 1)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody is being answered."""
+        return bool(self._places)
+
+    @contextmanager
+    def place(self, longest: int | None = None) -> Iterator[Place]:
+        """A place at the end of the line, left when the context is.
+
+        Raises:
+            UserError: `longest` are waiting already.
+        """
+        place = Place()
+        with self._changed:
+            self._drop_gone()
+            if longest is not None and len(self._places) > longest:
+                raise UserError(text.QUEUE_FULL, fix="Try again in a minute.")
+            self._places.append(place)
+        try:
+            yield place
+        finally:
+            with self._changed:
+                if place in self._places:
+                    self._places.remove(place)
+                self._changed.notify_all()
+
+    def wait(self, place: Place, stop: threading.Event) -> Iterator[int]:
+        """Yields how many are before `place`, every second, last of all 0; ends without that 0 once stopped."""
+        while not stop.is_set():
+            with self._changed:
+                place.seen = time.monotonic()
+                self._drop_gone()
+                ahead = self._places.index(place) if place in self._places else 0
+            yield ahead
+            if ahead == 0:
+                return
+            with self._changed:
+                self._changed.wait(1.0)
+
+    def _drop_gone(self) -> None:
+        now = time.monotonic()
+        self._places = deque(place for place in self._places if now - place.seen < GONE_S)
 
 
 @dataclass(frozen=True)
@@ -40,7 +105,7 @@ class ModelsInUse:
     """Pairs by the key of their choice; the one used last is at the end."""
 
     def __init__(self) -> None:
-        self.generating = threading.Lock()
+        self.line = Line()
         self._opening = threading.Lock()
         self._open: OrderedDict[str, Pair] = OrderedDict()
         self._stops: dict[str, threading.Event] = {}
@@ -127,15 +192,6 @@ def short_name(base: str) -> str:
     return base.rstrip("/").rsplit("/", 1)[-1].removesuffix("-Instruct")
 
 
-def wait_for(lock: threading.Lock, stop: threading.Event) -> Iterator[bool]:
-    """Yields False while somebody else holds `lock`, and True once it is ours; ends without it once stopped."""
-    while not lock.acquire(timeout=POLL_S):
-        if stop.is_set():
-            return
-        yield False
-    yield True
-
-
 def share_cores() -> None:
     """Leave cores to a run that is training on this machine's CPU.
 
@@ -150,13 +206,7 @@ def share_cores() -> None:
 
 def is_training() -> bool:
     """Whether a run is being worked on."""
-    for run in list_runs():
-        try:
-            if run.status().state in ("running", "evaluating"):
-                return True
-        except UserError:
-            continue
-    return False
+    return any(state != "queued" for state in run_view.active_states())
 
 
 MODELS = ModelsInUse()

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from data.tasks import TASKS
+from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
 from ui import text
 from ui.choices import find
@@ -17,11 +18,17 @@ from ui.report_view import ReportView, Shown
 from ui.runs import build_runs, choice_of
 from ui.toast import toasts
 from ui.train import RECIPES, build_train, fill
+from ui.visitors import visitor_of
+
+CACHE_S = (3600, 24 * 3600)
+"""How often files that were uploaded or offered for download are looked at, and how old those are that go."""
 
 
-def build_page() -> gr.Blocks:
-    """The whole page, ready to launch. Loads no model."""
-    page: gr.Blocks = gr.Blocks(title=text.TITLE, analytics_enabled=False)
+def build_page(limits: Limits | None = None) -> gr.Blocks:
+    """The whole page, ready to launch; for strangers where there are limits. Loads no model."""
+    page: gr.Blocks = gr.Blocks(title=text.TITLE, analytics_enabled=False, delete_cache=CACHE_S)
+    public = limits is not None
+    hub_allowed = limits is None or limits.hub
     with page:
         with gr.Row(equal_height=True):
             gr.HTML(_top(), elem_classes="ba-plain")
@@ -33,22 +40,27 @@ def build_page() -> gr.Blocks:
                 inner, train = {}, {}
                 for task in TASKS:
                     with gr.Tab(load_recipe(RECIPES[task]).title, id=f"train-{task}") as inner[task]:
-                        train[task] = build_train(task)
+                        train[task] = build_train(task, limits)
             with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
-                evaluate = build_evaluate()
-            with gr.Tab("Runs", id="runs"):
-                runs = build_runs()
-        page.load(compare.run_example(0), [compare.task, compare.model], compare.outputs, **CHAT)
+                evaluate = build_evaluate(hub_allowed=hub_allowed)
+            with gr.Tab("Runs", id="runs") as runs_tab:
+                runs = build_runs(public=public)
+        chosen = [compare.task, compare.model]
+        page.load(compare.refresh, chosen, compare.model, **QUICK)
+        page.load(compare.greet, chosen, compare.outputs, **CHAT)
         page.unload(stop_session)
         fill(train["sentiment"], train_tab.select)
         fill(train["dialogue"], inner["dialogue"].select)
         for tab in train.values():
-            page.load(tab.find_run, None, [tab.run_id, tab.drawn], **QUICK)
+            page.load(tab.find_run, None, [tab.run_id, tab.drawn], **QUICK).then(
+                tab.poll, [tab.run_id, tab.drawn], tab.followed, **QUICK
+            )
             _lead_to_compare(tab.compare, tab.run_id, tabs, compare)
             _lead_row_to_compare(tab.view, tabs, compare)
         _lead_to_compare(runs.compare, runs.run_id, tabs, compare)
         for view in (evaluate.view, runs.view):
             _lead_row_to_compare(view, tabs, compare)
+        runs_tab.select(runs.refresh, [runs.listed, runs.page], runs.listing, **QUICK)
         evaluate_tab.select(evaluate.refresh, [evaluate.task, evaluate.model], evaluate.model, **QUICK)
     return page
 
@@ -57,10 +69,11 @@ def _lead_to_compare(button: gr.Button, run_id: gr.State, tabs: gr.Tabs, compare
     """`button` opens Compare with that run, and an example answered by it."""
 
     @toasts
-    def go(chosen: str | None) -> list[Any]:
-        choice = choice_of(chosen)
-        _, placeholder, *examples = compare.change_task(choice.task.name)
-        return [gr.Tabs(selected="compare"), *choose(choice), placeholder, *examples]
+    def go(chosen: str | None, request: gr.Request) -> list[Any]:
+        visitor = visitor_of(request)
+        choice = choice_of(chosen, visitor)
+        _, placeholder, *examples = compare.change_task(choice.task.name, request)
+        return [gr.Tabs(selected="compare"), *choose(choice, visitor), placeholder, *examples]
 
     shown = [tabs, compare.task, compare.model, compare.box, *compare.examples]
     button.click(stop_session, **QUICK).then(go, run_id, shown, **QUICK).success(
@@ -75,12 +88,13 @@ def _lead_row_to_compare(view: ReportView, tabs: gr.Tabs, compare: Compare) -> N
     def go(shown: Shown | None, event: gr.EventData, request: gr.Request) -> list[Any]:
         row = view.row(shown, event)
         assert shown is not None
-        choice = find(shown.key)
+        visitor = visitor_of(request)
+        choice = find(shown.key, visitor)
         stop_session(request)
-        _, _, *examples = compare.change_task(choice.task.name)
+        _, _, *examples = compare.change_task(choice.task.name, request)
         box = gr.Textbox(value=row.input, placeholder=text.MESSAGE_PLACEHOLDER[choice.task.name])
         asked = (row.input, row.references)
-        return [gr.Tabs(selected="compare"), *choose(choice), box, *examples, asked]
+        return [gr.Tabs(selected="compare"), *choose(choice, visitor), box, *examples, asked]
 
     shown = [tabs, compare.task, compare.model, compare.box, *compare.examples, compare.asked]
     view.flips.click(go, view.shown, shown, **QUICK).success(

@@ -17,8 +17,9 @@ from eval.report import REPORT_FILE, load
 from eval.schema import Report, RowResult
 from ui import flips, reports, text
 from ui.compare import QUICK
-from ui.markup import tag
+from ui.markup import clicked, tag
 from ui.toast import toasts
+from ui.visitors import Visitor
 
 # A click anywhere in a row opens it; the button in it is there for the keyboard.
 _ON_CLICK = """
@@ -58,13 +59,13 @@ class ReportView:
         parts = [self.shown, self.verdict, self.box, self.kind, self.wanted, self.flips, self.details]
         return [*parts, *self.downloads]
 
-    def draw(self, folder: Path, key: str) -> list[Any]:
+    def draw(self, folder: Path, key: str, visitor: Visitor) -> list[Any]:
         """The report in `folder`, of the model with this key; what is wrong with it where it cannot be read."""
         try:
             report = load(folder)[0]
-        except RunError as error:
+        except (RunError, OSError) as error:
             damaged = (folder / REPORT_FILE).exists()
-            return self.clear(tag("div", str(error), class_="ba-note") if damaged else "")
+            return self.clear(tag("div", visitor.shown(str(error)), class_="ba-note") if damaged else "")
         rows = reports.rows_of(folder)
         found = flips.flips(report, rows)
         return [
@@ -92,8 +93,8 @@ class ReportView:
     def row(self, shown: Shown | None, event: gr.EventData) -> RowResult:
         """The test row that was clicked."""
         _, rows = _read(shown)
-        number = str(event._data.get("row", ""))
-        if not number.isdecimal() or not 1 <= int(number) <= len(rows):
+        number = clicked(event, "row")
+        if not number.isascii() or not number.isdecimal() or not 1 <= int(number) <= len(rows):
             raise RunError("There is no such test row", got=number)
         return rows[int(number) - 1]
 

@@ -7,16 +7,16 @@ report does not have is not drawn.
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data.errors import UserError
+from data.sources import shown_spec
 from eval.markdown import cost, explanation, few_shot_sentence, headline, p_value, with_interval
 from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE, load
 from eval.schema import METRIC_TITLES, Calibration, Confusion, MetricResult, Report, RowResult
 from eval.statistics import Interval
-from ui import charts, text
+from ui import charts, scratch, text
 from ui.flips import FLIPS_FILE, flips, to_csv
 from ui.markup import Child, Markup, cell, fold, join, scrolling, section, table, tag
 
@@ -28,7 +28,7 @@ def report_of(folder: Path) -> Report | None:
     """The report in `folder`; None where there is none, or a damaged one."""
     try:
         return load(folder)[0]
-    except UserError:
+    except (UserError, OSError):
         return None
 
 
@@ -54,7 +54,7 @@ def copies(folder: Path, report: Report, rows: Sequence[RowResult]) -> list[str 
 
     Gradio serves files from the temporary folder; the runs folder itself is not opened to anybody.
     """
-    target = Path(tempfile.mkdtemp(prefix="before-after-"))
+    target = scratch.new_folder()
     found: list[str | None] = []
     for name in FILES:
         source, copy = folder / name, target / name
@@ -266,7 +266,7 @@ def _facts(report: Report) -> Iterable[tuple[str, str]]:
     yield "precision", report.precision
     yield "adapter", f"{report.adapter_proof.sentence}; SHA-256 {report.adapter_sha256 or 'not known'}"
     yield "prompt", f"SHA-256 {report.prompt_sha256}"
-    source = f"{data.spec or 'not named'}, split {data.split}, {report.n:,} rows"
+    source = f"{shown_spec(data.spec) or 'not named'}, split {data.split}, {report.n:,} rows"
     yield "data", f"{source}, SHA-256 {data.test_sha256}; {report.train_rows:,} training rows"
     yield "answers", f"{answered}, {report.batch_size} rows a batch"
     yield "versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())

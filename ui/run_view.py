@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import time
+from pathlib import Path
 from typing import Any
 
+import gradio as gr
+
 from data.errors import RunError, UserError
-from finetuning.runs import ACTIVE, Run, Status, list_runs, open_run
+from finetuning.launch import place_in_queue
+from finetuning.runs import ACTIVE, Run, Status, list_runs
 from ui import charts
 from ui.markup import Markup, counted, join, progress, tag
 from ui.toast import toasts
+from ui.visitors import Visitor, visitor_of
 
 LOG_CHARACTERS = 4000
 
@@ -18,48 +25,63 @@ def state_chip(state: str) -> Markup:
     return tag("span", state, class_=f"ba-state ba-state-{state}")
 
 
-def state_line(run: Run, *, with_id: bool = True) -> Markup:
+def state_line(run: Run, visitor: Visitor, *, with_id: bool = True) -> Markup:
     """What the run is doing, with a bar while it is being worked on."""
     try:
         status = run.status()
     except RunError as error:
-        return tag("div", state_chip("damaged"), " ", str(error), class_="ba-note")
+        return tag("div", state_chip("damaged"), " ", visitor.shown(str(error)), class_="ba-note")
     parts = [tag("div", state_chip(status.state), "  ", _doing(run, status, with_id), class_="ba-note")]
     if status.state == "queued":
-        parts.append(progress(_queue_place(run), 0, 1))
+        parts.append(progress(queue_place(run), 0, 1))
     elif status.state in ACTIVE:
         unit = "steps" if status.state == "running" else ""
         what = counted(status.phase or "Working", status.done, status.total, unit)
         parts.append(progress(what, status.done, status.total))
     if status.error:
-        parts.append(tag("div", tag("div", status.error, class_="ba-strong"), class_="ba-problems"))
+        said = visitor.shown(status.error)
+        parts.append(tag("div", tag("div", said, class_="ba-strong"), class_="ba-problems"))
     return join(parts)
 
 
 def state_of(run: Run) -> str:
-    """The run's state; a damaged run has failed."""
+    """The run's state; `damaged` where it cannot be read. A file that did not change is not read again."""
+    file = run.folder / "status.json"
     try:
-        return run.status().state
+        found = file.stat()
+    except OSError:
+        return "damaged"
+    return _state_at(file, found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+@functools.lru_cache(maxsize=8192)
+def _state_at(file: Path, *_stat: int) -> str:
+    try:
+        return Run(file.parent).status().state
     except RunError:
-        return "failed"
+        return "damaged"
+
+
+def active_states() -> list[str]:
+    """The states of everybody's runs that are waiting or being worked on."""
+    return [state for run in list_runs() if (state := state_of(run)) in ACTIVE]
 
 
 @toasts
-def cancel(run_id: str | None) -> None:
+def cancel(run_id: str | None, request: gr.Request) -> None:
     """Ask the run to stop after this step."""
     from finetuning.launch import cancel as cancel_run
 
     if run_id:
-        cancel_run(open_run(run_id))
+        cancel_run(visitor_of(request).run(run_id))
 
 
 @toasts
-def resume(run_id: str | None) -> None:
+def resume(run_id: str | None, request: gr.Request) -> None:
     """Let a run that ended early go on from its last checkpoint."""
-    from finetuning.launch import resume as resume_run
-
     if run_id:
-        resume_run(open_run(run_id))
+        visitor = visitor_of(request)
+        visitor.resume(visitor.run(run_id))
 
 
 def loss(run: Run) -> Markup:
@@ -67,16 +89,19 @@ def loss(run: Run) -> Markup:
     try:
         lines, _ = run.metrics()
         total = run.status().total if run.status().state == "running" else 0
-    except (ValueError, RunError):
+        points, evaluated = _points(lines, "loss"), _points(lines, "eval_loss")
+    except (ValueError, TypeError, OSError, RunError):  # whatever is in the file instead of numbers
         return tag("div", "The metrics of this run cannot be read.", class_="ba-empty-chart")
-    points = _points(lines, "loss")
-    return charts.loss_curve(points, _points(lines, "eval_loss"), total=total if points else 0)
+    return charts.loss_curve(points, evaluated, total=total if points else 0)
 
 
-def log(run: Run) -> Markup:
+def log(run: Run, visitor: Visitor) -> Markup:
     """The end of what the worker printed."""
-    tail = run.log_tail(LOG_CHARACTERS).replace("\r", "\n").strip()
-    return tag("pre", tail or "Nothing yet.", class_="ba-log")
+    try:
+        tail = run.log_tail(LOG_CHARACTERS).replace("\r", "\n").strip()
+    except OSError as error:
+        tail = f"The log cannot be read: {error.strerror}"
+    return tag("pre", visitor.shown(tail) or "Nothing yet.", class_="ba-log")
 
 
 def fingerprint(run: Run) -> str:
@@ -92,11 +117,11 @@ def fingerprint(run: Run) -> str:
     return f"{run.id} {' '.join(sizes)}"
 
 
-def newest(task: str, *, active: bool) -> Run | None:
-    """The newest run of `task`, or the one that is being worked on."""
-    for run in list_runs():
+def newest(visitor: Visitor, task: str, *, active: bool) -> Run | None:
+    """The visitor's newest run of `task`, or the one that is being worked on."""
+    for run in visitor.runs():
         try:
-            if run.recipe().task == task and (not active or run.status().state in ACTIVE):
+            if (not active or state_of(run) in ACTIVE) and run.recipe().task == task:
                 return run
         except UserError:
             continue
@@ -122,15 +147,18 @@ def _doing(run: Run, status: Status, with_id: bool) -> str:
     return " · ".join(said)
 
 
-def _queue_place(run: Run) -> str:
-    ahead = 0
-    for other in list_runs():
-        try:
-            ahead += other.id != run.id and other.status().state in ACTIVE and other.id[-20:] < run.id[-20:]
-        except RunError:
-            continue
-    return f"Queued: {ahead} run{'s' * (ahead != 1)} before this one" if ahead else "Queued: starts in a moment"
+def queue_place(run: Run) -> str:
+    """What a queued run waits for."""
+    try:
+        ahead = place_in_queue(run)
+    except RunError:  # it has just changed
+        ahead = 0
+    if ahead:
+        return f"Queued: {ahead} waiting run{'s' * (ahead != 1)} before this one"
+    busy = any(state != "queued" for state in active_states())
+    return "Queued: next, when the run that is going on ends" if busy else "Queued: starts in a moment"
 
 
 def _points(lines: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
-    return [(float(line["step"]), float(line[key])) for line in lines if key in line and "step" in line]
+    points = [(float(line["step"]), float(line[key])) for line in lines if key in line and "step" in line]
+    return [point for point in points if all(map(math.isfinite, point))]

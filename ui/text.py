@@ -10,7 +10,10 @@ MESSAGE_PLACEHOLDER = {
     "dialogue": "Paste a conversation, one “Name: what was said” a line, or pick one below",
 }
 WAITING = "Pick an example, or write a message."
-QUEUED = "Waiting: somebody else's answer is being written."
+QUEUED = "Waiting: one answer is written before yours."
+QUEUED_BEHIND = "Waiting: {ahead} answers are written before yours."
+QUEUE_FULL = "The queue is full: many visitors are waiting for an answer"
+REMEMBERED = "Written for an earlier visitor: others are being answered now."
 STOPPED = "stopped"
 NO_MODELS = "There is no tuned model of this task yet. Train one in the Train tab."
 BADGE_WAITING = "The adapter is checked before its first answer."
@@ -57,3 +60,8 @@ WRITING = {
 }
 RUNS_INTRO = "Every run is a folder that holds everything about it. Click one to open it."
 NO_RUNS = "No runs yet. Start one in the Train tab."
+RUNS_STRANGER = (
+    "Your runs, each a folder that holds everything about it. Nobody else sees them. When the disk is full, "
+    "the oldest are removed."
+)
+DELETE_ASKED = "Really delete this run? It is kept in the trash for a week, then it is gone."

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from data.errors import UserError
+from ui.visitors import Visitor, visitor_of, without_paths
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -24,7 +25,7 @@ def toasts(handler: Handler) -> Handler:
             try:
                 yield from handler(*args, **kwargs)
             except UserError as error:
-                show(error)
+                show(error, _visitor(args, kwargs))
                 yield gr.skip()
 
         return stream  # type: ignore[return-value]  # same signature, by functools.wraps
@@ -34,12 +35,21 @@ def toasts(handler: Handler) -> Handler:
         try:
             return handler(*args, **kwargs)
         except UserError as error:
-            show(error)
+            show(error, _visitor(args, kwargs))
             return gr.skip()
 
     return call  # type: ignore[return-value]  # same signature, by functools.wraps
 
 
-def show(error: UserError) -> None:
+def show(error: UserError, visitor: Visitor | None = None) -> None:
     """The toast alone. Gradio renders a toast's text as HTML, so it is escaped here."""
-    gr.Warning(html.escape(str(error)).replace("\n", "<br>"), title="That does not work", duration=15)
+    said = visitor.shown(str(error)) if visitor else without_paths(str(error))
+    gr.Warning(html.escape(said[:2000]).replace("\n", "<br>"), title="That does not work", duration=15)
+
+
+def _visitor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visitor | None:
+    """Who the handler's request is from; None where it takes none: then nobody is shown a path."""
+    for value in (*args, *kwargs.values()):
+        if isinstance(value, gr.Request):
+            return visitor_of(value)
+    return None

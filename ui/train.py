@@ -11,8 +11,9 @@ import gradio as gr
 from data.errors import DataError, RunError, UserError
 from data.sources import Opened
 from data.tasks import TASKS, Task
+from finetuning.limits import Limits
 from finetuning.recipe import Recipe, load_recipe
-from finetuning.runs import ACTIVE, RESUMABLE, Run, open_run
+from finetuning.runs import ACTIVE, RESUMABLE, Run
 from ui import data_form, libraries, run_view, text, train_form
 from ui.compare import QUICK
 from ui.data_form import Chosen, DataForm
@@ -21,6 +22,7 @@ from ui.markup import Markup, join, progress, tag
 from ui.report_view import ReportView, build_report_view
 from ui.toast import toasts
 from ui.train_form import TrainForm
+from ui.visitors import Visitor, visitor_of
 
 RECIPES = {"sentiment": "sentiment-smollm2-lora", "dialogue": "dialogue-smollm2-qlora"}
 POLL_S = 1.5
@@ -56,56 +58,60 @@ class TrainTask:
 
     # ---- steps 1 to 4 ----
 
-    def show_data(self, *values: Any) -> list[Any]:
+    def show_data(self, request: gr.Request, *values: Any) -> list[Any]:
         """Open the data; outputs: summary, preview, mapping row and its two dropdowns."""
+        visitor = visitor_of(request)
         try:
             chosen = data_form.read(self.task, *values)
             if chosen is None:
                 return [data_form.waiting(values[0]), "", gr.skip(), gr.skip(), gr.skip()]
+            visitor.check_source(chosen.source)
             try:
-                opened = self._open(chosen)
+                opened = self._open(chosen, visitor)
             except DataError as error:
                 columns = data_form.columns_of(chosen)
-                return [data_form.problems(error), "", *data_form.column_updates(None, columns)]
-        except DataError as error:
-            return [data_form.problems(error), "", gr.skip(), gr.skip(), gr.skip()]
+                return [data_form.problems(error, visitor), "", *data_form.column_updates(None, columns)]
+        except UserError as error:
+            return [data_form.problems(error, visitor), "", gr.skip(), gr.skip(), gr.skip()]
         summary, preview = data_form.summary(opened), data_form.preview(opened)
         return [summary, preview, *data_form.column_updates(opened)]
 
-    def show_other_data(self, *values: Any) -> list[Any]:
+    def show_other_data(self, request: gr.Request, *values: Any) -> list[Any]:
         """As `show_data`, with the columns guessed anew."""
-        return self.show_data(*data_form.without_columns(values))
+        return self.show_data(request, *data_form.without_columns(values))
 
-    def show_tokens(self, *values: Any) -> Markup:
+    def show_tokens(self, request: gr.Request, *values: Any) -> Markup:
         """One row as the model sees it. What is wrong is said elsewhere."""
         libraries.ready()
         from finetuning.preparation import token_preview
 
+        visitor = visitor_of(request)
         try:
-            recipe = self._recipe(values)
-            row = self._open(self._chosen(values)).splits["train"][0]
+            recipe = self._recipe(values, visitor)
+            row = self._open(self._chosen(values, visitor), visitor).splits["train"][0]
             tokens = token_preview(recipe, row)
         except DataError:
             return Markup("")  # said above
         except UserError as error:
-            return tag("div", str(error), class_="ba-note")
+            return tag("div", visitor.shown(str(error)), class_="ba-note")
         caption = text.TOKENS_CAPTION if recipe.trainer == "causal" else text.TOKENS_CAPTION_CLASSIFIER
         classes = ("ba-token", "ba-token ba-trained")
         spans = [tag("span", token, class_=classes[trained]) for token, trained in tokens]
         return join([tag("div", caption, class_="ba-note"), tag("div", *spans, class_="ba-tokens")])
 
-    def show_estimate(self, *values: Any) -> list[Markup]:
+    def show_estimate(self, request: gr.Request, *values: Any) -> list[Markup]:
         """Weights (step 3) and what the run will take (step 4)."""
         libraries.ready()
         from finetuning.estimate import estimate
 
+        visitor = visitor_of(request)
         try:
-            recipe = self._recipe(values)
+            recipe = self._recipe(values, visitor)
             found = estimate(recipe)
         except DataError:
             return [Markup(""), Markup("")]  # said above
         except UserError as error:
-            return [Markup(""), tag("div", str(error), class_="ba-note")]
+            return [Markup(""), tag("div", visitor.shown(str(error)), class_="ba-note")]
         weights = train_form.weights_sentence(found.weight_mb, recipe.model.precision)
         return [
             tag("div", weights, class_="ba-note"),
@@ -120,50 +126,66 @@ class TrainTask:
         return train_form.values_of(load_recipe(name))
 
     @toasts
-    def start_run(self, *values: Any) -> list[Any]:
+    def start_run(self, request: gr.Request, *values: Any) -> list[Any]:
         """Check the data, submit the run, watch it."""
-        from finetuning.launch import submit
-
-        chosen = train_form.kept(self._chosen(values))
-        recipe = self._recipe(values, chosen)
-        self._open(chosen)  # every problem is shown before a model is loaded
-        return [submit(recipe).id, ""]
+        visitor = visitor_of(request)
+        chosen = self._chosen(values, visitor)
+        recipe = self._recipe(values, visitor, chosen)
+        opened = self._open(chosen, visitor)  # every problem is shown before a model is loaded
+        recipe = self._recipe(values, visitor, train_form.kept(chosen, visitor))
+        return [visitor.submit(recipe, opened).id, ""]
 
     # ---- following a run ----
 
-    def find_run(self) -> list[Any]:
-        """The run that is being worked on, for a page that was just opened."""
-        run = run_view.newest(self.task.name, active=True)
+    def find_run(self, request: gr.Request) -> list[Any]:
+        """The visitor's run that is being worked on, for a page that was just opened."""
+        run = run_view.newest(visitor_of(request), self.task.name, active=True)
         return [run.id if run else None, ""]
 
     @toasts
-    def poll(self, run_id: str | None, drawn: str) -> Any:
-        """Draw the run again if its folder changed."""
-        from finetuning.launch import reconcile
-
+    def poll(self, run_id: str | None, drawn: str, request: gr.Request) -> Any:
+        """Draw the run again if its folder changed; nothing more of it once it is gone."""
         if run_id is None:
             return gr.skip()
-        run = open_run(run_id)
-        # First of all: a queued run whose turn has come changes nothing in its folder until it is started.
-        reconcile()
+        visitor = visitor_of(request)
+        try:
+            run = visitor.run(run_id)
+        except RunError:
+            return [None, "", *self._nothing()]
         now = run_view.fingerprint(run)
+        if run_view.state_of(run) == "queued":  # its place changes with the runs before it
+            now += f" {run_view.queue_place(run)}"
         if now == drawn:
             return gr.skip()
-        return [now, *self._draw(run)]
+        return [run_id, now, *self._draw(run, visitor)]
 
-    def _draw(self, run: Run) -> list[Any]:
+    def _nothing(self) -> list[Any]:
+        hidden = gr.Button(visible=False)
+        return [
+            "",
+            "",
+            gr.Accordion(visible=False),
+            "",
+            hidden,
+            hidden,
+            gr.HTML(visible=True),
+            hidden,
+            *self.view.clear(),
+        ]
+
+    def _draw(self, run: Run, visitor: Visitor) -> list[Any]:
         state = run_view.state_of(run)
         finished = state == "finished"
         return [
-            run_view.state_line(run),
+            run_view.state_line(run, visitor),
             run_view.loss(run),
             gr.Accordion(visible=True),
-            run_view.log(run),
+            run_view.log(run, visitor),
             gr.Button(visible=state in ACTIVE),
             gr.Button(visible=state in RESUMABLE),
             gr.HTML(visible=not finished),
             gr.Button(visible=finished),
-            *(self.view.draw(run.evaluation, f"run:{run.id}") if finished else self.view.clear()),
+            *(self.view.draw(run.evaluation, f"run:{run.id}", visitor) if finished else self.view.clear()),
         ]
 
     @property
@@ -179,30 +201,35 @@ class TrainTask:
             self.waiting,
             self.compare,
         ]
-        return [self.drawn, *drawn, *self.view.outputs]
+        return [self.run_id, self.drawn, *drawn, *self.view.outputs]
 
     @property
     def inputs(self) -> list[Any]:
         return [*self.data.inputs, *self.form.inputs]
 
-    def _chosen(self, values: tuple[Any, ...]) -> Chosen:
+    def _chosen(self, values: tuple[Any, ...], visitor: Visitor) -> Chosen:
         chosen = data_form.read(self.task, *values[: len(self.data.inputs)])
         if chosen is None:
             raise DataError("No data is chosen", fix="Upload a file, or write the name of a data set.")
+        visitor.check_source(chosen.source)
         return chosen
 
-    def _recipe(self, values: tuple[Any, ...], chosen: Chosen | None = None) -> Recipe:
+    def _recipe(self, values: tuple[Any, ...], visitor: Visitor, chosen: Chosen | None = None) -> Recipe:
         fields = values[len(self.data.inputs) :]
-        return train_form.read(self.task.name, chosen or self._chosen(values), *fields)
+        recipe = train_form.read(self.task.name, chosen or self._chosen(values, visitor), *fields)
+        visitor.check_recipe(recipe)
+        return recipe
 
-    def _open(self, chosen: Chosen) -> Opened:
+    def _open(self, chosen: Chosen, visitor: Visitor) -> Opened:
         libraries.ready()
         from data.sources import open_source
 
-        return open_source(chosen.source, self.task, columns=chosen.columns, labels=chosen.labels)
+        opened = open_source(chosen.source, self.task, columns=chosen.columns, labels=chosen.labels)
+        visitor.check_rows(opened.splits, self.task)
+        return opened
 
 
-def build_train(task_name: str) -> TrainTask:
+def build_train(task_name: str, limits: Limits | None = None) -> TrainTask:
     """Lay out the five steps of a task and connect them, but for what leads to other tabs."""
     task = TASKS[task_name]
     recipe = load_recipe(RECIPES[task_name])
@@ -211,7 +238,7 @@ def build_train(task_name: str) -> TrainTask:
         gr.HTML(in_and_out(examples(task)[0]), elem_classes="ba-plain")
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(_step(2), elem_classes="ba-plain")
-        data = data_form.build_data_form(task, task_name)
+        data = data_form.build_data_form(task, task_name, hub_allowed=limits is None or limits.hub)
         summary = gr.HTML(
             progress("Reading the rows …", 0, 0), elem_id=f"{task_name}-data", elem_classes="ba-plain"
         )
@@ -219,11 +246,13 @@ def build_train(task_name: str) -> TrainTask:
         tokens = gr.HTML(elem_id=f"{task_name}-tokens", elem_classes="ba-plain")
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(_step(3), elem_classes="ba-plain")
-        chosen, base_fields = train_form.build_base(recipe)
+        chosen, base_fields = train_form.build_base(recipe, limits)
         weights = gr.HTML(elem_id=f"{task_name}-weights", elem_classes="ba-plain")
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(_step(4), elem_classes="ba-plain")
-        settings = train_form.build_settings(recipe)
+        settings = train_form.build_settings(recipe, limits)
+        if limits is not None:
+            gr.HTML(tag("div", limits.sentence(), class_="ba-note"), elem_classes="ba-plain")
         estimate = gr.HTML(elem_id=f"{task_name}-estimate", elem_classes="ba-plain")
         with gr.Row(elem_classes="ba-actions"):
             start = gr.Button("Start", variant="primary", scale=0, elem_id=f"{task_name}-start")

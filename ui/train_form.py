@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +9,10 @@ from typing import Any
 import gradio as gr
 
 from data.errors import RecipeError
+from finetuning.limits import Limits
 from finetuning.recipe import Recipe, load_recipe, recipe_names, with_overrides
-from finetuning.runs import runs_folder
 from ui.data_form import Chosen
+from ui.visitors import Visitor
 
 FIELDS = (
     "model.base", "model.precision", "lora.rank", "training.learning_rate", "training.epochs", "lora.alpha",
@@ -44,9 +42,10 @@ def recipes_of(task: str) -> list[Recipe]:
     return [recipe for name in recipe_names() if (recipe := load_recipe(name)).task == task]
 
 
-def build_base(recipe: Recipe) -> tuple[gr.Dropdown, list[Any]]:
-    """Step 3: the recipe dropdown, and the fields of the base model."""
-    known = recipes_of(recipe.task)
+def build_base(recipe: Recipe, limits: Limits | None = None) -> tuple[gr.Dropdown, list[Any]]:
+    """Step 3: the recipe dropdown, and the fields of the base model; strangers choose from the list."""
+    known = [other for other in recipes_of(recipe.task) if limits is None or other.model.base in limits.base_models]
+    label = "Base model: a name as on the Hub, or a folder" if limits is None else "Base model"
     with gr.Row():
         chosen = gr.Dropdown(
             [(other.title, other.name) for other in known],
@@ -57,8 +56,8 @@ def build_base(recipe: Recipe) -> tuple[gr.Dropdown, list[Any]]:
         base = gr.Dropdown(
             list(dict.fromkeys(other.model.base for other in known)),
             value=recipe.model.base,
-            allow_custom_value=True,
-            label="Base model: a name as on the Hub, or a folder",
+            allow_custom_value=limits is None,
+            label=label,
             elem_id=f"{recipe.task}-base",
         )
         precision = gr.Dropdown(
@@ -68,7 +67,7 @@ def build_base(recipe: Recipe) -> tuple[gr.Dropdown, list[Any]]:
     return chosen, [base, precision]
 
 
-def build_settings(recipe: Recipe) -> list[Any]:
+def build_settings(recipe: Recipe, limits: Limits | None = None) -> list[Any]:
     """Step 4: three settings, and the rest folded."""
     task, lora, training = recipe.task, recipe.lora, recipe.training
 
@@ -77,7 +76,7 @@ def build_settings(recipe: Recipe) -> list[Any]:
 
     with gr.Row():
         main = [
-            number("rank", "Rank (1 to 64)", lora.rank, 1),
+            number("rank", f"Rank (1 to {limits.rank if limits else 64})", lora.rank, 1),
             number("learning-rate", "Learning rate", training.learning_rate, 1e-5),
             number("epochs", "Epochs", training.epochs, 0.5),
         ]
@@ -121,19 +120,10 @@ def read(task: str, chosen: Chosen, name: str, *fields: Any) -> Recipe:
     return with_overrides(load_recipe(name), settings)
 
 
-def kept(chosen: Chosen) -> Chosen:
+def kept(chosen: Chosen, visitor: Visitor) -> Chosen:
     """`chosen` with an uploaded file copied beside the runs: the upload's own place does not last."""
     kind, _, place = chosen.source.partition(":")
-    if kind != "file":
-        return chosen
-    source = Path(place)
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
-    folder = runs_folder().resolve() / "uploads"
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = folder / f"{digest}-{re.sub(r'[^A-Za-z0-9._-]', '_', source.name)}"
-    if not copy.exists():
-        shutil.copyfile(source, copy)
-    return replace(chosen, source=f"file:{copy}")
+    return replace(chosen, source=f"file:{visitor.keep(Path(place))}") if kind == "file" else chosen
 
 
 def weights_sentence(weight_mb: float, precision: str) -> str:

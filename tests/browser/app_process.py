@@ -31,16 +31,16 @@ CHROMIUM_ARGS = [
 
 
 @contextmanager
-def running_app(runs: Path, log: Path) -> Iterator[str]:
+def running_app(runs: Path, log: Path, *options: str, **more_environment: str) -> Iterator[str]:
     """Start `python app.py` on a free port with its runs in `runs`; gives its address, and ends it afterwards."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    environment = os.environ | {"BEFORE_AFTER_RUNS": str(runs), "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {"BEFORE_AFTER_RUNS": str(runs), "PYTHONUNBUFFERED": "1"} | more_environment
     with log.open("wb") as output:
         app = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port)],
+            [sys.executable, "app.py", "--port", str(port), *options],
             cwd=ROOT,
             env=environment,
             stdout=output,

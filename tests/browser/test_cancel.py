@@ -1,20 +1,25 @@
-"""A second run is queued behind the first; Cancel ends either; Resume goes on with what was cancelled."""
+"""A second run is queued behind the first; Cancel ends either; Resume goes on; Delete asks twice."""
 
 from __future__ import annotations
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.steps import open_tab, open_train, start_small_run
 
 
-def test_a_run_waits_is_cancelled_and_goes_on(page: Page) -> None:
+def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: Browser) -> None:
     open_train(page)
     start_small_run(page, train_rows=640)
     state = page.locator("#sentiment-state")
     expect(state).to_contain_text("of 40 steps", timeout=90_000)
+    with chromium.new_context() as other:  # another browser on one's own machine sees the same run, live
+        second = other.new_page()
+        second.goto(page.url)
+        open_train(second)
+        expect(second.locator("#sentiment-state")).to_contain_text("of 40 steps", timeout=15_000)
     page.click("#sentiment-start")
     expect(state.locator(".ba-state-queued")).to_be_visible(timeout=15_000)
-    expect(state).to_contain_text("1 run before this one")
+    expect(state).to_contain_text("next, when the run that is going on ends")
     page.click("#sentiment-cancel")  # a run that has not begun is cancelled at once
     expect(state.locator(".ba-state-cancelled")).to_be_visible(timeout=15_000)
     expect(page.locator("#sentiment-compare")).to_be_hidden()
@@ -30,3 +35,14 @@ def test_a_run_waits_is_cancelled_and_goes_on(page: Page) -> None:
     expect(running).to_contain_text("of 40 steps", timeout=90_000)
     page.click("#runs-cancel")
     expect(running.locator(".ba-state-cancelled")).to_be_visible(timeout=60_000)
+
+    before = page.locator("#runs-table tbody tr").count()
+    page.click("#runs-delete")
+    page.click("#runs-keep")
+    expect(page.locator("#runs-really")).to_be_hidden()
+    page.click("#runs-delete")
+    page.click("#runs-really")
+    expect(page.locator("#runs-table tbody tr")).to_have_count(before - 1, timeout=15_000)
+    expect(page.locator("#runs-detail")).to_be_hidden()
+    open_tab(page, "Train")  # whose newest run is another: the page goes on
+    expect(page.locator("#sentiment-start")).to_be_enabled()

@@ -7,10 +7,12 @@ import pytest
 
 from data.errors import DataError, ModelError, RecipeError
 from data.tasks import DIALOGUE, SENTIMENT
+from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
 from ui import choices, data_form, train_form
 from ui.data_form import GUESS, Chosen
 from ui.examples import examples
+from ui.visitors import LOCAL, Visitor
 
 REVIEWS = Chosen("corpus:reviews", None, None)
 
@@ -54,11 +56,12 @@ def test_an_upload_is_kept_beside_the_runs(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
     upload = tmp_path / "my reviews.csv"
     upload.write_text("text,label\n", encoding="utf-8")
-    kept = train_form.kept(Chosen(f"file:{upload}", None, None))
-    copy = Path(kept.source.removeprefix("file:"))
-    assert copy.parent == tmp_path / "runs" / "uploads"
-    assert copy.name.endswith("-my_reviews.csv") and copy.read_bytes() == upload.read_bytes()
-    assert train_form.kept(REVIEWS) is REVIEWS
+    for visitor in (LOCAL, Visitor("browser-1", Limits())):
+        kept = train_form.kept(Chosen(f"file:{upload}", None, None), visitor)
+        copy = Path(kept.source.removeprefix("file:"))
+        assert copy.parent == tmp_path / "runs" / "uploads" / visitor.owner
+        assert copy.name.endswith("-my_reviews.csv") and copy.read_bytes() == upload.read_bytes()
+    assert train_form.kept(REVIEWS, LOCAL) is REVIEWS
 
 
 def test_only_listed_adapters_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,12 +72,12 @@ def test_only_listed_adapters_can_be_chosen(tmp_path: Path, monkeypatch: pytest.
         folder.mkdir(parents=True)
         (folder / "base_model.json").write_text(json.dumps({"name": "a/b", "kind": "causal"}), encoding="utf-8")
     (good / "prompt.json").write_text(json.dumps({"task": "sentiment"}), encoding="utf-8")
-    assert choices.options("sentiment") == [("Sentiment · LoRA · shipped", "bundled:sentiment-smollm2-lora")]
-    assert choices.options("dialogue") == []
-    assert choices.find("bundled:sentiment-smollm2-lora").adapter == good
+    assert choices.options(LOCAL, "sentiment") == [("Sentiment · LoRA · shipped", "bundled:sentiment-smollm2-lora")]
+    assert choices.options(LOCAL, "dialogue") == []
+    assert choices.find("bundled:sentiment-smollm2-lora", LOCAL).adapter == good
     for key in (None, "bundled:../../etc", str(good), "run:none"):
         with pytest.raises(ModelError, match="no such tuned model"):
-            choices.find(key)
+            choices.find(key, LOCAL)
 
 
 def test_examples_are_short_test_rows_with_a_reference() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 import time
@@ -8,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from data.errors import RunError
+from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
 from finetuning.runs import create_run, open_run
-from ui import run_view, runs
+from ui import choices, reports, run_view, runs
+from ui.report_view import ReportView
+from ui.visitors import LOCAL, Visitor
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
@@ -43,28 +47,71 @@ def test_a_queued_run_says_how_many_are_before_it(folder: Path) -> None:
     first = create_run(load_recipe("sentiment-smollm2-lora"))
     second = create_run(load_recipe("sentiment-smollm2-lora"))
     first, second = sorted((first, second), key=lambda run: run.id[-20:])
-    assert "Queued: starts in a moment" in run_view.state_line(first)
-    assert "Queued: 1 run before this one" in run_view.state_line(second)
-    assert run_view.newest("sentiment", active=True) is not None
-    assert run_view.newest("dialogue", active=True) is None
+    assert "Queued: starts in a moment" in run_view.state_line(first, LOCAL)
+    assert "Queued: 1 waiting run before this one" in run_view.state_line(second, LOCAL)
+    assert run_view.newest(LOCAL, "sentiment", active=True) is not None
+    assert run_view.newest(LOCAL, "dialogue", active=True) is None
 
 
 def test_a_failed_run_shows_its_error_as_text(folder: Path) -> None:
     run = create_run(load_recipe("sentiment-smollm2-lora"))
-    run.update(state="failed", error="<b>no</b>")
-    drawn = run_view.state_line(run)
-    assert "&lt;b&gt;no&lt;/b&gt;" in drawn and "<b>no" not in drawn
+    run.update(state="running")
+    run.update(state="failed", error="<b>no</b> in /srv/app/data.csv")
+    drawn = run_view.state_line(run, LOCAL)
+    assert "&lt;b&gt;no&lt;/b&gt; in /srv/app/data.csv" in drawn and "<b>no" not in drawn
+    assert "in …/data.csv" in run_view.state_line(run, Visitor("browser-1", Limits()))
 
 
 def test_a_damaged_run_does_not_hide_the_others(folder: Path) -> None:
     whole = create_run(load_recipe("sentiment-smollm2-lora"))
     damaged = create_run(load_recipe("dialogue-smollm2-qlora"))
     (damaged.folder / "status.json").write_text("{", encoding="utf-8")
-    (damaged.folder / "metrics.jsonl").write_text("{torn\n", encoding="utf-8")
-    drawn = runs.run_table()
+    drawn = runs.run_table(LOCAL.runs())
     assert whole.id[-20:] in drawn and "ba-state-damaged" in drawn
-    assert "cannot be read" in run_view.state_line(damaged)
-    assert "cannot be read" in run_view.loss(damaged)
+    assert "cannot be read" in run_view.state_line(damaged, LOCAL)
+    assert run_view.state_of(damaged) == "damaged"
+
+
+VIEW = ReportView(*[None] * 7, downloads=[None] * len(reports.FILES))
+TAB = runs.Runs(**{each.name: None for each in dataclasses.fields(runs.Runs)} | {"view": VIEW})
+"""What it gives its components to show needs none of them."""
+GARBAGE = [
+    b"",
+    b"\x00\xff\xfe",
+    b"[]",
+    b"3",
+    b'{"a": 1}',
+    b"null",
+    b"\xf0\x9f" * 5000,
+    b"{" * 5000,
+    b"- a\n- b: [\n",
+]
+
+
+@pytest.mark.parametrize("content", GARBAGE, ids=range(len(GARBAGE)))
+def test_whatever_is_in_a_runs_files_is_drawn_as_damaged(folder: Path, content: bytes) -> None:
+    whole = create_run(load_recipe("sentiment-smollm2-lora"))
+    run = create_run(load_recipe("sentiment-smollm2-lora"))
+    run.evaluation.mkdir()
+    run.adapter.mkdir()
+    names = ["status.json", "recipe.yaml", "metrics.jsonl", "worker.log", "eval/report.json", "eval/rows.jsonl"]
+    for name in [*names, "adapter/base_model.json", "adapter/prompt.json"]:
+        (run.folder / name).write_bytes(content)
+    assert "ba-state-damaged" in runs.run_table(LOCAL.runs())
+    assert choices.of_run(run) is None and choices.all_choices(LOCAL)
+    drawn = TAB._draw(run, LOCAL)
+    assert any("cannot be read" in str(each) for each in drawn)
+    assert whole.id in {each.id for each in LOCAL.runs()}
+
+
+@pytest.mark.parametrize("name", ["status.json", "recipe.yaml", "metrics.jsonl", "worker.log", "eval", "adapter"])
+def test_a_folder_in_place_of_a_file_or_nothing_at_all_is_drawn(folder: Path, name: str) -> None:
+    run = create_run(load_recipe("sentiment-smollm2-lora"))
+    place = run.folder / name
+    place.unlink(missing_ok=True)
+    place.mkdir() if "." in name else place.write_text("a file")
+    assert TAB._draw(run, LOCAL)
+    assert run.id in runs.run_table(LOCAL.runs())
 
 
 def test_a_run_id_never_leads_out_of_the_folder(folder: Path) -> None:

@@ -14,6 +14,7 @@ from tests.unit.ui.report_samples import bare, label_rows, report, text_rows
 from ui import charts, flips, reports
 from ui.markup import counted
 from ui.report_view import ReportView, Shown
+from ui.visitors import LOCAL
 
 HOSTILE = '<script>alert("1")</script> & more'
 BOTH = [("sentiment", label_rows), ("dialogue", text_rows)]
@@ -153,7 +154,7 @@ class Click:
 
 def test_a_view_is_filled_from_a_folder_filtered_and_asked_for_a_row(tmp_path: Path) -> None:
     save(report(), label_rows(), tmp_path)
-    drawn = VIEW.draw(tmp_path, "run:x")
+    drawn = VIEW.draw(tmp_path, "run:x", LOCAL)
     assert len(drawn) == len(VIEW.outputs) == len(VIEW.clear())
     shown = drawn[0]
     assert shown == Shown(tmp_path, "run:x")
@@ -170,11 +171,11 @@ def test_a_view_is_filled_from_a_folder_filtered_and_asked_for_a_row(tmp_path: P
 def test_a_damaged_report_is_said_and_a_missing_one_is_not(tmp_path: Path) -> None:
     save(report(), label_rows(), tmp_path / "whole")
     (tmp_path / "report.json").write_text('{"task": "<b>"}', encoding="utf-8")
-    drawn = VIEW.draw(tmp_path, "run:x")
+    drawn = VIEW.draw(tmp_path, "run:x", LOCAL)
     assert drawn[0] is None and "cannot be read" in drawn[1] and "<b>" not in drawn[1]
-    assert VIEW.draw(tmp_path / "none", "run:x")[:2] == VIEW.clear()[:2] == [None, ""]
+    assert VIEW.draw(tmp_path / "none", "run:x", LOCAL)[:2] == VIEW.clear()[:2] == [None, ""]
     (tmp_path / "whole" / "rows.jsonl").write_text("{torn\n", encoding="utf-8")
-    assert headline(report()) in VIEW.draw(tmp_path / "whole", "run:x")[1]
+    assert headline(report()) in VIEW.draw(tmp_path / "whole", "run:x", LOCAL)[1]
 
 
 def test_progress_is_counted_in_what_it_is() -> None:

@@ -1,0 +1,320 @@
+"""What a stranger may ask of this machine: limits in numbers, and the one way into the queue that keeps to them.
+
+Knows nothing about who is asking but an opaque `owner`; the page says who that is. A limit is changed by
+`name=value` pairs, on the command line or in `BEFORE_AFTER_LIMITS`:
+
+    python app.py --public --limits "rows=5000,run_minutes=30"
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import math
+import os
+import shutil
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from data.errors import RecipeError, RunError, UserError
+from data.sources import Opened
+from data.tasks import Task
+from finetuning import launch
+from finetuning.recipe import Recipe, with_overrides
+from finetuning.runs import ACTIVE, Run, list_runs, runs_folder
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+VARIABLE = "BEFORE_AFTER_LIMITS"
+UPLOADS = "uploads"
+"""Folder beside the runs with the uploaded files that they train on, a folder an owner."""
+_UPLOAD_WAITS_S = 600.0
+"""So long after it was kept, an upload's run may not have been made yet."""
+_submitting = threading.Lock()
+"""Two clicks at once are still two runs, and one visitor may have one."""
+
+Positive = Annotated[int, Field(ge=1)]
+
+
+def _names(value: object) -> object:
+    return tuple(part for part in value.split("+") if part) if isinstance(value, str) else value
+
+
+class Limits(BaseModel):
+    """Every limit, with its unit. The defaults suit two CPU cores that everybody shares."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    rows: Positive = 2000
+    """Rows of a data set, all splits together."""
+    row_characters: Positive = 8000
+    """Characters of a row's longest text."""
+    steps: Positive = 1000
+    """Optimizer steps of a run."""
+    rank: Positive = 16
+    max_tokens: Positive = 1024
+    """Tokens of the longest row, prompt and completion together."""
+    batch_size: Positive = 32
+    """Rows an optimizer step: batch size times gradient accumulation."""
+    new_tokens: Positive = 128
+    """Tokens of a generated answer in an evaluation."""
+    test_rows: Positive = 200
+    """Rows of an evaluation."""
+    few_shot: Positive = 8
+    """Examples in the prompt of an evaluation."""
+    run_minutes: Annotated[float, Field(gt=0)] = 20
+    """Minutes of training and evaluation, by the clock on the wall."""
+    evaluation_minutes: Annotated[float, Field(gt=0)] = 5
+    """Minutes of one evaluation in the Evaluate tab."""
+    upload_mb: Positive = 10
+    """Megabytes of an uploaded file."""
+    uploads_mb: Positive = 500
+    """Megabytes of all uploaded files that wait to be used; the oldest go first."""
+    runs_mb: Positive = 5000
+    """Megabytes of all strangers' runs; the oldest that have ended go first."""
+    runs_waiting: Positive = 5
+    """Runs in the queue, everybody's together, the one that is running included."""
+    chat_waiting: Positive = 12
+    """Visitors who wait for an answer in the chat."""
+    evaluations_waiting: Positive = 3
+    """Visitors who wait for an evaluation in the Evaluate tab."""
+    message_characters: Positive = 8000
+    """Characters of a message in the chat."""
+    hub: bool = False
+    """Whether data sets are read from the Hub."""
+    base_models: Annotated[tuple[str, ...], BeforeValidator(_names)] = (
+        "HuggingFaceTB/SmolLM2-135M-Instruct",
+        "sentence-transformers/all-MiniLM-L6-v2",
+        "distilbert/distilbert-base-uncased",
+    )
+    """The only base models; in a list of limits they are joined by `+`. No folder is ever one."""
+
+    def sentence(self) -> str:
+        """The limits that matter to who starts a run."""
+        return (
+            f"This page is shared: a run takes up to {self.rows:,} rows, {self.steps:,} steps and "
+            f"{self.run_minutes:g} minutes, rank {self.rank}, and one run a visitor at a time."
+        )
+
+
+def read_limits(written: str | None = None) -> Limits:
+    """Limits from `name=value` pairs: those in `$BEFORE_AFTER_LIMITS`, then `written`, which wins.
+
+    Raises:
+        RecipeError: no such limit, or a value that cannot be one.
+    """
+    values: dict[str, str] = {}
+    for pair in f"{os.environ.get(VARIABLE, '')},{written or ''}".split(","):
+        if not pair.strip():
+            continue
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if not equals or name not in Limits.model_fields:
+            close = difflib.get_close_matches(name, Limits.model_fields, n=1)
+            hint = f"Did you mean {close[0]}? " if close else ""
+            raise RecipeError("There is no such limit", got=pair, fix=f"{hint}There are: {_all_names()}.")
+        values[name] = value
+    try:
+        return Limits.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        raise RecipeError(f"The limit {name} is wrong: {first['msg']}", got=first["input"]) from None
+
+
+def check_recipe(recipe: Recipe, limits: Limits) -> None:
+    """Refuse settings beyond the limits, all of them in one message. Reads no data.
+
+    Raises:
+        RecipeError: with each setting, its value, and what is allowed.
+    """
+    training, evaluation = recipe.training, recipe.evaluation
+    rows_a_step = training.batch_size * training.gradient_accumulation
+    compared = (
+        ("lora.rank", recipe.lora.rank, limits.rank),
+        ("training.batch_size", rows_a_step, limits.batch_size),
+        ("training.max_tokens", training.max_tokens, limits.max_tokens),
+        ("data.test_rows", recipe.data.test_rows or 0, limits.test_rows),
+        ("evaluation.batch_size", evaluation.batch_size or 0, limits.batch_size * 2),
+        ("evaluation.max_new_tokens", evaluation.max_new_tokens, limits.new_tokens),
+        ("evaluation.few_shot", evaluation.few_shot, limits.few_shot),
+    )
+    wrong = [f"{name} is {value:,}, at most {most:,}" for name, value, most in compared if value > most]
+    if wrong:
+        raise RecipeError(f"That is more than this public page allows: {'; '.join(wrong)}", fix=_ELSEWHERE)
+    if recipe.model.base not in limits.base_models:
+        known = ", ".join(limits.base_models)
+        raise RecipeError(
+            "This public page trains only base models that it knows",
+            got=recipe.model.base[:100],
+            fix=f"Use {known}.",
+        )
+    check_source(recipe.data.source, limits)
+    if recipe.data.test is not None:
+        check_source(recipe.data.test, limits)
+
+
+def check_source(source: str, limits: Limits) -> None:
+    """Refuse the Hub where it is not allowed. Whose file a `file:` is, only the page knows."""
+    if not source.startswith(("corpus:", "file:")) and not (limits.hub and source.startswith("hub:")):
+        raise RecipeError(
+            "This public page reads no data from elsewhere", got=source[:100], fix="Upload a file instead."
+        )
+
+
+def check_rows(splits: Mapping[str, Dataset], task: Task, limits: Limits, recipe: Recipe | None = None) -> None:
+    """Refuse rows beyond the limits: how many, how long, and, for a recipe, how many steps they make.
+
+    Raises:
+        RecipeError: with the number, what is allowed, and the row if it is one.
+    """
+    count = sum(map(len, splits.values()))
+    if count > limits.rows:
+        raise RecipeError(
+            f"The data has {count:,} rows, and this public page takes {limits.rows:,}",
+            fix=f"Upload fewer rows. {_ELSEWHERE}",
+        )
+    for split in splits.values():
+        for row in split:
+            longest = max(_characters(row[column]) for column in task.columns)
+            if longest > limits.row_characters:
+                raise RecipeError(
+                    f"Row {row['row']} has {longest:,} characters, and this public page takes "
+                    f"{limits.row_characters:,}",
+                    fix="Shorten it, or leave it out.",
+                )
+    if recipe is not None and (steps := _steps(recipe, len(splits["train"]))) > limits.steps:
+        raise RecipeError(
+            f"That makes {steps:,} training steps, and this public page allows {limits.steps:,}",
+            fix=f"Train on fewer rows or for fewer epochs. {_ELSEWHERE}",
+        )
+
+
+def submit(recipe: Recipe, opened: Opened, limits: Limits, *, owner: str) -> Run:
+    """Queue a stranger's run, after every check again; makes room on the disk first.
+
+    Raises:
+        RecipeError: the recipe or its rows are beyond the limits.
+        RunError: this owner has a run that is not over, or the queue is full.
+    """
+    check_recipe(recipe, limits)
+    check_rows(opened.splits, opened.task, limits, recipe)
+    minutes = min(recipe.training.max_minutes or math.inf, limits.run_minutes)
+    test_rows = recipe.data.test_rows or limits.test_rows
+    recipe = with_overrides(recipe, {"training.max_minutes": minutes, "data.test_rows": test_rows})
+    with _submitting:
+        _check_queue(limits, owner)
+        make_room(limits)
+        return launch.submit(recipe, owner=owner)
+
+
+def resume(run: Run, limits: Limits) -> None:
+    """Put a stranger's run back into the queue, if there is room in it."""
+    with _submitting:
+        _check_queue(limits, run.owner)
+        launch.resume(run)
+
+
+def make_room(limits: Limits, folder: Path | None = None) -> None:
+    """Remove strangers' runs, oldest first, until they fit the quota. One that is worked on is never removed.
+
+    A local run, which has no owner, is neither counted nor removed. What is in the trash goes first. A removed run
+    takes its upload with it.
+    """
+    folder = folder or runs_folder()
+    thrown_away = [Run(path) for path in sorted((folder / launch.TRASH).glob("*/"))]
+    oldest_first = [run for run in (*thrown_away, *reversed(list_runs(folder))) if run.owner]
+    sizes = [_bytes(run.folder) for run in oldest_first]
+    excess = sum(sizes) - limits.runs_mb * 1_000_000
+    for run, size in zip(oldest_first, sizes, strict=True):
+        if excess <= 0:
+            break
+        if run.folder.parent.name == launch.TRASH or _state(run) not in ACTIVE:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            excess -= size
+    _forget_uploads(folder)
+
+
+def keep_upload(path: Path, owner: str) -> Path:
+    """A copy of an uploaded file that lasts as long as its owner's runs: `<runs>/uploads/OWNER/NAME`.
+
+    The upload's own place does not last. The name holds a hash of the content, so equal files are kept once.
+    """
+    import hashlib
+    import re
+
+    with path.open("rb") as handle:
+        digest = hashlib.file_digest(handle, "sha256").hexdigest()[:12]
+    folder = runs_folder().resolve() / UPLOADS / owner
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / f"{digest}-{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)[-100:]}"
+    if copy.exists():
+        copy.touch()  # its run is still to come: see `_forget_uploads`
+    else:
+        shutil.copyfile(path, copy)
+    return copy
+
+
+def _forget_uploads(folder: Path) -> None:
+    """Remove the kept uploads that no run of their owner names any more."""
+    written: dict[str, str] = {}
+    for run in list_runs(folder):
+        with contextlib.suppress(OSError):
+            recipe = (run.folder / "recipe.yaml").read_text(encoding="utf-8", errors="replace")
+            written[run.owner] = written.get(run.owner, "") + recipe
+    for kept in (folder / UPLOADS).glob("*/*"):
+        with contextlib.suppress(OSError):
+            waits = time.time() - kept.stat().st_mtime < _UPLOAD_WAITS_S
+            if not waits and kept.name not in written.get(kept.parent.name, ""):
+                kept.unlink()
+
+
+def _check_queue(limits: Limits, owner: str) -> None:
+    active = [run for run in list_runs() if _state(run) in ACTIVE]
+    if any(run.owner == owner for run in active):
+        raise RunError(
+            "You have a run that is not over, and each visitor may have one at a time",
+            fix="Wait for it, or cancel it.",
+        )
+    if len(active) >= limits.runs_waiting:
+        raise RunError(
+            f"The queue is full: {len(active)} runs are being worked on or waiting",
+            fix="Try again in some minutes.",
+        )
+
+
+def _state(run: Run) -> str:
+    try:
+        return run.status().state
+    except UserError:
+        return "damaged"
+
+
+def _steps(recipe: Recipe, rows: int) -> int:
+    from finetuning.trainers.arguments import steps
+
+    return steps(recipe, min(rows, recipe.data.train_rows or rows))
+
+
+def _characters(value: str | list[str]) -> int:
+    return len(value) if isinstance(value, str) else max(map(len, value), default=0)
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            total += path.lstat().st_size
+    return total
+
+
+def _all_names() -> str:
+    return ", ".join(Limits.model_fields)
+
+
+_ELSEWHERE = "There are no such limits on a machine of your own."

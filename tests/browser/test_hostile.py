@@ -1,0 +1,50 @@
+"""Script in every place of a file and of a form is text on the page."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.steps import open_tab, open_train
+
+SCRIPT = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>\"><svg onload=window.hacked=1>"
+
+
+def write(path: Path, header: list[str], rows: list[list[str]]) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        csv.writer(handle).writerows([header, *rows])
+    return path
+
+
+@pytest.mark.parametrize("place", ["texts", "labels", "columns"])
+def test_script_in_a_file_is_text(page: Page, tmp_path: Path, place: str) -> None:
+    labels = ["positive", "negative"] if place == "texts" else [f"{SCRIPT}{number}" for number in range(2)]
+    header = [f"text {SCRIPT}", f"label {SCRIPT}"] if place == "columns" else ["text", "label"]
+    rows = [[f"{SCRIPT} number {number}", labels[number % 2]] for number in range(40)]
+    file = write(tmp_path / "<b onmouseover=window.hacked=1>.csv", header, rows)
+    open_train(page)
+    page.get_by_label("Upload a file").first.check()
+    page.locator("#sentiment-file input[type=file]").set_input_files(file)
+    says = {"texts": "train ·", "labels": "cannot be used", "columns": "onerror"}[place]
+    expect(page.locator("#sentiment-data")).to_contain_text(says, timeout=30_000)
+    page.wait_for_timeout(500)
+    assert page.locator(".gradio-container img[src=x], .gradio-container svg[onload]").count() == 0
+    assert page.evaluate("window.hacked") is None
+
+
+def test_script_in_the_form_and_in_the_chat_is_text(page: Page, console_errors: list[str]) -> None:
+    page.fill("#box textarea", SCRIPT)
+    page.click("#send")
+    expect(page.locator("#message")).to_contain_text("onerror", timeout=60_000)
+    page.click("#stop")
+    open_train(page)
+    page.locator("#sentiment-base input").fill(SCRIPT)
+    page.keyboard.press("Enter")
+    page.click("#sentiment-start")
+    expect(page.locator(".toast-body").first).to_be_visible(timeout=30_000)
+    open_tab(page, "Runs")
+    assert page.locator(".gradio-container img[src=x], .gradio-container svg[onload]").count() == 0
+    assert page.evaluate("window.hacked") is None

@@ -1,0 +1,64 @@
+"""The public page in two browsers: each sees its own run, live in every tab of it, and is told its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.app_process import running_app
+from tests.browser.steps import open_tab, open_train, start_small_run
+
+
+@pytest.fixture(scope="module")
+def public_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("public")
+    with running_app(folder / "runs", folder / "app.log", "--public") as url:
+        yield url
+    assert "Traceback" not in (folder / "app.log").read_text(errors="replace")
+
+
+@pytest.fixture
+def ana(public_url: str, chromium: Browser) -> Iterator[Page]:
+    with chromium.new_context(viewport={"width": 1280, "height": 800}) as browser:
+        page = browser.new_page()
+        page.goto(public_url)
+        yield page
+
+
+@pytest.fixture
+def bea(public_url: str, chromium: Browser) -> Iterator[Page]:
+    with chromium.new_context(viewport={"width": 1280, "height": 800}) as browser:
+        page = browser.new_page()
+        page.goto(public_url)
+        yield page
+
+
+def test_each_browser_sees_its_own_run_and_is_told_its_limits(ana: Page, bea: Page) -> None:
+    open_train(ana)
+    expect(ana.get_by_label("Hub dataset")).to_have_count(0)
+    start_small_run(ana, train_rows=640)
+    expect(ana.locator("#sentiment-state")).to_contain_text("of 40 steps", timeout=90_000)
+
+    second = ana.context.new_page()
+    second.goto(ana.url)
+    open_train(second)
+    expect(second.locator("#sentiment-state")).to_contain_text("of 40 steps", timeout=15_000)
+    second.reload()
+    open_train(second)
+    expect(second.locator("#sentiment-state")).to_contain_text("of 40 steps", timeout=15_000)
+    second.click("#sentiment-start")
+    expect(second.locator(".toast-body").first).to_contain_text("You have a run that is not over", timeout=30_000)
+
+    open_train(bea)
+    expect(bea.locator("#sentiment-state .ba-state")).to_have_count(0)
+    bea.locator("#sentiment-rank input").fill("64")
+    bea.keyboard.press("Tab")
+    bea.click("#sentiment-start")
+    expect(bea.locator(".toast-body").first).to_contain_text("lora.rank is 64, at most 16", timeout=30_000)
+    open_tab(bea, "Runs")
+    expect(bea.locator("#runs-table")).to_contain_text("No runs yet", timeout=10_000)
+
+    ana.click("#sentiment-cancel")
+    expect(ana.locator("#sentiment-state .ba-state-cancelled")).to_be_visible(timeout=60_000)

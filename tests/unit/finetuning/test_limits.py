@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from data.errors import RecipeError, RunError
+from data.sources import Opened, open_source
+from data.tasks import SENTIMENT
+from finetuning import launch, limits
+from finetuning.limits import Limits, check_recipe, check_rows, keep_upload, make_room, read_limits
+from finetuning.recipe import load_recipe, recipe_names, with_overrides
+from finetuning.runs import Run, create_run, list_runs
+
+RECIPE = load_recipe("sentiment-smollm2-lora")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path))
+    monkeypatch.setattr(launch, "reconcile", lambda folder=None: None)  # nothing is started here
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def reviews() -> Opened:
+    return open_source("corpus:reviews", SENTIMENT)
+
+
+def test_limits_are_read_from_the_environment_and_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(limits.VARIABLE, "rows=50, run_minutes=2.5")
+    found = read_limits("rows=70,hub=true,base_models=a/b+c/d")
+    assert (found.rows, found.run_minutes, found.hub, found.base_models) == (70, 2.5, True, ("a/b", "c/d"))
+    for wrong, says in (
+        ("row=3", "Did you mean rows"),
+        ("rows=none", "rows is wrong"),
+        ("rows=0", "rows"),
+        ("x", "x"),
+    ):
+        with pytest.raises(RecipeError, match=says):
+            read_limits(wrong)
+
+
+def test_the_known_base_models_are_recipes_own_and_small() -> None:
+    bases = {load_recipe(name).model.base for name in recipe_names()}
+    assert set(Limits().base_models) < bases
+    assert not any("7b" in base for base in Limits().base_models)
+
+
+def test_every_recipe_with_a_known_base_is_within_the_limits() -> None:
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        if recipe.model.base in Limits().base_models:
+            check_recipe(recipe, Limits())
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("lora.rank", 17),
+        ("training.batch_size", 33),
+        ("training.gradient_accumulation", 3),
+        ("training.max_tokens", 1025),
+        ("data.test_rows", 201),
+        ("evaluation.batch_size", 65),
+        ("evaluation.max_new_tokens", 129),
+        ("evaluation.few_shot", 9),
+        ("model.base", "NousResearch/Llama-2-7b-hf"),
+        ("model.base", "/etc"),
+        ("data.source", "hub:a/b"),
+        ("data.source", "/etc/passwd.csv"),
+        ("data.test", "hub:a/b"),
+    ],
+)
+def test_a_recipe_beyond_a_limit_is_refused(setting: str, value: object) -> None:
+    with pytest.raises(RecipeError, match="public page"):
+        check_recipe(with_overrides(RECIPE, {setting: value}), Limits())
+
+
+def test_rows_their_length_and_their_steps_are_bounded(reviews: Opened) -> None:
+    def check(recipe: object = None, **changed: int) -> None:
+        check_rows(reviews.splits, SENTIMENT, Limits(**changed), recipe)  # type: ignore[arg-type]
+
+    check(RECIPE)
+    with pytest.raises(RecipeError, match="1,622 rows, and this public page takes 1,000"):
+        check(rows=1000)
+    with pytest.raises(RecipeError, match=r"Row \d+ has \d+ characters"):
+        check(row_characters=50)
+    with pytest.raises(RecipeError, match="96 training steps"):
+        check(RECIPE, steps=95)
+
+
+def test_a_visitor_has_one_run_and_the_queue_an_end(folder: Path, reviews: Opened) -> None:
+    first = limits.submit(RECIPE, reviews, Limits(run_minutes=3), owner="a")
+    assert first.owner == "a"
+    assert (first.recipe().training.max_minutes, first.recipe().data.test_rows) == (3, 200)
+    with pytest.raises(RunError, match="You have a run"):
+        limits.submit(RECIPE, reviews, Limits(), owner="a")
+    limits.submit(RECIPE, reviews, Limits(), owner="b")
+    with pytest.raises(RunError, match="The queue is full: 2 runs"):
+        limits.submit(RECIPE, reviews, Limits(runs_waiting=2), owner="c")
+    first.update(state="cancelled", ended=time.time())
+    limits.submit(RECIPE, reviews, Limits(runs_waiting=2), owner="a")
+    with pytest.raises(RunError, match="You have a run"):
+        limits.resume(first, Limits())
+    with pytest.raises(RecipeError, match=r"lora\.rank"):
+        limits.submit(with_overrides(RECIPE, {"lora.rank": 64}), reviews, Limits(), owner="d")
+    assert len(list_runs()) == 3
+
+
+def ended(owner: str, size: int) -> Run:
+    run = create_run(RECIPE, owner=owner)
+    run.update(state="cancelled", ended=time.time())
+    (run.folder / "large").write_bytes(b"x" * size)
+    return run
+
+
+def test_the_oldest_ended_runs_of_strangers_make_room(folder: Path) -> None:
+    local = ended("", 3_000_000)
+    active = create_run(RECIPE, owner="a")
+    (active.folder / "large").write_bytes(b"x" * 700_000)
+    runs = [ended(owner, 700_000) for owner in ("a", "b", "a")]
+    thrown_away = ended("b", 700_000)
+    launch.trash(thrown_away)
+    make_room(Limits(runs_mb=2))
+    left = {run.id for run in list_runs()}
+    assert left == {local.id, active.id, runs[2].id}
+    assert not list((folder / launch.TRASH).iterdir())
+    make_room(Limits(runs_mb=1))
+    assert {run.id for run in list_runs()} == {local.id, active.id}
+
+
+def test_an_upload_goes_with_the_last_run_that_names_it(folder: Path, tmp_path: Path) -> None:
+    upload = tmp_path / "my data.csv"
+    upload.write_text("text,label\n")
+    kept = {owner: keep_upload(upload, owner) for owner in ("a", "b")}
+    run = create_run(with_overrides(RECIPE, {"data.source": f"file:{kept['a']}"}), owner="a")
+    make_room(Limits())
+    assert all(path.exists() for path in kept.values())  # their runs may not have been made yet
+    for path in kept.values():
+        launch.os.utime(path, (0, 0))
+    make_room(Limits())
+    assert kept["a"].exists() and not kept["b"].exists()
+    run.update(state="cancelled", ended=time.time())
+    (run.folder / "large").write_bytes(b"x" * 2_000_000)
+    make_room(Limits(runs_mb=1))
+    assert not run.folder.exists() and not kept["a"].exists()

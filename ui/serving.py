@@ -1,0 +1,156 @@
+"""The page on the network: what the command line says about it, and Gradio's own settings."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hmac
+import ipaddress
+import logging
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+from data.errors import RunError
+
+LOGIN = "BEFORE_AFTER_LOGIN"
+_WRONG_PASSWORD_S = 1.0
+"""A wrong password is answered after so long."""
+_QUEUE_POLL_S = 2.0
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """The command line; ends the program where it makes no sense."""
+    in_a_space = "SPACE_ID" in os.environ
+    parser = argparse.ArgumentParser(description="Before/After: fine-tune a language model and see what changed.")
+    parser.add_argument("--host", default="0.0.0.0" if in_a_space else "127.0.0.1", help="default: %(default)s")
+    parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
+    parser.add_argument(
+        "--public", action="store_true", default=in_a_space,
+        help="strangers may use the page: each sees their own runs, within limits (default in a Space)",
+    )  # fmt: skip
+    parser.add_argument("--limits", metavar="NAME=VALUE,…", help="other limits: see finetuning/limits.py")
+    parser.add_argument(
+        "--allow-host", metavar="NAME", action="append", default=[], help="a name the page is asked for by"
+    )
+    parser.add_argument(
+        "--login", nargs="?", const="", metavar="FILE",
+        help=f"ask for a name and a password: user:password, one a line in FILE, or by commas in ${LOGIN}",
+    )  # fmt: skip
+    found = parser.parse_args(arguments)
+    if found.limits and not found.public:
+        parser.error("--limits are for --public")
+    if not (found.public or found.login is not None or _is_loopback(found.host)):
+        parser.error(f"--host {found.host} lets other machines in: say --public, --login, or both")
+    return found
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Build the page and serve it until interrupted.
+
+    Raises:
+        RecipeError: a limit is wrong.
+        RunError: `--login` without anybody to let in.
+    """
+    from finetuning.limits import read_limits
+
+    limits = read_limits(arguments.limits) if arguments.public else None
+    login = None if arguments.login is None else check_login(read_login(arguments.login))
+
+    from starlette.middleware import Middleware
+
+    from ui.door import UPLOAD_MB, Door
+    from ui.page import build_page
+    from ui.theme import CSS, theme
+
+    page = build_page(limits)
+    # No call around the queue, and an end to it: an answer to everybody who waits.
+    page.queue(default_concurrency_limit=4, max_size=100, api_open=False)
+    space_host = os.environ.get("SPACE_HOST")
+    door = Middleware(
+        Door,
+        blocks=page,
+        hosts=[*arguments.allow_host, *([space_host] if space_host else [])],
+        any_address=not _is_loopback(arguments.host),
+        limits=limits,
+        framed_by=("https://huggingface.co", "https://*.hf.space") if space_host else (),
+    )
+    threading.Thread(target=_keep_the_queue_moving, name="queue", daemon=True).start()
+    page.launch(
+        server_name=arguments.host,
+        server_port=arguments.port,
+        auth=login,  # type: ignore[arg-type]  # it may be a coroutine function, as gradio.routes awaits one
+        theme=theme(),
+        css=CSS,
+        footer_links=[],
+        share=False,
+        run_history=False,
+        enable_monitoring=False,
+        mcp_server=False,
+        ssr_mode=False,
+        num_workers=0,
+        strict_cors=True,
+        max_file_size=f"{limits.upload_mb if limits else UPLOAD_MB}mb",
+        state_session_capacity=1000,
+        app_kwargs={"middleware": [door], "docs_url": None, "redoc_url": None, "openapi_url": None},
+    )
+
+
+def read_login(file: str) -> dict[str, str]:
+    """Name → password, from a file or, for "", from the environment. What is wrong is said without a password.
+
+    Raises:
+        RunError: nobody is named, or a part is not `user:password`.
+    """
+    where = file or f"${LOGIN}"
+    try:
+        written = (
+            Path(file).read_text(encoding="utf-8").splitlines() if file else os.environ.get(LOGIN, "").split(",")
+        )
+    except (OSError, UnicodeDecodeError):
+        raise RunError("The logins cannot be read", got=where) from None
+    known = {}
+    for part in filter(None, map(str.strip, written)):
+        name, colon, password = part.partition(":")
+        if not colon or not name or not password:
+            raise RunError(f"A login in {where} is not user:password")
+        known[name] = password
+    if not known:
+        raise RunError("Nobody could log in", got=where, fix="Write user:password there.")
+    return known
+
+
+def check_login(known: dict[str, str]) -> Callable[[str, str], Awaitable[bool]]:
+    """Whether a name and a password belong together, found in the same time whatever is wrong."""
+
+    async def check(name: str, password: str) -> bool:
+        right = False
+        for known_name, known_password in known.items():
+            same_name = hmac.compare_digest(name.encode(), known_name.encode())
+            right |= same_name & hmac.compare_digest(password.encode(), known_password.encode())
+        if not right:
+            await asyncio.sleep(_WRONG_PASSWORD_S)
+        return right
+
+    return check
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _keep_the_queue_moving() -> None:
+    """Start the next run when one ends, whether or not anybody looks."""
+    from finetuning.launch import reconcile
+
+    while True:
+        try:
+            reconcile()
+        except Exception:
+            logging.getLogger(__name__).exception("The queue of runs could not be looked through")
+        time.sleep(_QUEUE_POLL_S)

@@ -1,0 +1,208 @@
+"""Who is asking, and what they may see: the one place that every handler asks.
+
+On a page of one's own (`python app.py`) there is one visitor, who sees everything. On a public one each visitor
+sees their own runs, and the adapters that ship. Who that is: the login's user name; without a login the random
+cookie that `door.py` gives to each browser; and for a browser that keeps none, its page until it is loaded again.
+
+A cookie, not `gr.BrowserState`: no script can read it, no handler has to take it for an input, and it comes with
+uploads and downloads too. A run's folder holds a hash of it, which opens nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from data.errors import DataError, RunError, UserError
+from finetuning import limits as limiting
+from finetuning.limits import Limits
+from finetuning.recipe import Recipe
+from finetuning.runs import Run, list_runs, open_run
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from data.sources import Opened
+    from data.tasks import Task
+
+_REMEMBERED_UPLOADS = 5
+"""Files of one visitor that stay usable."""
+# An absolute path of at least two parts, also after `file:`. Not part of a URL, a date or a fraction.
+_PATH = re.compile(r"(?:(?<![\w:/.…])|(?<=\bfile:))/(?:[^\s/:'\",()<>]+/)+([^\s/:'\",()<>]*)")
+
+
+class Uploads:
+    """Which visitor uploaded which file. Gradio itself only knows that somebody did.
+
+    Kept in memory: after a restart of the app a file is uploaded again. The oldest files are removed from the
+    disk where a visitor has more than a few, or all together more than `most_mb`.
+    """
+
+    def __init__(self, most_mb: int) -> None:
+        self._most_bytes = most_mb * 1_000_000
+        self._lock = threading.Lock()
+        self._files: OrderedDict[tuple[str, str], int] = OrderedDict()
+
+    def add(self, visitor: str, paths: Sequence[str]) -> None:
+        """Remember that `visitor` uploaded the files at `paths`."""
+        with self._lock:
+            for path in paths:
+                self._files.pop((visitor, path), None)
+                self._files[visitor, path] = Path(path).stat().st_size if Path(path).is_file() else 0
+            own = [key for key in self._files if key[0] == visitor]
+            for key in own[:-_REMEMBERED_UPLOADS]:
+                self._forget(key)
+            while len(self._files) > 1 and sum(self._files.values()) > self._most_bytes:
+                self._forget(next(iter(self._files)))
+
+    def holds(self, visitor: str, path: str) -> bool:
+        """Whether `visitor` uploaded the file at `path`."""
+        with self._lock:
+            return (visitor, path) in self._files
+
+    def free_for(self, visitor: str, path: str) -> bool:
+        """Whether nobody else alone uploaded the file at `path`."""
+        with self._lock:
+            return (visitor, path) in self._files or not any(known == path for _, known in self._files)
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        del self._files[key]
+        if not any(path == key[1] for _, path in self._files):  # two may have uploaded the same
+            with contextlib.suppress(OSError):
+                Path(key[1]).unlink()
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who is asking. Opaque to the rooms further left, which get `owner` and `limits`."""
+
+    owner: str = ""
+    """Whose runs; empty for the one visitor of a page of one's own."""
+    limits: Limits | None = None
+    """None on a page of one's own: nothing is limited."""
+    uploads: Uploads | None = field(default=None, repr=False)
+    has_cookie: bool = True
+
+    @property
+    def is_stranger(self) -> bool:
+        return self.limits is not None
+
+    # ---- runs ----
+
+    def runs(self) -> list[Run]:
+        """The runs this visitor may see, newest first."""
+        return list_runs(owner=self.owner if self.is_stranger else None)
+
+    def run(self, run_id: str | None) -> Run:
+        """The run called `run_id`.
+
+        Raises:
+            RunError: there is none, or it is somebody else's, which reads the same.
+        """
+        return open_run(str(run_id or "")[:200], owner=self.owner if self.is_stranger else None)
+
+    def submit(self, recipe: Recipe, opened: Opened) -> Run:
+        """Start a run, or queue it."""
+        from finetuning import launch
+
+        if self.limits is None:
+            return launch.submit(recipe)
+        return limiting.submit(recipe, opened, self.limits, owner=self.owner)
+
+    def resume(self, run: Run) -> None:
+        """Let a run that ended early go on."""
+        from finetuning import launch
+
+        if self.limits is None:
+            launch.resume(run)
+        else:
+            limiting.resume(run, self.limits)
+
+    # ---- what a form asks for ----
+
+    def check_source(self, source: str) -> None:
+        """Refuse a source of examples that is not for strangers. An upload was checked at the door."""
+        if self.limits is not None:
+            limiting.check_source(source, self.limits)
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Refuse settings beyond the limits."""
+        if self.limits is not None:
+            limiting.check_recipe(recipe, self.limits)
+
+    def check_rows(self, splits: Mapping[str, Dataset], task: Task) -> None:
+        """Refuse rows beyond the limits."""
+        if self.limits is not None:
+            limiting.check_rows(splits, task, self.limits)
+
+    def check_message(self, message: str) -> None:
+        """Refuse a chat message beyond the limit."""
+        if self.limits is not None and len(message) > self.limits.message_characters:
+            raise UserError(
+                f"The message has {len(message):,} characters, and this public page takes "
+                f"{self.limits.message_characters:,}",
+                fix="Shorten it.",
+            )
+
+    def keep(self, path: Path) -> Path:
+        """A copy of an uploaded file that lasts as long as the runs that need it."""
+        return limiting.keep_upload(path, self.owner)
+
+    def shown(self, text: str) -> str:
+        """`text` as this visitor may read it: a stranger sees no path of the server, only its last part."""
+        return without_paths(text) if self.is_stranger else text
+
+
+LOCAL = Visitor()
+"""The visitor of a page of one's own."""
+
+
+def visitor_of(request: gr.Request) -> Visitor:
+    """Who sent this request, as the door found.
+
+    Raises:
+        RunError: the request did not come through the door.
+    """
+    scope = getattr(request.request, "scope", None) or {}
+    visitor = scope.get("state", {}).get("visitor")
+    if not isinstance(visitor, Visitor):
+        raise RunError("This request did not come through the page's door")
+    if not visitor.is_stranger:
+        return LOCAL
+    if request.username:
+        return replace(visitor, owner=owner_of("login", request.username))
+    if not visitor.has_cookie:
+        return replace(visitor, owner=owner_of("page", request.session_hash or ""))
+    return visitor
+
+
+def owner_of(kind: str, secret: str) -> str:
+    """A name for who knows `secret`, from which the secret cannot be found."""
+    return f"{kind}-{hashlib.sha256(f'{kind}:{secret}'.encode()).hexdigest()[:32]}"
+
+
+def own_upload(visitor: Visitor, path: str) -> bool:
+    """Whether `path` is a file that this visitor uploaded."""
+    if visitor.uploads is None:
+        return True  # a page of one's own; gradio checks that it is an upload
+    return visitor.has_cookie and visitor.uploads.holds(visitor.owner, path)
+
+
+def without_paths(text: str) -> str:
+    """`text` with every absolute path cut to its last part."""
+    return _PATH.sub(lambda found: f"…/{found[1]}", text)
+
+
+def stranger_needs_cookie(visitor: Visitor) -> None:
+    """Uploads are known by the cookie alone."""
+    if visitor.is_stranger and not visitor.has_cookie:
+        raise DataError("Uploads need a cookie", fix="Allow cookies for this page, or open it in a tab of its own.")
