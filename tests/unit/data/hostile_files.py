@@ -282,10 +282,10 @@ def _fixed_parquet(path: Path) -> None:
 
 
 def _wide_texts(path: Path) -> None:
-    """As large as a file may be, and every text takes four bytes a letter in memory."""
+    """Half as large as a file may be, and every text takes four bytes a letter in memory."""
     with path.open("w", encoding="utf-8") as file:
         file.write("text,label\n")
-        for n in range(1_000):
+        for n in range(500):
             file.write(f"\U0001f600 {n} {'lorem ' * 16_400},{n % 2}\n")
 
 
@@ -312,7 +312,7 @@ def _add_big() -> None:
         repeated(b"", b'{"text": [' + b"[]," * 1_000_000 + b"[]]}\n", 30),
     )
     BIG["90 MB of brackets"] = ("a.json", repeated(b"", b"[", 90_000_000))
-    BIG["99 MB of texts with an emoji each"] = ("a.csv", _wide_texts)
+    BIG["49 MB of texts with an emoji each"] = ("a.csv", _wide_texts)
     BIG["10,000 rows half alike"] = ("a.csv", _half_alike)
     BIG["Parquet of 2 GB in kilobytes"] = ("a.parquet", _wide_parquet)
     BIG["Parquet of one text 100,000 times"] = ("a.parquet", _repeated_parquet)

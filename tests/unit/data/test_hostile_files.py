@@ -7,6 +7,7 @@ prints how each one ends.
 import html.parser
 import importlib.util
 import json
+import os
 import re
 import signal
 import subprocess
@@ -139,7 +140,7 @@ def test_a_hostile_file_is_refused_or_harmless(what, tmp_path, prompter_of, in_t
 def test_a_big_file_takes_bounded_time_and_memory(what, tmp_path):
     said = subprocess.run(
         [sys.executable, __file__, what, str(tmp_path)],
-        capture_output=True, text=True, timeout=3 * LONGEST_S, env={"PYTHONPATH": str(Path.cwd())},
+        capture_output=True, text=True, timeout=3 * LONGEST_S, env=os.environ | {"PYTHONPATH": str(Path.cwd())},
     )  # fmt: skip
     assert said.returncode == 0, said.stderr[-2000:]
     ended = json.loads(said.stdout.splitlines()[-1])
