@@ -260,8 +260,8 @@ def _sparse_line(path: Path) -> None:
 
 
 def _wide_parquet(path: Path) -> None:
-    """Gigabytes in a few kilobytes, as pages of one repeated byte."""
-    pq.write_table(pa.table({"text": ["0" * 50_000_000] * 40}), path, compression="zstd", use_dictionary=False)
+    """Much in a few kilobytes, as pages of one repeated byte."""
+    pq.write_table(pa.table({"text": ["0" * 50_000_000] * 6}), path, compression="zstd", use_dictionary=False)
 
 
 def _repeated_parquet(path: Path) -> None:
@@ -314,7 +314,7 @@ def _add_big() -> None:
     BIG["90 MB of brackets"] = ("a.json", repeated(b"", b"[", 90_000_000))
     BIG["49 MB of texts with an emoji each"] = ("a.csv", _wide_texts)
     BIG["10,000 rows half alike"] = ("a.csv", _half_alike)
-    BIG["Parquet of 2 GB in kilobytes"] = ("a.parquet", _wide_parquet)
+    BIG["Parquet of 300 MB in kilobytes"] = ("a.parquet", _wide_parquet)
     BIG["Parquet of one text 100,000 times"] = ("a.parquet", _repeated_parquet)
     BIG["Parquet of one text in 100,000 lists"] = ("a.parquet", _repeated_list_parquet)
     BIG["Parquet of long fixed bytes"] = ("a.parquet", _fixed_parquet)
@@ -324,3 +324,8 @@ for _add in (
     _add_encodings, _add_disguises, _add_json, _add_tables, _add_texts, _add_parquet, _add_odd_files, _add_big
 ):  # fmt: skip
     _add()
+
+
+def write(what: str, path: str) -> None:
+    """Make the file that is called `what`."""
+    (HOSTILE | BIG)[what][1](Path(path))

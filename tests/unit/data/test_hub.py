@@ -13,8 +13,10 @@ from data.errors import DataError
     "name",
     [
         "", "/", "csv", "webdataset", "../x", "/etc/passwd", "~/x", "a/b/c", "owner/..", "owner/a..b", ".hidden/x",
-        "owner/name;rm", "owner/na me", "owner/name\n", "owner\\name", "https://example.invalid/x", "a/" + "b" * 200,
-        "owner/name:../x", "owner/name:a/b", "owner/name:a b", "ówner/name", "owner/\u202ename",
+        "owner/name;rm", "owner/na me", "owner/name\n", "owner\\name", "https://example.invalid/x",
+        "a/" + "b" * 200,
+        "owner/name:../x", "owner/name:a/b", "owner/name:a b", "ówner/name",
+        "owner/\u202ename",
     ],
 )  # fmt: skip
 def test_a_name_that_is_none_of_the_hub_is_not_asked_for(name, monkeypatch):
