@@ -120,9 +120,8 @@ class Visitor:
             self.tally.error(kind, joined.text)
             return
         first = True
-        async with self.http.stream(
-            "GET", "/gradio_api/queue/data", params={"session_hash": self.session}
-        ) as stream:
+        asked = {"session_hash": self.session}
+        async with self.http.stream("GET", "/gradio_api/queue/data", params=asked) as stream:
             async for line in stream.aiter_lines():
                 if not line.startswith("data: "):
                     continue

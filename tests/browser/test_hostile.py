@@ -22,20 +22,24 @@ def write(path: Path, header: list[str], rows: list[list[str]]) -> Path:
 @pytest.mark.parametrize("place", ["texts", "labels", "columns"])
 def test_script_in_a_file_is_text(page: Page, tmp_path: Path, place: str) -> None:
     labels = ["positive", "negative"] if place == "texts" else [f"{SCRIPT}{number}" for number in range(2)]
-    header = [f"text {SCRIPT}", f"label {SCRIPT}"] if place == "columns" else ["text", "label"]
+    header = (
+        ["<img src=x onerror=window.hacked=1>", "<svg onload=window.hacked=1>"]
+        if place == "columns"
+        else ["text", "label"]
+    )
     rows = [[f"{SCRIPT} number {number}", labels[number % 2]] for number in range(40)]
     file = write(tmp_path / "<b onmouseover=window.hacked=1>.csv", header, rows)
     open_train(page)
     page.get_by_label("Upload a file").first.check()
     page.locator("#sentiment-file input[type=file]").set_input_files(file)
-    says = {"texts": "train ·", "labels": "cannot be used", "columns": "onerror"}[place]
+    says = {"texts": "train ·", "labels": "onerror", "columns": "It is not clear"}[place]
     expect(page.locator("#sentiment-data")).to_contain_text(says, timeout=30_000)
     page.wait_for_timeout(500)
     assert page.locator(".gradio-container img[src=x], .gradio-container svg[onload]").count() == 0
     assert page.evaluate("window.hacked") is None
 
 
-def test_script_in_the_form_and_in_the_chat_is_text(page: Page, console_errors: list[str]) -> None:
+def test_script_in_the_form_and_in_the_chat_is_text(page: Page) -> None:
     page.fill("#box textarea", SCRIPT)
     page.click("#send")
     expect(page.locator("#message")).to_contain_text("onerror", timeout=60_000)
@@ -43,8 +47,12 @@ def test_script_in_the_form_and_in_the_chat_is_text(page: Page, console_errors: 
     open_train(page)
     page.locator("#sentiment-base input").fill(SCRIPT)
     page.keyboard.press("Enter")
-    page.click("#sentiment-start")
-    expect(page.locator(".toast-body").first).to_be_visible(timeout=30_000)
+    page.click("#sentiment-start")  # the run fails, and says why
+    expect(page.locator("#sentiment-state .ba-problems")).to_contain_text("onerror", timeout=30_000)
     open_tab(page, "Runs")
+    page.locator("#runs-table tbody tr").first.click()
+    expect(page.locator("#runs-state")).to_contain_text("onerror", timeout=10_000)
+    page.click("#runs-delete")
+    page.click("#runs-really")
     assert page.locator(".gradio-container img[src=x], .gradio-container svg[onload]").count() == 0
     assert page.evaluate("window.hacked") is None
