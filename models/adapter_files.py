@@ -222,8 +222,9 @@ def _expected_shapes(config: dict[str, Any], model: torch.nn.Module) -> dict[str
         if name.rsplit(".", 1)[-1] in targets:
             shapes[f"base_model.model.{name}.lora_A.weight"] = (rank, inputs)
             shapes[f"base_model.model.{name}.lora_B.weight"] = (outputs, rank)
+    heads = tuple(config.get("modules_to_save") or ())
     for name, parameter in model.named_parameters():
-        if name.split(".", 1)[0] in (config.get("modules_to_save") or ()):
+        if name.split(".", 1)[0].endswith(heads):  # as peft matches them: `pre_classifier` is one of `classifier`
             shapes[f"base_model.model.{name}"] = tuple(parameter.shape)
     return shapes
 

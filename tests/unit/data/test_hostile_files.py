@@ -59,13 +59,14 @@ def draw_harmlessly(drawing):
 def go_in(path, prompter_of=None):
     """What page and worker do with an uploaded file, for both tasks; returns how it ended."""
     from ui import data_form
+    from ui.visitors import LOCAL
 
     endings = []
     try:
         table = read_table(path)
         endings.append(f"read: {len(table.rows):,} rows")
     except DataError as error:
-        draw_harmlessly(data_form.problems(error))
+        draw_harmlessly(data_form.problems(error, LOCAL))
         assert len(str(error)) < 20_000 and not HIDDEN.search(str(error))
         endings.append(f"refused: {str(error).splitlines()[0]}")
     for task in TASKS.values():
@@ -73,7 +74,7 @@ def go_in(path, prompter_of=None):
         try:
             opened = open_source(chosen.source, task, columns=chosen.columns, labels=chosen.labels)
         except DataError as error:
-            draw_harmlessly(data_form.problems(error))
+            draw_harmlessly(data_form.problems(error, LOCAL))
             assert len(str(error)) < 20_000 and not HIDDEN.search(str(error))
             data_form.column_updates(None, data_form.columns_of(chosen))
             endings.append(f"{task.name} refused: {str(error).splitlines()[0]}")
