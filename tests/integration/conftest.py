@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from finetuning.processes import end_by_force
 from finetuning.recipe import load_recipe
+from finetuning.runs import Run
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_running(tmp_path):
+    """Also after a test that failed half-way."""
+    yield
+    for file in tmp_path.rglob("status.json"):
+        run = Run(file.parent)
+        end_by_force(run.folder, run.status().pid if run.process_alive() else None)
 
 
 def _tiny_models():

@@ -16,7 +16,8 @@ import pytest
 from data.errors import RunError
 from eval.report import load as load_report
 from finetuning import launch
-from finetuning.runs import create_run, list_runs
+from finetuning.recipe import with_overrides
+from finetuning.runs import checkpoint_step, create_run, list_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 MORE = ["training.gradient_accumulation=2", "training.max_steps=24"]
@@ -147,14 +148,23 @@ def test_short_memory_names_the_settings_to_lower(tiny_recipe, long_reviews, tmp
     assert "training.batch_size (now 256" in status.error and "training.max_tokens (now 1024" in status.error
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_the_last_good_checkpoint_is_kept(tiny_recipe, tmp_path):
-    """An update scaled so far up that it overflows in the second step."""
-    run = launch.submit(tiny_recipe("lora.alpha=1e18", "training.max_steps=10"), tmp_path)
+def test_a_loss_that_is_no_number_stops_the_run_and_the_last_good_checkpoint_is_kept(
+    tiny_recipe, tmp_path, wait_for
+):
+    """A run goes on with its update scaled so far up that it overflows in the next step."""
+    run = launch.submit(tiny_recipe("training.max_steps=4000"), tmp_path)
+    wait_for(lambda: len(run.metrics()[0]) > 2)
+    launch.cancel(run)
+    assert finish(run).state == "cancelled"
+    good = run.checkpoint()
+    run.replace_recipe(with_overrides(run.recipe(), {"lora.alpha": 1e30}))
+    launch.resume(run)
     status = finish(run)
     assert status.state == "failed"
-    assert "no longer a number at step 2" in status.error and "training.learning_rate" in status.error
-    assert run.checkpoint().name == "checkpoint-1" and "checkpoint-1" in status.error
-    assert [line["step"] for line in run.metrics()[0]] == [1]
+    assert f"The loss is no longer a number at step {checkpoint_step(good) + 1}" in status.error
+    assert "training.learning_rate" in status.error and good.name in status.error
+    assert run.checkpoint() == good
+    assert run.metrics()[0][-1]["step"] == checkpoint_step(good)
 
 
 def test_a_read_only_folder_is_one_clear_error_and_what_is_in_it_can_be_read(tiny_recipe, tmp_path):
