@@ -29,6 +29,8 @@ BAND_SIZE = 4
 and all but two in a thousand at 0.75, and finding a pair weighs more than comparing one in vain."""
 BUCKET_SIZE = 16
 COMPARED = 3
+COMPARED_WORDS = 2_000
+"""Of a text, from its start: longer ones are near-duplicates if they begin alike."""
 ESTIMATE_ERROR = 0.2
 """Three standard deviations of the similarity that two signatures of 64 values tell."""
 QUANTILES = {"shortest": 0.0, "median": 0.5, "95 %": 0.95, "longest": 1.0}
@@ -160,6 +162,7 @@ def _near_duplicates(
     buckets: dict[tuple[int, int], list[int]] = {}
     for here, shared in _shared_buckets(signatures):
         index = unique[here]
+        own = _shingles(keys[index])
         likest: dict[str, tuple[float, int]] = {}
         candidates = sorted({candidate for bucket in shared for candidate in buckets.get(bucket, ())})
         estimates = (signatures[candidates] == signatures[here]).mean(axis=1) if candidates else np.empty(0)
@@ -167,7 +170,7 @@ def _near_duplicates(
             candidates, estimates, [places[unique[other]][0] for other in candidates], near
         ):
             other = unique[candidate]
-            alike = _jaccard(_shingles(keys[other]), _shingles(keys[index]))
+            alike = _jaccard(_shingles(keys[other]), own)
             split, _ = places[other]
             if alike >= near and alike > likest.get(split, (0.0, 0))[0]:
                 likest[split] = (alike, other)
@@ -225,7 +228,7 @@ def _promising(candidates: Sequence[int], estimates: Any, splits: Sequence[str],
 def _shingles(key: str) -> set[bytes]:
     """The words and the pairs of neighbours: single words alone would call any two texts on one subject
     alike."""
-    words = key.split()
+    words = key.split(maxsplit=COMPARED_WORDS)[:COMPARED_WORDS]
     pairs = (f"{left} {right}" for left, right in pairwise(words))
     return {shingle.encode() for shingle in (*words, *pairs)}
 

@@ -32,6 +32,7 @@ class _Refused(ValueError):
 
 def read_json_lines(content: bytes) -> Table:
     """Returns the table in `content`, one object a line. Lines that are not JSON objects are problems."""
+    _check_brackets(content)
     rows: list[tuple[int, dict[str, Any]]] = []
     problems: list[Problem] = []
     cells = 0
@@ -52,7 +53,7 @@ def read_json_lines(content: bytes) -> Table:
                 what = f"Line {number} is JSON but not an object: it is {_kind(line)}"
                 problems.append(Problem(what, 'Write one {"column": "value", …} a line.', number))
                 continue
-            cells += len(row)
+            cells += _cells(row)
             rows.append((number, row))
     check_size(cells=cells)
     return Table(_all_columns(rows), tuple(rows), tuple(problems))
@@ -63,10 +64,7 @@ def read_json(content: bytes, name: str) -> Table:
 
     Raises DataError if the file is not JSON or holds no list of rows.
     """
-    if content.count(b"{") + content.count(b"[") > MAX_BRACKETS:
-        raise DataError(
-            f"The JSON file holds more than {MAX_BRACKETS:,} lists and objects", fix="Cut it into several files."
-        )
+    _check_brackets(content)
     try:
         value = _parsed(content.decode())
     except json.JSONDecodeError as error:
@@ -89,7 +87,7 @@ def read_json(content: bytes, name: str) -> Table:
             got=name,
             fix='Write [{"…": …}, …] or {"data": [{"…": …}, …]}.',
         )
-    check_size(rows=len(value), cells=sum(len(item) for item in value if isinstance(item, dict)))
+    check_size(rows=len(value), cells=sum(_cells(item) for item in value if isinstance(item, dict)))
     rows: list[tuple[int, dict[str, Any]]] = []
     problems: list[Problem] = []
     for number, item in enumerate(value, start=1):
@@ -105,6 +103,13 @@ def read_json(content: bytes, name: str) -> Table:
         else:
             rows.append((number, row))
     return Table(_all_columns(rows), tuple(rows), tuple(problems))
+
+
+def _check_brackets(content: bytes) -> None:
+    if content.count(b"{") + content.count(b"[") > MAX_BRACKETS:
+        raise DataError(
+            f"The file holds more than {MAX_BRACKETS:,} lists and objects", fix="Cut it into several files."
+        )
 
 
 def _parsed(text: str) -> Any:
@@ -134,11 +139,16 @@ def _row(value: Any) -> dict[str, Any] | None:
     return {_whole(name): _whole(item) if isinstance(item, str) else _plain(item) for name, item in value.items()}
 
 
+def _cells(row: dict[str, Any]) -> int:
+    """How many values the row holds, those of a list counted each."""
+    return len(row) + sum(len(item) for item in row.values() if isinstance(item, list))
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {}
     if isinstance(value, list):
-        return [_whole(item) if isinstance(item, str) else None for item in value]
+        return [_whole(item) for item in value] if all(isinstance(item, str) for item in value) else [None]
     return value
 
 

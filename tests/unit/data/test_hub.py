@@ -1,0 +1,76 @@
+"""Data sets on the Hub: which names are asked for, how much is downloaded, and that no code comes along."""
+
+import json
+
+import datasets
+import pytest
+
+from data import hub
+from data.errors import DataError
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", "/", "csv", "webdataset", "../x", "/etc/passwd", "~/x", "a/b/c", "owner/..", "owner/a..b", ".hidden/x",
+        "owner/name;rm", "owner/na me", "owner/name\n", "owner\\name", "https://example.invalid/x",
+        "a/" + "b" * 200,
+        "owner/name:../x", "owner/name:a/b", "owner/name:a b", "ówner/name",
+        "owner/\u202ename",
+    ],
+)  # fmt: skip
+def test_a_name_that_is_none_of_the_hub_is_not_asked_for(name, monkeypatch):
+    monkeypatch.setattr(hub, "hub_reachable", lambda: pytest.fail("the Hub was asked"))
+    with pytest.raises(DataError, match="not the name of a data set") as caught:
+        hub.load(name)
+    assert "OWNER/NAME" in caught.value.fix
+
+
+def test_a_folder_of_that_name_is_not_read_in_its_place(tmp_path, monkeypatch):
+    (tmp_path / "owner" / "name").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="folder here"):
+        hub.load("owner/name")
+
+
+@pytest.fixture
+def data_set(tmp_path):
+    folder = tmp_path / "set"
+    folder.mkdir()
+    rows = [{"text": f"fine {n}", "label": n % 2, "nested": {"a": n}} for n in range(30)]
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return folder
+
+
+def test_the_size_of_the_files_is_bounded_before_they_are_fetched(data_set, tmp_path, monkeypatch):
+    builder = datasets.load_dataset_builder(str(data_set), cache_dir=str(tmp_path / "cache"))
+    hub._check_size(builder, "owner/name")
+    with (data_set / "train.jsonl").open("r+b") as file:
+        file.truncate(3_000_000_000)
+    with pytest.raises(DataError, match="more than 2 GB"):
+        hub._check_size(builder, "owner/name")
+
+
+def test_a_script_of_a_data_set_is_never_run(data_set, tmp_path):
+    marker = tmp_path / "it ran"
+    (data_set / "train.jsonl").unlink()
+    (data_set / "set.py").write_text(f"open({str(marker)!r}, 'w').close()\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match="scripts are no longer supported"):
+        datasets.load_dataset_builder(str(data_set), cache_dir=str(tmp_path / "cache"))
+    assert not marker.exists()
+
+
+def test_only_columns_that_a_task_could_use_are_read():
+    rows = datasets.Dataset.from_list(
+        [{"text": "a", "several": ["a", "b"], "nested": {"a": 1}, "numbers": [1]}] * 3
+    )
+    table = hub._table(rows)
+    assert table.columns == ("text", "several")
+    assert table.rows[0] == (1, {"text": "a", "several": ["a", "b"]})
+
+
+def test_the_texts_of_a_split_are_bounded(monkeypatch):
+    monkeypatch.setattr(hub, "MAX_FILE_BYTES", 25)
+    table = hub._table(datasets.Dataset.from_list([{"text": "0123456789"}] * 9))
+    assert len(table.rows) == 2
+    assert "first 2 rows" in table.notes[0]
