@@ -83,7 +83,7 @@ class Limits(BaseModel):
     chat_waiting: Positive = 6
     """Visitors who wait for an answer in the chat: a minute or so on two cores while a run trains."""
     pages: Positive = 200
-    """Open pages whose state is kept, about 0.6 MB each; of more, the one that was used longest ago is forgotten."""
+    """Open pages whose state is kept, about 0.6 MB each; of more, the one used longest ago is forgotten."""
     evaluations_waiting: Positive = 3
     """Visitors who wait for an evaluation in the Evaluate tab."""
     message_characters: Positive = 8000

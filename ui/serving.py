@@ -61,7 +61,7 @@ def serve(arguments: argparse.Namespace) -> None:
     limits = read_limits(arguments.limits) if arguments.public else None
     login = None if arguments.login is None else check_login(read_login(arguments.login))
     os.environ.pop(LOGIN, None)  # a worker has no use for it
-    sys.stderr = RedactedStream(sys.stderr)  # type: ignore[assignment]  # it writes, which is all that is asked of it
+    sys.stderr = RedactedStream(sys.stderr)
 
     from starlette.middleware import Middleware
 

@@ -6,7 +6,7 @@ from finetuning.evaluation import evaluate_adapter
 
 
 def test_a_file_is_test_rows_from_the_first_to_the_last(tiny_adapter, reviews_file):
-    result = evaluate_adapter(tiny_adapter, f"file:{reviews_file.name}")
+    result = evaluate_adapter(tiny_adapter, f"file:{reviews_file}")
     assert result.report.n == 48
     assert result.report.data.spec == f"file:{reviews_file.name}"
 
@@ -22,7 +22,7 @@ def test_progress_names_what_is_done_and_reaches_the_number_of_rows(tiny_adapter
     seen = []
     evaluate_adapter(
         tiny_adapter,
-        f"file:{reviews_file.name}",
+        f"file:{reviews_file}",
         test_rows=20,
         on_progress=lambda what, done, total: seen.append((what, done, total)),
     )
@@ -31,7 +31,7 @@ def test_progress_names_what_is_done_and_reaches_the_number_of_rows(tiny_adapter
 
 def test_floors_and_examples_come_from_the_training_rows_of_the_tasks_corpus(tiny_adapter, reviews_file):
     """All rows of a file are test rows, so none of it is left to learn from."""
-    report = evaluate_adapter(tiny_adapter, f"file:{reviews_file.name}", test_rows=8, few_shot=2).report
+    report = evaluate_adapter(tiny_adapter, f"file:{reviews_file}", test_rows=8, few_shot=2).report
     train = open_source("corpus:reviews", SENTIMENT).splits["train"]
     assert report.train_rows == len(train)
     assert [floor.name for floor in report.floors] == ["majority class", "TF-IDF + logistic regression"]
@@ -59,7 +59,7 @@ def test_forgetting_is_measured_where_it_is_asked_for(tiny_adapter, tiny_classif
     seen = []
     report = evaluate_adapter(
         tiny_adapter,
-        f"file:{reviews_file.name}",
+        f"file:{reviews_file}",
         test_rows=4,
         forgetting=True,
         on_progress=lambda what, done, total: seen.append(what),
@@ -67,6 +67,6 @@ def test_forgetting_is_measured_where_it_is_asked_for(tiny_adapter, tiny_classif
     assert report.forgetting is not None and report.forgetting.tuned_perplexity > 1
     assert seen[-1] == "General text, to see what was forgotten"
     report = evaluate_adapter(
-        tiny_classifier_adapter, f"file:{reviews_file.name}", test_rows=4, few_shot=2, forgetting=True
+        tiny_classifier_adapter, f"file:{reviews_file}", test_rows=4, few_shot=2, forgetting=True
     )
     assert (report.report.few_shot, report.report.forgetting) == (None, None)
