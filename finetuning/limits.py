@@ -80,8 +80,10 @@ class Limits(BaseModel):
     """Megabytes of all strangers' runs; the oldest that have ended go first."""
     runs_waiting: Positive = 5
     """Runs in the queue, everybody's together, the one that is running included."""
-    chat_waiting: Positive = 12
-    """Visitors who wait for an answer in the chat."""
+    chat_waiting: Positive = 6
+    """Visitors who wait for an answer in the chat: a minute or so on two cores while a run trains."""
+    pages: Positive = 200
+    """Open pages whose state is kept, about 0.6 MB each; of more, the one used longest ago is forgotten."""
     evaluations_waiting: Positive = 3
     """Visitors who wait for an evaluation in the Evaluate tab."""
     message_characters: Positive = 8000

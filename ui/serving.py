@@ -8,12 +8,14 @@ import hmac
 import ipaddress
 import logging
 import os
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from data.errors import RunError
+from data.redaction import RedactedStream
 
 LOGIN = "BEFORE_AFTER_LOGIN"
 _WRONG_PASSWORD_S = 1.0
@@ -54,10 +56,12 @@ def serve(arguments: argparse.Namespace) -> None:
         RecipeError: a limit is wrong.
         RunError: `--login` without anybody to let in.
     """
-    from finetuning.limits import read_limits
+    from finetuning.limits import Limits, read_limits
 
     limits = read_limits(arguments.limits) if arguments.public else None
     login = None if arguments.login is None else check_login(read_login(arguments.login))
+    os.environ.pop(LOGIN, None)  # a worker has no use for it
+    sys.stderr = RedactedStream(sys.stderr)
 
     from starlette.middleware import Middleware
 
@@ -93,7 +97,7 @@ def serve(arguments: argparse.Namespace) -> None:
         num_workers=0,
         strict_cors=True,
         max_file_size=f"{limits.upload_mb if limits else UPLOAD_MB}mb",
-        state_session_capacity=1000,
+        state_session_capacity=limits.pages if limits else Limits.model_fields["pages"].default,
         app_kwargs={"middleware": [door], "docs_url": None, "redoc_url": None, "openapi_url": None},
     )
 

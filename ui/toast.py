@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import gradio as gr
 
 from data.errors import UserError
+from data.redaction import redact
 from ui.visitors import Visitor, visitor_of, without_paths
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -43,7 +44,7 @@ def toasts(handler: Handler) -> Handler:
 
 def show(error: UserError, visitor: Visitor | None = None) -> None:
     """The toast alone. Gradio renders a toast's text as HTML, so it is escaped here."""
-    said = visitor.shown(str(error)) if visitor else without_paths(str(error))
+    said = visitor.shown(str(error)) if visitor else without_paths(redact(str(error)))
     gr.Warning(html.escape(said[:2000]).replace("\n", "<br>"), title="That does not work", duration=15)
 
 

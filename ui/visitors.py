@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from data.errors import DataError, RunError, UserError
+from data.redaction import redact
 from finetuning import limits as limiting
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe
@@ -158,7 +159,8 @@ class Visitor:
         return limiting.keep_upload(path, self.owner)
 
     def shown(self, text: str) -> str:
-        """`text` as this visitor may read it: a stranger sees no path of the server, only its last part."""
+        """`text` as this visitor may read it: without tokens; for a stranger, of a path only its last part."""
+        text = redact(text)
         return without_paths(text) if self.is_stranger else text
 
 

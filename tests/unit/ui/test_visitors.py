@@ -99,6 +99,13 @@ def test_a_stranger_reads_no_path_of_the_server(text: str, shown: str) -> None:
     assert LOCAL.shown(text) == text
 
 
+def test_nobody_is_shown_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "a-secret-token")
+    for visitor in (LOCAL, Visitor("a", Limits())):
+        shown = visitor.shown("401 for a-secret-token and hf_" + "x" * 30)
+        assert "secret" not in shown and "xxx" not in shown
+
+
 def test_the_line_is_first_come_first_served_and_bounded() -> None:
     line, order = Line(), []
     stop = threading.Event()
