@@ -125,6 +125,7 @@ class Recorder(TrainerCallback):
     ) -> None:
         self.started = time.perf_counter() - self.seconds_before
         self.journal.write(done=state.global_step, total=state.max_steps)
+        self.journal.has_to_stop()  # looks now, so that the first step counts as one; it is asked again at its end
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

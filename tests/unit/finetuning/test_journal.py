@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from data.errors import RunError
 from finetuning.faults import explain
@@ -65,6 +66,16 @@ def test_the_longest_step_is_noted_for_those_who_wait_for_its_end(journal, run):
     journal.has_to_stop()
     time.sleep(0.1)
     journal.progress(1, 1)
+    assert 0.1 <= run.status().longest_step_s < 5
+
+
+def test_the_first_step_counts_so_that_a_cancel_in_the_second_waits_for_its_checkpoint(journal, run, tmp_path):
+    recorder = Recorder(journal, seconds_before=0.0, tokens_before=0)
+    journal.phase("Fine-tuning")
+    moment = TrainingArguments(output_dir=str(tmp_path)), TrainerState(max_steps=2), TrainerControl()
+    recorder.on_train_begin(*moment)
+    time.sleep(0.1)
+    recorder.on_step_end(*moment)
     assert 0.1 <= run.status().longest_step_s < 5
 
 
