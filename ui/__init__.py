@@ -12,5 +12,8 @@ here imports torch, transformers or datasets before somebody asks for an answer,
     report_view.py     a report, in every tab             reports.py, flips.py   how its parts are drawn
     choices.py         which tuned models there are       models_in_use.py   which of them are open in memory
     libraries.py       heavy imports, one thread at a time
+    visitors.py        who asks, and what they may see   door.py          every request, before Gradio
+    calls.py           what a call has to look like       health.py       /health
+    serving.py         the command line, the network      scratch.py      folders that last a day
     markup.py          HTML that escapes by construction  charts.py, theme.py, text.py
 """
