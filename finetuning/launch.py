@@ -170,11 +170,16 @@ def wait(run: Run, poll_s: float = 0.5) -> Iterator[None]:
         reconcile(run.folder.parent)
 
 
+def cancel_is_overdue(run: Run, status: Status) -> bool:
+    """Whether the worker of a run that was asked to stop has had its time for that."""
+    return run.cancel_age_s() > status.longest_step_s + CANCEL_S
+
+
 def _settle(run: Run, status: Status) -> bool:
     """Write down the end of a run whose worker is gone or does not stop when asked; False if it goes on."""
     alive = status.pid is not None and process_started(status.pid) == status.pid_started
     asked = run.cancel_requested()
-    if alive and not (asked and run.cancel_age_s() > status.longest_step_s + CANCEL_S):
+    if alive and not (asked and cancel_is_overdue(run, status)):
         return False
     if not end_by_force(run.folder, status.pid if alive else None) and alive:
         return False

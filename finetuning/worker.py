@@ -20,7 +20,7 @@ from pathlib import Path
 
 from data.errors import RunError
 from data.redaction import RedactedStream, redact
-from finetuning.launch import CANCEL_S, reconcile
+from finetuning.launch import cancel_is_overdue, reconcile
 from finetuning.runs import WORKING, Run, Status
 
 _RESERVE = ".reserve"
@@ -78,7 +78,7 @@ def _watch(run: Run, status: Status) -> None:
     while True:
         time.sleep(1.0)
         with contextlib.suppress(RunError, OSError):
-            if not run.cancel_requested() or run.cancel_age_s() <= run.status().longest_step_s + CANCEL_S:
+            if not (run.cancel_requested() and cancel_is_overdue(run, run.status())):
                 continue
             if run.status().state in WORKING:
                 run.update(state="cancelled", phase="", ended=time.time())

@@ -1,8 +1,8 @@
-"""Attention as plain matrix products, for training and scoring on a CPU.
+"""Attention as plain matrix products, for training on a CPU. Scoring packs its rows instead (`packing`).
 
-torch's fused kernel there takes a fifth of a training step and a tenth of scoring in bfloat16; batched matrix
-products take a quarter of that. Rows here are at most some hundred tokens, so that the
-[T, T] weights which the fused kernel never stores fit easily.
+torch's fused kernel there takes a fifth of a training step in bfloat16; batched matrix products take a quarter of
+that. Rows here are at most some hundred tokens, so that the [T, T] weights which the fused kernel never stores fit
+easily.
 
 Shapes: B rows, T tokens, Q query heads, K key-value heads, D head size.
 """

@@ -107,12 +107,8 @@ def _folder(name: str) -> Path | None:
     try:
         folder = Path(name).expanduser()
         return folder if name and folder.is_dir() else None
-    except (
-        OSError,
-        RuntimeError,
-        ValueError,
-    ):  # a null byte, too long for a path, or `~somebody` whom this machine does not know
-        return None
+    except (OSError, RuntimeError, ValueError):
+        return None  # a null byte, too long for a path, or `~somebody` whom this machine does not know
 
 
 def _in_hub_cache(name: str) -> ResolvedModel | None:
