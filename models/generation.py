@@ -1,7 +1,7 @@
 """Answers of base and tuned: streamed for a chat, from one call; in batches for an evaluation.
 
-Greedy always: the two sides then differ by the adapter and by nothing else. In a chat a row without and a row with
-the adapter stand in the same batch (`adapter_names`), so the base weights are read once for both.
+Greedy always: the two sides then differ by the adapter and by nothing else. Rows without and with the adapter stand in
+the same batch, so that the base weights are read once for both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from models.adapters import BASE, TUNED
 from models.pair import Pair
-from models.prefix import Prefix, shared_start
 from models.prompting import Message
 
 if TYPE_CHECKING:
@@ -63,10 +62,14 @@ class _RowStreamer:
         if not self._prompt_seen:  # generate hands over the prompt first
             self._prompt_seen = True
             return
+        self.take(tokens.tolist())
+
+    def take(self, tokens: Sequence[int | None]) -> None:
+        """The next token of every row; None, or whatever else, for a row that has ended."""
         now = time.perf_counter() - self._started
-        for answer, token in zip(self.answers, tokens.tolist(), strict=True):
-            if answer.finished:
-                continue  # what follows the end of a row is padding
+        for answer, token in zip(self.answers, tokens, strict=True):
+            if token is None or answer.finished:
+                continue
             answer.seconds = now
             if token in self._ends:
                 answer.finished = True
@@ -115,8 +118,7 @@ def stream_answers(
 
     def work() -> None:
         try:
-            prompts, names = [base_prompt, tuned_prompt], [BASE, TUNED]
-            _generate(pair, prompts, streamer, max_new_tokens=max_new_tokens, adapter_names=names, stop=stop)
+            _answer_both(pair, [base_prompt], [tuned_prompt], streamer, max_new_tokens=max_new_tokens, stop=stop)
             publish()
             steps.put(None)
         except BaseException as error:
@@ -153,12 +155,12 @@ def answer_batch(
     """
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text) for text in texts]
-    prefixes = {tuned: _prefix(pair, prompts, tuned=tuned) for tuned in (False, True)}
     answers: dict[int, AnswerPair] = {}
     for indexes in _like_lengths(prompts, batch_size):
         rows = [prompts[index] for index in indexes]
-        # Side by side they would end together: the tuned side, which is done sooner, would wait for the base.
-        base, tuned = (_answer(pair, rows, prefixes[side], max_new_tokens, tuned=side) for side in (False, True))
+        streamer = _RowStreamer(pair, 2 * len(rows))
+        _answer_both(pair, rows, rows, streamer, max_new_tokens=max_new_tokens)
+        base, tuned = streamer.answers[: len(rows)], streamer.answers[len(rows) :]
         answers |= {index: AnswerPair(*both) for index, *both in zip(indexes, base, tuned, strict=True)}
         if on_batch:
             on_batch(len(answers), len(texts))
@@ -186,40 +188,50 @@ def answer_base_batch(
     """
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text, history) for text in texts]
-    prefix = _prefix(pair, prompts, tuned=False)
     answers: dict[int, Answer] = {}
     for indexes in _like_lengths(prompts, batch_size):
-        rows = [prompts[index] for index in indexes]
-        answers |= dict(zip(indexes, _answer(pair, rows, prefix, max_new_tokens, tuned=False), strict=True))
+        streamer = _RowStreamer(pair, len(indexes))
+        _answer_both(pair, [prompts[index] for index in indexes], [], streamer, max_new_tokens=max_new_tokens)
+        answers |= dict(zip(indexes, streamer.answers, strict=True))
         if on_batch:
             on_batch(len(answers), len(texts))
     return [answers[index] for index in range(len(texts))]
 
 
-def _prefix(pair: Pair, prompts: list[list[int]], *, tuned: bool) -> Prefix:
-    """What `prompts` begin with, computed by one side."""
-    with pair.side(tuned) as model:
-        return Prefix(model, shared_start(prompts))
+def _answer_both(
+    pair: Pair,
+    base: list[list[int]],
+    tuned: list[list[int]],
+    streamer: _RowStreamer,
+    *,
+    max_new_tokens: int,
+    stop: threading.Event | None = None,
+) -> None:
+    """Generate answers to prompts of either side in one batch; the streamer's rows are the base's, then the tuned's."""
+    if pair.layers is None:
+        names = [BASE] * len(base) + [TUNED] * len(tuned)
+        _generate(pair, base + tuned, names, streamer, max_new_tokens=max_new_tokens, stop=stop)
+        return
+    from models.decoding import greedy
 
-
-def _answer(pair: Pair, rows: list[list[int]], prefix: Prefix, max_new_tokens: int, *, tuned: bool) -> list[Answer]:
-    """One side's answers to a batch of prompts."""
-    streamer = _RowStreamer(pair, len(rows))
-    with pair.side(tuned):
-        _generate(pair, rows, streamer, max_new_tokens=max_new_tokens, prefix=prefix)
-    return streamer.answers
+    steps = greedy(pair.layers, base, tuned, max_new_tokens=max_new_tokens, ends=_end_tokens(pair))
+    for tokens in steps:
+        streamer.take(tokens)
+        if stop is not None and stop.is_set():
+            break
+    streamer.end()
 
 
 def _generate(
     pair: Pair,
     rows: list[list[int]],
+    names: list[str],
     streamer: _RowStreamer,
     *,
     max_new_tokens: int,
-    adapter_names: list[str] | None = None,
-    prefix: Prefix | None = None,
     stop: threading.Event | None = None,
 ) -> None:
+    """The same by `transformers`' own `generate`, where `LlamaLayers` do not apply; `names` says whose row is whose."""
     import torch
     from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 
@@ -233,19 +245,11 @@ def _generate(
         eos_token_id=sorted(_end_tokens(pair)),
         pad_token_id=pair.tokenizer.pad_token_id,
     )
-    inputs: dict[str, Any] = {}
-    if adapter_names:
-        inputs["adapter_names"] = adapter_names
-    if prefix and prefix.tokens:
-        batch = pair.batch([row[len(prefix.tokens) :] for row in rows])
-        ids, mask = prefix.before(batch["input_ids"], batch["attention_mask"])
-        inputs |= {"input_ids": ids, "attention_mask": mask, "past_key_values": prefix.cache(len(rows))}
-    else:
-        inputs |= pair.batch(rows)
     try:
         with torch.inference_mode():
             pair.model.generate(
-                **inputs,
+                **pair.batch(rows),
+                adapter_names=names,
                 generation_config=config,
                 streamer=streamer,
                 stopping_criteria=StoppingCriteriaList([Stopped()]),

@@ -1,107 +1,197 @@
-"""Rows of unlike length as one long row without padding: every layer then computes real tokens and nothing else.
+"""Rows of unlike length as one long row without padding, behind a prefix that all of them share.
 
-Only attention needs to know where a row ends. There the rows are laid side by side again, all of them after a
-prefix that they share, and their padding, which is on the right, is behind whatever a real token may see.
+Every layer then computes each real token once, and the prefix once for all rows. Only attention needs to know where
+a row ends: there the rows are laid side by side again, and their padding, on the right, is behind whatever a real
+token may see.
 
-Shapes: B rows, T tokens of the longest, N tokens of all rows, P of the prefix, Q query heads, K key-value heads,
-D head size.
+Shapes: B rows, T tokens of the longest, P of the prefix, N of all in the long row, S = P + T that a row sees,
+Q query heads, K key-value heads, G = Q / K, D head size.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Sequence
 from itertools import chain
-from typing import Any
 
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from torch import Tensor
 
-NAME = "packed_rows"
+_BLOCK_WEIGHTS = 2**19
+"""Attention weights of a block, about: a megabyte in bfloat16."""
 
 
-class Packing:
-    """Where the tokens of each row stand in the long one."""
+class PackedRows:
+    """Which token of the long row belongs to which row, and what it may attend to."""
 
-    def __init__(self, rows: Sequence[list[int]], prefix: int) -> None:
-        """Lay out `rows` of tokens behind `prefix` tokens that are in the cache."""
+    def __init__(
+        self, rows: Sequence[Sequence[int]], prefix: Sequence[int] = (), *, cached: bool = False, heads: tuple[int, int]
+    ) -> None:
+        """Lay out `rows` of tokens behind `prefix`.
+
+        Args:
+            rows: what follows the prefix in each row, at least a token.
+            prefix: what all rows begin with.
+            cached: whether the prefix's keys and values are there already, so that it is not among the tokens.
+            heads: Q and K.
+        """
+        self.computed_prefix = [] if cached else list(prefix)
+        self.tokens = torch.tensor([*self.computed_prefix, *chain.from_iterable(rows)])  # [N]
         lengths = torch.tensor([len(row) for row in rows])
-        places = torch.arange(int(lengths.max()))  # [T]
-        self.ends = lengths.cumsum(0)  # [B], the place after each row's last token
-        inside = places < lengths[:, None]  # [B, T]
-        self._real = inside.flatten().nonzero()[:, 0]  # [N] of [B * T]
-        # A place of padding holds whatever token there is: nothing looks at it, and nobody takes what it computes.
-        queries = (places + (self.ends - lengths)[:, None]).clamp(max=int(self.ends[-1]) - 1)  # [B, T]
-        self._queries = queries.flatten()
-        self._keys = torch.cat([torch.arange(prefix).expand(len(rows), -1), queries + prefix], dim=1).flatten()
-        # [T, P + T], added to the scores of every row and head.
-        self._mask = torch.full((len(places), prefix + len(places)), float("-inf")).triu(prefix + 1)
-        self.inputs: dict[str, Any] = {
-            "input_ids": torch.tensor([list(chain.from_iterable(rows))]),  # [1, N]
-            "position_ids": (places.expand_as(inside)[inside] + prefix)[None],  # [1, N]
-            "packing": self,
-        }
+        self.starts = starts = lengths.cumsum(0) - lengths + len(self.computed_prefix)
+        """The place of each row's first token, [B]."""
+        self.ends = starts + lengths
+        """The place after each row's last token, [B]."""
+        behind = [torch.arange(len(row)) + len(prefix) for row in rows]
+        self.positions = torch.cat([torch.arange(len(self.computed_prefix)), *behind])
+        """Of each token in its own row, [N]."""
+        before = len(prefix) if cached else 0
+        self._blocks = [
+            _Block(starts[first:end], lengths[first:end], seen=len(prefix), before=before, heads=heads)
+            for first, end in _in_blocks(lengths.tolist(), len(prefix), heads[0])
+        ]
+        if self.computed_prefix:
+            whole = torch.tensor([len(prefix)])
+            self._blocks.insert(0, _Block(torch.tensor([0]), whole, seen=0, before=0, heads=heads))
 
-    def last(self, count: int) -> torch.Tensor:
+    @functools.cached_property
+    def seen(self) -> Tensor:
+        """Places of the tokens of each row from the prefix on, [B, S]; a shorter row repeats its last."""
+        width = torch.arange(int((self.ends - self.starts).max()))
+        own = torch.minimum(self.starts[:, None] + width, self.ends[:, None] - 1)
+        return torch.cat([torch.arange(len(self.computed_prefix)).expand(len(own), -1), own], dim=1)
+
+    def last(self, count: int) -> Tensor:
         """Where the last `count` tokens of every row stand, [B * count]."""
         return (self.ends[:, None] + torch.arange(-count, 0)).flatten()
 
-    def attend(
-        self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *, scaling: float
-    ) -> torch.Tensor:
-        """What every token takes in, [1, N, Q, D], from [1, Q, N, D], [1, K, P + N, D] and the same.
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, list[Tensor]]:
+        """What every token takes in, [N, Q * D], and the weights by which it does, for `attend_backward`.
 
-        Rows are gathered by `index_select`, several times as fast as indexing, and the softmax is taken in float32,
-        which is faster on a CPU than in bfloat16.
+        Args:
+            query: [N, Q * D].
+            key: [N, K * D], after the cached prefix's where there is one.
+            value: like `key`.
+            scaling: of the scores.
         """
-        q, k, d = query.shape[1], key.shape[1], query.shape[-1]
-        t, seen = self._mask.shape
-        rows = query[0].transpose(0, 1).index_select(0, self._queries)  # [B * T, Q, D]
-        rows = (
-            rows.view(-1, t, k, q // k, d).permute(2, 0, 3, 1, 4).reshape(-1, q // k * t, d)
-        )  # [K * B, Q / K * T, D]
-        keys, values = (one[0].index_select(1, self._keys).view(-1, seen, d) for one in (key, value))
-        mask = self._mask.to(query.dtype).repeat(q // k, 1)
-        scores = torch.baddbmm(mask, rows, keys.transpose(1, 2), alpha=scaling)
-        taken = scores.softmax(-1, dtype=torch.float32).to(query.dtype) @ values
-        taken = taken.view(k, -1, q // k, t, d).permute(1, 3, 0, 2, 4).reshape(-1, q, d)  # [B * T, Q, D]
-        return taken.index_select(0, self._real)[None]
+        done = [block.attend(query, key, value, scaling) for block in self._blocks]
+        taken = done[0][0] if len(done) == 1 else torch.cat([taken for taken, _ in done])
+        return taken, [weights for _, weights in done]
+
+    def attend_backward(
+        self, gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: list[Tensor], scaling: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of query, key and value, from that of what the tokens took in; the prefix is not cached."""
+        padded = torch.cat([gradient, gradient.new_zeros(1, gradient.shape[1])])  # the last row is for padding
+        done = [
+            block.attend_backward(padded, query, key, value, kept, scaling)
+            for block, kept in zip(self._blocks, weights, strict=True)
+        ]
+        of_query, of_key, of_value = (torch.cat(parts) for parts in zip(*(own for own, _ in done), strict=True))
+        for _, of_prefix in done:
+            for part, total in zip(of_prefix, (of_key, of_value), strict=True):
+                total[: len(part)] += part
+        return of_query, of_key, of_value
 
 
-@contextlib.contextmanager
-def packed_rows(model: PreTrainedModel) -> Iterator[None]:
-    """Within it, `model` takes `Packing.inputs`."""
-    AttentionInterface.register(NAME, _attention)
-    AttentionMaskInterface.register(NAME, lambda *_, **__: None)  # every row's mask is the packing's
-    before = model.config._attn_implementation
-    model.set_attn_implementation(NAME)
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(before)
+def _in_blocks(lengths: list[int], seen: int, heads: int) -> list[tuple[int, int]]:
+    """Cuts rows into blocks, first and end of each, whose weights stay in the processor's cache."""
+    cuts, longest = [0], 0
+    for row, length in enumerate(lengths):
+        longest = max(longest, length)
+        if row > cuts[-1] and (row + 1 - cuts[-1]) * heads * longest * (seen + longest) > _BLOCK_WEIGHTS:
+            cuts.append(row)
+            longest = length
+    return list(zip(cuts, [*cuts[1:], len(lengths)], strict=True))
 
 
-def can_pack(model: PreTrainedModel) -> bool:
-    """Whether `model` is on a CPU, where it pays, and attends to all that came before, in every layer."""
-    config = model.config.get_text_config()
-    layers = set(getattr(config, "layer_types", None) or ["full_attention"])
-    return (
-        model.device.type == "cpu"
-        and config._attn_implementation == "sdpa"
-        and layers == {"full_attention"}
-        and not getattr(config, "sliding_window", None)
-    )
+class _Block:
+    """Rows that attend side by side: [K * B, G * T, D] queries to [K * B, S, D] keys."""
 
+    def __init__(self, starts: Tensor, lengths: Tensor, *, seen: int, before: int, heads: tuple[int, int]) -> None:
+        """
+        Args:
+            starts: where each row begins in the long row, [B].
+            lengths: of the rows, [B].
+            seen: tokens of the prefix, which every row sees.
+            before: how many keys of a cached prefix stand before the long row's.
+            heads: Q and K.
+        """
+        q, k = heads
+        g = q // k
+        b, t = len(starts), int(lengths.max())
+        self._kv_heads, self._rows, self._seen = k, b, seen
+        places = torch.arange(t)
+        real = places < lengths[:, None]  # [B, T]
+        # Padding holds its row's last token: nothing looks at it, and nobody takes what it computes.
+        tokens = starts[:, None] + torch.minimum(places, lengths[:, None] - 1)  # [B, T]
+        by_head = torch.arange(k)[:, None, None, None] * g + torch.arange(g)[:, None]  # [K, 1, G, 1]
+        self._queries = (tokens[:, None] * q + by_head).flatten()  # [K * B * G * T] of [N * Q]
+        self._total = int(starts[-1] + lengths[-1])
+        keys = torch.cat([torch.arange(seen).expand(b, -1), tokens + before], dim=1)  # [B, S]
+        self._keys = (keys * k + torch.arange(k)[:, None, None]).flatten()  # [K * B * S] of [N * K]
+        row, place = real.nonzero(as_tuple=True)  # [n] each, the real tokens in their order
+        head = torch.arange(q)
+        kv_head, group = head // g, head % g
+        # Where each real token's heads stand in the block, [n * Q] of [K * B * G * T] and [n * K] of [K * B * S].
+        self._own_queries = (((kv_head * b + row[:, None]) * g + group) * t + place[:, None]).flatten()
+        self._own_keys = ((torch.arange(k) * b + row[:, None]) * (seen + t) + seen + place[:, None]).flatten()
+        self._padding = (~real).any().item()
+        self._real = real
+        self._q = q
+        self._shape = (k * b, g * t, seen + t)
+        mask = torch.full((t, seen + t), float("-inf")).triu(seen + 1)
+        self._mask = mask.repeat(g, 1)  # [G * T, S], added to the scores
+        self._tokens, self._by_head = tokens, by_head
 
-def _attention(
-    module: torch.nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: None,
-    *,
-    scaling: float,
-    packing: Packing,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    return packing.attend(query, key, value, scaling=scaling), None
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
+        """What the block's tokens take in, [n, Q * D], and their weights, [K * B, G * T, S].
+
+        The softmax is taken in float32, which is exact and on a CPU faster than in bfloat16.
+        """
+        heads, keys, values = self._side_by_side(query, key, value)
+        if self._mask.dtype != query.dtype:
+            self._mask = self._mask.to(query.dtype)
+        scores = torch.baddbmm(self._mask, heads, keys.transpose(1, 2), alpha=scaling)
+        weights = scores.softmax(-1, dtype=torch.float32).to(query.dtype)
+        taken = (weights @ values).view(-1, values.shape[-1]).index_select(0, self._own_queries)
+        return taken.view(-1, query.shape[-1]), weights
+
+    def attend_backward(
+        self, gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, weights: Tensor, scaling: float
+    ) -> tuple[tuple[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Gradients of the block's own query, key and value, and of the prefix's key and value, [P, K * D] each.
+
+        `gradient` is [N + 1, Q * D], its last row zero.
+        """
+        heads, keys, values = self._side_by_side(query, key, value)
+        size = keys.shape[-1]
+        of_taken = gradient.view(-1, size).index_select(0, self._padded_queries(len(gradient) - 1))
+        of_taken = of_taken.view(heads.shape)
+        of_values = weights.transpose(1, 2) @ of_taken  # [K * B, S, D]
+        of_weights = of_taken @ values.transpose(1, 2)
+        of_scores = torch._softmax_backward_data(of_weights, weights, -1, weights.dtype).mul_(scaling)
+        of_heads = of_scores @ keys
+        of_keys = of_scores.transpose(1, 2) @ heads
+        own_query = of_heads.view(-1, size).index_select(0, self._own_queries).view(-1, query.shape[-1])
+        own = [part.view(-1, size).index_select(0, self._own_keys).view(-1, key.shape[-1]) for part in (of_keys, of_values)]
+        of_prefix = [
+            part.view(self._kv_heads, self._rows, -1, size)[:, :, : self._seen].sum(1).transpose(0, 1).reshape(self._seen, key.shape[-1])
+            for part in (of_keys, of_values)
+        ]
+        return (own_query, own[0], own[1]), (of_prefix[0], of_prefix[1])
+
+    def _side_by_side(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, [K * B, G * T, D], keys and values, [K * B, S, D]; `index_select` is faster than indexing."""
+        batch, queries, seen = self._shape
+        size = query.shape[-1] // self._q
+        heads = query.view(-1, size).index_select(0, self._queries).view(batch, queries, size)
+        keys, values = (one.view(-1, size).index_select(0, self._keys).view(batch, seen, size) for one in (key, value))
+        return heads, keys, values
+
+    def _padded_queries(self, nothing: int) -> Tensor:
+        """`_queries`, with `nothing` as the token of all padding."""
+        if not self._padding:
+            return self._queries
+        tokens = self._tokens.where(self._real, torch.tensor(nothing))
+        return (tokens[:, None] * self._q + self._by_head).flatten()

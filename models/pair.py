@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.tasks import TASKS, Task
 from models.adapters import AdapterProof, BaseOrigin, attach, prove, weights_sha256
@@ -22,7 +23,12 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
 
+    from models.llama import LlamaLayers
+
 _PROBE_TEXT = "Ana: Is the shop still open?\nLeo: Until six, and the soup is better than it looks."
+
+_UNPACKED_AT_MOST = 5 * 10**8
+"""Parameters of a model whose 4-bit weights are held unpacked as well: a gigabyte of them."""
 
 
 @dataclass
@@ -41,6 +47,21 @@ class Pair:
     proof: AdapterProof
     adapter_sha256: str
     """Of the adapter's weights file."""
+
+    @functools.cached_property
+    def layers(self) -> LlamaLayers | None:
+        """The model's layers by hand, which are faster, where they compute the same."""
+        if self.kind != "causal":
+            return None
+        from models.llama import LlamaLayers, is_alike
+
+        model: Any = self.model.get_base_model()
+        if not is_alike(model):
+            return None
+        layers = LlamaLayers(model)
+        if self.precision != "nf4" or model.num_parameters() < _UNPACKED_AT_MOST:
+            layers.prepare_decoding()
+        return layers
 
     @contextlib.contextmanager
     def side(self, tuned: bool) -> Iterator[PeftModel]:

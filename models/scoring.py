@@ -23,6 +23,8 @@ from models.prompting import Message
 if TYPE_CHECKING:
     import torch
 
+    from models.llama import LlamaPrefix
+
 SCORING_BATCH_SIZE = 32
 ROUNDING = 0.125
 """The step of bfloat16 between 16 and 32, the size of the larger logits: a difference of log-probabilities up to it
@@ -102,7 +104,7 @@ def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] 
     prompter = pair.prompter
     labels = [prompter.encode_target(label) for label in pair.task.labels]
     shared = shared_start([prompter.encode_prompt(text, history) for text in texts])
-    prefixes: dict[bool, Prefix] = {}
+    prefixes: dict[bool, Prefix | LlamaPrefix] = {}
     weight = _head(pair).weight  # [V, H]
     if all(len(label) == 1 for label in labels):  # then no other token's probability is asked for
         weight = weight[[label[0] for label in labels]]  # [L, H]
@@ -112,16 +114,21 @@ def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] 
     def score(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor:
         import torch
 
+        from models.llama import LlamaPrefix
+
         prompts = [prompter.encode_prompt(text, history)[len(shared) :] for text in texts]
         with torch.inference_mode(), pair.side(tuned) as model, _logits_by(pair, weight):
             if tuned not in prefixes:
-                prefixes[tuned] = Prefix(model, shared)
+                layers = pair.layers
+                prefixes[tuned] = LlamaPrefix(layers, shared, adapted=tuned) if layers else Prefix(model, shared)
             return _label_log_probs(pair, prompts, labels, prefixes[tuned])
 
     return score
 
 
-def _label_log_probs(pair: Pair, prompts: list[list[int]], labels: list[list[int]], prefix: Prefix) -> torch.Tensor:
+def _label_log_probs(
+    pair: Pair, prompts: list[list[int]], labels: list[list[int]], prefix: Prefix | LlamaPrefix
+) -> torch.Tensor:
     """Label log-probabilities, [B, L], where `prompts` go on from `prefix`.
 
     Every label is one continuation of the prompt. Labels that share all but their last token cost one row
@@ -140,30 +147,10 @@ def _label_log_probs(pair: Pair, prompts: list[list[int]], labels: list[list[int
     return total.log_softmax(dim=-1)
 
 
-def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix) -> torch.Tensor:
+def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix | LlamaPrefix) -> torch.Tensor:
     """Float32 log-probabilities at the last `wanted` positions of each row, [B, wanted, V]."""
-    from models.packing import can_pack
-
-    base: Any = pair.model.get_base_model()
-    forward = _packed_logits if can_pack(base) else _padded_logits
-    log_probs: torch.Tensor = forward(pair, rows, wanted, prefix).log_softmax(dim=-1).cpu()
-    return log_probs
-
-
-def _packed_logits(pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix) -> torch.Tensor:
-    """Logits at the last `wanted` positions of each row, [B, wanted, V]."""
-    from models.packing import Packing, packed_rows
-
-    packing = Packing(rows, len(prefix.tokens))
-    base: Any = pair.model.get_base_model()
-    with packed_rows(base):
-        logits = pair.model(
-            **packing.inputs,
-            past_key_values=prefix.cache(1),
-            use_cache=bool(prefix.tokens),
-            logits_to_keep=packing.last(wanted),
-        ).logits
-    return logits.view(len(rows), wanted, -1)  # type: ignore[no-any-return]
+    logits = _padded_logits(pair, rows, wanted, prefix) if isinstance(prefix, Prefix) else prefix.logits(rows, wanted)
+    return logits.log_softmax(dim=-1).cpu()
 
 
 def _padded_logits(pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix) -> torch.Tensor:

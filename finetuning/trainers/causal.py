@@ -20,6 +20,10 @@ from trl.trainer.utils import FusedCausalLMOutput
 from finetuning.recipe import Recipe
 from finetuning.trainers.adapted import AdapterTraining
 from finetuning.trainers.arguments import shared_arguments
+from models.llama import LlamaLayers, is_alike
+from models.head import label_log_probs
+from models.packing import PackedRows
+from models.prefix import shared_start
 
 
 class CausalTrainer(AdapterTraining, SFTTrainer):
@@ -62,22 +66,20 @@ def project_supervised_positions(model: PreTrainedModel) -> None:
     -100: log-probability of the label, entropy of the prediction, whether the label was the most probable token.
     """
     fused_forward = model.forward
+    layers = LlamaLayers(model) if is_alike(model) else None
 
     def forward(self: PreTrainedModel, *arguments: Any, fused_lm_head: bool = False, **inputs: Any) -> Any:
         if not fused_lm_head:
             return fused_forward(*arguments, **inputs)
         labels = inputs.pop("labels")[:, 1:]  # [B, T-1]
         inputs.pop("num_items_in_batch", None)
-        hidden = self.base_model(*arguments, **inputs).last_hidden_state[:, :-1]  # [B, T-1, H]
         mask = labels != -100
-        # Contiguous rows first: one matrix product, where a sliced 3-D product would copy the whole weight.
-        logits = self.get_output_embeddings()(hidden[mask]).float()  # [S, V], S supervised positions
-        log_probs = logits.log_softmax(dim=-1)
-        target = labels[mask]
-        chosen = log_probs.gather(1, target[:, None]).squeeze(1)
-        with torch.no_grad():
-            entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
-            is_top1 = (logits.argmax(dim=-1) == target).float()
+        if layers:
+            hidden = self.base_model.norm(_packed(layers, inputs["input_ids"], inputs["attention_mask"], mask))
+        else:
+            # Contiguous rows first: one matrix product, where a sliced 3-D product would copy the whole weight.
+            hidden = self.base_model(*arguments, **inputs).last_hidden_state[:, :-1][mask]
+        chosen, entropy, is_top1 = label_log_probs(hidden, self.get_output_embeddings(), labels[mask])
 
         def spread(values: torch.Tensor) -> torch.Tensor:
             return values.new_zeros(mask.shape).masked_scatter(mask, values)
@@ -87,3 +89,21 @@ def project_supervised_positions(model: PreTrainedModel) -> None:
         )
 
     model.forward = types.MethodType(forward, model)
+
+
+def _packed(
+    layers: LlamaLayers, input_ids: torch.Tensor, attention_mask: torch.Tensor, supervised: torch.Tensor
+) -> torch.Tensor:
+    """The last layer's output before each supervised token, [S, H], in their order.
+
+    Args:
+        layers: the model's.
+        input_ids: rows padded on the right, [B, T].
+        attention_mask: 1 for a token, 0 for padding, [B, T].
+        supervised: whether the token after each is supervised, [B, T-1].
+    """
+    rows = [ids[:length] for ids, length in zip(input_ids.tolist(), attention_mask.sum(dim=1).tolist(), strict=True)]
+    row, place = supervised.nonzero(as_tuple=True)
+    prefix = shared_start(rows)[: int(place.min())] if len(place) else []
+    packed = PackedRows([ids[len(prefix) :] for ids in rows], prefix, heads=layers.heads)
+    return layers(packed, packed.starts[row] + place - len(prefix))

@@ -1,0 +1,62 @@
+"""The vocabulary projection in training: what the loss needs of each supervised position, without all its logits.
+
+For a vocabulary of 50,000, the float32 logits of 250 positions are 50 MB, and autograd would keep several of
+them. Here some positions at a time go through the projection, and what is kept for the backward is the
+gradient of the hidden states.
+
+Shapes: S supervised positions, H hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_POSITIONS = 64
+"""Positions at a time."""
+
+
+def label_log_probs(hidden: Tensor, head: torch.nn.Module, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The label's log-probability, the prediction's entropy, 1 where the label was the most probable; [S] each.
+
+    Args:
+        hidden: after the final norm, [S, H].
+        head: the vocabulary projection, [V, H].
+        labels: the tokens that come next, [S].
+    """
+    if isinstance(head, torch.nn.Linear) and head.bias is None and not head.weight.requires_grad:
+        return _LabelLogProbs.apply(hidden, head.weight, labels)  # type: ignore[no-untyped-call, no-any-return]
+    log_probs = head(hidden).float().log_softmax(dim=-1)
+    chosen = log_probs.gather(1, labels[:, None])[:, 0]
+    with torch.no_grad():
+        entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
+        return chosen, entropy, (log_probs.argmax(dim=-1) == labels).float()
+
+
+class _LabelLogProbs(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        chosen, entropy, top = (torch.empty(len(hidden), device=hidden.device) for _ in range(3))
+        of_hidden = torch.empty_like(hidden)
+        for at in range(0, len(hidden), _POSITIONS):
+            part = slice(at, at + _POSITIONS)
+            label = labels[part, None]
+            logits = (hidden[part] @ weight.t()).float()  # [_POSITIONS, V]
+            top[part] = (logits.argmax(dim=-1, keepdim=True) == label)[:, 0].float()
+            log_probs = logits.log_softmax(dim=-1)
+            chosen[part] = log_probs.gather(1, label)[:, 0]
+            probs = torch.exp(log_probs, out=logits)
+            entropy[part] = -torch.linalg.vecdot(probs, log_probs)
+            if ctx.needs_input_grad[0]:  # of the label's log-probability: its one-hot vector less the probabilities
+                probs.neg_().scatter_add_(1, label, torch.ones_like(label, dtype=probs.dtype))
+                torch.mm(probs.to(weight.dtype), weight, out=of_hidden[part])
+        ctx.save_for_backward(of_hidden)
+        ctx.mark_non_differentiable(entropy, top)
+        return chosen, entropy, top
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (of_hidden,) = ctx.saved_tensors
+        return (of_hidden * gradients[0][:, None]).to(of_hidden.dtype), None, None

@@ -1,0 +1,293 @@
+"""The layers of a Llama-like model on packed rows, forward and backward by hand, for training and scoring on a CPU.
+
+A CPU spends half of a training step outside of the large matrix products when autograd drives `transformers`' and
+peft's modules. Here each layer is one step of autograd: it computes real tokens only (`packing`), adds low-rank updates
+and residuals in place (`projections`), and keeps no more than its backward needs. Weights stay where they are, in
+the model's own modules. In float32 losses and gradients equal the modules' (tests).
+
+Shapes: N tokens, H hidden size, F of the feed-forward, Q query heads, K key-value heads, D head size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn.functional import embedding, rms_norm, silu
+from transformers import PreTrainedModel
+
+from models.packing import PackedRows
+from models.projections import Projections
+
+Turn = tuple[Tensor, Tensor]
+"""Cosine and sine of the rotary embedding of N tokens, [N, 1, D] each."""
+
+
+class Attends(Protocol):
+    """How the tokens of one layer attend; `PackedRows` does, so does a key-value cache."""
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, Any]:
+        """What every token takes in, [N, Q * D], and what a backward needs."""
+
+
+_ALIKE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
+
+
+class LlamaLayers:
+    """A model from its embedding to the last layer's output, before the final norm."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        config = model.config
+        self._model = model.base_model
+        self._head = model.get_output_embeddings()
+        self.heads = (config.num_attention_heads, config.num_key_value_heads)
+        """Q and K."""
+        self._layers = [_Layer(layer) for layer in model.base_model.layers]
+        self.dtype: torch.dtype = self._model.embed_tokens.weight.dtype
+        self.depth = len(self._layers)
+
+    def __call__(self, rows: PackedRows, keep: Tensor) -> Tensor:
+        """The last layer's output at the places `keep`, [len(keep), H], adapted; autograd goes through it.
+
+        Args:
+            rows: the tokens, their shared prefix among them.
+            keep: places of `rows.tokens` that are wanted, each once, in rising order.
+        """
+        x, turn = self._embed(rows.tokens), self.turn(rows.positions)
+        for layer in self._layers:
+            places = keep if layer is self._layers[-1] else None
+            x = _Step.apply(x, layer, rows, turn, places, *layer.parameters)  # type: ignore[no-untyped-call]
+        return x
+
+    def infer(
+        self,
+        tokens: Tensor,
+        turn: Turn,
+        attend: Sequence[Attends],
+        *,
+        keep: Tensor | None = None,
+        plain: int = 0,
+    ) -> Tensor:
+        """The same without autograd, at all places or at `keep`.
+
+        Args:
+            tokens: [N].
+            turn: of their positions.
+            attend: how the tokens attend in each layer.
+            keep: places that are wanted, each once, in rising order.
+            plain: how many tokens, from the first, go without the adapter.
+        """
+        x = self._embed(tokens)
+        for layer, rows in zip(self._layers, attend, strict=True):
+            places = keep if layer is self._layers[-1] else None
+            x, _ = layer.forward(x, rows, turn, places, plain)
+        return x
+
+    def turn(self, positions: Tensor) -> Turn:
+        """Cosine and sine of the rotary embedding at `positions`, [N, 1, D] each."""
+        cos, sin = self._model.rotary_emb(self._model.embed_tokens.weight[:1], positions[None])
+        return cos[0, :, None], sin[0, :, None]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Of the next token, [N, V], from the last layer's output."""
+        return self._head(self._model.norm(x))  # type: ignore[no-any-return]
+
+    def prepare_decoding(self) -> None:
+        """Get ready for many products of few rows, with weights that change no more (`Projections`)."""
+        for layer in self._layers:
+            for part in layer.parts:
+                part.prepare_decoding()
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        return embedding(tokens, self._model.embed_tokens.weight)
+
+
+class LlamaPrefix:
+    """What many rows begin with, computed once: every layer's keys and values."""
+
+    def __init__(self, layers: LlamaLayers, tokens: Sequence[int], *, adapted: bool) -> None:
+        self.tokens = list(tokens)
+        self._layers, self._adapted = layers, adapted
+        self._seen: list[tuple[Tensor, Tensor]] = []
+        if self.tokens:
+            row = PackedRows([self.tokens], heads=layers.heads)
+            recorders = [_Recorder(row) for _ in range(layers.depth)]
+            plain = 0 if adapted else len(self.tokens)
+            layers.infer(row.tokens, layers.turn(row.positions), recorders, plain=plain)
+            self._seen = [recorder.seen for recorder in recorders]
+
+    def logits(self, rows: Sequence[list[int]], wanted: int) -> Tensor:
+        """Logits at the last `wanted` positions of `rows`, which go on from the prefix, [B, wanted, V]."""
+        packed = PackedRows(rows, self.tokens, cached=True, heads=self._layers.heads)
+        attend: list[Attends] = [packed] * self._layers.depth
+        if self._seen:
+            attend = [_Behind(packed, *seen) for seen in self._seen]
+        plain = 0 if self._adapted else len(packed.tokens)
+        turn, keep = self._layers.turn(packed.positions), packed.last(wanted)
+        x = self._layers.infer(packed.tokens, turn, attend, keep=keep, plain=plain)
+        return self._layers.logits(x).view(len(rows), wanted, -1)
+
+
+class _Recorder:
+    """A row attends in one layer, and its keys and values are kept."""
+
+    def __init__(self, row: PackedRows) -> None:
+        self._row = row
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, None]:
+        self.seen = key, value
+        return self._row.attend(query, key, value, scaling)[0], None
+
+
+class _Behind:
+    """Rows attend in one layer to a prefix's keys and values, and to their own."""
+
+    def __init__(self, rows: PackedRows, key: Tensor, value: Tensor) -> None:
+        self._rows, self._key, self._value = rows, key, value
+
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, None]:
+        keys, values = torch.cat([self._key, key]), torch.cat([self._value, value])
+        return self._rows.attend(query, keys, values, scaling)[0], None
+
+
+def is_alike(model: PreTrainedModel) -> bool:
+    """Whether `LlamaLayers` computes what `model` does: on a CPU, full attention, plain LoRA without dropout or none."""
+    from peft.tuners.lora import LoraLayer
+
+    config = model.config
+    adapted = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    return (
+        type(model).__name__ in _ALIKE
+        and model.device.type == "cpu"
+        and config.hidden_act == "silu"
+        and not getattr(config, "attention_dropout", 0.0)
+        and set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
+        and not (getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True))
+        and all(_is_plain(layer) for layer in adapted)
+    )
+
+
+def _is_plain(layer: Any) -> bool:
+    """Whether `layer` is linear, with one low-rank update of its own precision and nothing else."""
+    base = layer.get_base_layer()
+    if not isinstance(base, torch.nn.Linear) or len(layer.active_adapters) != 1 or layer.merged:
+        return False
+    (name,) = layer.active_adapters
+    packed = getattr(base.weight, "quant_state", None)
+    return (
+        isinstance(layer.lora_dropout[name], torch.nn.Identity)
+        and not layer.lora_bias[name]
+        and name not in layer.lora_variant
+        and layer.lora_A[name].weight.dtype == (packed.dtype if packed else base.weight.dtype)
+    )
+
+
+class _Layer:
+    def __init__(self, layer: Any) -> None:
+        attention, feed = layer.self_attn, layer.mlp
+        self._scaling: float = attention.scaling
+        self._size = attention.head_dim
+        self._norms = layer.input_layernorm, layer.post_attention_layernorm
+        self._qkv = Projections(attention.q_proj, attention.k_proj, attention.v_proj)
+        self._o = Projections(attention.o_proj)
+        self._gate_up = Projections(feed.gate_proj, feed.up_proj)
+        self._down = Projections(feed.down_proj)
+        self.parts = (self._qkv, self._o, self._gate_up, self._down)
+        self.parameters = [weight for part in self.parts for weight in part.parameters]
+
+    def forward(
+        self, x: Tensor, rows: Attends, turn: Turn, keep: Tensor | None, plain: int = 0
+    ) -> tuple[Tensor, tuple[Any, ...]]:
+        """The layer's output, [N, H], at the places `keep` only where given, and what `backward` takes."""
+        normed = _norm(x, self._norms[0])
+        (query, key, value), low_qkv = self._qkv.forward(normed, plain)
+        query, key = self._turn(query, turn), self._turn(key, turn)
+        taken, weights = rows.attend(query, key, value, self._scaling)
+        behind = x
+        if keep is not None:
+            taken, behind = taken.index_select(0, keep), x.index_select(0, keep)
+            plain = int((keep < plain).sum())
+        (middle,), low_o = self._o.forward(taken, plain)
+        middle += behind
+        normed_middle = _norm(middle, self._norms[1])
+        (gate, up), low_gate_up = self._gate_up.forward(normed_middle, plain)
+        opened = silu(gate)
+        passed = opened * up
+        (result,), low_down = self._down.forward(passed, plain)
+        result += middle
+        attended = (query, key, value, weights, taken, low_o)
+        fed = (middle, normed_middle, low_gate_up, gate, up, opened, passed, low_down)
+        return result, (x, normed, low_qkv, *attended, *fed)
+
+    def backward(
+        self,
+        gradient: Tensor,
+        kept: tuple[Any, ...],
+        rows: PackedRows,
+        turn: Turn,
+        keep: Tensor | None,
+        of_input: bool,
+    ) -> tuple[Tensor | None, list[Tensor]]:
+        """The gradients of the layer's input, where asked for, and of `parameters`."""
+        x, normed, low_qkv, query, key, value, weights, taken, low_o, *fed = kept
+        middle, normed_middle, low_gate_up, gate, up, opened, passed, low_down = fed
+        of_passed, trained_down = self._down.backward(passed, low_down, [gradient])
+        of_up = of_passed * opened
+        of_gate = torch.ops.aten.silu_backward(of_passed.mul_(up), gate)
+        of_normed, trained_gate_up = self._gate_up.backward(normed_middle, low_gate_up, [of_gate, of_up])
+        of_middle = _norm_backward(of_normed, middle, self._norms[1]).add_(gradient)
+        of_taken, trained_o = self._o.backward(taken, low_o, [of_middle])
+        if keep is not None:
+            of_taken = of_taken.new_zeros(len(x), of_taken.shape[1]).index_copy_(0, keep, of_taken)
+            of_middle = torch.zeros_like(x).index_copy_(0, keep, of_middle)
+        of_query, of_key, of_value = rows.attend_backward(of_taken, query, key, value, weights, self._scaling)
+        of_heads = [self._turn(of_query, turn, back=True), self._turn(of_key, turn, back=True), of_value]
+        of_normed, trained_qkv = self._qkv.backward(normed, low_qkv, of_heads, of_input=of_input)
+        trained = [*trained_qkv, *trained_o, *trained_gate_up, *trained_down]
+        if of_normed is None:
+            return None, trained
+        return _norm_backward(of_normed, x, self._norms[0]).add_(of_middle), trained
+
+    def _turn(self, x: Tensor, turn: Turn, *, back: bool = False) -> Tensor:
+        """Rotary position embedding of [N, heads * D], or its gradient, which turns the other way."""
+        cos, sin = turn
+        half = self._size // 2
+        heads = x.view(len(x), -1, self._size)
+        sign = -1 if back else 1
+        turned = heads * cos
+        turned[..., :half].addcmul_(heads[..., half:], sin[..., :half], value=-sign)
+        turned[..., half:].addcmul_(heads[..., :half], sin[..., half:], value=sign)
+        return turned.view(x.shape)
+
+
+class _Step(torch.autograd.Function):
+    """A layer as one step of autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: _Layer, rows: PackedRows, turn: Turn, keep: Any, *_: Tensor) -> Tensor:
+        result, ctx.kept = layer.forward(x, rows, turn, keep)
+        ctx.layer, ctx.rows, ctx.turn, ctx.keep = layer, rows, turn, keep
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        kept, ctx.kept = ctx.kept, None  # a layer's activations go as soon as they are used
+        of_x, trained = ctx.layer.backward(
+            gradients[0].contiguous(), kept, ctx.rows, ctx.turn, ctx.keep, ctx.needs_input_grad[0]
+        )
+        return of_x, None, None, None, None, *trained
+
+
+def _norm(x: Tensor, norm: Any) -> Tensor:
+    """`x`, [N, H], over its root mean square, by the norm's weight."""
+    return rms_norm(x, x.shape[1:], norm.weight, norm.variance_epsilon)
+
+
+def _norm_backward(gradient: Tensor, x: Tensor, norm: Any) -> Tensor:
+    """The gradient of `x`, [N, H]."""
+    scale = x.float().square().mean(-1, keepdim=True).add_(norm.variance_epsilon).rsqrt_()
+    of_scaled = gradient * norm.weight
+    along = (of_scaled * x).sum(-1, keepdim=True, dtype=torch.float32) * scale**3 / x.shape[1]
+    return (of_scaled * scale).addcmul_(x, along, value=-1).to(x.dtype)

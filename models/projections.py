@@ -1,0 +1,158 @@
+"""Linear layers that read the same rows, with their LoRA updates, as plain products forward and backward.
+
+peft writes `W x + scale * B(A(x))` as six operations a layer, each of which reads or writes a whole activation, and
+autograd as many again. Here the low-rank parts of all layers are one product, and each is added to its layer's result
+in place; so are the gradients of what they read.
+
+Shapes: N rows, I and O features in and out, R rank, ΣR of all layers together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+_FEW_ROWS = 8
+
+
+@dataclass(frozen=True)
+class _LowRank:
+    a: torch.nn.Parameter  # [R, I]
+    b: torch.nn.Parameter  # [O, R]
+    scale: float
+
+
+class Projections:
+    """The layers' frozen weights, 4-bit or not, and the active adapter's trained ones."""
+
+    def __init__(self, *layers: torch.nn.Module) -> None:
+        self._bases = [_base(layer) for layer in layers]
+        self._updates = [_update(layer) for layer in layers]
+        self._few: _FewRows | None = None
+        self._low_rank = [update for update in self._updates if update]
+        self.parameters = [weight for update in self._low_rank for weight in (update.a, update.b)]
+        """A and B of every adapted layer in turn, as `backward` gives their gradients."""
+
+    def forward(self, x: Tensor, plain: int = 0) -> tuple[list[Tensor], Tensor | None]:
+        """Every layer's result, [N, O], and what the low rank made of `x`, [N - plain, ΣR].
+
+        Args:
+            x: [N, I].
+            plain: how many rows, from the first, go without the adapter.
+        """
+        if self._few and len(x) <= _FEW_ROWS:
+            return list(self._few(x, plain)), None
+        results = [linear(x, weight, base.bias) for weight, base in zip(self._weights(), self._bases, strict=True)]
+        if plain >= len(x) or not self._low_rank:
+            return results, None
+        low = x[plain:] @ self._a().t()
+        for number, update, columns in self._adapted():
+            results[number][plain:].addmm_(low[:, columns], update.b.t(), alpha=update.scale)
+        return results, low
+
+    def backward(
+        self, x: Tensor, low: Tensor | None, gradients: list[Tensor], *, of_input: bool = True
+    ) -> tuple[Tensor | None, list[Tensor]]:
+        """The gradients of `x`, [N, I], and of `parameters`, from those of the results."""
+        of_x = None
+        if of_input:
+            first, *more = self._weights()
+            of_x = gradients[0] @ first
+            for gradient, weight in zip(gradients[1:], more, strict=True):
+                of_x.addmm_(gradient, weight)
+        if low is None:
+            return of_x, []
+        of_low = torch.empty_like(low)
+        of_b = []
+        for number, update, columns in self._adapted():
+            gradient = gradients[number]
+            torch.mm(gradient, update.b, out=of_low[:, columns])
+            of_low[:, columns].mul_(update.scale)
+            of_b.append((low[:, columns].t() @ gradient).mul_(update.scale).t())
+        of_a = (of_low.t() @ x).split([len(update.a) for update in self._low_rank])
+        if of_x is not None:
+            of_x.addmm_(of_low, self._a())
+        return of_x, [gradient for both in zip(of_a, of_b, strict=True) for gradient in both]
+
+    def prepare_decoding(self) -> None:
+        """Get ready for many products of few rows, with weights that change no more."""
+        with torch.no_grad():
+            self._few = _FewRows(self)
+
+    def _weights(self) -> Iterator[Tensor]:
+        """One after the other, so that unpacked 4-bit ones are not held all at once."""
+        yield from self._few.weights if self._few else map(weight_of, self._bases)
+
+    def _a(self) -> Tensor:
+        """Every A below the other, [ΣR, I]."""
+        return torch.cat([update.a for update in self._low_rank])
+
+    def _adapted(self) -> Iterator[tuple[int, _LowRank, slice]]:
+        """The number of each adapted layer, its update, and that update's columns of the low rank."""
+        start = 0
+        for number, update in enumerate(self._updates):
+            if update:
+                yield number, update, slice(start, start + len(update.a))
+                start += len(update.a)
+
+
+class _FewRows:
+    """All layers as one product: for a few rows, what is done around a product costs as much as it does itself.
+
+    4-bit weights are taken out of their 4 bits once and for all. Others move into the joint weight, of which the modules'
+    own become views. The low-rank weights are in float32: in bfloat16 a product of so few numbers takes five times as
+    long.
+    """
+
+    def __init__(self, layers: Projections) -> None:
+        bases = layers._bases
+        self._joint = torch.cat([weight_of(base) for base in bases])  # [ΣO, I]
+        self._sizes = [base.out_features for base in bases]
+        self.weights = list(self._joint.split(self._sizes))
+        for base, weight in zip(bases, self.weights, strict=True):
+            if getattr(base.weight, "quant_state", None) is None:
+                base.weight.data = weight
+        biases = [base.bias for base in bases]
+        self._bias = None if biases[0] is None else torch.cat(biases)
+        self._low_rank: tuple[Tensor, Tensor] | None = None
+        if layers._low_rank:
+            a = layers._a()
+            b = a.new_zeros(len(a), len(self._joint), dtype=torch.float32)
+            for number, update, columns in layers._adapted():
+                b.split(self._sizes, dim=1)[number][columns] = update.b.t() * update.scale
+            self._low_rank = a.t().float().contiguous(), b  # [I, ΣR], [ΣR, ΣO]
+
+    def __call__(self, x: Tensor, plain: int) -> tuple[Tensor, ...]:
+        result = linear(x, self._joint, self._bias)
+        if self._low_rank and plain < len(x):
+            a, b = self._low_rank
+            result[plain:] += x[plain:].float() @ a @ b
+        return result.split(self._sizes, dim=1)
+
+
+def weight_of(base: torch.nn.Linear) -> Tensor:
+    """The frozen weight, [O, I], out of its 4 bits where it is packed."""
+    weight = base.weight
+    if getattr(weight, "quant_state", None) is None:
+        return weight
+    from bitsandbytes.functional import dequantize_4bit
+
+    return dequantize_4bit(weight.data, weight.quant_state)
+
+
+def _base(layer: torch.nn.Module) -> torch.nn.Linear:
+    base: torch.nn.Linear = layer.get_base_layer() if hasattr(layer, "get_base_layer") else layer  # type: ignore[operator]
+    return base
+
+
+def _update(layer: torch.nn.Module) -> _LowRank | None:
+    from peft.tuners.lora import LoraLayer
+
+    if not isinstance(layer, LoraLayer):
+        return None
+    (name,) = layer.active_adapters
+    return _LowRank(layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name])
