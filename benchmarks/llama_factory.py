@@ -79,6 +79,17 @@ def environment() -> dict[str, str]:
     return os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
+def in_float32(base: Path, folder: Path) -> Path:
+    """`base` under a config that asks for float32: LLaMA-Factory loads in the precision it names."""
+    folder.mkdir()
+    for file in base.iterdir():
+        (folder / file.name).symlink_to(file.resolve())
+    config = json.loads((base / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": "float32"}), encoding="utf-8")
+    return folder
+
+
 def write_config(case: Case, overrides: tuple[str, ...], same: Measured, folder: Path, *, exact: bool) -> Path:
     """Write dataset and settings into `folder`; returns the settings' file."""
     from finetuning.preparation import open_data
@@ -103,7 +114,7 @@ def write_config(case: Case, overrides: tuple[str, ...], same: Measured, folder:
     (folder / "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json"}}), encoding="utf-8")
     training = recipe.training
     settings: dict[str, Any] = {
-        "model_name_or_path": str(base.path),
+        "model_name_or_path": str(in_float32(base.path, folder / "base") if exact else base.path),
         "stage": "sft",
         "do_train": True,
         "finetuning_type": "lora",
@@ -124,7 +135,6 @@ def write_config(case: Case, overrides: tuple[str, ...], same: Measured, folder:
         "lr_scheduler_type": "linear",
         "seed": training.seed,
         "pure_bf16": best_precision() == "bfloat16" and not exact,
-        "infer_dtype": "float32" if exact else "auto",  # in which the base is loaded, for training too
         "logging_steps": 1,
         "save_strategy": "no",
         "output_dir": str(folder / "output"),
