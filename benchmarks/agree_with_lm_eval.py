@@ -160,8 +160,8 @@ def agree(side: str, precision: str, theirs: list[list[float]], ours: list[list[
 def sentence(found: Agreement) -> str:
     """An agreement in words."""
     said = (
-        f"{found.precision}, {found.side}: {found.rows - len(found.apart)} of {found.rows} predictions agree, largest "
-        f"difference of a score {found.largest_difference:.2g}, {found.close} margins within {ROUNDING}"
+        f"{found.precision}, {found.side}: {found.rows - len(found.apart)} of {found.rows} predictions agree, "
+        f"largest difference of a score {found.largest_difference:.2g}, {found.close} margins within {ROUNDING}"
     )
     if found.apart:
         said += f"; margins of those that do not agree: {', '.join(f'{margin:.3f}' for margin in found.apart)}"
@@ -198,8 +198,8 @@ def markdown(found: Evaluation) -> str:
         for name, seconds in (("lm-eval, base and then tuned", theirs), ("ours, one comparison", ours))
     ]
     parts = [
-        f"Both sides of {found.rows} reviews, {found.base}, {PRECISIONS[-1]}, lm-eval {version('lm-eval')}, batches "
-        f"of {BATCH_SIZE}, medians of {len(found.ours_s)} runs in turns.",
+        f"Both sides of {found.rows} reviews, {found.base}, {PRECISIONS[-1]}, lm-eval {version('lm-eval')}, "
+        f"batches of {BATCH_SIZE}, medians of {len(found.ours_s)} runs in turns.",
         table(("", "seconds", "reviews/s", "times as fast"), rows),
         "\n".join(f"- {sentence(each)}" for each in found.agreements),
     ]
