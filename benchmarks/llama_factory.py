@@ -79,14 +79,14 @@ def environment() -> dict[str, str]:
     return os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
 
-def in_float32(base: Path, folder: Path) -> Path:
-    """`base` under a config that asks for float32: LLaMA-Factory loads in the precision it names."""
+def in_precision(base: Path, folder: Path, precision: str) -> Path:
+    """`base` under a config that names `precision`: LLaMA-Factory loads it in what the config says."""
     folder.mkdir()
     for file in base.iterdir():
         (folder / file.name).symlink_to(file.resolve())
     config = json.loads((base / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").unlink()
-    (folder / "config.json").write_text(json.dumps(config | {"dtype": "float32"}), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(config | {"dtype": precision}), encoding="utf-8")
     return folder
 
 
@@ -94,10 +94,11 @@ def write_config(case: Case, overrides: tuple[str, ...], same: Measured, folder:
     """Write dataset and settings into `folder`; returns the settings' file."""
     from finetuning.preparation import open_data
     from finetuning.recipe import load_recipe
-    from models.loading import best_precision, load_tokenizer
+    from models.loading import best_precision, device, load_tokenizer
     from models.prompting import Prompter
     from models.sources import resolve
 
+    precision = "float32" if exact else best_precision()
     recipe = load_recipe(case.recipe, [*case.overrides, *overrides])
     base, train = resolve(recipe.model.base), open_data(recipe).splits["train"]
     prompter = Prompter(load_tokenizer(base), recipe.task_definition)
@@ -114,7 +115,7 @@ def write_config(case: Case, overrides: tuple[str, ...], same: Measured, folder:
     (folder / "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json"}}), encoding="utf-8")
     training = recipe.training
     settings: dict[str, Any] = {
-        "model_name_or_path": str(in_float32(base.path, folder / "base") if exact else base.path),
+        "model_name_or_path": str(in_precision(base.path, folder / "base", precision)),
         "stage": "sft",
         "do_train": True,
         "finetuning_type": "lora",
@@ -134,7 +135,8 @@ def write_config(case: Case, overrides: tuple[str, ...], same: Measured, folder:
         "learning_rate": training.learning_rate,
         "lr_scheduler_type": "linear",
         "seed": training.seed,
-        "pure_bf16": best_precision() == "bfloat16" and not exact,
+        # Refused without a GPU: the base is in bfloat16 there all the same, and the adapter in float32.
+        "pure_bf16": precision == "bfloat16" and device().type == "cuda",
         "logging_steps": 1,
         "save_strategy": "no",
         "output_dir": str(folder / "output"),
