@@ -25,7 +25,7 @@ WARM_UP = 2
 """Steps before the timed ones."""
 CHECKED = ("training.batch_size=4",)
 """Settings of the comparison in float32, so that it takes a minute and not ten."""
-CHECKED_STEPS = 4
+CHECKED_STEPS = 3
 TOLERANCE = 1e-4
 TRL, OURS, LLAMA_FACTORY = "TRL's SFTTrainer", "Before/After", "LLaMA-Factory"
 
