@@ -2,21 +2,21 @@
 
 Both read the reviews' test split, lm-eval as the task that `eval.lm_eval_task` writes, with the adapter that ships
 as `peft`. In float32 every prediction has to agree. In bfloat16 lm-eval also rounds logits and log-probabilities:
-rows with a margin of that size may not. Both are then timed in turns, models loaded and tasks read beforehand.
+rows with a margin of that size may not. Both are then timed in turns in bfloat16, models loaded beforehand.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
-import statistics
-import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.results import DisagreementError, in_turns, median, table, tell
 from data.sources import open_source
 from eval.lm_eval_task import export_task
 from models.loading import device
@@ -69,57 +69,103 @@ class LmEval:
         return [[score for score, _ in sample["filtered_resps"]] for sample in samples], seconds
 
 
-def agree(side: str, theirs: list[list[float]], ours: list[list[float]]) -> bool:
-    """Print how one side's label scores compare, and return whether every prediction is the same.
+@dataclass(frozen=True)
+class Agreement:
+    """How one side's label scores compare, row by row.
 
     A score is the log-probability of `positive` over that of `negative`, which no constant for both changes.
     """
-    # lm-eval takes the first label where both are equally probable, and so do we.
-    pairs = [(t[1] - t[0], o[1] - o[0]) for t, o in zip(theirs, ours, strict=True)]
-    apart = [abs(o) for t, o in pairs if (t > 0) != (o > 0)]
-    print(f"  {side:6} {len(pairs) - len(apart)} of {len(pairs)} predictions agree", end="")
-    print(f", largest difference of a score {max(abs(t - o) for t, o in pairs):.2g}", end="")
-    print(f", {sum(abs(o) <= ROUNDING for _, o in pairs)} margins within {ROUNDING}")
-    if apart:
-        print(f"         margins of those that do not: {', '.join(f'{margin:.3f}' for margin in sorted(apart))}")
-    return not apart
+
+    side: str
+    precision: str
+    rows: int
+    largest_difference: float
+    """Between two scores of a row."""
+    close: int
+    """Rows whose margin is within `ROUNDING`."""
+    apart: list[float]
+    """Margins of the rows that are predicted otherwise."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was found."""
+
+    base: str
+    rows: int
+    agreements: list[Agreement]
+    lm_eval_s: list[float]
+    """Seconds for both sides of every row: base and then tuned."""
+    ours_s: list[float]
+    """Seconds for the same in one comparison."""
 
 
 def main() -> None:
-    """Check, measure, print; exit code 1 where float32 predictions differ."""
+    """Measure and print; exit code 1 where float32 predictions differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200)
-    parser.add_argument("--precision", choices=PRECISIONS, help="only this one; by default one after the other")
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    try:
+        print(markdown(measure(rows=arguments.rows, runs=arguments.runs)))
+    except DisagreementError as error:
+        raise SystemExit(str(error)) from None
 
-    same = True
-    for precision in [arguments.precision] if arguments.precision else PRECISIONS:
+
+def measure(*, rows: int = 200, runs: int = 3) -> Evaluation:
+    """Check both sides in both precisions, then time them.
+
+    Raises:
+        DisagreementError: a prediction differs in float32.
+    """
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    agreements: list[Agreement] = []
+    for precision in PRECISIONS:
+        tell(f"the predictions in {precision}")
         pair = open_pair(ADAPTER)
         stay_offline()
         if precision == "float32":
             pair.model.float()  # the weights are stored in bfloat16: none is rounded
         test = open_source("corpus:reviews", pair.task).splits["test"]
-        test = test.select(range(min(arguments.rows, len(test))))
+        test = test.select(range(min(rows, len(test))))
         texts, labels = test["text"][:], test["label"][:]
         with tempfile.TemporaryDirectory() as scratch:
             lm_eval = LmEval(pair, texts, labels, precision, Path(scratch) / "task")
-            print(
-                f"{len(texts)} reviews, {pair.base.describe()}, {precision}, "
-                f"lm-eval {version('lm-eval')}, batch {BATCH_SIZE}:"
-            )
             ours = score_labels(pair, texts, batch_size=BATCH_SIZE)
-            equal = [
-                agree("base", lm_eval.run(lm_eval.base)[0], [scores.base for scores in ours]),
-                agree("tuned", lm_eval.run(lm_eval.tuned)[0], [scores.tuned for scores in ours]),
+            agreements += [
+                agree("base", precision, lm_eval.run(lm_eval.base)[0], [scores.base for scores in ours]),
+                agree("tuned", precision, lm_eval.run(lm_eval.tuned)[0], [scores.tuned for scores in ours]),
             ]
-            if precision == "float32":
-                same = all(equal)
-            else:
-                time_both(pair, texts, lm_eval, arguments.runs)
-    if not same:
-        sys.exit(1)
+            if precision == "float32" and any(side.apart for side in agreements):
+                raise DisagreementError("; ".join(map(sentence, agreements)))
+            if precision == PRECISIONS[-1]:
+                lm_eval_s, ours_s = time_both(pair, texts, lm_eval, runs)
+    return Evaluation(pair.base.describe(), len(texts), agreements, lm_eval_s, ours_s)
+
+
+def agree(side: str, precision: str, theirs: list[list[float]], ours: list[list[float]]) -> Agreement:
+    """Compare one side's label scores, [rows, labels] each."""
+    # lm-eval takes the first label where both are equally probable, and so do we.
+    pairs = [(t[1] - t[0], o[1] - o[0]) for t, o in zip(theirs, ours, strict=True)]
+    return Agreement(
+        side=side,
+        precision=precision,
+        rows=len(pairs),
+        largest_difference=max(abs(t - o) for t, o in pairs),
+        close=sum(abs(o) <= ROUNDING for _, o in pairs),
+        apart=sorted(abs(o) for t, o in pairs if (t > 0) != (o > 0)),
+    )
+
+
+def sentence(found: Agreement) -> str:
+    """An agreement in words."""
+    said = (
+        f"{found.precision}, {found.side}: {found.rows - len(found.apart)} of {found.rows} predictions agree, "
+        f"largest difference of a score {found.largest_difference:.2g}, {found.close} margins within {ROUNDING}"
+    )
+    if found.apart:
+        said += f"; margins of those that do not agree: {', '.join(f'{margin:.3f}' for margin in found.apart)}"
+    return said
 
 
 def stay_offline() -> None:
@@ -129,20 +175,35 @@ def stay_offline() -> None:
     constants.HF_HUB_OFFLINE = True
 
 
-def time_both(pair: Pair, texts: list[str], lm_eval: LmEval, runs: int) -> None:
-    """Answers for both sides: two runs of lm-eval against one comparison of ours. Everything is warm by now."""
+def time_both(pair: Pair, texts: list[str], lm_eval: LmEval, runs: int) -> tuple[list[float], list[float]]:
+    """Seconds for both sides of every text: two runs of lm-eval; one comparison of ours. Everything is warm."""
 
-    theirs_s, ours_s = [], []
-    for _ in range(runs):
-        theirs_s.append(sum(lm_eval.run(side)[1] for side in (lm_eval.base, lm_eval.tuned)))
+    def theirs() -> float:
+        return sum(lm_eval.run(side)[1] for side in (lm_eval.base, lm_eval.tuned))
+
+    def ours() -> float:
         started = time.perf_counter()
         score_labels(pair, texts, batch_size=BATCH_SIZE)
-        ours_s.append(time.perf_counter() - started)
-    one, other = statistics.median(theirs_s), statistics.median(ours_s)
-    print(f"  both sides of every review, medians of {runs}:")
-    print(f"    lm-eval, base and tuned   {one:.2f} s   {len(texts) / one:.1f} reviews/s")
-    print(f"    ours, one comparison      {other:.2f} s   {len(texts) / other:.1f} reviews/s")
-    print(f"    ratio                     {one / other:.1f}")
+        return time.perf_counter() - started
+
+    found = in_turns({"lm-eval": theirs, "ours": ours}, runs)
+    return found["lm-eval"], found["ours"]
+
+
+def markdown(found: Evaluation) -> str:
+    """The check, and a row a harness."""
+    theirs, ours = median(found.lm_eval_s), median(found.ours_s)
+    rows = [
+        (name, f"{seconds:.2f}", f"{found.rows / seconds:.1f}", f"{theirs / seconds:.1f}")
+        for name, seconds in (("lm-eval, base and then tuned", theirs), ("ours, one comparison", ours))
+    ]
+    parts = [
+        f"Both sides of {found.rows} reviews, {found.base}, {PRECISIONS[-1]}, lm-eval {version('lm-eval')}, "
+        f"batches of {BATCH_SIZE}, medians of {len(found.ours_s)} runs in turns.",
+        table(("", "seconds", "reviews/s", "times as fast"), rows),
+        "\n".join(f"- {sentence(each)}" for each in found.agreements),
+    ]
+    return "\n\n".join(parts)
 
 
 if __name__ == "__main__":

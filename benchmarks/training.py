@@ -1,112 +1,227 @@
-"""python -m benchmarks.training: a training step of ours against TRL's `SFTTrainer`, on the same batches.
+"""python -m benchmarks.training: training steps of ours against TRL's `SFTTrainer` and LLaMA-Factory's, same rows.
 
-Each side runs in a process of its own, as a user would start it: TRL in the shell's environment, ours in the
-worker's. Rows, batches, adapter and precision are the recipe's. Prints tokens a second, peak memory and the ratio.
+Each run has a process of its own, as a user would start it: TRL in the shell's environment, ours in the worker's.
+First the losses of both are compared step by step in float32; then they are timed in turns in the precision of the
+recipe. LLaMA-Factory takes part where its command is found.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
-import resource
 import subprocess
 import sys
-import tempfile
-import time
+from dataclasses import dataclass
+from functools import partial
 
-RECIPES = ("sentiment-smollm2-lora", "dialogue-smollm2-qlora")
+from benchmarks import llama_factory
+from benchmarks.machine import matrix_product_peak
+from benchmarks.results import ROOT, DisagreementError, in_turns, median, table, tell
+from benchmarks.training_process import Measured
+
+WARM_UP = 2
+"""Steps before the timed ones."""
+CHECKED = ("training.batch_size=4",)
+"""Settings of the comparison in float32, so that it takes a minute and not ten."""
+CHECKED_STEPS = 3
+TOLERANCE = 1e-4
+TRL, OURS, LLAMA_FACTORY = "TRL's SFTTrainer", "Before/After", "LLaMA-Factory"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained: a recipe, with settings on top."""
+
+    title: str
+    recipe: str
+    overrides: tuple[str, ...] = ()
+
+
+CASES = {
+    "sentiment-lora": Case("Sentiment, LoRA", "sentiment-smollm2-lora"),
+    "sentiment-qlora": Case(
+        "Sentiment, QLoRA", "sentiment-smollm2-lora", ("strategy=qlora", "model.precision=nf4")
+    ),
+    "dialogue-lora": Case("Dialogue, LoRA", "dialogue-smollm2-qlora", ("strategy=lora", "model.precision=auto")),
+    "dialogue-qlora": Case("Dialogue, QLoRA", "dialogue-smollm2-qlora"),
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One case, measured."""
+
+    case: Case
+    difference: float
+    """The largest between two losses of the same step in float32, ours and TRL's."""
+    runs: dict[str, list[Measured]]
+    """By the trainer's name."""
+    peak_gflop_per_s: float
+    note: str = ""
+
+    def median(self, name: str, value: str) -> float:
+        """The median over a trainer's runs of a method or field of `Measured`."""
+        found = (getattr(run, value) for run in self.runs[name])
+        return median(each(WARM_UP) if callable(each) else each for each in found)
+
+    def ratio(self, over: str) -> float:
+        """Our tokens a second over another trainer's."""
+        return self.median(OURS, "tokens_per_s") / self.median(over, "tokens_per_s")
 
 
 def main() -> None:
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--recipe", choices=RECIPES, action="append", help="default: both")
-    parser.add_argument("--steps", type=int, default=8)
-    parser.add_argument("--side", choices=["trl", "ours"], help="run one side and print its numbers as JSON")
+    parser.add_argument("--case", choices=CASES, action="append", help="default: all")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=6, help="timed ones; two before them are not")
+    parser.add_argument("--llamafactory", metavar="PATH", help="its command, where it is not on the PATH")
     options = parser.parse_args()
-    if options.side:
-        print(json.dumps(measure(options.recipe[0], options.side, options.steps)))
-        return
-    for recipe in options.recipe or RECIPES:
-        trl, ours = (run_side(recipe, side, options.steps) for side in ("trl", "ours"))
-        print(f"{recipe}, {options.steps} steps after one to warm up")
-        for name, side in (("TRL's SFTTrainer", trl), ("Before/After", ours)):
-            speed, memory, loss = side["tokens_per_s"], side["peak_mb"] / 1024, side["loss"]
-            print(f"  {name:18} {speed:6.0f} tokens/s   {memory:.1f} GB at most   last loss {loss:.3f}")
-        print(f"  ratio              {ours['tokens_per_s'] / trl['tokens_per_s']:6.2f}")
+    print(markdown(measure(**vars(options) | {"cases": vars(options).pop("case")})))
 
 
-def run_side(recipe: str, side: str, steps: int) -> dict[str, float]:
-    """What `measure` finds in a process of its own."""
+def measure(
+    *, runs: int = 3, steps: int = 6, cases: list[str] | None = None, llamafactory: str | None = None
+) -> list[Comparison]:
+    """Check, then time, each of `cases` (default: all).
+
+    Raises:
+        DisagreementError: losses of the same step differ in float32 by more than `TOLERANCE`.
+    """
+    from models.loading import best_precision
+
+    peak = matrix_product_peak(best_precision())
+    return [compare(CASES[name], runs, steps, peak, llamafactory) for name in cases or CASES]
+
+
+def compare(case: Case, runs: int, steps: int, peak: float, llamafactory: str | None) -> Comparison:
+    """Check one case, then time it."""
+    tell(f"{case.title}: the losses in float32")
+    exact = {
+        trainer: run_process(trainer, case, CHECKED_STEPS, exact=True, overrides=CHECKED)
+        for trainer in ("trl", "ours")
+    }
+    difference = largest_difference(exact["trl"].losses, exact["ours"].losses)
+    if exact["trl"].rows != exact["ours"].rows or not difference <= TOLERANCE:
+        raise DisagreementError(f"{case.title}: in float32 the losses differ by up to {difference:.2g}")
+    tell(f"{case.title}: largest difference {difference:.2g}")
+    ways = {
+        TRL: partial(run_process, "trl", case, WARM_UP + steps),
+        OURS: partial(run_process, "ours", case, WARM_UP + steps),
+    }
+    command, note = llama_factory.find(llamafactory), ""
+    if command is None:
+        note = "LLaMA-Factory was left out: its command `llamafactory-cli` was not found."
+    elif "QLoRA" in case.title:
+        note = "LLaMA-Factory takes part with LoRA only."
+    else:
+        apart = abs(llama_factory.first_loss(command, case, CHECKED, exact["ours"]) - exact["ours"].losses[0])
+        if not apart <= TOLERANCE:
+            raise DisagreementError(f"{case.title}: LLaMA-Factory's first loss differs by {apart:.2g} in float32")
+        note = f"LLaMA-Factory was given the same tokens; its first loss in float32 differs by {apart:.1g}."
+        ours = run_process("ours", case, WARM_UP + steps)  # which rows a step has
+        ways[LLAMA_FACTORY] = partial(llama_factory.run, command, case, (), ours)
+    found = in_turns(ways, runs)
+    first = found[OURS][0]
+    if any(run.rows != first.rows for side in found.values() for run in side):
+        raise DisagreementError(f"{case.title}: not every run trained on the same rows")
+    return Comparison(case, difference, found, peak, note)
+
+
+def largest_difference(one: list[float], other: list[float]) -> float:
+    """Between two lists of losses; not a number where one of the losses is none."""
+    differences = [abs(a - b) for a, b in zip(one, other, strict=True)]
+    return math.nan if any(map(math.isnan, differences)) else max(differences)
+
+
+def run_process(
+    trainer: str, case: Case, steps: int, *, exact: bool = False, overrides: tuple[str, ...] = ()
+) -> Measured:
+    """What `benchmarks.training_process` finds in a process of its own."""
     from finetuning.launch import worker_environment
 
-    environment = worker_environment() if side == "ours" else dict(os.environ)
-    command = [sys.executable, "-m", "benchmarks.training", "--side", side]
-    command += ["--recipe", recipe, "--steps", str(steps)]
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    command = [sys.executable, "-m", "benchmarks.training_process", trainer, case.recipe, "--steps", str(steps)]
+    for setting in (*case.overrides, *overrides):
+        command += ["--set", setting]
+    environment = worker_environment() if trainer == "ours" else dict(os.environ)
+    command += ["--exact"] if exact else []
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        tell(done.stderr)
+        raise subprocess.CalledProcessError(done.returncode, command)
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def measure(name: str, side: str, steps: int) -> dict[str, float]:
-    """Train `steps` steps after a first one that is not timed; tokens a second, peak memory, the last loss."""
-    from transformers import TrainerCallback
-    from trl import SFTConfig, SFTTrainer
+def markdown(comparisons: list[Comparison]) -> str:
+    """A table a case."""
+    first = comparisons[0]
+    runs, steps = len(first.runs[OURS]), len(first.runs[OURS][0].losses) - WARM_UP
+    peak = first.peak_gflop_per_s
+    parts = [
+        f"Medians of {runs} runs in turns, each {steps} steps after {WARM_UP} to warm up, in a process of its own. "
+        "Tokens are those of the rows, prompts included and padding left out. The share is that of the fastest "
+        f"matrix product measured here, {peak:.0f} GFLOP/s; what it counts is written at `product_flops` in "
+        "`benchmarks/training_process.py`."
+    ]
+    parts += [case_markdown(comparison) for comparison in comparisons]
+    return "\n\n".join([*parts, *memory_sentences(comparisons)])
 
-    from finetuning.preparation import encode_for_causal, open_data
-    from finetuning.recipe import load_recipe
-    from finetuning.strategies import add_adapter
-    from finetuning.trainers.arguments import shared_arguments
-    from finetuning.trainers.causal import causal_trainer
-    from finetuning.trainers.lengths import LikeLengthBatches
-    from models.loading import load
-    from models.prompting import Prompter
-    from models.sources import resolve
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
-        """Notes when each step ended, and what it logged."""
-
-        def __init__(self) -> None:
-            self.ends: list[float] = []
-            self.tokens: list[float] = []
-            self.loss = float("nan")
-
-        def on_step_end(self, *_: object, **__: object) -> None:
-            self.ends.append(time.perf_counter())
-
-        def on_log(self, *_: object, logs: dict[str, float] | None = None, **__: object) -> None:
-            if logs and "loss" in logs:
-                self.loss = float(logs["loss"])
-                self.tokens.append(float(logs["num_tokens"]))
-
-    class SameBatches(LikeLengthBatches, SFTTrainer):  # type: ignore[misc]
-        """TRL's trainer on our batches: only the step is compared."""
-
-    recipe = load_recipe(name, [f"training.max_steps={steps + 1}"])
-    loaded = load(resolve(recipe.model.base), precision=recipe.model.precision)
-    prompter = Prompter(loaded.tokenizer, recipe.task_definition)
-    rows = encode_for_causal(open_data(recipe).splits["train"], prompter, recipe.training.max_tokens)
-    model = add_adapter(loaded.model, recipe)
-    clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        if side == "ours":
-            trainer = causal_trainer(recipe, model, loaded.tokenizer, rows, folder, [clock])
-        else:
-            shared = shared_arguments(recipe, folder, len(rows))
-            arguments = SFTConfig(**shared, max_length=None, completion_only_loss=True, packing=False)
-            trainer = SameBatches(
-                model=model,
-                args=arguments,
-                train_dataset=rows,
-                processing_class=loaded.tokenizer,
-                callbacks=[clock],
+def case_markdown(comparison: Comparison) -> str:
+    """A heading, the check, and a row a trainer."""
+    case, runs = comparison.case, comparison.runs[OURS]
+    rows = []
+    for name in comparison.runs:
+        share = comparison.median(name, "gflop_per_s") / comparison.peak_gflop_per_s
+        weight = comparison.median(name, "weight_mb")
+        rows.append(
+            (
+                name,
+                f"{comparison.median(name, 'tokens_per_s'):.0f}",
+                f"{comparison.median(name, 'examples_per_s'):.2f}",
+                f"{comparison.median(name, 'peak_mb'):,.0f}",
+                f"{weight:.0f}" if weight else "",
+                f"{share:.0%}",
+                f"{comparison.ratio(name):.2f}" if name != OURS else "",
             )
-        trainer.train()
-    return {
-        "tokens_per_s": (clock.tokens[-1] - clock.tokens[0]) / (clock.ends[-1] - clock.ends[0]),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "loss": clock.loss,
-    }
+        )
+    head = (
+        "",
+        "tokens/s",
+        "examples/s",
+        "peak memory, MB",
+        "base weights, MB",
+        "share of peak",
+        "ours is faster by",
+    )
+    size = len(runs[0].rows[0])
+    tokens = sum(runs[0].tokens[WARM_UP:]) / (size * len(runs[0].tokens[WARM_UP:]))
+    said = [
+        f"### {case.title}",
+        f"`{case.recipe}`, {runs[0].precision}, batches of {size} rows of {tokens:.0f} tokens on average. In "
+        f"float32 the first {CHECKED_STEPS} losses of TRL and ours are equal to {comparison.difference:.1g}.",
+        table(head, rows),
+    ]
+    return "\n\n".join([*said, comparison.note] if comparison.note else said)
+
+
+def memory_sentences(comparisons: list[Comparison]) -> list[str]:
+    """QLoRA against LoRA, where both were measured."""
+    found = {comparison.case.title: comparison for comparison in comparisons}
+    sentences = []
+    for task in ("Sentiment", "Dialogue"):
+        if f"{task}, LoRA" not in found or f"{task}, QLoRA" not in found:
+            continue
+        lora, qlora = found[f"{task}, LoRA"], found[f"{task}, QLoRA"]
+        speed = qlora.median(OURS, "tokens_per_s") / lora.median(OURS, "tokens_per_s")
+        weights = qlora.median(OURS, "weight_mb") / lora.median(OURS, "weight_mb")
+        sentences.append(
+            f"{task}: our QLoRA has {speed:.2f} times the tokens/s of our LoRA, and its base takes {weights:.2f} "
+            "times the memory."
+        )
+    return sentences
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ while True:
     most = max(most, sum(state in WORKING for state in states))
     if not any(state in ACTIVE for state in states):
         break
+    time.sleep(0.002)  # or both cores would do nothing but look, and leave none for the run
 print(most)
 """
 STARTER = """

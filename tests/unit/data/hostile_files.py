@@ -326,6 +326,7 @@ for _add in (
     _add()
 
 
-def write(what: str, path: str) -> None:
-    """Make the file that is called `what`."""
-    (HOSTILE | BIG)[what][1](Path(path))
+def write(paths: dict[str, str]) -> None:
+    """Make the files that are called as the keys, each at its path."""
+    for what, path in paths.items():
+        (HOSTILE | BIG)[what][1](Path(path))

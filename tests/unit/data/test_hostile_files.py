@@ -187,13 +187,16 @@ EVERYTHING = {**hostile_files.HOSTILE, **hostile_files.BIG}
 def _main(folder, *chosen):
     import resource
 
+    paths = {}
     for number, what in enumerate(chosen or EVERYTHING):
         place = Path(folder) / str(number)
         place.mkdir()
-        path = place / EVERYTHING[what][0]
-        # Written by another process, so that its memory is not counted.
-        write = f"import runpy; m = runpy.run_path({hostile_files.__file__!r}); m['write']({what!r}, {str(path)!r})"
-        subprocess.run([sys.executable, "-c", write], check=True)
+        paths[what] = place / EVERYTHING[what][0]
+    # Written by another process, so that its memory is not counted.
+    places = {what: str(path) for what, path in paths.items()}
+    write = f"import runpy; runpy.run_path({hostile_files.__file__!r})['write']({places!r})"
+    subprocess.run([sys.executable, "-c", write], check=True)
+    for what, path in paths.items():
         started = time.monotonic()
         ended = go_in(path)
         seconds = round(time.monotonic() - started, 1)
