@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -44,27 +42,9 @@ def state_line(run: Run, visitor: Visitor, *, with_id: bool = True) -> Markup:
     return join(parts)
 
 
-def state_of(run: Run) -> str:
-    """The run's state; `damaged` where it cannot be read. A file that did not change is not read again."""
-    file = run.folder / "status.json"
-    try:
-        found = file.stat()
-    except OSError:
-        return "damaged"
-    return _state_at(file, found.st_mtime_ns, found.st_size, found.st_ino)
-
-
-@functools.lru_cache(maxsize=8192)
-def _state_at(file: Path, *_stat: int) -> str:
-    try:
-        return Run(file.parent).status().state
-    except RunError:
-        return "damaged"
-
-
 def active_states() -> list[str]:
     """The states of everybody's runs that are waiting or being worked on."""
-    return [state for run in list_runs() if (state := state_of(run)) in ACTIVE]
+    return [state for run in list_runs() if (state := run.state()) in ACTIVE]
 
 
 @toasts
@@ -121,7 +101,7 @@ def newest(visitor: Visitor, task: str, *, active: bool) -> Run | None:
     """The visitor's newest run of `task`, or the one that is being worked on."""
     for run in visitor.runs():
         try:
-            if (not active or state_of(run) in ACTIVE) and run.recipe().task == task:
+            if (not active or run.state() in ACTIVE) and run.recipe().task == task:
                 return run
         except UserError:
             continue
@@ -149,11 +129,7 @@ def _doing(run: Run, status: Status, with_id: bool) -> str:
 
 def queue_place(run: Run) -> str:
     """What a queued run waits for."""
-    try:
-        ahead = place_in_queue(run)
-    except RunError:  # it has just changed
-        ahead = 0
-    if ahead:
+    if ahead := place_in_queue(run):
         return f"Queued: {ahead} waiting run{'s' * (ahead != 1)} before this one"
     busy = any(state != "queued" for state in active_states())
     return "Queued: next, when the run that is going on ends" if busy else "Queued: starts in a moment"

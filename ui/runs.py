@@ -118,7 +118,7 @@ class Runs:
         return [None, "", gr.Column(visible=False), *unchanged]
 
     def _draw(self, run: Run, visitor: Visitor) -> list[Any]:
-        state = run_view.state_of(run)
+        state = run.state()
         return [
             gr.Column(visible=True),
             _title(run),

@@ -153,7 +153,7 @@ class TrainTask:
         except RunError:
             return [None, "", *self._nothing()]
         now = run_view.fingerprint(run)
-        if run_view.state_of(run) == "queued":  # its place changes with the runs before it
+        if run.state() == "queued":  # its place changes with the runs before it
             now += f" {run_view.queue_place(run)}"
         if now == drawn:
             return gr.skip()
@@ -174,7 +174,7 @@ class TrainTask:
         ]
 
     def _draw(self, run: Run, visitor: Visitor) -> list[Any]:
-        state = run_view.state_of(run)
+        state = run.state()
         finished = state == "finished"
         return [
             run_view.state_line(run, visitor),

@@ -69,7 +69,7 @@ def test_a_damaged_run_does_not_hide_the_others(folder: Path) -> None:
     drawn = runs.run_table(LOCAL.runs())
     assert whole.id[-20:] in drawn and "ba-state-damaged" in drawn
     assert "cannot be read" in run_view.state_line(damaged, LOCAL)
-    assert run_view.state_of(damaged) == "damaged"
+    assert damaged.state() == "damaged"
 
 
 VIEW = ReportView(*[None] * 7, downloads=[None] * len(reports.FILES))
