@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
-from typing import Any
 
 import gradio as gr
 
 from data.errors import RunError, UserError
 from finetuning.launch import place_in_queue
 from finetuning.runs import ACTIVE, Run, Status, list_runs
-from ui import charts
+from ui.loss import loss_so_far
 from ui.markup import Markup, counted, join, progress, tag
 from ui.toast import toasts
 from ui.visitors import Visitor, visitor_of
@@ -67,12 +65,10 @@ def resume(run_id: str | None, request: gr.Request) -> None:
 def loss(run: Run) -> Markup:
     """The loss curve so far."""
     try:
-        lines, _ = run.metrics()
-        total = run.status().total if run.status().state == "running" else 0
-        points, evaluated = _points(lines, "loss"), _points(lines, "eval_loss")
-    except (ValueError, TypeError, OSError, RunError):  # whatever is in the file instead of numbers
+        status = run.status()
+    except RunError:
         return tag("div", "The metrics of this run cannot be read.", class_="ba-empty-chart")
-    return charts.loss_curve(points, evaluated, total=total if points else 0)
+    return loss_so_far(run.folder / "metrics.jsonl", total=status.total if status.state == "running" else 0)
 
 
 def log(run: Run, visitor: Visitor) -> Markup:
@@ -133,8 +129,3 @@ def queue_place(run: Run) -> str:
         return f"Queued: {ahead} waiting run{'s' * (ahead != 1)} before this one"
     busy = any(state != "queued" for state in active_states())
     return "Queued: next, when the run that is going on ends" if busy else "Queued: starts in a moment"
-
-
-def _points(lines: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
-    points = [(float(line["step"]), float(line[key])) for line in lines if key in line and "step" in line]
-    return [point for point in points if all(map(math.isfinite, point))]
