@@ -60,8 +60,12 @@ def main() -> None:
 
 
 def _in_a_child(part: str) -> dict[str, float]:
+    from finetuning.launch import worker_environment
+
     command = [sys.executable, "-m", "benchmarks.scale", "--part", part]
-    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=worker_environment(), check=True, stdout=subprocess.PIPE, text=True
+    )
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -193,7 +197,8 @@ def measure_steps(folder: Path) -> dict[str, float]:
     def values(step: int) -> dict[str, float]:
         loss = 1 + 2 / (1 + step / 1000) + chance.gauss(0, 0.1)
         rates = {"epoch": step / 1000, "learning_rate": 2e-4, "grad_norm": 1.25, "token_accuracy": 0.5}
-        return {"step": step, "loss": loss} | rates | {"tokens": 700 * step, "seconds": 2.0 * step, "memory_mb": 900}
+        counts = {"tokens": 700 * step, "seconds": 2.0 * step, "memory_mb": 900}
+        return {"step": step, "loss": loss} | rates | counts
 
     with file.open("w", encoding="utf-8") as handle:
         handle.writelines(json.dumps(values(step)) + "\n" for step in range(1, STEPS + 1))
