@@ -101,18 +101,24 @@ def _as_arrow(examples: Sequence[EncodedExample]) -> pa.RecordBatch:
 
 
 def encode_for_classifier(rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> Dataset:
-    """Rows as `input_ids`, `attention_mask` and the class id in `labels`."""
+    """Rows as `input_ids`, `attention_mask` and the class id in `labels`; errors as for `encode_for_causal`."""
+    import pyarrow as pa
     from datasets import Dataset
 
+    tokens = {"input_ids": pa.list_(pa.int32()), "attention_mask": pa.list_(pa.int8())}
+    schema = pa.schema(tokens | {"labels": pa.int64()})
     task = recipe.task_definition
-    texts = list(rows[task.input_column])
-    inputs = tokenizer(texts, add_special_tokens=True)
-    lengths = [len(ids) for ids in inputs["input_ids"]]
+    batches, lengths = [], []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]  # column → values
+        with _tokenizers_on_all_cores():
+            inputs = tokenizer(some[task.input_column], add_special_tokens=True)
+        labels = [task.labels.index(label) for label in some[task.target_column]]
+        columns = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "labels": labels}
+        batches.append(pa.RecordBatch.from_pydict(columns, schema=schema))
+        lengths += [len(ids) for ids in inputs["input_ids"]]
     _refuse_long_rows(rows, lengths, recipe.training.max_tokens, task.input_column)
-    labels = [task.labels.index(label) for label in rows[task.target_column]]
-    return Dataset.from_dict(
-        {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "labels": labels}
-    )
+    return Dataset(pa.Table.from_batches(batches, schema=schema))
 
 
 def token_preview(recipe: Recipe, row: dict[str, Any], progress: Progress | None = None) -> list[tuple[str, bool]]:

@@ -7,7 +7,7 @@ from data.sources import open_source
 from data.tasks import DIALOGUE, SENTIMENT
 from data.validate import ProblemsError
 from finetuning import preparation
-from finetuning.preparation import encode_for_causal, open_data, token_preview
+from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, token_preview
 from finetuning.recipe import load_recipe
 from models.loading import load_tokenizer
 from models.prompting import Prompter
@@ -75,3 +75,18 @@ def test_rows_that_are_too_long_are_named_by_their_numbers(dialogues, tiny_llama
     with pytest.raises(ProblemsError, match=said) as caught:
         encode_for_causal(dialogues, prompter, longest - 1)
     assert [problem.row for problem in caught.value.problems] == long
+
+
+def test_a_classifiers_rows_become_tokens_mask_and_class(tiny_bert, recipe_on, monkeypatch):
+    monkeypatch.setattr(preparation, "_ROWS_AT_ONCE", 7)
+    recipe = recipe_on("sentiment-minilm-lora", tiny_bert)
+    tokenizer = load_tokenizer(resolve(str(tiny_bert)))
+    texts = ["the film", "½ 漢字 👍🏽", " ", "[SEP] the soup", "so " * 30] * 4
+    labels = ["positive", "negative"] * 10
+    rows = Dataset.from_dict({"text": texts, "label": labels, "row": range(5, 25)})
+    encoded = encode_for_classifier(rows, tokenizer, recipe)
+    assert list(encoded["input_ids"]) == [tokenizer(text)["input_ids"] for text in texts]
+    assert list(encoded["attention_mask"]) == [tokenizer(text)["attention_mask"] for text in texts]
+    assert list(encoded["labels"]) == [1, 0] * 10
+    with pytest.raises(ProblemsError, match=r"row 9, column text: 62 tokens"):
+        encode_for_classifier(rows, tokenizer, recipe_on("sentiment-minilm-lora", tiny_bert, "training.max_tokens=16"))
