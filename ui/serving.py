@@ -64,6 +64,7 @@ def serve(arguments: argparse.Namespace) -> None:
     os.environ.pop(LOGIN, None)  # a worker has no use for it
     sys.stderr = RedactedStream(sys.stderr)
 
+    libraries.import_gradio()
     with libraries.without_collections():
         from starlette.middleware import Middleware
 

@@ -47,6 +47,17 @@ def test_a_page_that_follows_no_run_asks_for_nothing() -> None:
     assert said.stdout.strip() == "[False, False, False]"
 
 
+def test_gradio_is_imported_whole_and_writes_no_type_stubs() -> None:
+    code = (
+        "import ast, inspect; from ui import libraries; before, stubs = inspect.getfile, []; "
+        "ast.get_source_segment = lambda *arguments, **options: stubs.append(arguments); "
+        "libraries.import_gradio(); import gradio; "
+        "print(stubs, inspect.getfile is before, inspect.getfile(gradio.Timer)[-8:])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["[]", "True", "timer.py"]
+
+
 def test_an_opening_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     imported = threading.Event()
     seen: list[str] = []
