@@ -102,7 +102,7 @@ class Visitor:
         for name, touches in (("refresh", "runs-table"), ("poll", "sentiment-state"), ("poll", "runs-state")):
             started = time.perf_counter()
             self.tally.asked["poll"] += 1
-            answer = await self.http.post("/gradio_api/run/predict", json=self._body(name, touches))
+            answer = await self.http.post("/gradio_api/run/predict", json=self.body(name, touches))
             if answer.status_code == 200:
                 self.tally.seconds["poll"].append(time.perf_counter() - started)
             else:
@@ -112,7 +112,7 @@ class Visitor:
         """A handler that waits in the queue, until its last message."""
         started = time.perf_counter()
         self.tally.asked[kind] += 1
-        joined = await self.http.post("/gradio_api/queue/join", json=self._body(name, touches, **changed))
+        joined = await self.http.post("/gradio_api/queue/join", json=self.body(name, touches, **changed))
         if joined.status_code == 503 and any(refusal in joined.text for refusal in REFUSALS):
             self.tally.refused[kind] += 1
             return
@@ -170,7 +170,8 @@ class Visitor:
             async for _ in stream.aiter_lines():
                 pass
 
-    def _body(self, name: str, touches: str, **changed: Any) -> dict[str, Any]:
+    def body(self, name: str, touches: str, **changed: Any) -> dict[str, Any]:
+        """The call of the handler `name` that has the component `touches` among its inputs or outputs."""
         props = {each["id"]: each["props"] for each in self.config["components"]}
         number = next(key for key, each in props.items() if each.get("elem_id") == touches)
         for each in self.config["dependencies"]:

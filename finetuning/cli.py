@@ -253,15 +253,18 @@ def _adapter(name: str) -> Path:
 def _follow(run: Run) -> None:
     """Show the run's progress until it has ended."""
     from finetuning.launch import wait
+    from finetuning.metrics_reader import MetricsReader
 
+    metrics, loss = MetricsReader(run.folder / "metrics.jsonl"), ""
     with _progress() as bar:
         task = bar.add_task("Waiting", total=None)
         for _ in wait(run):
             status = run.status()
             what = status.phase or status.state.capitalize()
-            losses, _offset = run.metrics() if what == "Fine-tuning" else ([], 0)
-            if losses:
-                what += f" · loss {losses[-1]['loss']:.3f}"
+            if what == "Fine-tuning":
+                for _anew, lines in metrics.new_lines():
+                    loss = f" · loss {lines[-1]['loss']:.3f}" if lines else loss
+                what += loss
             _show(bar, task, what, status.done, status.total)
 
 

@@ -46,13 +46,10 @@ def submit(recipe: Recipe, folder: Path | None = None, *, owner: str = "") -> Ru
 
 def place_in_queue(run: Run) -> int:
     """How many queued runs go before `run`, which are those made before it; 0 where it is next, or not queued."""
-    before = 0
-    if run.status().state != "queued":
+    if run.state() != "queued":
         return 0
-    for other in list_runs(run.folder.parent):
-        with contextlib.suppress(RunError):
-            before += other.id[-20:] < run.id[-20:] and other.status().state == "queued"
-    return before
+    others = list_runs(run.folder.parent)
+    return sum(other.id[-20:] < run.id[-20:] and other.state() == "queued" for other in others)
 
 
 def cancel(run: Run) -> None:
@@ -150,11 +147,13 @@ def reconcile(folder: Path | None = None) -> None:
     with contextlib.suppress(OSError), locked(folder):
         queued, busy = [], False
         for run in list_runs(folder):
+            if run.state() not in ACTIVE:
+                continue  # over, or damaged, which must not stop the others
             try:
                 status = run.status()
                 busy = (status.state in WORKING and not _settle(run, status)) or busy
             except (RunError, OSError):
-                continue  # a damaged run must not stop the others
+                continue
             if status.state == "queued":
                 queued.append(run)
         while queued and not busy:

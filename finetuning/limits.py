@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from data.errors import RecipeError, RunError, UserError
+from data.errors import RecipeError, RunError
 from data.sources import Opened
 from data.tasks import Task
 from finetuning import launch
@@ -236,7 +236,7 @@ def make_room(limits: Limits, folder: Path | None = None) -> None:
     for run, size in zip(oldest_first, sizes, strict=True):
         if excess <= 0:
             break
-        if run.folder.parent.name == launch.TRASH or _state(run) not in ACTIVE:
+        if run.folder.parent.name == launch.TRASH or run.state() not in ACTIVE:
             shutil.rmtree(run.folder, ignore_errors=True)
             excess -= size
     _forget_uploads(folder)
@@ -277,7 +277,7 @@ def _forget_uploads(folder: Path) -> None:
 
 
 def _check_queue(limits: Limits, owner: str) -> None:
-    active = [run for run in list_runs() if _state(run) in ACTIVE]
+    active = [run for run in list_runs() if run.state() in ACTIVE]
     if any(run.owner == owner for run in active):
         raise RunError(
             "You have a run that is not over, and each visitor may have one at a time",
@@ -288,13 +288,6 @@ def _check_queue(limits: Limits, owner: str) -> None:
             f"The queue is full: {len(active)} runs are being worked on or waiting",
             fix="Try again in some minutes.",
         )
-
-
-def _state(run: Run) -> str:
-    try:
-        return run.status().state
-    except UserError:
-        return "damaged"
 
 
 def _steps(recipe: Recipe, rows: int) -> int:

@@ -5,19 +5,25 @@ Runs before any model is loaded: it needs the data and a tokenizer only.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from data.sources import Opened, open_source
 from data.validate import Problem, ProblemsError
 from finetuning.recipe import Recipe
-from models.prompting import Prompter
+from models.prompting import EncodedExample, Prompter
 from models.sources import Progress, resolve
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
+
+_ROWS_AT_ONCE = 1000
+_PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 
 def open_data(recipe: Recipe) -> Opened:
@@ -43,37 +49,76 @@ def open_data(recipe: Recipe) -> Opened:
 
 
 def encode_for_causal(rows: Dataset, prompter: Prompter, max_tokens: int) -> Dataset:
-    """Rows as `input_ids` and `completion_mask` (1 where the loss is taken).
+    """Rows as `input_ids` and `completion_mask` (1 where the loss is taken), five bytes a token.
+
+    Some rows at a time, so that little more than the tokens is ever in memory.
 
     Raises:
         ProblemsError: a row is longer than `max_tokens`, so its completion would be cut off.
     """
+    import pyarrow as pa
     from datasets import Dataset
 
-    encoded = [prompter.encode_row(row) for row in rows]
-    lengths = [len(example.input_ids) for example in encoded]
-    _refuse_long_rows(rows, lengths, max_tokens, prompter.task.input_column)
-    return Dataset.from_dict(
-        {
-            "input_ids": [example.input_ids for example in encoded],
-            "completion_mask": [example.completion_mask for example in encoded],
-        }
-    )
+    given, wanted = prompter.task.columns
+    batches, lengths = [], []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]  # column → values
+        pairs = zip(some[given], some[wanted], strict=True)
+        with _tokenizers_on_all_cores():
+            encoded = prompter.encode_rows([{given: text, wanted: target} for text, target in pairs])
+        batches.append(_as_arrow(encoded))
+        lengths += [len(example.input_ids) for example in encoded]
+    _refuse_long_rows(rows, lengths, max_tokens, given)
+    kinds = {"input_ids": pa.list_(pa.int32()), "completion_mask": pa.list_(pa.int8())}
+    return Dataset(pa.Table.from_batches(batches, schema=pa.schema(kinds)))
+
+
+@contextlib.contextmanager
+def _tokenizers_on_all_cores() -> Iterator[None]:
+    """Let tokenizers use threads, which a worker's environment forbids, for processes that are forked later."""
+    before = os.environ.get(_PARALLELISM)
+    os.environ[_PARALLELISM] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_PARALLELISM]
+        else:
+            os.environ[_PARALLELISM] = before
+
+
+def _as_arrow(examples: Sequence[EncodedExample]) -> pa.RecordBatch:
+    """The columns of `encode_for_causal`, each one array of all the examples' values and where each begins."""
+    import numpy as np
+    import pyarrow as pa
+
+    sizes = np.array([(each.completion_start, len(each.input_ids) - each.completion_start) for each in examples])
+    ids = np.concatenate([np.array(each.input_ids, dtype=np.int32) for each in examples])
+    mask = np.repeat(np.tile(np.array([0, 1], dtype=np.int8), len(examples)), sizes.ravel())
+    begins = pa.array(np.concatenate([[0], sizes.sum(axis=1).cumsum()]), type=pa.int32())
+    columns = [pa.ListArray.from_arrays(begins, pa.array(values)) for values in (ids, mask)]
+    return pa.RecordBatch.from_arrays(columns, names=["input_ids", "completion_mask"])
 
 
 def encode_for_classifier(rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> Dataset:
-    """Rows as `input_ids`, `attention_mask` and the class id in `labels`."""
+    """Rows as `input_ids`, `attention_mask` and the class id in `labels`; errors as for `encode_for_causal`."""
+    import pyarrow as pa
     from datasets import Dataset
 
+    tokens = {"input_ids": pa.list_(pa.int32()), "attention_mask": pa.list_(pa.int8())}
+    schema = pa.schema(tokens | {"labels": pa.int64()})
     task = recipe.task_definition
-    texts = list(rows[task.input_column])
-    inputs = tokenizer(texts, add_special_tokens=True)
-    lengths = [len(ids) for ids in inputs["input_ids"]]
+    batches, lengths = [], []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]  # column → values
+        with _tokenizers_on_all_cores():
+            inputs = tokenizer(some[task.input_column], add_special_tokens=True)
+        labels = [task.labels.index(label) for label in some[task.target_column]]
+        columns = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "labels": labels}
+        batches.append(pa.RecordBatch.from_pydict(columns, schema=schema))
+        lengths += [len(ids) for ids in inputs["input_ids"]]
     _refuse_long_rows(rows, lengths, recipe.training.max_tokens, task.input_column)
-    labels = [task.labels.index(label) for label in rows[task.target_column]]
-    return Dataset.from_dict(
-        {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "labels": labels}
-    )
+    return Dataset(pa.Table.from_batches(batches, schema=schema))
 
 
 def token_preview(recipe: Recipe, row: dict[str, Any], progress: Progress | None = None) -> list[tuple[str, bool]]:

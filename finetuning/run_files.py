@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from data.writing import write_atomically
 
@@ -22,11 +22,18 @@ def read_file(path: Path, *, limit: int, offset: int = 0) -> bytes:
     Raises:
         OSError: there is none, or it is no regular file. A pipe is not waited for.
     """
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as handle:
-        if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
-            raise OSError(f"{path.name} is not a regular file")
+    with open_regular(path) as handle:
         handle.seek(offset)
         return handle.read(limit)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """`path`, open for reading; errors as for `read_file`."""
+    handle = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
+        handle.close()
+        raise OSError(f"{path.name} is not a regular file")
+    return handle
 
 
 def read_text(path: Path, *, limit: int) -> str:
@@ -54,7 +61,7 @@ def read_metrics(path: Path, offset: int = 0) -> tuple[list[dict[str, Any]], int
     if len(data) == _MAX_METRICS_BYTES and b"\n" not in data:
         return [], offset + len(data)
     whole = data[: data.rfind(b"\n") + 1]
-    lines = [line for line in map(_metric_line, whole.split(b"\n")) if line is not None]
+    lines = [line for line in map(metric_line, whole.split(b"\n")) if line is not None]
     return lines, offset + len(whole)
 
 
@@ -69,7 +76,7 @@ def write_metrics(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     write_atomically(path, "".join(json.dumps(line) + "\n" for line in lines))
 
 
-def _metric_line(line: bytes) -> dict[str, Any] | None:
+def metric_line(line: bytes) -> dict[str, Any] | None:
     """The values of a line; None unless it has a step and a loss, and nothing but numbers and nulls beside them."""
     try:
         values = json.loads(line)

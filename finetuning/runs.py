@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -36,6 +36,7 @@ from data.writing import write_atomically
 from finetuning.locks import locked, writing
 from finetuning.processes import boot_id, process_started
 from finetuning.recipe import Recipe, parse_recipe, read_yaml
+from finetuning.remembered import Remembered
 from finetuning.run_files import append_metrics, read_file, read_metrics, read_text, write_metrics
 from finetuning.states import ACTIVE, RESUMABLE, WORKING, State, Status, check_arrow
 
@@ -76,18 +77,13 @@ class Run:
 
     @property
     def owner(self) -> str:
-        """Whose run it is; "" where it is nobody's in particular."""
-        try:
-            return read_file(self.folder / "owner", limit=1024).decode("utf-8", errors="replace")
-        except FileNotFoundError:
-            return ""
-        except OSError:
-            return "?"  # damaged: nobody's who asks by name
+        """Whose run it is; "" where it is nobody's in particular. Read again only if the file changed."""
+        return _owners(f"{self.folder}/owner")
 
     def recipe(self) -> Recipe:
-        """The recipe this run was started with; a `RunError` if the file is damaged."""
+        """The recipe this run was started with; a `RunError` if the file is damaged. Read again if it changed."""
         try:
-            return parse_recipe(read_yaml(read_text(self.folder / "recipe.yaml", limit=_MAX_BYTES)))
+            return _recipes(f"{self.folder}/recipe.yaml")
         except (OSError, ValueError, RecipeError) as error:
             raise self._damaged("recipe", error) from None
 
@@ -101,6 +97,10 @@ class Run:
             return Status.model_validate_json(read_text(self.folder / "status.json", limit=_MAX_BYTES))
         except (OSError, ValueError) as error:
             raise self._damaged("status", error) from None
+
+    def state(self) -> State | Literal["damaged"]:
+        """The status's state; `damaged` where it cannot be read. A file that did not change is not read again."""
+        return _states(f"{self.folder}/status.json")
 
     def _damaged(self, what: str, error: Exception) -> RunError:
         if isinstance(error, ValidationError):
@@ -222,6 +222,31 @@ class Run:
         """Whether the worker that this run names is still that process."""
         status = self.status()
         return status.pid is not None and process_started(status.pid) == status.pid_started
+
+
+def _read_state(path: str) -> State | Literal["damaged"]:
+    try:
+        return Run(Path(path).parent).status().state
+    except RunError:
+        return "damaged"
+
+
+def _read_owner(path: str) -> str:
+    try:
+        return read_file(Path(path), limit=1024).decode("utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""
+    except OSError:
+        return "?"  # damaged: nobody's who asks by name
+
+
+def _read_recipe(path: str) -> Recipe:
+    return parse_recipe(read_yaml(read_text(Path(path), limit=_MAX_BYTES)))
+
+
+_states = Remembered(_read_state, most=2**15)
+_owners = Remembered(_read_owner, most=2**15)
+_recipes = Remembered(_read_recipe, most=2**9)
 
 
 def checkpoint_step(checkpoint: Path) -> int:

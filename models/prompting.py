@@ -196,6 +196,18 @@ class Prompter:
         target = self.task.references(dict(row))[0]
         return EncodedExample(prompt + self._encode(self.completion(target)), len(prompt))
 
+    def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[EncodedExample]:
+        """What `encode_row` gives for each, several times as fast: a tokenizer takes many texts at once."""
+        prompts = [self.prompt(str(row[self.task.input_column])) for row in rows]
+        completions = [self.completion(self.task.references(dict(row))[0]) for row in rows]
+        if not prompts:
+            return []
+        ids: list[list[int]] = self.tokenizer(
+            [*prompts, *completions], add_special_tokens=False, return_attention_mask=False
+        )["input_ids"]
+        pairs = zip(ids[: len(prompts)], ids[len(prompts) :], strict=True)
+        return [EncodedExample(prompt + completion, len(prompt)) for prompt, completion in pairs]
+
     def _encode(self, text: str) -> list[int]:
         # The template writes its own special tokens, so the tokenizer must add none.
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])

@@ -8,7 +8,7 @@ here imports torch, transformers or datasets before somebody asks for an answer,
     answering.py       asks the models for them
     train.py           the five steps                     train_form.py   a form → a recipe
     evaluate.py        any adapter on any test set        data_form.py   which examples, what is wrong with them
-    runs.py            the list of runs                   run_view.py     how a run is drawn
+    runs.py            the list of runs                   run_view.py, loss.py   how a run is drawn
     report_view.py     a report, in every tab             reports.py, flips.py   how its parts are drawn
     choices.py         which tuned models there are       models_in_use.py   which of them are open in memory
     libraries.py       heavy imports, one thread at a time

@@ -22,8 +22,13 @@ LINES_DRAWN = 400
 Point = tuple[float, float]
 
 
-def loss_curve(train: Sequence[Point], validation: Sequence[Point] = (), *, total: int = 0) -> Markup:
-    """Loss over optimizer steps, as (step, loss) points; `total` steps is where the axis ends."""
+def loss_curve(
+    train: Sequence[Point], validation: Sequence[Point] = (), *, total: int = 0, stretch: int = 1
+) -> Markup:
+    """Loss over optimizer steps, as (step, loss) points; `total` steps is where the axis ends.
+
+    `stretch` is how many steps the lowest and the highest point stand for, where not all are drawn.
+    """
     train = [point for point in train if math.isfinite(point[1])]
     validation = [point for point in validation if math.isfinite(point[1])]
     if not train:
@@ -55,6 +60,8 @@ def loss_curve(train: Sequence[Point], validation: Sequence[Point] = (), *, tota
     now = f"training loss {train[-1][1]:.3f} at step {train[-1][0]:.0f}"
     if validation:
         now += f" · validation loss {validation[-1][1]:.3f} (dashed)"
+    if stretch > 1:
+        now += f" · drawn are the lowest and the highest of every {stretch:,} steps"
     return tag("figure", drawing, tag("figcaption", now, class_="ba-small"), class_="ba-figure")
 
 

@@ -140,6 +140,7 @@ class ModelsInUse:
     def keep(self, choice: Choice, work: _OpeningWork) -> Pair:
         """Open `choice` unless somebody else just did; runs in the opening thread."""
         libraries.ready()
+        work.load()
         from models.pair import open_pair
 
         with self._opening:
@@ -170,15 +171,19 @@ class _OpeningWork:
     def __init__(self, models: ModelsInUse, choice: Choice) -> None:
         self.pair: Pair | None = None
         self.error: Exception | None = None
-        self.state = Opening(f"Loading {short_name(choice.base)} …", 0, 0)
-        self._waiting = self.state
+        self._loading = Opening(f"Loading {short_name(choice.base)} …", 0, 0)
+        self.state = self._loading if libraries.are_ready() else Opening(text.IMPORTING, 0, 0)
         self._models, self._choice = models, choice
         self.thread = threading.Thread(target=self._work, name="open-pair", daemon=True)
         self.thread.start()
 
+    def load(self) -> None:
+        """The libraries are there."""
+        self.state = self._loading
+
     def progress(self, what: str, done: int, total: int) -> None:
         # Once everything is here, what follows is loading.
-        self.state = self._waiting if total and done >= total else Opening(what, done, total)
+        self.state = self._loading if total and done >= total else Opening(what, done, total)
 
     def _work(self) -> None:
         try:

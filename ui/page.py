@@ -34,7 +34,7 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
             gr.HTML(_top(), elem_classes="ba-plain")
             status = gr.HTML(_no_model(), elem_id="status", elem_classes="ba-plain")
         with gr.Tabs(selected="compare", elem_id="tabs") as tabs:
-            with gr.Tab("Compare", id="compare"):
+            with gr.Tab("Compare", id="compare") as compare_tab:
                 compare = build_compare(status)
             with gr.Tab("Train", id="train") as train_tab, gr.Tabs(elem_id="train-tabs"):
                 inner, train = {}, {}
@@ -61,6 +61,9 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         for view in (evaluate.view, runs.view):
             _lead_row_to_compare(view, tabs, compare)
         runs_tab.select(runs.refresh, [runs.listed, runs.page], runs.listing, **QUICK)
+        runs_tab.select(lambda: gr.Timer(active=True), None, runs.timer, **QUICK)
+        for other in (compare_tab, train_tab, evaluate_tab):
+            other.select(lambda: gr.Timer(active=False), None, runs.timer, **QUICK)
         evaluate_tab.select(evaluate.refresh, [evaluate.task, evaluate.model], evaluate.model, **QUICK)
     return page
 

@@ -16,6 +16,7 @@ from eval.markdown import cost, explanation, few_shot_sentence, headline, p_valu
 from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE, load
 from eval.schema import METRIC_TITLES, Calibration, Confusion, MetricResult, Report, RowResult
 from eval.statistics import Interval
+from finetuning.remembered import Remembered
 from ui import charts, scratch, text
 from ui.flips import FLIPS_FILE, flips, to_csv
 from ui.markup import Child, Markup, cell, fold, join, scrolling, section, table, tag
@@ -41,12 +42,19 @@ def rows_of(folder: Path) -> list[RowResult]:
 
 
 def primary_score(folder: Path) -> str:
-    """`accuracy 0.51 → 0.78`, or nothing."""
-    report = report_of(folder)
+    """`accuracy 0.51 → 0.78`, or nothing. A report that did not change is not read again."""
+    return _primary_scores(f"{folder}/{REPORT_FILE}")
+
+
+def _primary_score(path: str) -> str:
+    report = report_of(Path(path).parent)
     if report is None:
         return ""
     metric = report.primary
     return f"{metric.title} {metric.base:.2f} → {metric.tuned:.2f}"
+
+
+_primary_scores = Remembered(_primary_score, most=2**11)
 
 
 def copies(folder: Path, report: Report, rows: Sequence[RowResult]) -> list[str | None]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import functools
-import math
 import time
-from pathlib import Path
-from typing import Any
 
 import gradio as gr
 
 from data.errors import RunError, UserError
 from finetuning.launch import place_in_queue
 from finetuning.runs import ACTIVE, Run, Status, list_runs
-from ui import charts
+from ui.loss import loss_so_far
 from ui.markup import Markup, counted, join, progress, tag
 from ui.toast import toasts
 from ui.visitors import Visitor, visitor_of
@@ -44,27 +40,9 @@ def state_line(run: Run, visitor: Visitor, *, with_id: bool = True) -> Markup:
     return join(parts)
 
 
-def state_of(run: Run) -> str:
-    """The run's state; `damaged` where it cannot be read. A file that did not change is not read again."""
-    file = run.folder / "status.json"
-    try:
-        found = file.stat()
-    except OSError:
-        return "damaged"
-    return _state_at(file, found.st_mtime_ns, found.st_size, found.st_ino)
-
-
-@functools.lru_cache(maxsize=8192)
-def _state_at(file: Path, *_stat: int) -> str:
-    try:
-        return Run(file.parent).status().state
-    except RunError:
-        return "damaged"
-
-
 def active_states() -> list[str]:
     """The states of everybody's runs that are waiting or being worked on."""
-    return [state for run in list_runs() if (state := state_of(run)) in ACTIVE]
+    return [state for run in list_runs() if (state := run.state()) in ACTIVE]
 
 
 @toasts
@@ -87,12 +65,10 @@ def resume(run_id: str | None, request: gr.Request) -> None:
 def loss(run: Run) -> Markup:
     """The loss curve so far."""
     try:
-        lines, _ = run.metrics()
-        total = run.status().total if run.status().state == "running" else 0
-        points, evaluated = _points(lines, "loss"), _points(lines, "eval_loss")
-    except (ValueError, TypeError, OSError, RunError):  # whatever is in the file instead of numbers
+        status = run.status()
+    except RunError:
         return tag("div", "The metrics of this run cannot be read.", class_="ba-empty-chart")
-    return charts.loss_curve(points, evaluated, total=total if points else 0)
+    return loss_so_far(run.folder / "metrics.jsonl", total=status.total if status.state == "running" else 0)
 
 
 def log(run: Run, visitor: Visitor) -> Markup:
@@ -121,7 +97,7 @@ def newest(visitor: Visitor, task: str, *, active: bool) -> Run | None:
     """The visitor's newest run of `task`, or the one that is being worked on."""
     for run in visitor.runs():
         try:
-            if (not active or state_of(run) in ACTIVE) and run.recipe().task == task:
+            if (not active or run.state() in ACTIVE) and run.recipe().task == task:
                 return run
         except UserError:
             continue
@@ -149,16 +125,7 @@ def _doing(run: Run, status: Status, with_id: bool) -> str:
 
 def queue_place(run: Run) -> str:
     """What a queued run waits for."""
-    try:
-        ahead = place_in_queue(run)
-    except RunError:  # it has just changed
-        ahead = 0
-    if ahead:
+    if ahead := place_in_queue(run):
         return f"Queued: {ahead} waiting run{'s' * (ahead != 1)} before this one"
     busy = any(state != "queued" for state in active_states())
     return "Queued: next, when the run that is going on ends" if busy else "Queued: starts in a moment"
-
-
-def _points(lines: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
-    points = [(float(line["step"]), float(line[key])) for line in lines if key in line and "step" in line]
-    return [point for point in points if all(map(math.isfinite, point))]

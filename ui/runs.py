@@ -63,6 +63,8 @@ class Runs:
     run_id: gr.State
     listed: gr.State
     drawn: gr.State
+    timer: gr.Timer
+    """Runs while the tab is looked at."""
 
     @toasts
     def open(self, event: gr.EventData, request: gr.Request) -> list[Any]:
@@ -118,7 +120,7 @@ class Runs:
         return [None, "", gr.Column(visible=False), *unchanged]
 
     def _draw(self, run: Run, visitor: Visitor) -> list[Any]:
-        state = run_view.state_of(run)
+        state = run.state()
         return [
             gr.Column(visible=True),
             _title(run),
@@ -225,6 +227,7 @@ def build_runs(*, public: bool) -> Runs:
     tab = Runs(
         listing, detail, title, state, loss, view, recipe, log, compare, cancel, resume, delete, asked, really,
         keep, pages, newer, older, gr.State(0), gr.State(None), gr.State(""), gr.State(""),
+        gr.Timer(POLL_S, active=False),
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -242,9 +245,8 @@ def _connect(tab: Runs) -> None:
     )
     tab.newer.click(tab.turn_to(-1), tab.page, tab.listing, **QUICK)
     tab.older.click(tab.turn_to(1), tab.page, tab.listing, **QUICK)
-    timer = gr.Timer(POLL_S)
-    timer.tick(tab.refresh, listed, tab.listing, **QUICK)
-    timer.tick(tab.poll, [tab.run_id, tab.drawn], tab.followed, **QUICK)
+    tab.timer.tick(tab.refresh, listed, tab.listing, **QUICK)
+    tab.timer.tick(tab.poll, [tab.run_id, tab.drawn], tab.followed, **QUICK)
 
 
 def choice_of(run_id: str | None, visitor: Visitor) -> Choice:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from data.errors import RunError
 from data.redaction import RedactedStream
+from ui import libraries
 
 LOGIN = "BEFORE_AFTER_LOGIN"
 _WRONG_PASSWORD_S = 1.0
@@ -63,13 +64,15 @@ def serve(arguments: argparse.Namespace) -> None:
     os.environ.pop(LOGIN, None)  # a worker has no use for it
     sys.stderr = RedactedStream(sys.stderr)
 
-    from starlette.middleware import Middleware
+    libraries.import_gradio()
+    with libraries.without_collections():
+        from starlette.middleware import Middleware
 
-    from ui.door import UPLOAD_MB, Door
-    from ui.page import build_page
-    from ui.theme import CSS, theme
+        from ui.door import UPLOAD_MB, Door
+        from ui.page import build_page
+        from ui.theme import CSS, theme
 
-    page = build_page(limits)
+        page = build_page(limits)
     # No call around the queue, and an end to it: an answer to everybody who waits.
     page.queue(default_concurrency_limit=4, max_size=100, api_open=False)
     space_host = os.environ.get("SPACE_HOST")
@@ -99,7 +102,10 @@ def serve(arguments: argparse.Namespace) -> None:
         max_file_size=f"{limits.upload_mb if limits else UPLOAD_MB}mb",
         state_session_capacity=limits.pages if limits else Limits.model_fields["pages"].default,
         app_kwargs={"middleware": [door], "docs_url": None, "redoc_url": None, "openapi_url": None},
+        prevent_thread_lock=True,
     )
+    libraries.import_in_background()  # the page is there, and somebody who looks at it will need them
+    page.block_thread()
 
 
 def read_login(file: str) -> dict[str, str]:

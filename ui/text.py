@@ -12,6 +12,7 @@ MESSAGE_PLACEHOLDER = {
 WAITING = "Pick an example, or write a message."
 QUEUED = "Waiting: one answer is written before yours."
 QUEUED_BEHIND = "Waiting: {ahead} answers are written before yours."
+IMPORTING = "Importing PyTorch and Transformers …"
 QUEUE_FULL = "The queue is full: many visitors are waiting for an answer"
 REMEMBERED = "Written for an earlier visitor: others are being answered now."
 STOPPED = "stopped"

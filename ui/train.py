@@ -153,7 +153,7 @@ class TrainTask:
         except RunError:
             return [None, "", *self._nothing()]
         now = run_view.fingerprint(run)
-        if run_view.state_of(run) == "queued":  # its place changes with the runs before it
+        if run.state() == "queued":  # its place changes with the runs before it
             now += f" {run_view.queue_place(run)}"
         if now == drawn:
             return gr.skip()
@@ -174,7 +174,7 @@ class TrainTask:
         ]
 
     def _draw(self, run: Run, visitor: Visitor) -> list[Any]:
-        state = run_view.state_of(run)
+        state = run.state()
         finished = state == "finished"
         return [
             run_view.state_line(run, visitor),
@@ -295,7 +295,10 @@ def _connect(tab: TrainTask) -> None:
     started.then(tab.poll, watched, tab.followed, **QUICK)
     tab.cancel.click(run_view.cancel, tab.run_id, None, **QUICK)
     tab.resume.click(run_view.resume, tab.run_id, None, **QUICK)
-    gr.Timer(POLL_S).tick(tab.poll, watched, tab.followed, **QUICK)
+    timer = gr.Timer(POLL_S, active=False)
+    timer.tick(tab.poll, watched, tab.followed, **QUICK)
+    # Asks for nothing before there is a run to follow.
+    tab.run_id.change(lambda run_id: gr.Timer(active=run_id is not None), tab.run_id, timer, **QUICK)
 
 
 def fill(tab: TrainTask, trigger: Any, show: Callable[..., Any] | None = None) -> None:

@@ -1,9 +1,17 @@
 """From a recipe's data settings to rows, and to the tokens a person is shown."""
 
+import pytest
+from datasets import Dataset
+
 from data.sources import open_source
-from data.tasks import SENTIMENT
-from finetuning.preparation import open_data, token_preview
+from data.tasks import DIALOGUE, SENTIMENT
+from data.validate import ProblemsError
+from finetuning import preparation
+from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, token_preview
 from finetuning.recipe import load_recipe
+from models.loading import load_tokenizer
+from models.prompting import Prompter
+from models.sources import resolve
 
 
 def test_train_rows_are_a_seeded_sample_and_test_rows_the_first():
@@ -29,3 +37,57 @@ def test_a_classifier_sees_the_bare_text_and_no_token_is_a_target(tiny_bert, rec
     tokens = token_preview(recipe, {"text": "the film", "label": "positive"})
     assert [token for token, _ in tokens] == ["[CLS]", "the", "film", "[SEP]"]
     assert not any(trained for _, trained in tokens)
+
+
+@pytest.fixture
+def dialogues():
+    """Some with several references, a few rows apart from what is taken at once."""
+    texts = ["Ana: Hi.", "Leo: ½ 漢字 👍🏽", "<|im_end|>", "Ana: " + "so " * 90, " "]
+    return Dataset.from_list(
+        [
+            {"dialogue": text, "summary": [f"Summary {number}", "Other."], "row": number + 10}
+            for number, text in enumerate(texts * 5)
+        ]
+    )
+
+
+def test_rows_become_the_tokens_of_each_in_their_order(dialogues, tiny_llama, monkeypatch):
+    monkeypatch.setattr(preparation, "_ROWS_AT_ONCE", 7)
+    prompter = Prompter(load_tokenizer(resolve(str(tiny_llama))), DIALOGUE)
+    shuffled = dialogues.shuffle(seed=1)
+    encoded = encode_for_causal(shuffled, prompter, 1000)
+    one_by_one = [prompter.encode_row(row) for row in shuffled]
+    assert list(encoded["input_ids"]) == [example.input_ids for example in one_by_one]
+    assert list(encoded["completion_mask"]) == [example.completion_mask for example in one_by_one]
+    assert encoded[23]["input_ids"] == one_by_one[23].input_ids and not encoded.cache_files
+    assert {str(kind.feature.dtype) for kind in encoded.features.values()} == {"int32", "int8"}
+    assert len(encode_for_causal(dialogues.select([]), prompter, 1000)) == 0
+
+
+def test_rows_that_are_too_long_are_named_by_their_numbers(dialogues, tiny_llama, monkeypatch):
+    monkeypatch.setattr(preparation, "_ROWS_AT_ONCE", 7)
+    prompter = Prompter(load_tokenizer(resolve(str(tiny_llama))), DIALOGUE)
+    lengths = [len(prompter.encode_row(row).input_ids) for row in dialogues]
+    longest = max(lengths)
+    long = [row["row"] for row, length in zip(dialogues, lengths, strict=True) if length == longest]
+    assert len(encode_for_causal(dialogues, prompter, longest)) == len(dialogues)
+    said = f"{longest} tokens, and the longest allowed is {longest - 1}"
+    with pytest.raises(ProblemsError, match=said) as caught:
+        encode_for_causal(dialogues, prompter, longest - 1)
+    assert [problem.row for problem in caught.value.problems] == long
+
+
+def test_a_classifiers_rows_become_tokens_mask_and_class(tiny_bert, recipe_on, monkeypatch):
+    monkeypatch.setattr(preparation, "_ROWS_AT_ONCE", 7)
+    recipe = recipe_on("sentiment-minilm-lora", tiny_bert)
+    tokenizer = load_tokenizer(resolve(str(tiny_bert)))
+    texts = ["the film", "½ 漢字 👍🏽", " ", "[SEP] the soup", "so " * 30] * 4
+    labels = ["positive", "negative"] * 10
+    rows = Dataset.from_dict({"text": texts, "label": labels, "row": range(5, 25)})
+    encoded = encode_for_classifier(rows, tokenizer, recipe)
+    assert list(encoded["input_ids"]) == [tokenizer(text)["input_ids"] for text in texts]
+    assert list(encoded["attention_mask"]) == [tokenizer(text)["attention_mask"] for text in texts]
+    assert list(encoded["labels"]) == [1, 0] * 10
+    shorter = recipe_on("sentiment-minilm-lora", tiny_bert, "training.max_tokens=16")
+    with pytest.raises(ProblemsError, match="row 9, column text: 62 tokens"):
+        encode_for_classifier(rows, tokenizer, shorter)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from data.errors import RunError
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
 from finetuning.runs import create_run, open_run
-from ui import choices, reports, run_view, runs
+from ui import choices, libraries, models_in_use, reports, run_view, runs, text
 from ui.report_view import ReportView
 from ui.visitors import LOCAL, Visitor
 
@@ -35,6 +36,40 @@ def test_building_the_page_loads_no_model_library() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_a_page_that_follows_no_run_asks_for_nothing() -> None:
+    code = (
+        "import gradio as gr; from ui.page import build_page; "
+        "print([block.active for block in build_page().blocks.values() if isinstance(block, gr.Timer)])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[False, False, False]"
+
+
+def test_gradio_is_imported_whole_and_writes_no_type_stubs() -> None:
+    code = (
+        "import ast, inspect; from ui import libraries; before, stubs = inspect.getfile, []; "
+        "ast.get_source_segment = lambda *arguments, **options: stubs.append(arguments); "
+        "libraries.import_gradio(); import gradio; "
+        "print(stubs, inspect.getfile is before, inspect.getfile(gradio.Timer)[-8:])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["[]", "True", "timer.py"]
+
+
+def test_an_opening_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    imported = threading.Event()
+    seen: list[str] = []
+    monkeypatch.setattr(libraries, "are_ready", imported.is_set)
+    monkeypatch.setattr(libraries, "ready", imported.wait)
+    monkeypatch.setattr("models.pair.open_pair", lambda *_, **__: seen.append("opened") or seen)
+    opening = models_in_use.ModelsInUse().open(choices.all_choices(LOCAL)[0], threading.Event())
+    first = next(opening)
+    assert isinstance(first, models_in_use.Opening) and first.what == text.IMPORTING and not seen
+    imported.set()
+    later = [state.what for state in opening if isinstance(state, models_in_use.Opening)]
+    assert seen == ["opened"] and set(later) <= {text.IMPORTING, "Loading SmolLM2-135M …"}
 
 
 @pytest.fixture
@@ -69,7 +104,7 @@ def test_a_damaged_run_does_not_hide_the_others(folder: Path) -> None:
     drawn = runs.run_table(LOCAL.runs())
     assert whole.id[-20:] in drawn and "ba-state-damaged" in drawn
     assert "cannot be read" in run_view.state_line(damaged, LOCAL)
-    assert run_view.state_of(damaged) == "damaged"
+    assert damaged.state() == "damaged"
 
 
 VIEW = ReportView(*[None] * 7, downloads=[None] * len(reports.FILES))

@@ -1,0 +1,83 @@
+"""The loss curve of a long run: few points, no peak lost, and only what is new is read."""
+
+from __future__ import annotations
+
+import math
+import random
+from pathlib import Path
+
+import pytest
+
+from finetuning.recipe import load_recipe
+from finetuning.runs import Run, create_run
+from ui import loss, run_view
+from ui.loss import Curve, Thinned
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return create_run(load_recipe("sentiment-smollm2-lora"), tmp_path)
+
+
+def test_few_points_stay_as_they_are() -> None:
+    thinned = Thinned(300)
+    points = [(float(step), float(step % 7)) for step in range(300)]
+    for point in points:
+        thinned.add(point)
+    assert thinned.points() == points and thinned.stretch == 1
+
+
+@pytest.mark.parametrize("count", [301, 5_000, 77_777])
+def test_many_points_become_the_extremes_of_each_stretch(count: int) -> None:
+    chance = random.Random(count)
+    points = [(float(step), chance.gauss(2, 0.1)) for step in range(count)]
+    points[count // 3] = (float(count // 3), 9.0)  # a single peak
+    thinned = Thinned(300)
+    for point in points:
+        thinned.add(point)
+    drawn = thinned.points()
+    assert 300 <= len(drawn) <= 601
+    assert drawn == sorted(drawn) and set(drawn) <= set(points)
+    assert drawn[-1] == points[-1]
+    size = thinned.stretch
+    for start in range(0, count, size):
+        stretch = points[start : start + size]
+        for extreme in (min, max):
+            assert extreme(stretch, key=lambda point: point[1]) in drawn
+
+
+def test_a_long_run_is_drawn_in_a_few_kilobytes_and_read_once(run: Run) -> None:
+    lines = "".join(f'{{"step": {step}, "loss": {1 + 1 / step}}}\n' for step in range(1, 30_001))
+    path = run.folder / "metrics.jsonl"
+    path.write_text(lines)
+    curve = Curve(path)
+    drawn = curve.draw(0)
+    assert len(drawn) < 20_000 and "at step 30000" in drawn
+    assert "the lowest and the highest of every 128 steps" in drawn
+    read = curve.reader.bytes_read
+    assert read == len(lines)
+    run.append_metrics({"step": 30_001, "loss": 0.25})
+    assert "training loss 0.250 at step 30001" in curve.draw(0)
+    assert curve.reader.bytes_read - read < 1_000
+
+
+def test_a_run_that_went_back_is_drawn_from_there(run: Run) -> None:
+    for step in range(1, 10):
+        run.append_metrics({"step": step, "loss": float(step)})
+    assert "at step 9" in run_view.loss(run)
+    run.cut_metrics(4)
+    drawn = run_view.loss(run)
+    assert "training loss 4.000 at step 4" in drawn and "every" not in drawn
+
+
+def test_values_that_are_no_numbers_are_left_out(run: Run) -> None:
+    run.append_metrics({"step": 1, "loss": math.inf})
+    run.append_metrics({"step": 2, "loss": 1.5, "eval_loss": None})
+    run.append_metrics({"step": 3, "loss": 1.0, "eval_loss": 1.25})
+    assert "validation loss 1.250" in run_view.loss(run)
+
+
+def test_curves_of_the_runs_looked_at_last_are_kept(tmp_path: Path) -> None:
+    for number in range(loss.KEPT + 5):
+        loss.loss_so_far(tmp_path / f"{number}.jsonl", total=0)
+    assert len(loss._curves) == loss.KEPT
