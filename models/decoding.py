@@ -1,7 +1,7 @@
 """Greedy decoding by `LlamaLayers`: rows of both sides in one batch, which a row leaves when it has ended.
 
-A token of a small model is bound by reading the weights, so a second row costs little, and by what Python does between
-the products. `transformers`' `generate` spends more on the latter than on the products.
+A token of a small model is bound by reading the weights, so a second row costs little, and by what Python does
+between the products. `transformers`' `generate` spends more on the latter than on the products.
 
 Shapes: M rows in the batch, K key-value heads, G query heads each, D head size, L tokens of the longest row so far.
 """
@@ -77,7 +77,7 @@ def _prefill(layers: LlamaLayers, base: Prompts, tuned: Prompts, cache: list[_Ke
 
 
 def _step(layers: LlamaLayers, cache: list[_KeyValues], tokens: Tensor, places: Tensor, plain: int) -> Tensor:
-    """The token after `tokens`, [M], which stand at `places` of their rows, the first `plain` on the base's side."""
+    """The token after `tokens`, [M], at `places` of their rows, the first `plain` on the base's side."""
     longest = int(places.max()) + 1
     mask = torch.zeros(len(places), longest).masked_fill_(torch.arange(longest) > places[:, None], float("-inf"))
     mask = mask.repeat_interleave(layers.heads[1], dim=0)[:, None]  # [M * K, 1, L]

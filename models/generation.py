@@ -1,7 +1,7 @@
 """Answers of base and tuned: streamed for a chat, from one call; in batches for an evaluation.
 
-Greedy always: the two sides then differ by the adapter and by nothing else. Rows without and with the adapter stand in
-the same batch, so that the base weights are read once for both.
+Greedy always: the two sides then differ by the adapter and by nothing else. Rows without and with the adapter
+stand in the same batch, so that the base weights are read once for both.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def _answer_both(
     max_new_tokens: int,
     stop: threading.Event | None = None,
 ) -> None:
-    """Generate answers to prompts of either side in one batch; the streamer's rows are the base's, then the tuned's."""
+    """Generate answers to prompts of either side in one batch; the streamer's rows are the base's, then tuned's."""
     if pair.layers is None:
         names = [BASE] * len(base) + [TUNED] * len(tuned)
         _generate(pair, base + tuned, names, streamer, max_new_tokens=max_new_tokens, stop=stop)
@@ -231,7 +231,7 @@ def _generate(
     max_new_tokens: int,
     stop: threading.Event | None = None,
 ) -> None:
-    """The same by `transformers`' own `generate`, where `LlamaLayers` do not apply; `names` says whose row is whose."""
+    """The same by `transformers`' own `generate`, where a model is not Llama-like; `names`: whose row is whose."""
     import torch
     from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 

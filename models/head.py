@@ -18,7 +18,7 @@ _POSITIONS = 64
 """Positions at a time."""
 
 
-def label_log_probs(hidden: Tensor, head: torch.nn.Module, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def label_log_probs(hidden: Tensor, head: Any, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The label's log-probability, the prediction's entropy, 1 where the label was the most probable; [S] each.
 
     Args:
@@ -26,13 +26,19 @@ def label_log_probs(hidden: Tensor, head: torch.nn.Module, labels: Tensor) -> tu
         head: the vocabulary projection, [V, H].
         labels: the tokens that come next, [S].
     """
-    if isinstance(head, torch.nn.Linear) and head.bias is None and not head.weight.requires_grad:
+    if _is_frozen(head):
         return _LabelLogProbs.apply(hidden, head.weight, labels)  # type: ignore[no-untyped-call, no-any-return]
     log_probs = head(hidden).float().log_softmax(dim=-1)
     chosen = log_probs.gather(1, labels[:, None])[:, 0]
     with torch.no_grad():
         entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
         return chosen, entropy, (log_probs.argmax(dim=-1) == labels).float()
+
+
+def _is_frozen(head: Any) -> bool:
+    """Whether the projection is by a plain weight that is not trained."""
+    plain = type(head) is torch.nn.Linear
+    return plain and getattr(head, "bias", None) is None and not head.weight.requires_grad
 
 
 class _LabelLogProbs(torch.autograd.Function):

@@ -1,9 +1,9 @@
 """The layers of a Llama-like model on packed rows, forward and backward by hand, for training and scoring on a CPU.
 
 A CPU spends half of a training step outside of the large matrix products when autograd drives `transformers`' and
-peft's modules. Here each layer is one step of autograd: it computes real tokens only (`packing`), adds low-rank updates
-and residuals in place (`projections`), and keeps no more than its backward needs. Weights stay where they are, in
-the model's own modules. In float32 losses and gradients equal the modules' (tests).
+peft's modules. Here each layer is one step of autograd: it computes real tokens only (`packing`), adds low-rank
+updates and residuals in place (`projections`), and keeps no more than its backward needs. Weights
+stay where they are, in the model's own modules. In float32 losses and gradients equal the modules' (tests).
 
 Shapes: N tokens, H hidden size, F of the feed-forward, Q query heads, K key-value heads, D head size.
 """
@@ -40,11 +40,12 @@ class LlamaLayers:
 
     def __init__(self, model: PreTrainedModel) -> None:
         config = model.config
-        self._model = model.base_model
-        self._head = model.get_output_embeddings()
+        whole: Any = model
+        self._model = whole.base_model
+        self._head: Any = model.get_output_embeddings()
         self.heads = (config.num_attention_heads, config.num_key_value_heads)
         """Q and K."""
-        self._layers = [_Layer(layer) for layer in model.base_model.layers]
+        self._layers = [_Layer(layer) for layer in self._model.layers]
         self.dtype: torch.dtype = self._model.embed_tokens.weight.dtype
         self.depth = len(self._layers)
 
@@ -92,7 +93,11 @@ class LlamaLayers:
 
     def logits(self, x: Tensor) -> Tensor:
         """Of the next token, [N, V], from the last layer's output."""
-        return self._head(self._model.norm(x))  # type: ignore[no-any-return]
+        return self._head(self.norm(x))  # type: ignore[no-any-return]
+
+    def norm(self, x: Tensor) -> Tensor:
+        """The final norm, [N, H]."""
+        return self._model.norm(x)  # type: ignore[no-any-return]
 
     def prepare_decoding(self) -> None:
         """Get ready for many products of few rows, with weights that change no more (`Projections`)."""
@@ -127,7 +132,8 @@ class LlamaPrefix:
         plain = 0 if self._adapted else len(packed.tokens)
         turn, keep = self._layers.turn(packed.positions), packed.last(wanted)
         x = self._layers.infer(packed.tokens, turn, attend, keep=keep, plain=plain)
-        return self._layers.logits(x).view(len(rows), wanted, -1)
+        logits: Tensor = self._layers.logits(x).view(len(rows), wanted, -1)
+        return logits
 
 
 class _Recorder:
@@ -153,7 +159,7 @@ class _Behind:
 
 
 def is_alike(model: PreTrainedModel) -> bool:
-    """Whether `LlamaLayers` computes what `model` does: on a CPU, full attention, plain LoRA without dropout or none."""
+    """Whether `LlamaLayers` computes what `model` does: on a CPU, full attention, plain LoRA or none."""
     from peft.tuners.lora import LoraLayer
 
     config = model.config
@@ -290,4 +296,5 @@ def _norm_backward(gradient: Tensor, x: Tensor, norm: Any) -> Tensor:
     scale = x.float().square().mean(-1, keepdim=True).add_(norm.variance_epsilon).rsqrt_()
     of_scaled = gradient * norm.weight
     along = (of_scaled * x).sum(-1, keepdim=True, dtype=torch.float32) * scale**3 / x.shape[1]
-    return (of_scaled * scale).addcmul_(x, along, value=-1).to(x.dtype)
+    of_x: Tensor = (of_scaled * scale).addcmul_(x, along, value=-1).to(x.dtype)
+    return of_x

@@ -25,7 +25,12 @@ class PackedRows:
     """Which token of the long row belongs to which row, and what it may attend to."""
 
     def __init__(
-        self, rows: Sequence[Sequence[int]], prefix: Sequence[int] = (), *, cached: bool = False, heads: tuple[int, int]
+        self,
+        rows: Sequence[Sequence[int]],
+        prefix: Sequence[int] = (),
+        *,
+        cached: bool = False,
+        heads: tuple[int, int],
     ) -> None:
         """Lay out `rows` of tokens behind `prefix`.
 
@@ -174,9 +179,15 @@ class _Block:
         of_heads = of_scores @ keys
         of_keys = of_scores.transpose(1, 2) @ heads
         own_query = of_heads.view(-1, size).index_select(0, self._own_queries).view(-1, query.shape[-1])
-        own = [part.view(-1, size).index_select(0, self._own_keys).view(-1, key.shape[-1]) for part in (of_keys, of_values)]
+        own = [
+            part.view(-1, size).index_select(0, self._own_keys).view(-1, key.shape[-1])
+            for part in (of_keys, of_values)
+        ]
         of_prefix = [
-            part.view(self._kv_heads, self._rows, -1, size)[:, :, : self._seen].sum(1).transpose(0, 1).reshape(self._seen, key.shape[-1])
+            part.view(self._kv_heads, self._rows, -1, size)[:, :, : self._seen]
+            .sum(1)
+            .transpose(0, 1)
+            .reshape(self._seen, key.shape[-1])
             for part in (of_keys, of_values)
         ]
         return (own_query, own[0], own[1]), (of_prefix[0], of_prefix[1])
@@ -185,8 +196,10 @@ class _Block:
         """Queries, [K * B, G * T, D], keys and values, [K * B, S, D]; `index_select` is faster than indexing."""
         batch, queries, seen = self._shape
         size = query.shape[-1] // self._q
-        heads = query.view(-1, size).index_select(0, self._queries).view(batch, queries, size)
-        keys, values = (one.view(-1, size).index_select(0, self._keys).view(batch, seen, size) for one in (key, value))
+        heads = query.reshape(-1, size).index_select(0, self._queries).view(batch, queries, size)
+        keys, values = (
+            one.reshape(-1, size).index_select(0, self._keys).view(batch, seen, size) for one in (key, value)
+        )
         return heads, keys, values
 
     def _padded_queries(self, nothing: int) -> Tensor:

@@ -1,8 +1,8 @@
 """Linear layers that read the same rows, with their LoRA updates, as plain products forward and backward.
 
 peft writes `W x + scale * B(A(x))` as six operations a layer, each of which reads or writes a whole activation, and
-autograd as many again. Here the low-rank parts of all layers are one product, and each is added to its layer's result
-in place; so are the gradients of what they read.
+autograd as many again. Here the low-rank parts of all layers are one product, and each is added to its layer's
+result in place; so are the gradients of what they read.
 
 Shapes: N rows, I and O features in and out, R rank, ΣR of all layers together.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -56,9 +57,9 @@ class Projections:
 
     def backward(
         self, x: Tensor, low: Tensor | None, gradients: list[Tensor], *, of_input: bool = True
-    ) -> tuple[Tensor | None, list[Tensor]]:
-        """The gradients of `x`, [N, I], and of `parameters`, from those of the results."""
-        of_x = None
+    ) -> tuple[Any, list[Tensor]]:
+        """The gradients of `x`, [N, I], if asked for, and of `parameters`, from those of the results."""
+        of_x: Tensor | None = None
         if of_input:
             first, *more = self._weights()
             of_x = gradients[0] @ first
@@ -89,7 +90,8 @@ class Projections:
 
     def _a(self) -> Tensor:
         """Every A below the other, [ΣR, I]."""
-        return torch.cat([update.a for update in self._low_rank])
+        parts: list[Tensor] = [*(update.a for update in self._low_rank)]
+        return torch.cat(parts)
 
     def _adapted(self) -> Iterator[tuple[int, _LowRank, slice]]:
         """The number of each adapted layer, its update, and that update's columns of the low rank."""
@@ -103,21 +105,21 @@ class Projections:
 class _FewRows:
     """All layers as one product: for a few rows, what is done around a product costs as much as it does itself.
 
-    4-bit weights are taken out of their 4 bits once and for all. Others move into the joint weight, of which the modules'
-    own become views. The low-rank weights are in float32: in bfloat16 a product of so few numbers takes five times as
-    long.
+    4-bit weights are taken out of their 4 bits once and for all. Others move into the joint weight, of which the
+    modules' own become views. The low-rank weights are in float32: in bfloat16 a product of so few numbers takes
+    five times as long.
     """
 
     def __init__(self, layers: Projections) -> None:
         bases = layers._bases
-        self._joint = torch.cat([weight_of(base) for base in bases])  # [ΣO, I]
+        self._joint = torch.cat(list(map(weight_of, bases)))  # [ΣO, I]
         self._sizes = [base.out_features for base in bases]
         self.weights = list(self._joint.split(self._sizes))
         for base, weight in zip(bases, self.weights, strict=True):
             if getattr(base.weight, "quant_state", None) is None:
                 base.weight.data = weight
-        biases = [base.bias for base in bases]
-        self._bias = None if biases[0] is None else torch.cat(biases)
+        biases = [base.bias for base in bases if base.bias is not None]
+        self._bias = torch.cat(biases) if biases else None
         self._low_rank: tuple[Tensor, Tensor] | None = None
         if layers._low_rank:
             a = layers._a()
@@ -131,28 +133,30 @@ class _FewRows:
         if self._low_rank and plain < len(x):
             a, b = self._low_rank
             result[plain:] += x[plain:].float() @ a @ b
-        return result.split(self._sizes, dim=1)
+        parts: tuple[Tensor, ...] = result.split(self._sizes, dim=1)
+        return parts
 
 
-def weight_of(base: torch.nn.Linear) -> Tensor:
+def weight_of(base: Any) -> Tensor:
     """The frozen weight, [O, I], out of its 4 bits where it is packed."""
-    weight = base.weight
+    weight: Tensor = base.weight
     if getattr(weight, "quant_state", None) is None:
         return weight
     from bitsandbytes.functional import dequantize_4bit
 
-    return dequantize_4bit(weight.data, weight.quant_state)
+    return dequantize_4bit(weight.data, base.weight.quant_state)
 
 
-def _base(layer: torch.nn.Module) -> torch.nn.Linear:
-    base: torch.nn.Linear = layer.get_base_layer() if hasattr(layer, "get_base_layer") else layer  # type: ignore[operator]
+def _base(layer: Any) -> torch.nn.Linear:
+    base: torch.nn.Linear = layer.get_base_layer() if hasattr(layer, "get_base_layer") else layer
     return base
 
 
-def _update(layer: torch.nn.Module) -> _LowRank | None:
+def _update(layer: Any) -> _LowRank | None:
     from peft.tuners.lora import LoraLayer
 
     if not isinstance(layer, LoraLayer):
         return None
     (name,) = layer.active_adapters
-    return _LowRank(layer.lora_A[name].weight, layer.lora_B[name].weight, layer.scaling[name])
+    a, b = (weights[name].weight for weights in (layer.lora_A, layer.lora_B))
+    return _LowRank(a, b, layer.scaling[name])  # type: ignore[arg-type]

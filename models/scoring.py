@@ -149,7 +149,9 @@ def _label_log_probs(
 
 def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix | LlamaPrefix) -> torch.Tensor:
     """Float32 log-probabilities at the last `wanted` positions of each row, [B, wanted, V]."""
-    logits = _padded_logits(pair, rows, wanted, prefix) if isinstance(prefix, Prefix) else prefix.logits(rows, wanted)
+    logits = (
+        _padded_logits(pair, rows, wanted, prefix) if isinstance(prefix, Prefix) else prefix.logits(rows, wanted)
+    )
     return logits.log_softmax(dim=-1).cpu()
 
 

@@ -20,8 +20,8 @@ from trl.trainer.utils import FusedCausalLMOutput
 from finetuning.recipe import Recipe
 from finetuning.trainers.adapted import AdapterTraining
 from finetuning.trainers.arguments import shared_arguments
-from models.llama import LlamaLayers, is_alike
 from models.head import label_log_probs
+from models.llama import LlamaLayers, is_alike
 from models.packing import PackedRows
 from models.prefix import shared_start
 
@@ -75,7 +75,7 @@ def project_supervised_positions(model: PreTrainedModel) -> None:
         inputs.pop("num_items_in_batch", None)
         mask = labels != -100
         if layers:
-            hidden = self.base_model.norm(_packed(layers, inputs["input_ids"], inputs["attention_mask"], mask))
+            hidden = layers.norm(_packed(layers, inputs["input_ids"], inputs["attention_mask"], mask))
         else:
             # Contiguous rows first: one matrix product, where a sliced 3-D product would copy the whole weight.
             hidden = self.base_model(*arguments, **inputs).last_hidden_state[:, :-1][mask]
@@ -102,7 +102,9 @@ def _packed(
         attention_mask: 1 for a token, 0 for padding, [B, T].
         supervised: whether the token after each is supervised, [B, T-1].
     """
-    rows = [ids[:length] for ids, length in zip(input_ids.tolist(), attention_mask.sum(dim=1).tolist(), strict=True)]
+    rows = [
+        ids[:length] for ids, length in zip(input_ids.tolist(), attention_mask.sum(dim=1).tolist(), strict=True)
+    ]
     row, place = supervised.nonzero(as_tuple=True)
     prefix = shared_start(rows)[: int(place.min())] if len(place) else []
     packed = PackedRows([ids[len(prefix) :] for ids in rows], prefix, heads=layers.heads)
