@@ -236,7 +236,4 @@ def worker_environment() -> dict[str, str]:
         # Large tensors in huge pages: a training step allocates and frees gigabytes, and 4 KiB page faults
         # cost up to a third of it.
         "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
-        # Threads that wait for each other spin for a moment, not for long: with a busy neighbour on the same cores
-        # (a chat beside the training) long spinning makes a step four times slower, short spinning twice.
-        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "1000"),
     }

@@ -112,13 +112,13 @@ class _FewRows:
 
     def __init__(self, layers: Projections) -> None:
         bases = layers._bases
-        self._joint = torch.cat(list(map(weight_of, bases)))  # [ΣO, I]
+        self._joint = torch.cat([weight_of(base) for base in bases])  # [ΣO, I]
         self._sizes = [base.out_features for base in bases]
         self.weights = list(self._joint.split(self._sizes))
         for base, weight in zip(bases, self.weights, strict=True):
             if getattr(base.weight, "quant_state", None) is None:
                 base.weight.data = weight
-        biases = [base.bias for base in bases if base.bias is not None]
+        biases: list[Tensor] = [base.bias for base in bases if base.bias is not None]
         self._bias = torch.cat(biases) if biases else None
         self._low_rank: tuple[Tensor, Tensor] | None = None
         if layers._low_rank:
