@@ -10,8 +10,8 @@ import sys
 
 def main() -> int:
     """Read the command line, build the page and serve it until interrupted."""
-    # Threads that wait spin for a moment only, here and in the workers that the page starts. With a busy neighbour on
-    # the same cores (a chat beside the training) long spinning makes a step five times slower, this one half as much.
+    # Threads that wait spin for a moment only, here and in the workers that the page starts. With a busy neighbour
+    # on the same cores (a chat beside the training) long spinning slows a step down twice as much as this does.
     os.environ.setdefault("GOMP_SPINCOUNT", "4000")
     prepare_zero_gpu()
 
