@@ -16,12 +16,9 @@ from torch import Tensor
 from models.llama import LlamaLayers
 from models.packing import PackedRows
 from models.prefix import shared_start
+from models.projections import FEW_ROWS
 
 Prompts = Sequence[list[int]]
-
-_FEW_ROWS = 8
-"""Up to so many rows, keys and values are held in float32: what is done around a small product in bfloat16 takes
-longer than the product."""
 
 
 def greedy(
@@ -38,7 +35,7 @@ def greedy(
     """
     rows = [*base, *tuned]
     places = torch.tensor([len(row) for row in rows])  # where the next token of each row goes
-    dtype = torch.float32 if len(rows) <= _FEW_ROWS else layers.dtype
+    dtype = torch.float32 if len(rows) <= FEW_ROWS else layers.dtype
     room = int(places.max()) + max_new_tokens
     cache = [_KeyValues(layers.heads[1], len(rows), room, dtype) for _ in range(layers.depth)]
     with torch.inference_mode():

@@ -17,6 +17,8 @@ import torch
 from peft.tuners.lora import LoraLayer
 from torch.nn.functional import linear
 
+from models.projections import is_plain, weight_of
+
 
 class _FusedLora(torch.autograd.Function):
     """y = x Wᵀ + bias + scale · (x Aᵀ) Bᵀ for a frozen W, [O, I]; A is [R, I] and B is [O, R]."""
@@ -29,7 +31,7 @@ class _FusedLora(torch.autograd.Function):
         rows = x.reshape(-1, x.shape[-1])  # [N, I]
         low = rows @ a.t()  # [N, R]
         ctx.save_for_backward(rows, low, a, b)
-        result = linear(rows, _weight(layer), _bias(layer))  # [N, O]
+        result = linear(rows, weight_of(layer.get_base_layer()), _bias(layer))  # [N, O]
         return result.addmm_(low, b.t(), alpha=ctx.scale).view(*x.shape[:-1], -1)
 
     @staticmethod
@@ -39,7 +41,7 @@ class _FusedLora(torch.autograd.Function):
         low_gradient = (gradient @ b).mul_(ctx.scale)  # [N, R]
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = (gradient @ _weight(ctx.layer)).addmm_(low_gradient, a)  # [N, I]
+            of_x = (gradient @ weight_of(ctx.layer.get_base_layer())).addmm_(low_gradient, a)  # [N, I]
             of_x = of_x.view(*gradients[0].shape[:-1], -1)
         return of_x, None, low_gradient.t() @ rows, (gradient.t() @ low).mul_(ctx.scale)
 
@@ -51,7 +53,7 @@ def fuse_lora(model: torch.nn.Module) -> int:
     """
     fused = 0
     for layer in model.modules():
-        if isinstance(layer, LoraLayer) and _is_plain(layer):
+        if isinstance(layer, LoraLayer) and is_plain(layer):
             layer.forward = types.MethodType(_forward(layer.forward), layer)
             fused += 1
     return fused
@@ -68,32 +70,6 @@ def _forward(own: Any) -> Any:
     return forward
 
 
-def _is_plain(layer: Any) -> bool:
-    """Whether `layer` is a linear layer with one adapter of low rank, of its own precision, and nothing else."""
-    base = layer.get_base_layer()
-    if not isinstance(base, torch.nn.Linear) or len(layer.active_adapters) != 1:
-        return False
-    (name,) = layer.active_adapters
-    packed = getattr(base.weight, "quant_state", None)
-    precision = packed.dtype if packed else base.weight.dtype
-    return (
-        isinstance(layer.lora_dropout[name], torch.nn.Identity)
-        and not layer.lora_bias[name]
-        and name not in layer.lora_variant
-        and layer.lora_A[name].weight.dtype == precision
-    )
-
-
 def _bias(layer: Any) -> torch.Tensor | None:
     """The frozen bias, [O]."""
     return layer.get_base_layer().bias  # type: ignore[no-any-return]
-
-
-def _weight(layer: Any) -> torch.Tensor:
-    """The frozen weight, [O, I], out of its 4 bits where it is packed."""
-    weight = layer.get_base_layer().weight
-    if getattr(weight, "quant_state", None) is None:
-        return weight  # type: ignore[no-any-return]
-    from bitsandbytes.functional import dequantize_4bit
-
-    return dequantize_4bit(weight.data, weight.quant_state)

@@ -19,7 +19,7 @@ from torch.nn.functional import embedding, rms_norm, silu
 from transformers import PreTrainedModel
 
 from models.packing import PackedRows
-from models.projections import Projections
+from models.projections import Projections, is_plain
 
 Turn = tuple[Tensor, Tensor]
 """Cosine and sine of the rotary embedding of N tokens, [N, 1, D] each."""
@@ -171,22 +171,7 @@ def is_alike(model: PreTrainedModel) -> bool:
         and not getattr(config, "attention_dropout", 0.0)
         and set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
         and not (getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True))
-        and all(_is_plain(layer) for layer in adapted)
-    )
-
-
-def _is_plain(layer: Any) -> bool:
-    """Whether `layer` is linear, with one low-rank update of its own precision and nothing else."""
-    base = layer.get_base_layer()
-    if not isinstance(base, torch.nn.Linear) or len(layer.active_adapters) != 1 or layer.merged:
-        return False
-    (name,) = layer.active_adapters
-    packed = getattr(base.weight, "quant_state", None)
-    return (
-        isinstance(layer.lora_dropout[name], torch.nn.Identity)
-        and not layer.lora_bias[name]
-        and name not in layer.lora_variant
-        and layer.lora_A[name].weight.dtype == (packed.dtype if packed else base.weight.dtype)
+        and all(is_plain(layer) and not layer.merged for layer in adapted)
     )
 
 

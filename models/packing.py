@@ -50,14 +50,14 @@ class PackedRows:
         behind = [torch.arange(len(row)) + len(prefix) for row in rows]
         self.positions = torch.cat([torch.arange(len(self.computed_prefix)), *behind])
         """Of each token in its own row, [N]."""
-        before = len(prefix) if cached else 0
+        before, total = len(prefix) if cached else 0, len(self.tokens)
         self._blocks = [
-            _Block(starts[first:end], lengths[first:end], seen=len(prefix), before=before, heads=heads)
+            _Block(starts[first:end], lengths[first:end], total=total, seen=len(prefix), before=before, heads=heads)
             for first, end in _in_blocks(lengths.tolist(), len(prefix), heads[0])
         ]
         if self.computed_prefix:
             whole = torch.tensor([len(prefix)])
-            self._blocks.insert(0, _Block(torch.tensor([0]), whole, seen=0, before=0, heads=heads))
+            self._blocks.insert(0, _Block(torch.tensor([0]), whole, total=total, seen=0, before=0, heads=heads))
 
     @functools.cached_property
     def seen(self) -> Tensor:
@@ -113,11 +113,14 @@ def _in_blocks(lengths: list[int], seen: int, heads: int) -> list[tuple[int, int
 class _Block:
     """Rows that attend side by side: [K * B, G * T, D] queries to [K * B, S, D] keys."""
 
-    def __init__(self, starts: Tensor, lengths: Tensor, *, seen: int, before: int, heads: tuple[int, int]) -> None:
+    def __init__(
+        self, starts: Tensor, lengths: Tensor, *, total: int, seen: int, before: int, heads: tuple[int, int]
+    ) -> None:
         """
         Args:
             starts: where each row begins in the long row, [B].
             lengths: of the rows, [B].
+            total: tokens of the long row, N.
             seen: tokens of the prefix, which every row sees.
             before: how many keys of a cached prefix stand before the long row's.
             heads: Q and K.
@@ -125,14 +128,13 @@ class _Block:
         q, k = heads
         g = q // k
         b, t = len(starts), int(lengths.max())
-        self._kv_heads, self._rows, self._seen = k, b, seen
+        self._kv_heads, self._rows, self._seen, self._total = k, b, seen, total
         places = torch.arange(t)
         real = places < lengths[:, None]  # [B, T]
         # Padding holds its row's last token: nothing looks at it, and nobody takes what it computes.
         tokens = starts[:, None] + torch.minimum(places, lengths[:, None] - 1)  # [B, T]
         by_head = torch.arange(k)[:, None, None, None] * g + torch.arange(g)[:, None]  # [K, 1, G, 1]
         self._queries = (tokens[:, None] * q + by_head).flatten()  # [K * B * G * T] of [N * Q]
-        self._total = int(starts[-1] + lengths[-1])
         keys = torch.cat([torch.arange(seen).expand(b, -1), tokens + before], dim=1)  # [B, S]
         self._keys = (keys * k + torch.arange(k)[:, None, None]).flatten()  # [K * B * S] of [N * K]
         row, place = real.nonzero(as_tuple=True)  # [n] each, the real tokens in their order
@@ -141,7 +143,6 @@ class _Block:
         # Where each real token's heads stand in the block, [n * Q] of [K * B * G * T] and [n * K] of [K * B * S].
         self._own_queries = (((kv_head * b + row[:, None]) * g + group) * t + place[:, None]).flatten()
         self._own_keys = ((torch.arange(k) * b + row[:, None]) * (seen + t) + seen + place[:, None]).flatten()
-        self._padding = (~real).any().item()
         self._real = real
         self._q = q
         self._shape = (k * b, g * t, seen + t)
@@ -171,7 +172,7 @@ class _Block:
         """
         heads, keys, values = self._side_by_side(query, key, value)
         size = keys.shape[-1]
-        of_taken = gradient.view(-1, size).index_select(0, self._padded_queries(len(gradient) - 1))
+        of_taken = gradient.view(-1, size).index_select(0, self._queries_or_nothing)
         of_taken = of_taken.view(heads.shape)
         of_values = weights.transpose(1, 2) @ of_taken  # [K * B, S, D]
         of_weights = of_taken @ values.transpose(1, 2)
@@ -202,9 +203,8 @@ class _Block:
         )
         return heads, keys, values
 
-    def _padded_queries(self, nothing: int) -> Tensor:
-        """`_queries`, with `nothing` as the token of all padding."""
-        if not self._padding:
-            return self._queries
-        tokens = self._tokens.where(self._real, torch.tensor(nothing))
+    @functools.cached_property
+    def _queries_or_nothing(self) -> Tensor:
+        """`_queries`, with the place after the long row for all padding; the same in every layer."""
+        tokens = self._tokens.where(self._real, torch.tensor(self._total))
         return (tokens[:, None] * self._q + self._by_head).flatten()

@@ -17,7 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-_FEW_ROWS = 8
+FEW_ROWS = 8
+"""Up to so many rows, what is done around a small product in bfloat16 takes longer than the product: there, float32
+is used for the low rank, and for keys and values."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Projections:
             x: [N, I].
             plain: how many rows, from the first, go without the adapter.
         """
-        if self._few and len(x) <= _FEW_ROWS:
+        if self._few and len(x) <= FEW_ROWS:
             return list(self._few(x, plain)), None
         results = [linear(x, weight, base.bias) for weight, base in zip(self._weights(), self._bases, strict=True)]
         if plain >= len(x) or not self._low_rank:
@@ -135,6 +137,21 @@ class _FewRows:
             result[plain:] += x[plain:].float() @ a @ b
         parts: tuple[Tensor, ...] = result.split(self._sizes, dim=1)
         return parts
+
+
+def is_plain(layer: Any) -> bool:
+    """Whether a LoRA layer is linear, with one low-rank update of its own precision and nothing else."""
+    base = layer.get_base_layer()
+    if not isinstance(base, torch.nn.Linear) or len(layer.active_adapters) != 1:
+        return False
+    (name,) = layer.active_adapters
+    packed = getattr(base.weight, "quant_state", None)
+    return (
+        isinstance(layer.lora_dropout[name], torch.nn.Identity)
+        and not layer.lora_bias[name]
+        and name not in layer.lora_variant
+        and layer.lora_A[name].weight.dtype == (packed.dtype if packed else base.weight.dtype)
+    )
 
 
 def weight_of(base: Any) -> Tensor:

@@ -1,8 +1,9 @@
 """Supervised fine-tuning of a language model: TRL's `SFTTrainer`, prompt and completion, loss on the completion.
 
 What is ours in it is speed on a CPU, with equal losses: TRL projects every position onto the vocabulary there,
-prompt included, although only the completion is supervised; here only the supervised positions are. Attention and
-LoRA layers are computed without torch's and peft's detours (`attention`, `fused_lora`).
+prompt included, although only the completion is supervised; here only the supervised positions are. A Llama-like
+model's layers are computed by hand (`models/llama.py`), others' attention and LoRA without torch's and peft's
+detours (`attention`, `fused_lora`).
 """
 
 from __future__ import annotations

@@ -29,13 +29,18 @@ def test_help_answers_at_once() -> None:
     assert time.perf_counter() - started < 2
 
 
+def printed(code: str) -> str:
+    """What `code` prints in a Python of its own."""
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 def test_building_the_page_loads_no_model_library() -> None:
     code = (
         "import sys; from ui.page import build_page; build_page(); "
         "print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])"
     )
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+    assert printed(code).strip() == "[]"
 
 
 def test_a_page_that_follows_no_run_asks_for_nothing() -> None:
@@ -43,8 +48,7 @@ def test_a_page_that_follows_no_run_asks_for_nothing() -> None:
         "import gradio as gr; from ui.page import build_page; "
         "print([block.active for block in build_page().blocks.values() if isinstance(block, gr.Timer)])"
     )
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[False, False, False]"
+    assert printed(code).strip() == "[False, False, False]"
 
 
 def test_gradio_is_imported_whole_and_writes_no_type_stubs() -> None:
@@ -54,8 +58,7 @@ def test_gradio_is_imported_whole_and_writes_no_type_stubs() -> None:
         "libraries.import_gradio(); import gradio; "
         "print(stubs, inspect.getfile is before, inspect.getfile(gradio.Timer)[-8:])"
     )
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert said.stdout.split() == ["[]", "True", "timer.py"]
+    assert printed(code).split() == ["[]", "True", "timer.py"]
 
 
 def test_an_opening_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
