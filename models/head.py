@@ -46,18 +46,23 @@ class _LabelLogProbs(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         chosen, entropy, top = (torch.empty(len(hidden), device=hidden.device) for _ in range(3))
         of_hidden = torch.empty_like(hidden)
+        # The same memory for every part: fresh pages cost more than what is computed in them.
+        both = torch.empty(2, min(_POSITIONS, len(hidden)), len(weight), device=hidden.device)
         for at in range(0, len(hidden), _POSITIONS):
             part = slice(at, at + _POSITIONS)
             label = labels[part, None]
-            logits = (hidden[part] @ weight.t()).float()  # [_POSITIONS, V]
-            top[part] = (logits.argmax(dim=-1, keepdim=True) == label)[:, 0].float()
-            log_probs = logits.log_softmax(dim=-1)
-            chosen[part] = log_probs.gather(1, label)[:, 0]
-            probs = torch.exp(log_probs, out=logits)
-            entropy[part] = -torch.linalg.vecdot(probs, log_probs)
+            logits, probs = both[:, : len(label)]  # [_POSITIONS, V] each
+            product = hidden[part] @ weight.t()
+            logits.copy_(product)
+            highest, place = logits.max(dim=-1, keepdim=True)
+            torch.softmax(logits, dim=-1, out=probs)
+            log_highest = probs.gather(1, place).log()  # of a probability of at least 1 / V
+            chosen[part] = (logits.gather(1, label) - highest + log_highest)[:, 0]
+            entropy[part] = (highest - log_highest)[:, 0] - logits.mul_(probs).sum(dim=-1)
+            top[part] = (place == label)[:, 0].float()
             if ctx.needs_input_grad[0]:  # of the label's log-probability: its one-hot vector less the probabilities
                 probs.neg_().scatter_add_(1, label, torch.ones_like(label, dtype=probs.dtype))
-                torch.mm(probs.to(weight.dtype), weight, out=of_hidden[part])
+                torch.mm(product.copy_(probs), weight, out=of_hidden[part])
         ctx.save_for_backward(of_hidden)
         ctx.mark_non_differentiable(entropy, top)
         return chosen, entropy, top

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.functional import embedding, rms_norm, silu
+from torch.nn.functional import embedding, silu
 from transformers import PreTrainedModel
 
 from models.packing import PackedRows
@@ -192,7 +192,7 @@ class _Layer:
         self, x: Tensor, rows: Attends, turn: Turn, keep: Tensor | None, plain: int = 0
     ) -> tuple[Tensor, tuple[Any, ...]]:
         """The layer's output, [N, H], at the places `keep` only where given, and what `backward` takes."""
-        normed = _norm(x, self._norms[0])
+        normed, scale = _norm(x, self._norms[0])
         (query, key, value), low_qkv = self._qkv.forward(normed, plain)
         query, key = self._turn(query, turn), self._turn(key, turn)
         taken, weights = rows.attend(query, key, value, self._scaling)
@@ -202,15 +202,15 @@ class _Layer:
             plain = int((keep < plain).sum())
         (middle,), low_o = self._o.forward(taken, plain)
         middle += behind
-        normed_middle = _norm(middle, self._norms[1])
+        normed_middle, scale_middle = _norm(middle, self._norms[1])
         (gate, up), low_gate_up = self._gate_up.forward(normed_middle, plain)
         opened = silu(gate)
         passed = opened * up
         (result,), low_down = self._down.forward(passed, plain)
         result += middle
         attended = (query, key, value, weights, taken, low_o)
-        fed = (middle, normed_middle, low_gate_up, gate, up, opened, passed, low_down)
-        return result, (x, normed, low_qkv, *attended, *fed)
+        fed = (middle, normed_middle, scale_middle, low_gate_up, gate, up, opened, passed, low_down)
+        return result, (x, normed, scale, low_qkv, *attended, *fed)
 
     def backward(
         self,
@@ -222,13 +222,13 @@ class _Layer:
         of_input: bool,
     ) -> tuple[Tensor | None, list[Tensor]]:
         """The gradients of the layer's input, where asked for, and of `parameters`."""
-        x, normed, low_qkv, query, key, value, weights, taken, low_o, *fed = kept
-        middle, normed_middle, low_gate_up, gate, up, opened, passed, low_down = fed
+        x, normed, scale, low_qkv, query, key, value, weights, taken, low_o, *fed = kept
+        middle, normed_middle, scale_middle, low_gate_up, gate, up, opened, passed, low_down = fed
         of_passed, trained_down = self._down.backward(passed, low_down, [gradient])
         of_up = of_passed * opened
         of_gate = torch.ops.aten.silu_backward(of_passed.mul_(up), gate)
         of_normed, trained_gate_up = self._gate_up.backward(normed_middle, low_gate_up, [of_gate, of_up])
-        of_middle = _norm_backward(of_normed, middle, self._norms[1]).add_(gradient)
+        of_middle = _norm_backward(of_normed, middle, self._norms[1], scale_middle).add_(gradient)
         of_taken, trained_o = self._o.backward(taken, low_o, [of_middle])
         if keep is not None:
             of_taken = of_taken.new_zeros(len(x), of_taken.shape[1]).index_copy_(0, keep, of_taken)
@@ -239,7 +239,7 @@ class _Layer:
         trained = [*trained_qkv, *trained_o, *trained_gate_up, *trained_down]
         if of_normed is None:
             return None, trained
-        return _norm_backward(of_normed, x, self._norms[0]).add_(of_middle), trained
+        return _norm_backward(of_normed, x, self._norms[0], scale).add_(of_middle), trained
 
     def _turn(self, x: Tensor, turn: Turn, *, back: bool = False) -> Tensor:
         """Rotary position embedding of [N, heads * D], or its gradient, which turns the other way."""
@@ -271,15 +271,24 @@ class _Step(torch.autograd.Function):
         return of_x, None, None, None, None, *trained
 
 
-def _norm(x: Tensor, norm: Any) -> Tensor:
-    """`x`, [N, H], over its root mean square, by the norm's weight."""
-    return rms_norm(x, x.shape[1:], norm.weight, norm.variance_epsilon)
+def _norm(x: Tensor, norm: Any) -> tuple[Tensor, Tensor]:
+    """`x`, [N, H], over its root mean square, by the norm's weight; and one over that root, [N] in float32."""
+    squared = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32).square_()
+    scale = squared.div_(x.shape[1]).add_(norm.variance_epsilon).rsqrt_()
+    return _by_row(x, scale).mul_(norm.weight), scale
 
 
-def _norm_backward(gradient: Tensor, x: Tensor, norm: Any) -> Tensor:
-    """The gradient of `x`, [N, H]."""
-    scale = x.float().square().mean(-1, keepdim=True).add_(norm.variance_epsilon).rsqrt_()
-    of_scaled = gradient * norm.weight
-    along = (of_scaled * x).sum(-1, keepdim=True, dtype=torch.float32) * scale**3 / x.shape[1]
-    of_x: Tensor = (of_scaled * scale).addcmul_(x, along, value=-1).to(x.dtype)
-    return of_x
+def _norm_backward(gradient: Tensor, x: Tensor, norm: Any, scale: Tensor) -> Tensor:
+    """The gradient of `x`, [N, H]; `gradient` is used up."""
+    of_scaled = gradient.mul_(norm.weight)
+    along = (of_scaled * x).sum(-1, dtype=torch.float32).mul_(scale**3).div_(x.shape[1])
+    return _by_row(of_scaled, scale).sub_(_by_row(x, along))
+
+
+def _by_row(x: Tensor, factors: Tensor) -> Tensor:
+    """`x`, [N, H], each row by its factor, [N] in float32, rounded once.
+
+    As the batch norm of N channels, which torch computes in one pass; a product of two precisions takes three.
+    """
+    zeros, ones = torch.zeros_like(factors), torch.ones_like(factors)
+    return torch.batch_norm(x[None], factors, None, zeros, ones, False, 0.0, 0.0, False)[0]
