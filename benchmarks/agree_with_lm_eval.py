@@ -131,7 +131,7 @@ def measure(*, rows: int = 200, runs: int = 3) -> Evaluation:
         texts, labels = test["text"][:], test["label"][:]
         with tempfile.TemporaryDirectory() as scratch:
             lm_eval = LmEval(pair, texts, labels, precision, Path(scratch) / "task")
-            ours = score_labels(pair, texts, batch_size=BATCH_SIZE)
+            ours = score_labels(pair, texts)
             agreements += [
                 agree("base", precision, lm_eval.run(lm_eval.base)[0], [scores.base for scores in ours]),
                 agree("tuned", precision, lm_eval.run(lm_eval.tuned)[0], [scores.tuned for scores in ours]),
@@ -183,7 +183,7 @@ def time_both(pair: Pair, texts: list[str], lm_eval: LmEval, runs: int) -> tuple
 
     def ours() -> float:
         started = time.perf_counter()
-        score_labels(pair, texts, batch_size=BATCH_SIZE)
+        score_labels(pair, texts)
         return time.perf_counter() - started
 
     found = in_turns({"lm-eval": theirs, "ours": ours}, runs)

@@ -123,8 +123,9 @@ class LlamaPrefix:
             layers.infer(row.tokens, layers.turn(row.positions), recorders, plain=plain)
             self._seen = [recorder.seen for recorder in recorders]
 
-    def logits(self, rows: Sequence[list[int]], wanted: int) -> Tensor:
-        """Logits at the last `wanted` positions of `rows`, which go on from the prefix, [B, wanted, V]."""
+    def last(self, rows: Sequence[list[int]], wanted: int) -> Tensor:
+        """After the final norm, at the last `wanted` positions of `rows`, which go on from the prefix,
+        [B, wanted, H]."""
         packed = PackedRows(rows, self.tokens, cached=True, heads=self._layers.heads)
         attend: list[Attends] = [packed] * self._layers.depth
         if self._seen:
@@ -132,8 +133,7 @@ class LlamaPrefix:
         plain = 0 if self._adapted else len(packed.tokens)
         turn, keep = self._layers.turn(packed.positions), packed.last(wanted)
         x = self._layers.infer(packed.tokens, turn, attend, keep=keep, plain=plain)
-        logits: Tensor = self._layers.logits(x).view(len(rows), wanted, -1)
-        return logits
+        return self._layers.norm(x).view(len(rows), wanted, -1)
 
 
 class _Recorder:

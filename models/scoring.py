@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from models.llama import LlamaPrefix
 
-SCORING_BATCH_SIZE = 32
+SCORING_BATCH_SIZE = 128
+_BATCH_TOKENS = 8192
+"""At most, of the texts of a batch of several: large products are the fastest, and this bounds the memory."""
 ROUNDING = 0.125
 """The step of bfloat16 between 16 and 32, the size of the larger logits: a difference of log-probabilities up to it
 may be rounding, where another machine or batch computes in bfloat16."""
@@ -51,7 +53,7 @@ def score_labels(
     Args:
         pair: base and tuned.
         texts: inputs of a classification task.
-        batch_size: texts a forward pass.
+        batch_size: texts a forward pass, at most.
         on_batch: told how far it is.
     """
     score = _score_classifier if pair.kind == "classifier" else _causal_scorer(pair, texts)
@@ -80,7 +82,7 @@ def score_base_labels(
         pair: of kind `causal`; the tuned side is not asked.
         texts: inputs of a classification task.
         history: the examples, as messages of the user and the assistant in turn.
-        batch_size: texts a forward pass.
+        batch_size: texts a forward pass, at most.
         on_batch: told how far it is.
     """
     score = _causal_scorer(pair, texts, history)
@@ -117,19 +119,19 @@ def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] 
         from models.llama import LlamaPrefix
 
         prompts = [prompter.encode_prompt(text, history)[len(shared) :] for text in texts]
-        with torch.inference_mode(), pair.side(tuned) as model, _logits_by(pair, weight):
+        with torch.inference_mode(), pair.side(tuned) as model:
             if tuned not in prefixes:
                 layers = pair.layers
                 prefixes[tuned] = LlamaPrefix(layers, shared, adapted=tuned) if layers else Prefix(model, shared)
-            return _label_log_probs(pair, prompts, labels, prefixes[tuned])
+            return _label_log_probs(pair, prompts, labels, prefixes[tuned], weight)
 
     return score
 
 
 def _label_log_probs(
-    pair: Pair, prompts: list[list[int]], labels: list[list[int]], prefix: Prefix | LlamaPrefix
+    pair: Pair, prompts: list[list[int]], labels: list[list[int]], prefix: Prefix | LlamaPrefix, weight: torch.Tensor
 ) -> torch.Tensor:
-    """Label log-probabilities, [B, L], where `prompts` go on from `prefix`.
+    """Label log-probabilities, [B, L], where `prompts` go on from `prefix`; `weight` projects onto the tokens.
 
     Every label is one continuation of the prompt. Labels that share all but their last token cost one row
     between them, so two one-token labels, the usual case, are scored in one forward pass of one row a text.
@@ -139,7 +141,7 @@ def _label_log_probs(
     total = torch.zeros(len(prompts), len(labels))
     for stem in sorted({tuple(label[:-1]) for label in labels}):
         rows = [prompt + list(stem) for prompt in prompts]
-        log_probs = _last_log_probs(pair, rows, len(stem) + 1, prefix)  # every stem token, and the last one
+        log_probs = _last_log_probs(pair, rows, len(stem) + 1, prefix, weight)  # every stem token, and the last one
         shared = sum((log_probs[:, position, token] for position, token in enumerate(stem)), torch.zeros(len(rows)))
         for column, label in enumerate(labels):
             if tuple(label[:-1]) == stem:
@@ -147,11 +149,17 @@ def _label_log_probs(
     return total.log_softmax(dim=-1)
 
 
-def _last_log_probs(pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix | LlamaPrefix) -> torch.Tensor:
+def _last_log_probs(
+    pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix | LlamaPrefix, weight: torch.Tensor
+) -> torch.Tensor:
     """Float32 log-probabilities at the last `wanted` positions of each row, [B, wanted, V]."""
-    logits = (
-        _padded_logits(pair, rows, wanted, prefix) if isinstance(prefix, Prefix) else prefix.logits(rows, wanted)
-    )
+    import torch
+
+    if isinstance(prefix, Prefix):
+        with _logits_by(pair, weight):
+            logits = _padded_logits(pair, rows, wanted, prefix)
+    else:
+        logits = torch.nn.functional.linear(prefix.last(rows, wanted).to(weight.dtype), weight)
     return logits.log_softmax(dim=-1).cpu()
 
 
@@ -208,6 +216,10 @@ def _like_lengths(pair: Pair, texts: Sequence[str], batch_size: int) -> Iterator
     if not texts:
         return
     lengths = [len(ids) for ids in pair.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
-    order = sorted(range(len(texts)), key=lambda index: lengths[index])
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
+    batch: list[int] = []
+    for index in sorted(range(len(texts)), key=lambda index: lengths[index]):
+        if len(batch) == batch_size or (batch and (len(batch) + 1) * lengths[index] > _BATCH_TOKENS):
+            yield batch
+            batch = []
+        batch.append(index)
+    yield batch

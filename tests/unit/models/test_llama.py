@@ -131,7 +131,7 @@ def test_logits_behind_a_cached_prefix(model, tuned, prefix, prepared):
         layers = LlamaLayers(model.get_base_model())
         if prepared:
             layers.prepare_decoding()
-        logits = LlamaPrefix(layers, prefix, adapted=tuned).logits(rows, 2)
+        logits = model.get_output_embeddings()(LlamaPrefix(layers, prefix, adapted=tuned).last(rows, 2))
     torch.testing.assert_close(logits, expected, atol=2e-4, rtol=1e-4)
 
 
