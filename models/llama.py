@@ -83,7 +83,7 @@ class LlamaLayers:
         x = self._embed(tokens)
         for layer, rows in zip(self._layers, attend, strict=True):
             places = keep if layer is self._layers[-1] else None
-            x, _ = layer.forward(x, rows, turn, places, plain)
+            x = layer.forward(x, rows, turn, places, plain, trained=False)[0]
         return x
 
     def turn(self, positions: Tensor) -> Turn:
@@ -189,9 +189,9 @@ class _Layer:
         self.parameters = [weight for part in self.parts for weight in part.parameters]
 
     def forward(
-        self, x: Tensor, rows: Attends, turn: Turn, keep: Tensor | None, plain: int = 0
+        self, x: Tensor, rows: Attends, turn: Turn, keep: Tensor | None, plain: int = 0, *, trained: bool = True
     ) -> tuple[Tensor, tuple[Any, ...]]:
-        """The layer's output, [N, H], at the places `keep` only where given, and what `backward` takes."""
+        """The layer's output, [N, H], at the places `keep` only where given, and, if trained, what `backward` takes."""
         normed, scale = _norm(x, self._norms[0])
         (query, key, value), low_qkv = self._qkv.forward(normed, plain)
         query, key = self._turn(query, turn), self._turn(key, turn)
@@ -204,10 +204,12 @@ class _Layer:
         middle += behind
         normed_middle, scale_middle = _norm(middle, self._norms[1])
         (gate, up), low_gate_up = self._gate_up.forward(normed_middle, plain)
-        opened = silu(gate)
-        passed = opened * up
+        opened = silu(gate, inplace=not trained)
+        passed = opened * up if trained else opened.mul_(up)
         (result,), low_down = self._down.forward(passed, plain)
         result += middle
+        if not trained:
+            return result, ()
         attended = (query, key, value, weights, taken, low_o)
         fed = (middle, normed_middle, scale_middle, low_gate_up, gate, up, opened, passed, low_down)
         return result, (x, normed, scale, low_qkv, *attended, *fed)
