@@ -40,8 +40,8 @@ TWO_CALLS = "`generate`, one side after the other"
 class Turn:
     """One turn of the chat."""
 
-    answers: list[str]
-    """Each side's."""
+    answers: list[list[int]]
+    """Each side's, as tokens."""
     tokens: list[int]
     """How many each side generated."""
     seconds: float
@@ -153,13 +153,22 @@ def together(pair: Pair, tokens: int) -> Turn:
     seconds = time.perf_counter() - started
     sides = (last.base, last.tuned)
     first = min(side.first_token_seconds for side in sides)
-    return Turn([side.text for side in sides], [side.tokens for side in sides], seconds, first)
+    return Turn([side.token_ids for side in sides], [side.tokens for side in sides], seconds, first)
 
 
 def alone(pair: Pair, tuned: bool, tokens: int) -> Turn:
-    """One side of the pair in a batch of one row, without the other."""
-    with pair.side(tuned):
-        return generate(pair, None, tokens)
+    """One side of the pair, as the chat would ask it without the other."""
+    from models.decoding import greedy
+
+    assert pair.layers is not None
+    started = time.perf_counter()
+    ids = prompt(pair)
+    sides = ([], [ids]) if tuned else ([ids], [])
+    times, answer = [], []
+    for (token,) in greedy(pair.layers, *sides, max_new_tokens=tokens, ends=set()):
+        times.append(time.perf_counter() - started)
+        answer.append(token)
+    return Turn([answer], [len(answer)], times[-1], times[0])
 
 
 def two_calls(pair: Pair, tokens: int) -> Turn:
@@ -199,8 +208,7 @@ def generate(pair: Pair, names: list[str] | None, tokens: int) -> Turn:
         )
     seconds = time.perf_counter() - started
     answers = rows[:, len(ids) :].tolist()
-    texts = [pair.tokenizer.decode(answer, skip_special_tokens=True) for answer in answers]
-    return Turn(texts, [len(answer) for answer in answers], seconds, streamer.times[1] - started)
+    return Turn(answers, [len(answer) for answer in answers], seconds, streamer.times[1] - started)
 
 
 def markdown(chats: list[Chat]) -> str:

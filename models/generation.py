@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import functools
 import queue
+import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from models.adapters import BASE, TUNED
@@ -50,10 +51,10 @@ class AnswerPair:
 class _RowStreamer:
     """Takes each step's token of every row and keeps the answers; `transformers` has one for one row."""
 
-    def __init__(self, pair: Pair, rows: int, on_step: Callable[[], None] | None = None) -> None:
+    def __init__(self, pair: Pair, rows: int) -> None:
         self.answers = [Answer() for _ in range(rows)]
+        self.on_step: Callable[[], None] | None = None
         self._pair = pair
-        self._on_step = on_step
         self._ends = _end_tokens(pair)
         self._started = time.perf_counter()
         self._prompt_seen = False
@@ -77,8 +78,8 @@ class _RowStreamer:
             answer.token_ids.append(token)
             answer.tokens += 1
             answer.first_token_seconds = answer.first_token_seconds or now
-        if self._on_step:
-            self._on_step()
+        if self.on_step:
+            self.on_step()
 
     def end(self) -> None:
         for answer in self.answers:
@@ -97,7 +98,7 @@ def stream_answers(
     *,
     max_new_tokens: int,
     stop: threading.Event | None = None,
-) -> Iterator[AnswerPair]:
+) -> Generator[AnswerPair]:
     """Generate both answers in one batch and yield them after every token.
 
     Args:
@@ -108,17 +109,65 @@ def stream_answers(
         stop: set it, or close the generator, and generation ends within a token.
     """
     stop = stop or threading.Event()
+    streamer = _RowStreamer(pair, 2)
+    prompts = [base_prompt], [tuned_prompt]
+    if pair.layers is None:
+        yield from _stream_from_thread(pair, *prompts, streamer, max_new_tokens, stop)
+        return
+    for _ in _steps(pair, *prompts, streamer, max_new_tokens):
+        yield _snapshots(streamer)
+        if stop.is_set():
+            break
+    yield _snapshots(streamer)
+
+
+def second_side_cost(pair: Pair, prompt: list[int], *, tokens: int = 6, times: int = 2) -> float | None:
+    """How many times as long a token of both sides in one batch takes as one of the tuned side alone.
+
+    Args:
+        pair: base and tuned, of kind `causal`.
+        prompt: what both are asked, as tokens.
+        tokens: decoded each time.
+        times: how often each is tried, in turns.
+
+    Returns:
+        A ratio of medians, measured now; None where `transformers` generates, a token of which is not its own step.
+    """
+    if pair.layers is None:
+        return None
+    from models.decoding import greedy
+
+    taken: dict[int, list[float]] = {0: [], 1: []}
+    for _ in range(times):
+        for base in taken:
+            last = None
+            for _ in greedy(pair.layers, [prompt] * base, [prompt], max_new_tokens=tokens, ends=set()):
+                now = time.perf_counter()
+                if last is not None:
+                    taken[base].append(now - last)
+                last = now
+    return statistics.median(taken[1]) / statistics.median(taken[0])
+
+
+def _stream_from_thread(
+    pair: Pair,
+    base: list[list[int]],
+    tuned: list[list[int]],
+    streamer: _RowStreamer,
+    max_new_tokens: int,
+    stop: threading.Event,
+) -> Iterator[AnswerPair]:
+    """The same by `generate`, which returns when all is done: it runs in a thread and is listened to."""
     steps: queue.Queue[AnswerPair | BaseException | None] = queue.Queue()
 
     def publish() -> None:
-        base, tuned = streamer.answers
-        steps.put(AnswerPair(_snapshot(streamer, base), _snapshot(streamer, tuned)))
+        steps.put(_snapshots(streamer))
 
-    streamer = _RowStreamer(pair, 2, publish)
+    streamer.on_step = publish
 
     def work() -> None:
         try:
-            _answer_both(pair, [base_prompt], [tuned_prompt], streamer, max_new_tokens=max_new_tokens, stop=stop)
+            _answer_both(pair, base, tuned, streamer, max_new_tokens=max_new_tokens, stop=stop)
             publish()
             steps.put(None)
         except BaseException as error:
@@ -212,14 +261,23 @@ def _answer_both(
         names = [BASE] * len(base) + [TUNED] * len(tuned)
         _generate(pair, base + tuned, names, streamer, max_new_tokens=max_new_tokens, stop=stop)
         return
-    from models.decoding import greedy
-
-    steps = greedy(pair.layers, base, tuned, max_new_tokens=max_new_tokens, ends=_end_tokens(pair))
-    for tokens in steps:
-        streamer.take(tokens)
+    for _ in _steps(pair, base, tuned, streamer, max_new_tokens):
         if stop is not None and stop.is_set():
             break
     streamer.end()
+
+
+def _steps(
+    pair: Pair, base: list[list[int]], tuned: list[list[int]], streamer: _RowStreamer, max_new_tokens: int
+) -> Iterator[None]:
+    """Decode by the pair's layers, in this thread; yields after every token, which the streamer then has."""
+    from models.decoding import greedy
+
+    assert pair.layers is not None
+    ends = _end_tokens(pair)
+    for tokens in greedy(pair.layers, base, tuned, max_new_tokens=max_new_tokens, ends=ends):
+        streamer.take(tokens)
+        yield
 
 
 def _generate(
@@ -282,11 +340,9 @@ def _end_tokens(pair: Pair) -> set[int]:
     return {int(token) for token in [pair.tokenizer.eos_token_id, *more] if token is not None}
 
 
-def _snapshot(streamer: _RowStreamer, answer: Answer) -> Answer:
-    return Answer(
-        text=streamer.decode(answer),
-        tokens=answer.tokens,
-        seconds=answer.seconds,
-        first_token_seconds=answer.first_token_seconds,
-        finished=answer.finished,
+def _snapshots(streamer: _RowStreamer) -> AnswerPair:
+    """Both sides' answers as they are now."""
+    base, tuned = (
+        replace(answer, text=streamer.decode(answer), token_ids=[*answer.token_ids]) for answer in streamer.answers
     )
+    return AnswerPair(base, tuned)

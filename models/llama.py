@@ -191,7 +191,7 @@ class _Layer:
     def forward(
         self, x: Tensor, rows: Attends, turn: Turn, keep: Tensor | None, plain: int = 0, *, trained: bool = True
     ) -> tuple[Tensor, tuple[Any, ...]]:
-        """The layer's output, [N, H], at the places `keep` only where given, and, if trained, what `backward` takes."""
+        """The layer's output, [N, H], at the places `keep` only where given; what `backward` takes, if trained."""
         normed, scale = _norm(x, self._norms[0])
         (query, key, value), low_qkv = self._qkv.forward(normed, plain)
         query, key = self._turn(query, turn), self._turn(key, turn)

@@ -47,6 +47,8 @@ class Pair:
     proof: AdapterProof
     adapter_sha256: str
     """Of the adapter's weights file."""
+    second_side_cost: float | None = None
+    """As `generation.second_side_cost` found it, once it was asked for."""
 
     @functools.cached_property
     def layers(self) -> LlamaLayers | None:

@@ -129,7 +129,11 @@ def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] 
 
 
 def _label_log_probs(
-    pair: Pair, prompts: list[list[int]], labels: list[list[int]], prefix: Prefix | LlamaPrefix, weight: torch.Tensor
+    pair: Pair,
+    prompts: list[list[int]],
+    labels: list[list[int]],
+    prefix: Prefix | LlamaPrefix,
+    weight: torch.Tensor,
 ) -> torch.Tensor:
     """Label log-probabilities, [B, L], where `prompts` go on from `prefix`; `weight` projects onto the tokens.
 

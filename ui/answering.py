@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
 
 from data.errors import UserError
 from ui import answers
 from ui.answers import Side, Turn
+from ui.models_in_use import share_cores
 
 if TYPE_CHECKING:
     from models.generation import Answer
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
 MAX_NEW_TOKENS = {"sentiment": 40, "dialogue": 80}
 """Where an answer in the chat is cut off."""
 
+_Result = TypeVar("_Result")
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="answers")
+"""Computes all answers. A thread that computes keeps helpers of its own on every core, and where those of two
+threads are alive, they wait for each other so badly that a token takes twice as long."""
+
 
 def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[None]:
     """Let both sides answer `turn`; yields after every token."""
@@ -25,23 +32,45 @@ def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> 
 
     prompts = [prompt_tokens(pair, turn, turns, name) for name in ("base", "tuned")]
     limit = MAX_NEW_TOKENS[pair.task.name]
-    for answer in stream_answers(pair, *prompts, max_new_tokens=limit, stop=stop):
-        _take(turn.base, answer.base, stop)
-        _take(turn.tuned, answer.tuned, stop)
-        yield
+    _compute(share_cores)
+    steps = stream_answers(pair, *prompts, max_new_tokens=limit, stop=stop)
+    try:
+        while (answer := _compute(lambda: next(steps, None))) is not None:
+            _take(turn.base, answer.base, stop)
+            _take(turn.tuned, answer.tuned, stop)
+            yield
+    finally:
+        _compute(steps.close)
+
+
+def _compute(work: Callable[[], _Result]) -> _Result:
+    """Do it in the thread that computes all answers."""
+    return _THREAD.submit(work).result()
 
 
 def _take(side: Side, answer: Answer, stop: threading.Event) -> None:
     side.text, side.tokens, side.seconds = answer.text, answer.tokens, answer.seconds
+    side.first_token_seconds = answer.first_token_seconds
     side.stopped = stop.is_set() and not answer.finished
+
+
+def weigh(pair: Pair, turn: Turn) -> None:
+    """Note what the second side costs in time; measured with the first turn, and remembered with the pair."""
+    from models.generation import second_side_cost
+
+    if pair.second_side_cost is None:
+        prompt = prompt_tokens(pair, turn, [], "tuned")
+        pair.second_side_cost = _compute(lambda: second_side_cost(pair, prompt))
+    turn.second_side_cost = pair.second_side_cost
 
 
 def score(pair: Pair, turn: Turn) -> None:
     """Add the label probabilities of both sides."""
     from models.scoring import score_labels
 
+    _compute(share_cores)
     started = time.perf_counter()
-    [scores] = score_labels(pair, [turn.message])
+    [scores] = _compute(lambda: score_labels(pair, [turn.message]))
     turn.base.probabilities = answers.shares(scores.base)
     turn.tuned.probabilities = answers.shares(scores.tuned)
     if not turn.in_words:

@@ -21,6 +21,7 @@ class Side:
     text: str = ""
     tokens: int = 0
     seconds: float = 0.0
+    first_token_seconds: float = 0.0
     stopped: bool = False
     score: str = ""
     """Against the reference, ready to show."""
@@ -38,6 +39,8 @@ class Turn:
     labels: tuple[str, ...] = ()
     in_words: bool = True
     """False for a classifier, which answers with probabilities alone."""
+    second_side_cost: float | None = None
+    """How many times as long both sides took together as the tuned one alone; None where that is not known."""
     base: Side = field(default_factory=Side)
     tuned: Side = field(default_factory=Side)
 
@@ -86,14 +89,27 @@ def panel(name: SideName, turn: Turn | None, *, growing: bool = False, empty: st
         parts.append(tag("div", shown, class_="ba-answer ba-growing" if growing else "ba-answer"))
     if side.probabilities is not None:
         parts.append(charts.label_bars(turn.labels, side.probabilities, side=name))
-    stats = [f"{side.seconds:.1f} s"]
-    if turn.in_words:
-        stats.insert(0, "1 token" if side.tokens == 1 else f"{side.tokens} tokens")
-    if side.stopped:
-        stats.append(text.STOPPED)
+    stats = _stats(turn, name)
     score = tag("span", side.score, class_="ba-score") if side.score else None
     parts.append(tag("div", tag("span", " · ".join(stats)), score, class_="ba-stats"))
     return _panel(name, *parts)
+
+
+def _stats(turn: Turn, name: SideName) -> list[str]:
+    """How much was said how fast."""
+    side = turn.side(name)
+    stats = [f"{side.seconds:.1f} s"]
+    if turn.in_words:
+        stats.insert(0, "1 token" if side.tokens == 1 else f"{side.tokens} tokens")
+        after_first = side.seconds - side.first_token_seconds
+        if side.tokens > 1 and after_first > 0:
+            stats.append(f"{(side.tokens - 1) / after_first:.0f} tokens/s")
+            stats.append(f"first after {side.first_token_seconds:.1f} s")
+    if side.stopped:
+        stats.append(text.STOPPED)
+    if name == "base" and turn.second_side_cost is not None:
+        stats.append(text.SECOND_SIDE.format(percent=100 * (turn.second_side_cost - 1)))
+    return stats
 
 
 def waiting_panel(name: SideName, what: str, done: int = 0, total: int = 0) -> Markup:

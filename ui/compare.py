@@ -16,12 +16,12 @@ import gradio as gr
 from data.errors import ModelError, UserError
 from data.tasks import DIALOGUE, SENTIMENT, TASKS
 from ui import answers, text
-from ui.answering import check_length, score, stream
+from ui.answering import check_length, score, stream, weigh
 from ui.answers import Turn
 from ui.choices import Choice, find, options, shipped
 from ui.examples import SHOWN, examples
 from ui.markup import Markup, join, tag
-from ui.models_in_use import MODELS, Opening, Place, share_cores, short_name
+from ui.models_in_use import MODELS, Opening, Place, short_name
 from ui.toast import show, toasts
 from ui.visitors import Visitor, visitor_of
 
@@ -184,9 +184,11 @@ class Compare:
             yield updates
         turn.judge()
         yield {self.turns: [*turns, turn], **self._draw(turn)}
+        if turn.in_words and not turn.was_stopped:
+            weigh(pair, turn)
+            yield self._panels(turn)
 
     def _generate(self, pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[Updates]:
-        share_cores()
         if turn.labels and not turns:
             score(pair, turn)
             turn.judge()

@@ -1,5 +1,6 @@
 """Both answers out of one call are what each side answers alone; Stop works within a token."""
 
+import dataclasses
 import itertools
 import threading
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 import torch
 
-from models.generation import answer_base_batch, answer_batch, stream_answers
+from models.generation import answer_base_batch, answer_batch, second_side_cost, stream_answers
 from models.pair import open_pair
 
 TEXTS = [
@@ -149,3 +150,11 @@ def test_a_few_shot_prompt_is_answered_as_the_base_answers_it_alone(pair):
     answers = answer_base_batch(pair, TEXTS, HISTORY, max_new_tokens=LENGTH, batch_size=2)
     for text, answer in zip(TEXTS, answers, strict=True):
         assert answer.token_ids == alone(pair, pair.prompter.encode_prompt(text, HISTORY), tuned=False)
+
+
+def test_what_the_second_side_costs_is_measured(pair):
+    prompt = pair.prompter.encode_prompt("The soup was cold.")
+    assert 0.3 < second_side_cost(pair, prompt) < 5
+    other = dataclasses.replace(pair)
+    other.layers = None  # a model that `generate` decodes
+    assert second_side_cost(other, prompt) is None
