@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from ui.answers import Side, Turn
 from ui.models_in_use import share_cores
 
 if TYPE_CHECKING:
-    from models.generation import Answer
+    from models.generation import Answer, AnswerPair
     from models.pair import Pair
 
 MAX_NEW_TOKENS = {"sentiment": 40, "dialogue": 80}
@@ -27,20 +28,38 @@ threads are alive, they wait for each other so badly that a token takes twice as
 
 
 def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[None]:
-    """Let both sides answer `turn`; yields after every token."""
+    """Let both sides answer `turn`; yields after every token, or after some where whoever listens is slower."""
     from models.generation import stream_answers
 
     prompts = [prompt_tokens(pair, turn, turns, name) for name in ("base", "tuned")]
     limit = MAX_NEW_TOKENS[pair.task.name]
     _compute(share_cores)
-    steps = stream_answers(pair, *prompts, max_new_tokens=limit, stop=stop)
+    steps: queue.SimpleQueue[AnswerPair | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            for step in stream_answers(pair, *prompts, max_new_tokens=limit, stop=stop):
+                steps.put(step)
+        finally:
+            steps.put(None)
+
+    done = _THREAD.submit(work)
     try:
-        while (answer := _compute(lambda: next(steps, None))) is not None:
-            _take(turn.base, answer.base, stop)
-            _take(turn.tuned, answer.tuned, stop)
-            yield
+        ended = False
+        while not ended:
+            batch = [steps.get()]
+            while not steps.empty():  # drawing may take longer than a token does
+                batch.append(steps.get())
+            ended = batch[-1] is None
+            for answer in list(filter(None, batch))[-1:]:
+                _take(turn.base, answer.base, stop)
+                _take(turn.tuned, answer.tuned, stop)
+                yield
+        done.result()
     finally:
-        _compute(steps.close)
+        if not done.done():
+            stop.set()
+            done.exception()
 
 
 def _compute(work: Callable[[], _Result]) -> _Result:
