@@ -104,7 +104,7 @@ def _stats(turn: Turn, name: SideName) -> list[str]:
         after_first = side.seconds - side.first_token_seconds
         if side.tokens > 1 and after_first > 0:
             stats.append(f"{(side.tokens - 1) / after_first:.0f} tokens/s")
-            stats.append(f"first after {side.first_token_seconds:.1f} s")
+            stats.append(f"first {side.first_token_seconds:.1f} s")
     if side.stopped:
         stats.append(text.STOPPED)
     if name == "base" and turn.second_side_cost is not None:

@@ -16,7 +16,7 @@ IMPORTING = "Importing PyTorch and Transformers …"
 QUEUE_FULL = "The queue is full: many visitors are waiting for an answer"
 REMEMBERED = "Written for an earlier visitor: others are being answered now."
 STOPPED = "stopped"
-SECOND_SIDE = "asked beside the tuned side for {percent:+.0f} % time a token"
+SECOND_SIDE = "{percent:+.0f} % time for both sides"
 NO_MODELS = "There is no tuned model of this task yet. Train one in the Train tab."
 BADGE_WAITING = "The adapter is checked before its first answer."
 
