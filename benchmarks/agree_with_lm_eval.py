@@ -21,7 +21,7 @@ from data.sources import open_source
 from eval.lm_eval_task import export_task
 from models.loading import device
 from models.pair import Pair, open_pair
-from models.scoring import ROUNDING, score_labels
+from models.scoring import ROUNDING, SCORING_BATCH_SIZE, score_labels
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM
@@ -198,8 +198,9 @@ def markdown(found: Evaluation) -> str:
         for name, seconds in (("lm-eval, base and then tuned", theirs), ("ours, one comparison", ours))
     ]
     parts = [
-        f"Both sides of {found.rows} reviews, {found.base}, {PRECISIONS[-1]}, lm-eval {version('lm-eval')}, "
-        f"batches of {BATCH_SIZE}, medians of {len(found.ours_s)} runs in turns.",
+        f"Both sides of {found.rows} reviews, {found.base}, {PRECISIONS[-1]}, lm-eval {version('lm-eval')} in "
+        f"batches of {BATCH_SIZE}, ours of {SCORING_BATCH_SIZE} as in every evaluation, medians of "
+        f"{len(found.ours_s)} runs in turns.",
         table(("", "seconds", "reviews/s", "times as fast"), rows),
         "\n".join(f"- {sentence(each)}" for each in found.agreements),
     ]
