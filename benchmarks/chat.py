@@ -178,8 +178,8 @@ def two_calls(pair: Pair, tokens: int) -> Turn:
     return Turn(answers, counts, base.seconds + tuned.seconds, base.first_token_s)
 
 
-def generate(pair: Pair, names: list[str] | None, tokens: int) -> Turn:
-    """What a user would write: one call, a row for each of `names`; None for one row as the model stands."""
+def generate(pair: Pair, names: list[str], tokens: int) -> Turn:
+    """What a user would write: one call, a row for each of `names`."""
     import torch
     from transformers.generation.streamers import BaseStreamer
 
@@ -199,8 +199,8 @@ def generate(pair: Pair, names: list[str] | None, tokens: int) -> Turn:
     ids = prompt(pair)
     with torch.inference_mode():
         rows = pair.model.generate(
-            **pair.batch([ids] * len(names or [TUNED])),
-            **({"adapter_names": names} if names else {}),
+            **pair.batch([ids] * len(names)),
+            adapter_names=names,
             max_new_tokens=tokens,
             do_sample=False,
             pad_token_id=pair.tokenizer.pad_token_id,

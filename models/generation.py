@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from models.adapters import BASE, TUNED
+from models.batches import like_lengths
 from models.pair import Pair
 from models.prompting import Message
 
@@ -51,10 +52,10 @@ class AnswerPair:
 class _RowStreamer:
     """Takes each step's token of every row and keeps the answers; `transformers` has one for one row."""
 
-    def __init__(self, pair: Pair, rows: int) -> None:
+    def __init__(self, pair: Pair, rows: int, on_step: Callable[[], None] | None = None) -> None:
         self.answers = [Answer() for _ in range(rows)]
-        self.on_step: Callable[[], None] | None = None
         self._pair = pair
+        self._on_step = on_step
         self._ends = _end_tokens(pair)
         self._started = time.perf_counter()
         self._prompt_seen = False
@@ -78,8 +79,8 @@ class _RowStreamer:
             answer.token_ids.append(token)
             answer.tokens += 1
             answer.first_token_seconds = answer.first_token_seconds or now
-        if self.on_step:
-            self.on_step()
+        if self._on_step:
+            self._on_step()
 
     def end(self) -> None:
         for answer in self.answers:
@@ -109,16 +110,15 @@ def stream_answers(
         stop: set it, or close the generator, and generation ends within a token.
     """
     stop = stop or threading.Event()
-    streamer = _RowStreamer(pair, 2)
-    prompts = [base_prompt], [tuned_prompt]
     if pair.layers is None:
-        yield from _stream_from_thread(pair, *prompts, streamer, max_new_tokens, stop)
+        yield from _stream_from_thread(pair, [base_prompt, tuned_prompt], max_new_tokens, stop)
         return
-    for _ in _steps(pair, *prompts, streamer, max_new_tokens):
+    streamer = _RowStreamer(pair, 2)
+    for _ in _steps(pair, [base_prompt], [tuned_prompt], streamer, max_new_tokens):
         yield _snapshots(streamer)
         if stop.is_set():
             break
-    yield _snapshots(streamer)
+    yield _snapshots(streamer)  # a listener that was not told of the stop yet looks once more
 
 
 def second_side_cost(pair: Pair, prompt: list[int], *, tokens: int = 6, times: int = 2) -> float | None:
@@ -150,12 +150,7 @@ def second_side_cost(pair: Pair, prompt: list[int], *, tokens: int = 6, times: i
 
 
 def _stream_from_thread(
-    pair: Pair,
-    base: list[list[int]],
-    tuned: list[list[int]],
-    streamer: _RowStreamer,
-    max_new_tokens: int,
-    stop: threading.Event,
+    pair: Pair, prompts: list[list[int]], max_new_tokens: int, stop: threading.Event
 ) -> Iterator[AnswerPair]:
     """The same by `generate`, which returns when all is done: it runs in a thread and is listened to."""
     steps: queue.Queue[AnswerPair | BaseException | None] = queue.Queue()
@@ -163,11 +158,11 @@ def _stream_from_thread(
     def publish() -> None:
         steps.put(_snapshots(streamer))
 
-    streamer.on_step = publish
+    streamer = _RowStreamer(pair, 2, publish)
 
     def work() -> None:
         try:
-            _answer_both(pair, base, tuned, streamer, max_new_tokens=max_new_tokens, stop=stop)
+            _generate(pair, prompts, [BASE, TUNED], streamer, max_new_tokens=max_new_tokens, stop=stop)
             publish()
             steps.put(None)
         except BaseException as error:
@@ -205,7 +200,7 @@ def answer_batch(
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text) for text in texts]
     answers: dict[int, AnswerPair] = {}
-    for indexes in _like_lengths(prompts, batch_size):
+    for indexes in like_lengths([len(prompt) for prompt in prompts], batch_size):
         rows = [prompts[index] for index in indexes]
         streamer = _RowStreamer(pair, 2 * len(rows))
         _answer_both(pair, rows, rows, streamer, max_new_tokens=max_new_tokens)
@@ -238,7 +233,7 @@ def answer_base_batch(
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text, history) for text in texts]
     answers: dict[int, Answer] = {}
-    for indexes in _like_lengths(prompts, batch_size):
+    for indexes in like_lengths([len(prompt) for prompt in prompts], batch_size):
         streamer = _RowStreamer(pair, len(indexes))
         _answer_both(pair, [prompts[index] for index in indexes], [], streamer, max_new_tokens=max_new_tokens)
         answers |= dict(zip(indexes, streamer.answers, strict=True))
@@ -254,16 +249,14 @@ def _answer_both(
     streamer: _RowStreamer,
     *,
     max_new_tokens: int,
-    stop: threading.Event | None = None,
 ) -> None:
     """Generate answers to prompts of either side in one batch; the streamer's rows are the base's, then tuned's."""
     if pair.layers is None:
         names = [BASE] * len(base) + [TUNED] * len(tuned)
-        _generate(pair, base + tuned, names, streamer, max_new_tokens=max_new_tokens, stop=stop)
+        _generate(pair, base + tuned, names, streamer, max_new_tokens=max_new_tokens)
         return
     for _ in _steps(pair, base, tuned, streamer, max_new_tokens):
-        if stop is not None and stop.is_set():
-            break
+        pass
     streamer.end()
 
 
@@ -324,13 +317,6 @@ def _drop_adapter_names(pair: Pair) -> None:
             if isinstance(hook, functools.partial) and "adapter_names" in hook.keywords:
                 del module._forward_pre_hooks[key]
                 module._forward_pre_hooks_with_kwargs.pop(key, None)
-
-
-def _like_lengths(rows: Sequence[list[int]], batch_size: int) -> Iterator[list[int]]:
-    """Indexes of `rows` in batches of like length, so that little of a batch is padding."""
-    order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
-    for start in range(0, len(order), batch_size):
-        yield order[start : start + batch_size]
 
 
 def _end_tokens(pair: Pair) -> set[int]:

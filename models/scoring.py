@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from models.batches import like_lengths
 from models.loading import keep_freed_memory
 from models.pair import Pair
 from models.prefix import Prefix, shared_start
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 SCORING_BATCH_SIZE = 128
 _BATCH_TOKENS = 8192
-"""At most, of the texts of a batch of several: large products are the fastest, and this bounds the memory."""
+"""Of a batch of several prompts, at most: large products are the fastest, and this bounds the memory."""
 ROUNDING = 0.125
 """The step of bfloat16 between 16 and 32, the size of the larger logits: a difference of log-probabilities up to it
 may be rounding, where another machine or batch computes in bfloat16."""
@@ -56,11 +57,10 @@ def score_labels(
         batch_size: texts a forward pass, at most.
         on_batch: told how far it is.
     """
-    score = _score_classifier if pair.kind == "classifier" else _causal_scorer(pair, texts)
+    lengths, score = _classifier_scorer(pair, texts) if pair.kind == "classifier" else _causal_scorer(pair, texts)
     both: dict[int, LabelScores] = {}
-    for indexes in _like_lengths(pair, texts, batch_size):
-        base = score(pair, [texts[index] for index in indexes], False)
-        tuned = score(pair, [texts[index] for index in indexes], True)
+    for indexes in like_lengths(lengths, batch_size, _BATCH_TOKENS):
+        base, tuned = score(indexes, False), score(indexes, True)
         for index, one, other in zip(indexes, base.tolist(), tuned.tolist(), strict=True):
             both[index] = LabelScores(one, other)
         if on_batch:
@@ -85,27 +85,27 @@ def score_base_labels(
         batch_size: texts a forward pass, at most.
         on_batch: told how far it is.
     """
-    score = _causal_scorer(pair, texts, history)
+    lengths, score = _causal_scorer(pair, texts, history)
     scores: dict[int, list[float]] = {}
-    for indexes in _like_lengths(pair, texts, batch_size):
-        found = score(pair, [texts[index] for index in indexes], False)
-        scores |= dict(zip(indexes, found.tolist(), strict=True))
+    for indexes in like_lengths(lengths, batch_size, _BATCH_TOKENS):
+        scores |= dict(zip(indexes, score(indexes, False).tolist(), strict=True))
         if on_batch:
             on_batch(len(scores), len(texts))
     return [scores[index] for index in range(len(texts))]
 
 
-Scorer = Callable[[Pair, list[str], bool], "torch.Tensor"]
-"""Texts → their label log-probabilities, [B, L], by the tuned side or by the base."""
+Scorer = Callable[[list[int], bool], "torch.Tensor"]
+"""Indexes of texts → their label log-probabilities, [B, L], by the tuned side or by the base."""
 
 
-def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] = ()) -> Scorer:
-    """A scorer for `texts` that computes what their prompts have in common once a side."""
+def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] = ()) -> tuple[list[int], Scorer]:
+    """Tokens of each prompt, and a scorer that computes what the prompts have in common once a side."""
     assert pair.prompter is not None
     keep_freed_memory()
     prompter = pair.prompter
     labels = [prompter.encode_target(label) for label in pair.task.labels]
-    shared = shared_start([prompter.encode_prompt(text, history) for text in texts])
+    prompts = [prompter.encode_prompt(text, history) for text in texts]
+    shared = shared_start(prompts)
     prefixes: dict[bool, Prefix | LlamaPrefix] = {}
     weight = _head(pair).weight  # [V, H]
     if all(len(label) == 1 for label in labels):  # then no other token's probability is asked for
@@ -113,19 +113,19 @@ def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] 
         labels = [[index] for index in range(len(labels))]
     weight = weight.float()
 
-    def score(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor:
+    def score(indexes: list[int], tuned: bool) -> torch.Tensor:
         import torch
 
         from models.llama import LlamaPrefix
 
-        prompts = [prompter.encode_prompt(text, history)[len(shared) :] for text in texts]
+        rows = [prompts[index][len(shared) :] for index in indexes]
         with torch.inference_mode(), pair.side(tuned) as model:
             if tuned not in prefixes:
                 layers = pair.layers
                 prefixes[tuned] = LlamaPrefix(layers, shared, adapted=tuned) if layers else Prefix(model, shared)
-            return _label_log_probs(pair, prompts, labels, prefixes[tuned], weight)
+            return _label_log_probs(pair, rows, labels, prefixes[tuned], weight)
 
-    return score
+    return [len(prompt) for prompt in prompts], score
 
 
 def _label_log_probs(
@@ -203,27 +203,17 @@ def _logits_by(pair: Pair, weight: torch.Tensor) -> Iterator[None]:
         hook.remove()
 
 
-def _score_classifier(pair: Pair, texts: list[str], tuned: bool) -> torch.Tensor:
-    """Class log-probabilities, [B, L]; the base's head is the untrained one."""
+def _classifier_scorer(pair: Pair, texts: Sequence[str]) -> tuple[list[int], Scorer]:
+    """Tokens of each text, and a scorer by class log-probabilities; the base's head is the untrained one."""
     import torch
 
-    inputs = pair.tokenizer(
-        texts, padding=True, truncation=True, max_length=_CLASSIFIER_MAX_TOKENS, return_tensors="pt"
-    ).to(pair.model.device)
-    with torch.inference_mode(), pair.side(tuned) as model:
-        log_probs: torch.Tensor = model(**inputs).logits.float().log_softmax(dim=-1).cpu()
-    return log_probs
+    def encode(texts: list[str], **options: Any) -> Any:
+        return pair.tokenizer(texts, truncation=True, max_length=_CLASSIFIER_MAX_TOKENS, **options)
 
+    def score(indexes: list[int], tuned: bool) -> torch.Tensor:
+        inputs = encode([texts[index] for index in indexes], padding=True, return_tensors="pt")
+        with torch.inference_mode(), pair.side(tuned) as model:
+            logits: torch.Tensor = model(**inputs.to(pair.model.device)).logits
+            return logits.float().log_softmax(dim=-1).cpu()
 
-def _like_lengths(pair: Pair, texts: Sequence[str], batch_size: int) -> Iterator[list[int]]:
-    """Indexes of `texts` in batches of like length in tokens, so that little of a batch is padding."""
-    if not texts:
-        return
-    lengths = [len(ids) for ids in pair.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
-    batch: list[int] = []
-    for index in sorted(range(len(texts)), key=lambda index: lengths[index]):
-        if len(batch) == batch_size or (batch and (len(batch) + 1) * lengths[index] > _BATCH_TOKENS):
-            yield batch
-            batch = []
-        batch.append(index)
-    yield batch
+    return [len(ids) for ids in encode(list(texts))["input_ids"]] if texts else [], score

@@ -27,13 +27,17 @@ _THREAD = ThreadPoolExecutor(1, thread_name_prefix="answers")
 threads are alive, they wait for each other so badly that a token takes twice as long."""
 
 
+def take_cores() -> None:
+    """Let the thread that answers use as many cores as are free; before each turn."""
+    _compute(share_cores)
+
+
 def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[None]:
     """Let both sides answer `turn`; yields after every token, or after some where whoever listens is slower."""
     from models.generation import stream_answers
 
     prompts = [prompt_tokens(pair, turn, turns, name) for name in ("base", "tuned")]
     limit = MAX_NEW_TOKENS[pair.task.name]
-    _compute(share_cores)
     steps: queue.SimpleQueue[AnswerPair | None] = queue.SimpleQueue()
 
     def work() -> None:
@@ -51,7 +55,8 @@ def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> 
             while not steps.empty():  # drawing may take longer than a token does
                 batch.append(steps.get())
             ended = batch[-1] is None
-            for answer in list(filter(None, batch))[-1:]:
+            answer = next(filter(None, reversed(batch)), None)
+            if answer is not None:
                 _take(turn.base, answer.base, stop)
                 _take(turn.tuned, answer.tuned, stop)
                 yield
@@ -87,7 +92,6 @@ def score(pair: Pair, turn: Turn) -> None:
     """Add the label probabilities of both sides."""
     from models.scoring import score_labels
 
-    _compute(share_cores)
     started = time.perf_counter()
     [scores] = _compute(lambda: score_labels(pair, [turn.message]))
     turn.base.probabilities = answers.shares(scores.base)

@@ -16,7 +16,7 @@ import gradio as gr
 from data.errors import ModelError, UserError
 from data.tasks import DIALOGUE, SENTIMENT, TASKS
 from ui import answers, text
-from ui.answering import check_length, score, stream, weigh
+from ui.answering import check_length, score, stream, take_cores, weigh
 from ui.answers import Turn
 from ui.choices import Choice, find, options, shipped
 from ui.examples import SHOWN, examples
@@ -189,6 +189,7 @@ class Compare:
             yield self._panels(turn)
 
     def _generate(self, pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[Updates]:
+        take_cores()
         if turn.labels and not turns:
             score(pair, turn)
             turn.judge()
