@@ -55,6 +55,9 @@ class TrainTask:
     run_id: gr.State
     drawn: gr.State
     """The fingerprint of what is drawn, so that a poll that finds nothing new changes nothing."""
+    timer: gr.Timer
+    """Polls while a run is followed. Whoever sets `run_id` sets it too: Gradio may lose a `State`'s change event
+    while a page loads."""
 
     # ---- steps 1 to 4 ----
 
@@ -133,14 +136,14 @@ class TrainTask:
         recipe = self._recipe(values, visitor, chosen)
         opened = self._open(chosen, visitor)  # every problem is shown before a model is loaded
         recipe = self._recipe(values, visitor, train_form.kept(chosen, visitor))
-        return [visitor.submit(recipe, opened).id, ""]
+        return [visitor.submit(recipe, opened).id, "", gr.Timer(active=True)]
 
     # ---- following a run ----
 
     def find_run(self, request: gr.Request) -> list[Any]:
-        """The visitor's run that is being worked on, for a page that was just opened."""
+        """The visitor's run that is being worked on, for a page that was just opened; outputs: `watched`."""
         run = run_view.newest(visitor_of(request), self.task.name, active=True)
-        return [run.id if run else None, ""]
+        return [run.id if run else None, "", gr.Timer(active=run is not None)]
 
     @toasts
     def poll(self, run_id: str | None, drawn: str, request: gr.Request) -> Any:
@@ -151,13 +154,13 @@ class TrainTask:
         try:
             run = visitor.run(run_id)
         except RunError:
-            return [None, "", *self._nothing()]
+            return [None, "", gr.Timer(active=False), *self._nothing()]
         now = run_view.fingerprint(run)
         if run.state() == "queued":  # its place changes with the runs before it
             now += f" {run_view.queue_place(run)}"
         if now == drawn:
             return gr.skip()
-        return [run_id, now, *self._draw(run, visitor)]
+        return [run_id, now, gr.skip(), *self._draw(run, visitor)]
 
     def _nothing(self) -> list[Any]:
         hidden = gr.Button(visible=False)
@@ -201,7 +204,12 @@ class TrainTask:
             self.waiting,
             self.compare,
         ]
-        return [self.run_id, self.drawn, *drawn, *self.view.outputs]
+        return [*self.watched, *drawn, *self.view.outputs]
+
+    @property
+    def watched(self) -> list[Any]:
+        """Which run is followed, how it was drawn last, and the timer that asks, once there is a run."""
+        return [self.run_id, self.drawn, self.timer]
 
     @property
     def inputs(self) -> list[Any]:
@@ -273,6 +281,7 @@ def build_train(task_name: str, limits: Limits | None = None) -> TrainTask:
     tab = TrainTask(
         task, data, summary, preview, tokens, weights, TrainForm(chosen, [*base_fields, *settings]), estimate,
         start, cancel, resume, state, loss, log_box, log, waiting, compare, view, gr.State(None), gr.State(""),
+        gr.Timer(POLL_S, active=False),
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -290,15 +299,12 @@ def _connect(tab: TrainTask) -> None:
     )
     for field in form.fields:
         field.change(tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
-    watched = [tab.run_id, tab.drawn]
-    started = tab.start.click(tab.start_run, tab.inputs, watched, concurrency_limit=1, **SLOW)
-    started.then(tab.poll, watched, tab.followed, **QUICK)
+    seen = [tab.run_id, tab.drawn]
+    started = tab.start.click(tab.start_run, tab.inputs, tab.watched, concurrency_limit=1, **SLOW)
+    started.then(tab.poll, seen, tab.followed, **QUICK)
     tab.cancel.click(run_view.cancel, tab.run_id, None, **QUICK)
     tab.resume.click(run_view.resume, tab.run_id, None, **QUICK)
-    timer = gr.Timer(POLL_S, active=False)
-    timer.tick(tab.poll, watched, tab.followed, **QUICK)
-    # Asks for nothing before there is a run to follow.
-    tab.run_id.change(lambda run_id: gr.Timer(active=run_id is not None), tab.run_id, timer, **QUICK)
+    tab.timer.tick(tab.poll, seen, tab.followed, **QUICK)
 
 
 def fill(tab: TrainTask, trigger: Any, show: Callable[..., Any] | None = None) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Page
+from playwright.sync_api import Page, TimeoutError
 
 FIRST_ANSWER_S = 180
 """The first visitor waits for the base model, which may have to be fetched."""
+
+ENDS = ("finished", "failed", "cancelled", "interrupted", "damaged")
+"""How a run can end."""
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -47,4 +50,14 @@ def evaluate(page: Page, *, rows: int, timeout_s: float = 90) -> None:
 
 
 def wait_for_run(page: Page, state: str, *, timeout_s: float = 150) -> None:
-    page.wait_for_selector(f"#sentiment-state .ba-state-{state}", timeout=1000 * timeout_s)
+    """Until the run has ended, which must be in `state`; else the error says what the page showed of it."""
+    ends = ", ".join(f"#sentiment-state .ba-state-{end}" for end in ENDS)
+    try:
+        page.wait_for_selector(ends, timeout=1000 * timeout_s)
+    except TimeoutError as error:
+        raise AssertionError(f"Not ended after {timeout_s:.0f} s: {shown(page)}") from error
+    assert page.locator(f"#sentiment-state .ba-state-{state}").count(), f"Not {state}: {shown(page)}"
+
+
+def shown(page: Page) -> str:
+    return page.locator("#sentiment-state").inner_text()

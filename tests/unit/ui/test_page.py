@@ -51,6 +51,15 @@ def test_a_page_that_follows_no_run_asks_for_nothing() -> None:
     assert printed(code).strip() == "[False, False, False]"
 
 
+def test_nothing_waits_for_a_change_of_state_which_gradio_may_lose() -> None:
+    code = (
+        "import gradio as gr; from ui.page import build_page; page = build_page(); "
+        "print([f.name for f in page.fns.values() for block, event in f.targets "
+        "if event == 'change' and isinstance(page.blocks.get(block), gr.State)])"
+    )
+    assert printed(code).strip() == "[]"
+
+
 def test_gradio_is_imported_whole_and_writes_no_type_stubs() -> None:
     code = (
         "import ast, inspect; from ui import libraries; before, stubs = inspect.getfile, []; "
