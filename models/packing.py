@@ -17,8 +17,10 @@ from itertools import chain
 import torch
 from torch import Tensor
 
-_BLOCK_WEIGHTS = 2**22
-"""Attention weights of a block, about: 8 MB in bfloat16. Products of many heads are faster than those of few."""
+_KEPT_WEIGHTS = 2**22
+"""Attention weights of a block in training, about: products of many heads are faster than those of few."""
+_PASSING_WEIGHTS = 2**19
+"""The same where no backward needs them: a megabyte in bfloat16 stays in the processor's cache."""
 
 
 class PackedRows:
@@ -51,9 +53,10 @@ class PackedRows:
         self.positions = torch.cat([torch.arange(len(self.computed_prefix)), *behind])
         """Of each token in its own row, [N]."""
         before, total = len(prefix) if cached else 0, len(self.tokens)
+        weights = _PASSING_WEIGHTS if cached else _KEPT_WEIGHTS
         self._blocks = [
             _Block(starts[first:end], lengths[first:end], total=total, seen=len(prefix), before=before, heads=heads)
-            for first, end in _in_blocks(lengths.tolist(), len(prefix), heads[0])
+            for first, end in _in_blocks(lengths.tolist(), len(prefix), heads[0], weights)
         ]
         if self.computed_prefix:
             whole = torch.tensor([len(prefix)])
@@ -99,12 +102,12 @@ class PackedRows:
         return of_query, of_key, of_value
 
 
-def _in_blocks(lengths: list[int], seen: int, heads: int) -> list[tuple[int, int]]:
-    """Cuts rows into blocks, first and end of each, of about `_BLOCK_WEIGHTS` weights."""
+def _in_blocks(lengths: list[int], seen: int, heads: int, weights: int) -> list[tuple[int, int]]:
+    """Cuts rows into blocks, first and end of each, of about `weights` attention weights."""
     cuts, longest = [0], 0
     for row, length in enumerate(lengths):
         longest = max(longest, length)
-        if row > cuts[-1] and (row + 1 - cuts[-1]) * heads * longest * (seen + longest) > _BLOCK_WEIGHTS:
+        if row > cuts[-1] and (row + 1 - cuts[-1]) * heads * longest * (seen + longest) > weights:
             cuts.append(row)
             longest = length
     return list(zip(cuts, [*cuts[1:], len(lengths)], strict=True))
