@@ -183,11 +183,14 @@ def _embedding_parameters(recipe: Recipe) -> int:
 
 
 def _weight_mb(recipe: Recipe, count: ParameterCount) -> float:
+    from models.loading import device
+
     if recipe.model.precision == "nf4":
         packed = count.total - count.stored  # bytes of 4-bit weights, one for two of them
         rest = count.stored - packed - count.trainable
-        # Double quantisation adds about 0.127 bit a weight for its scales (QLoRA paper, section 3).
-        return (packed * (1 + 0.127 / 4) + rest * 2) / 2**20
+        # Bits a weight for its scale, in float32 or doubly quantised (QLoRA paper, section 3; `unpack_scales`).
+        scale = 0.5 if device().type == "cpu" else 0.127
+        return (packed * (1 + scale / 4) + rest * 2) / 2**20
     return (count.total - count.trainable) * _bytes_a_value(recipe) / 2**20
 
 

@@ -81,6 +81,8 @@ def load(
         ) from error
     if precision == "nf4":
         keep_four_bit_gradients_right(model)
+        if device().type == "cpu":
+            unpack_scales(model)
     else:
         model = model.to(device())  # type: ignore[arg-type]
     if kind == "causal":
@@ -153,8 +155,13 @@ def unpacked_layers(model: torch.nn.Module) -> list[str]:
 
 
 def weight_bytes(model: torch.nn.Module) -> int:
-    """Bytes that the model's parameters take."""
-    return sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    """Bytes that the model's parameters take, with the scales of those in 4 bits."""
+    total = 0
+    for parameter in model.parameters():
+        packed = getattr(parameter, "quant_state", None)
+        scales = [packed.absmax, *([packed.state2.absmax] if packed.nested else [])] if packed else []
+        total += sum(tensor.numel() * tensor.element_size() for tensor in (parameter, *scales))
+    return total
 
 
 def keep_four_bit_gradients_right(model: torch.nn.Module) -> None:
@@ -169,6 +176,23 @@ def keep_four_bit_gradients_right(model: torch.nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, Linear4bit):
             module.support_avx512bf16_for_cpu = False
+
+
+def unpack_scales(model: torch.nn.Module) -> None:
+    """Take the scales of 4-bit weights out of the 8 bits that double quantisation packs them into, for good.
+
+    The weights stay exactly what they are and take 4.5 bits each instead of 4.13. On a CPU a third of the time in
+    which a weight is unpacked goes into its scales, in every forward and every backward.
+    """
+    from bitsandbytes.functional import QuantState, dequantize_blockwise
+
+    weight: Any
+    for weight in model.parameters():
+        packed = getattr(weight, "quant_state", None)
+        if packed is not None and packed.nested:
+            scales = dequantize_blockwise(packed.absmax, packed.state2).add_(packed.offset).float()
+            flat: Any = (packed.shape, packed.code, packed.blocksize, packed.quant_type, packed.dtype)
+            weight.quant_state = QuantState(scales, *flat)  # type: ignore[no-untyped-call]
 
 
 def _options(precision: Precision) -> dict[str, Any]:

@@ -97,7 +97,7 @@ def test_an_adapter_of_some_layers_only(modules):
 
 
 def test_rows_in_several_blocks(monkeypatch):
-    monkeypatch.setattr(packing, "_BLOCK_WEIGHTS", 6 * 8 * 13 * 2)
+    monkeypatch.setattr(packing, "_KEPT_WEIGHTS", 6 * 8 * 13 * 2)
     model = adapted("llama")
     layers = LlamaLayers(model.get_base_model())
     assert len(PackedRows(ROWS, PREFIX, heads=layers.heads)._blocks) > 3  # the prefix is one

@@ -26,6 +26,22 @@ def wider_llama(make_llama, tmp_path_factory):
     return make_llama(tmp_path_factory.mktemp("wider-llama"), width=256)
 
 
+def test_4_bit_weights_are_those_of_double_quantisation_whose_scales_are_unpacked(wider_llama):
+    from bitsandbytes.functional import dequantize_4bit, quantize_4bit
+
+    source = resolve(str(wider_llama))
+    loaded, plain = load(source, precision="nf4"), load(source, precision=best_precision())
+    modules, compared = dict(plain.model.named_modules()), 0
+    for name, module in loaded.model.named_modules():
+        packed = getattr(getattr(module, "weight", None), "quant_state", None)
+        if packed is not None:
+            wanted = quantize_4bit(modules[name].weight.data, compress_statistics=True, quant_type="nf4")
+            assert packed.nested == (loaded.model.device.type != "cpu") and wanted[1].nested
+            assert torch.equal(dequantize_4bit(module.weight.data, packed), dequantize_4bit(*wanted))
+            compared += 1
+    assert compared > 6
+
+
 def test_an_evaluation_leaves_the_gradient_of_4_bit_training_alone(wider_llama):
     loaded = load(resolve(str(wider_llama)), precision="nf4")
     config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
