@@ -101,7 +101,7 @@ def train(trainer: str, name: str, overrides: list[str], steps: int, *, exact: b
     if exact:  # 4-bit weights stay what they are, and all that is computed with them is in float32
         loading.best_precision = lambda: "float32"
     loaded = loading.load(resolve(recipe.model.base), precision=precision)
-    weight_mb = base_weight_bytes(loaded.model) / 1e6
+    weight_mb = loading.weight_bytes(loaded.model) / 1e6
     prompter = Prompter(loaded.tokenizer, recipe.task_definition)
     rows = encode_for_causal(open_data(recipe).splits["train"], prompter, recipe.training.max_tokens)
     model = add_adapter(loaded.model, recipe)
@@ -198,18 +198,6 @@ def product_flops(model: PeftModel) -> Callable[[int, int], float]:
         return tokens * (4 * frozen + 6 * adapters) + 12 * width * pairs + projection
 
     return of_row
-
-
-def base_weight_bytes(model: Any) -> int:
-    """Bytes of the model's weights, the scales of 4-bit ones included."""
-    from models.loading import weight_bytes
-
-    states = [getattr(weight, "quant_state", None) for weight in model.parameters()]
-    scales = 0
-    for state in filter(None, states):
-        nested = state.state2.absmax.nbytes if state.nested else 0
-        scales += state.absmax.nbytes + nested
-    return weight_bytes(model) + scales
 
 
 if __name__ == "__main__":
