@@ -159,8 +159,10 @@ def weight_bytes(model: torch.nn.Module) -> int:
     total = 0
     for parameter in model.parameters():
         packed = getattr(parameter, "quant_state", None)
-        scales = [packed.absmax, *([packed.state2.absmax] if packed.nested else [])] if packed else []
-        total += sum(tensor.numel() * tensor.element_size() for tensor in (parameter, *scales))
+        total += parameter.nbytes
+        while packed is not None:  # the scales may be packed themselves
+            total += packed.absmax.nbytes
+            packed = packed.state2
     return total
 
 

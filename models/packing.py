@@ -119,14 +119,9 @@ def _softmax(scores: Tensor) -> Tensor:
     torch computes it in float32 and rounds the result. In bfloat16 that was faster than a float32 softmax and its
     conversion on a processor with AMX, and three times slower on one without.
     """
-    if scores.dtype == torch.bfloat16 and not _has_amx():
+    if scores.dtype == torch.bfloat16 and not torch.cpu._is_amx_tile_supported():
         return scores.softmax(-1, dtype=torch.float32).to(scores.dtype)
     return torch.softmax(scores, -1, out=scores)
-
-
-@functools.cache
-def _has_amx() -> bool:
-    return bool(torch.cpu.get_capabilities().get("amx_bf16"))
 
 
 class _Block:

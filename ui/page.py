@@ -52,9 +52,7 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         fill(train["sentiment"], train_tab.select)
         fill(train["dialogue"], inner["dialogue"].select)
         for tab in train.values():
-            page.load(tab.find_run, None, tab.watched, **QUICK).then(
-                tab.poll, [tab.run_id, tab.drawn], tab.followed, **QUICK
-            )
+            page.load(tab.find_run, None, tab.watched, **QUICK).then(tab.poll, tab.seen, tab.followed, **QUICK)
             _lead_to_compare(tab.compare, tab.run_id, tabs, compare)
             _lead_row_to_compare(tab.view, tabs, compare)
         _lead_to_compare(runs.compare, runs.run_id, tabs, compare)

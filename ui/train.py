@@ -207,9 +207,14 @@ class TrainTask:
         return [*self.watched, *drawn, *self.view.outputs]
 
     @property
+    def seen(self) -> list[Any]:
+        """The inputs of `poll`: which run is followed, and how it was drawn last."""
+        return [self.run_id, self.drawn]
+
+    @property
     def watched(self) -> list[Any]:
-        """Which run is followed, how it was drawn last, and the timer that asks, once there is a run."""
-        return [self.run_id, self.drawn, self.timer]
+        """What is `seen`, and the timer that asks once there is a run."""
+        return [*self.seen, self.timer]
 
     @property
     def inputs(self) -> list[Any]:
@@ -299,12 +304,11 @@ def _connect(tab: TrainTask) -> None:
     )
     for field in form.fields:
         field.change(tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
-    seen = [tab.run_id, tab.drawn]
     started = tab.start.click(tab.start_run, tab.inputs, tab.watched, concurrency_limit=1, **SLOW)
-    started.then(tab.poll, seen, tab.followed, **QUICK)
+    started.then(tab.poll, tab.seen, tab.followed, **QUICK)
     tab.cancel.click(run_view.cancel, tab.run_id, None, **QUICK)
     tab.resume.click(run_view.resume, tab.run_id, None, **QUICK)
-    tab.timer.tick(tab.poll, seen, tab.followed, **QUICK)
+    tab.timer.tick(tab.poll, tab.seen, tab.followed, **QUICK)
 
 
 def fill(tab: TrainTask, trigger: Any, show: Callable[..., Any] | None = None) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, TimeoutError
 
+from finetuning.states import RESUMABLE
+
 FIRST_ANSWER_S = 180
 """The first visitor waits for the base model, which may have to be fetched."""
 
-ENDS = ("finished", "failed", "cancelled", "interrupted", "damaged")
-"""How a run can end."""
+ENDS = ("finished", *RESUMABLE, "damaged")
+"""How a run can end, as the page says it."""
 
 
 def open_tab(page: Page, name: str) -> None:
