@@ -162,7 +162,7 @@ class Recorder(TrainerCallback):
                 "tokens": self.tokens_before + int(logs.get("num_tokens", 0)),
                 "token_accuracy": logs.get("mean_token_accuracy"),
                 "seconds": round(time.perf_counter() - self.started, 3),
-                "memory_mb": round(psutil.Process().memory_info().rss / 2**20),
+                "memory_mb": _held_memory_mb(),
             }
         )
 
@@ -193,6 +193,12 @@ class Recorder(TrainerCallback):
             fix="Lower training.learning_rate and start again. "
             + (f"The last good checkpoint is kept: {kept}." if kept else "No checkpoint was saved before that."),
         )
+
+
+def _held_memory_mb() -> int:
+    """What training holds now, in MiB: of a GPU's memory where there is one."""
+    held = torch.cuda.memory_reserved() if torch.cuda.is_available() else psutil.Process().memory_info().rss
+    return round(held / 2**20)
 
 
 def _all_finite(model: torch.nn.Module | None, optimizer: torch.optim.Optimizer | None) -> bool:

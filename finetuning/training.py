@@ -103,8 +103,8 @@ def _note_weights(journal: Journal, loaded: LoadedModel) -> None:
         "base": loaded.source.describe(),
         "device": str(loaded.model.device),
         "precision": loaded.precision,
-        "weight_mb": round(weight_bytes(loaded.model) / 2**20, 1),
-        "weight_mb_bfloat16": round(2 * count_parameters(loaded.model).total / 2**20, 1),
+        "weight_mb": round(weight_bytes(loaded.model) / 2**20, 2),
+        "weight_mb_unpacked": round(loaded.model.dtype.itemsize * count_parameters(loaded.model).total / 2**20, 2),
     }
     if loaded.precision == "nf4":
         facts["four_bit_share"] = round(four_bit_share(loaded.model), 4)
@@ -147,7 +147,7 @@ def _fine_tune(
 
 
 def _peak_memory_mb() -> int:
-    """The most memory this process has held, in MiB."""
+    """The most memory that training has taken, in MiB: of a GPU's where there is one."""
     import resource
 
     if torch.cuda.is_available():

@@ -1,8 +1,12 @@
-"""What both trainers do beyond their libraries' own: batches of like length, fast layers, resuming in precision."""
+"""What both trainers do beyond their libraries: batches of like length, fast layers, the adapter's precision."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import torch
 
 from finetuning.trainers.lengths import LikeLengthBatches
 from models.attention import use_matrix_products
@@ -15,16 +19,24 @@ class AdapterTraining(LikeLengthBatches):
     accelerator: Any
     model: Any
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, *, model: torch.nn.Module, **options: Any) -> None:
+        with _keeping_precision(model):  # TRL makes an adapter over 4 bits bfloat16, whatever it computes in
+            super().__init__(model=model, **options)  # type: ignore[call-arg]
         fuse_lora(self.model)
         if self.accelerator.device.type == "cpu":
             use_matrix_products(self.model.get_base_model())
 
     def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
-        """As the trainer does, but in the precision that the adapter had: peft casts what it loads to float32."""
-        trained = {name: value.dtype for name, value in self.model.named_parameters() if value.requires_grad}
-        super()._load_from_checkpoint(*arguments, **options)  # type: ignore[misc]
-        for name, value in self.model.named_parameters():
-            if name in trained:
-                value.data = value.data.to(trained[name])
+        with _keeping_precision(self.model):  # peft makes what it loads float32
+            super()._load_from_checkpoint(*arguments, **options)  # type: ignore[misc]
+
+
+@contextmanager
+def _keeping_precision(model: torch.nn.Module) -> Iterator[None]:
+    """Give back to what is trained the precision that it had: of two, every layer would convert what it computes,
+    and none be computed by hand."""
+    trained = {name: value.dtype for name, value in model.named_parameters() if value.requires_grad}
+    yield
+    for name, value in model.named_parameters():
+        if name in trained:
+            value.data = value.data.to(trained[name])

@@ -30,8 +30,8 @@ from models.prefix import shared_start
 class CausalTrainer(AdapterTraining, SFTTrainer):
     """`SFTTrainer` that projects only supervised positions."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         if self.accelerator.device.type == "cpu":
             project_supervised_positions(self.model.get_base_model())
 

@@ -10,6 +10,7 @@ from data.errors import RunError
 from finetuning import launch
 from finetuning.runs import create_run
 from finetuning.training import run_training
+from models import loading
 
 STEPS = 20
 
@@ -101,14 +102,15 @@ def test_only_a_run_that_ended_early_can_go_on(undisturbed):
         launch.resume(undisturbed)
 
 
+@pytest.mark.parametrize("computed", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ["sentiment-smollm2-lora", "dialogue-smollm2-qlora"])
-def test_an_adapter_keeps_its_precision_over_a_resume(name, tiny_llama, recipe_on, tmp_path, monkeypatch):
-    """peft casts what it loads to float32, which the layers of a bfloat16 base would not take."""
+def test_an_adapter_keeps_its_precision_over_a_resume(name, computed, tiny_llama, recipe_on, tmp_path, monkeypatch):
+    """peft casts what it loads to float32, which the layers of a bfloat16 base would not take; TRL casts an adapter
+    over 4 bits to bfloat16, which the layers of a machine that computes in float32 would not."""
     more = ["training.max_steps=8", "evaluation.forgetting=false", "evaluation.few_shot=0"]
-    if name.startswith("sentiment"):
-        more.append("model.precision=bfloat16")
+    monkeypatch.setattr(loading, "best_precision", lambda: computed)
     run = create_run(recipe_on(name, tiny_llama, *more), tmp_path)
     run_training(run, stop_after(run, 4))
     go_on(run, monkeypatch)
     assert run.status().state == "finished"
-    assert {value.dtype for value in weights(run).values()} == {torch.bfloat16}
+    assert {value.dtype for value in weights(run).values()} == {getattr(torch, computed)}

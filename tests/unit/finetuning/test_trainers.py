@@ -1,5 +1,6 @@
 """The training loop: same losses as TRL's own, completion only, every row once an epoch."""
 
+import pytest
 import torch
 from trl import SFTConfig, SFTTrainer
 
@@ -8,6 +9,8 @@ from finetuning.strategies import add_adapter
 from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.causal import CausalTrainer, causal_trainer
 from finetuning.trainers.lengths import LikeLengthSampler
+from models import loading
+from models.llama import is_alike
 from models.loading import load
 from models.prompting import Prompter
 from models.sources import resolve
@@ -19,19 +22,24 @@ def losses(trainer):
 
 
 def prepared(recipe):
-    loaded = load(resolve(recipe.model.base), precision="float32")
+    loaded = load(resolve(recipe.model.base), precision=recipe.model.precision)
     prompter = Prompter(loaded.tokenizer, recipe.task_definition)
     rows = encode_for_causal(open_data(recipe).splits["train"], prompter, 512)
     return loaded, rows
 
 
-def test_losses_equal_trls_step_by_step_in_float32(tiny_llama, recipe_on, tmp_path, monkeypatch):
-    recipe = recipe_on("dialogue-smollm2-qlora", tiny_llama, "strategy=lora", "model.precision=float32")
-    recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"max_steps": 5})})
+@pytest.mark.parametrize(
+    "settings", [["strategy=lora", "model.precision=float32"], ["model.precision=nf4"]], ids=["lora", "qlora"]
+)
+def test_losses_equal_trls_step_by_step_in_float32(settings, tiny_llama, recipe_on, tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "best_precision", lambda: "float32")
+    recipe = recipe_on("dialogue-smollm2-qlora", tiny_llama, *settings, "training.max_steps=5")
     loaded, rows = prepared(recipe)
-    ours = losses(
-        causal_trainer(recipe, add_adapter(loaded.model, recipe), loaded.tokenizer, rows, str(tmp_path / "a"), [])
+    trainer = causal_trainer(
+        recipe, add_adapter(loaded.model, recipe), loaded.tokenizer, rows, str(tmp_path / "a"), []
     )
+    assert is_alike(trainer.model.get_base_model())  # so that its layers are computed by hand
+    ours = losses(trainer)
 
     loaded, rows = prepared(recipe)
     # The same batches for TRL: only the sampler is ours, the loss is its own.
@@ -39,14 +47,16 @@ def test_losses_equal_trls_step_by_step_in_float32(tiny_llama, recipe_on, tmp_pa
     arguments = SFTConfig(
         **shared_arguments(recipe, str(tmp_path / "b"), len(rows)), max_length=None, completion_only_loss=True
     )
-    theirs = losses(
-        SFTTrainer(
-            model=add_adapter(loaded.model, recipe),
-            args=arguments,
-            train_dataset=rows,
-            processing_class=loaded.tokenizer,
-        )
+    trl = SFTTrainer(
+        model=add_adapter(loaded.model, recipe),
+        args=arguments,
+        train_dataset=rows,
+        processing_class=loaded.tokenizer,
     )
+    for parameter in trl.model.parameters():
+        if parameter.requires_grad:  # over 4 bits TRL would train it in bfloat16
+            parameter.data = parameter.data.float()
+    theirs = losses(trl)
     assert len(ours) == 5
     torch.testing.assert_close(torch.tensor(ours), torch.tensor(theirs), atol=1e-4, rtol=0)
 

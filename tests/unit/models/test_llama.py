@@ -12,7 +12,7 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from models import packing
+from models import loading, packing
 from models.decoding import greedy
 from models.llama import LlamaLayers, LlamaPrefix, is_alike
 from models.loading import load
@@ -104,8 +104,11 @@ def test_rows_in_several_blocks(monkeypatch):
     assert_same_step(model, PREFIX)
 
 
-@pytest.mark.parametrize("precision", ["bfloat16", "nf4"])
-def test_other_precisions(tiny_llama, precision):
+@pytest.mark.parametrize(
+    ("precision", "computed"), [("bfloat16", "bfloat16"), ("nf4", "bfloat16"), ("nf4", "float32")]
+)
+def test_other_precisions(tiny_llama, precision, computed, monkeypatch):
+    monkeypatch.setattr(loading, "best_precision", lambda: computed)
     loaded = load(resolve(str(tiny_llama)), precision=precision)
     loaded.model.requires_grad_(False)
     torch.manual_seed(3)
@@ -113,7 +116,7 @@ def test_other_precisions(tiny_llama, precision):
     model = get_peft_model(loaded.model, config, autocast_adapter_dtype=False)
     for parameter in model.parameters():
         if parameter.requires_grad:
-            parameter.data = parameter.data.to(torch.bfloat16)
+            parameter.data = parameter.data.to(getattr(torch, computed))
     assert is_alike(model.get_base_model())
     assert_same_step(model, PREFIX, tolerance=0.1)
 
