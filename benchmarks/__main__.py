@@ -6,6 +6,7 @@ import argparse
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 from benchmarks import machine, results
 
@@ -24,19 +25,20 @@ def main() -> None:
     parser.add_argument("--only", choices=SECTIONS, action="append", help="this section; may be given again")
     parser.add_argument("--runs", type=int, default=3, help="runs of each side, in turns (default: 3)")
     parser.add_argument("--llamafactory", metavar="PATH", help="its command, where it is not on the PATH")
+    parser.add_argument("--into", type=Path, default=results.FILE, metavar="FILE", help="default: RESULTS.md")
     options = parser.parse_args()
     names = options.only or list(SECTIONS)
     if len(names) == 1:
-        sys.exit(not write(names[0], options.runs, options.llamafactory))
-    command = [sys.executable, "-m", "benchmarks", "--runs", str(options.runs)]
+        sys.exit(not write(names[0], options.runs, options.llamafactory, options.into))
+    command = [sys.executable, "-m", "benchmarks", "--runs", str(options.runs), "--into", str(options.into)]
     if options.llamafactory:
         command += ["--llamafactory", options.llamafactory]
     failed = [name for name in names if subprocess.run([*command, "--only", name]).returncode]
     sys.exit(f"failed: {', '.join(failed)}" if failed else 0)
 
 
-def write(name: str, runs: int, llamafactory: str | None) -> bool:
-    """Measure one section and write it; False where its sides did not agree, which is then what it says."""
+def write(name: str, runs: int, llamafactory: str | None, file: Path) -> bool:
+    """Measure one section into `file`; False where its sides did not agree, which is then what it says."""
     results.tell(f"{name}:")
     module, idle, agreed = importlib.import_module(SECTIONS[name]), machine.idle(), True
     try:
@@ -49,7 +51,7 @@ def write(name: str, runs: int, llamafactory: str | None) -> bool:
     except results.DisagreementError as error:
         body, agreed = f"**Failed:** {error}. So nothing was timed.", False
         results.tell(str(error))
-    results.write_section(name.capitalize(), body, machine.describe(), idle=idle)
+    results.write_section(name.capitalize(), body, machine.describe(), idle=idle, file=file)
     return agreed
 
 

