@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.tasks import TASKS, Task
+from models import loading
 from models.adapters import AdapterProof, BaseOrigin, attach, prove, weights_sha256
-from models.loading import Kind, Precision, load
+from models.loading import Kind, Precision
 from models.prompting import PromptContract, Prompter, classifier_contract
 from models.sources import Progress, ResolvedModel, resolve
 
@@ -103,7 +104,8 @@ def open_pair(adapter: Path, *, base: str | None = None, progress: Progress | No
     contract = PromptContract.load(adapter)
     task = TASKS[contract.task]
     source = resolve(base or origin.name, progress=progress)
-    loaded = load(source, kind=origin.kind, precision=origin.precision, task=task)
+    precision = loading.best_precision() if origin.precision == "bfloat16" else origin.precision
+    loaded = loading.load(source, kind=origin.kind, precision=precision, task=task)
     if loaded.kind == "causal":
         prompter = Prompter.from_contract(loaded.tokenizer, contract)
         ids = prompter.encode_prompt(_PROBE_TEXT)

@@ -131,12 +131,25 @@ class _FewRows:
             self._low_rank = a.t().float().contiguous(), b  # [I, ΣR], [ΣR, ΣO]
 
     def __call__(self, x: Tensor, plain: int) -> tuple[Tensor, ...]:
-        result = linear(x, self._joint, self._bias)
+        result = product_of_few(x, self._joint, self._bias)
         if self._low_rank and plain < len(x):
             a, b = self._low_rank
             result[plain:] += x[plain:].float() @ a @ b
         parts: tuple[Tensor, ...] = result.split(self._sizes, dim=1)
         return parts
+
+
+def product_of_few(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`linear` of at most `FEW_ROWS` rows, [M, O].
+
+    In float32 as W xᵀ, of two columns at least: without AVX-512, MKL computes that of two rows in less than half of
+    the time of x Wᵀ, and in two thirds of the time of one row's.
+    """
+    if x.dtype != torch.float32:
+        return linear(x, weight, bias)
+    columns = torch.cat([x, x]) if len(x) == 1 else x
+    result = (weight @ columns.t()).t()[: len(x)].contiguous()
+    return result if bias is None else result.add_(bias)
 
 
 def is_plain(layer: Any) -> bool:

@@ -17,6 +17,7 @@ from models.decoding import greedy
 from models.llama import LlamaLayers, LlamaPrefix, is_alike
 from models.loading import load
 from models.packing import PackedRows
+from models.projections import FEW_ROWS, product_of_few
 from models.sources import resolve
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -195,3 +196,14 @@ def test_what_is_not_computed_the_same_keeps_its_modules():
     merged = adapted("llama")
     merged.merge_adapter()
     assert not is_alike(merged.get_base_model())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("rows", [1, 2, FEW_ROWS])
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_product_of_few_rows_is_linear(rows, dtype, biased):
+    generator = torch.Generator().manual_seed(rows)
+    x, weight, bias = (torch.randn(size, generator=generator).to(dtype) for size in [(rows, 48), (80, 48), (80,)])
+    result = product_of_few(x, weight, bias if biased else None)
+    assert result.is_contiguous()
+    torch.testing.assert_close(result, torch.nn.functional.linear(x, weight, bias if biased else None))
