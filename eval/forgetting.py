@@ -21,6 +21,8 @@ from eval.statistics import judge_scores
 if TYPE_CHECKING:
     import torch
 
+    from models.llama import LlamaLayers
+
 BATCH_SIZE = 4
 _ANSWER_TOKENS = 32
 _POSITIONS_AT_ONCE = 256
@@ -31,6 +33,10 @@ class Sides(Protocol):
     """Base and tuned of a language model, as `models.pair.Pair` is."""
 
     tokenizer: Any
+
+    @property
+    def layers(self) -> LlamaLayers | None:
+        """Both sides by hand, where an adapter is all that is between them and `LlamaLayers` computes the same."""
 
     def side(self, tuned: bool) -> AbstractContextManager[Any]:
         """Within it, the model yielded answers as the tuned one, or as the base."""
@@ -98,26 +104,48 @@ def _predict(pair: Sides, rows: list[list[int]], *, tuned: bool) -> tuple[list[f
     """Each row's log-likelihood in nats, [B], and the most probable next token at every position of all rows."""
     import torch
 
+    targets = [token for row in rows for token in row[1:]]
+    chosen, best = [], []
+    with torch.inference_mode(), pair.side(tuned) as model:
+        logits = _logits_by_hand(pair.layers, rows, tuned) if pair.layers else _logits(pair, model, rows)
+        for start in range(0, len(targets), _POSITIONS_AT_ONCE):
+            part = slice(start, start + _POSITIONS_AT_ONCE)
+            log_probs = logits(part).float().log_softmax(-1).cpu()
+            chosen.append(log_probs.gather(1, torch.tensor(targets[part])[:, None]).squeeze(1))
+            best.append(log_probs.argmax(-1))
+    each = torch.cat(chosen).double().split([len(row) - 1 for row in rows])
+    return [float(values.sum()) for values in each], torch.cat(best).tolist()
+
+
+def _logits_by_hand(layers: LlamaLayers, rows: list[list[int]], tuned: bool) -> Callable[[slice], torch.Tensor]:
+    """Logits, [n, V], of any of the places that predict a token of `rows`, which are numbered through."""
+    import torch
+
+    from models.packing import PackedRows
+
+    packed = PackedRows(rows, cached=True, heads=layers.heads)
+    predict = torch.ones(len(packed.tokens), dtype=torch.bool).index_fill(0, packed.last(1), False).nonzero()[:, 0]
+    attend = [packed] * layers.depth
+    plain = 0 if tuned else len(packed.tokens)
+    hidden = layers.infer(packed.tokens, layers.turn(packed.positions), attend, keep=predict, plain=plain)
+    return lambda part: layers.logits(hidden[part])
+
+
+def _logits(pair: Sides, model: Any, rows: list[list[int]]) -> Callable[[slice], torch.Tensor]:
+    """The same by `transformers`."""
     batch = pair.batch(rows)
     mask = batch["attention_mask"].bool()  # [B, T]
     known = mask[:, :-1] & mask[:, 1:]  # a token of the row that a token of the row predicts
-    with torch.inference_mode(), pair.side(tuned) as model:
-        positions = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-        logits = model(**batch, position_ids=positions, use_cache=False).logits[:, :-1][known]  # [N, V]
-    targets = batch["input_ids"][:, 1:][known]
-    chosen, best = [], []
-    for start in range(0, len(targets), _POSITIONS_AT_ONCE):
-        part = slice(start, start + _POSITIONS_AT_ONCE)
-        log_probs = logits[part].float().log_softmax(-1)
-        chosen.append(log_probs.gather(1, targets[part, None]).squeeze(1))
-        best.append(log_probs.argmax(-1))
-    each = torch.cat(chosen).double().cpu().split([len(row) - 1 for row in rows])
-    return [float(values.sum()) for values in each], torch.cat(best).tolist()
+    positions = (batch["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+    logits = model(**batch, position_ids=positions, use_cache=False).logits[:, :-1][known]  # [N, V]
+    return lambda part: logits[part]
 
 
 def _answers(pair: Sides, instructions: Sequence[str], *, tuned: bool) -> list[str]:
     """The greedy answers of one side, of at most 32 tokens."""
     import torch
+
+    from models.decoding import greedy
 
     if not instructions:
         return []
@@ -130,16 +158,21 @@ def _answers(pair: Sides, instructions: Sequence[str], *, tuned: bool) -> list[s
         )
         for text in instructions
     ]
-    batch = pair.batch(prompts)
     with torch.inference_mode(), pair.side(tuned) as model:
         named = model.generation_config.eos_token_id
         ends = {pair.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
-        tokens = model.generate(
-            **batch,
-            max_new_tokens=_ANSWER_TOKENS,
-            do_sample=False,
-            eos_token_id=sorted(ends),
-            pad_token_id=pair.tokenizer.pad_token_id,
-        )
-    new = tokens[:, batch["input_ids"].shape[1] :]
+        if pair.layers:
+            base, own = ([], prompts) if tuned else (prompts, [])
+            steps = greedy(pair.layers, base, own, max_new_tokens=_ANSWER_TOKENS, ends=ends)
+            new: Any = [[token for token in row if token is not None] for row in zip(*steps, strict=True)]
+        else:
+            batch = pair.batch(prompts)
+            tokens = model.generate(
+                **batch,
+                max_new_tokens=_ANSWER_TOKENS,
+                do_sample=False,
+                eos_token_id=sorted(ends),
+                pad_token_id=pair.tokenizer.pad_token_id,
+            )
+            new = tokens[:, batch["input_ids"].shape[1] :]
     return [str(text).strip() for text in pair.tokenizer.batch_decode(new, skip_special_tokens=True)]

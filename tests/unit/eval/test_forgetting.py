@@ -35,6 +35,7 @@ class TwoModels:
     tokenizer: Any
     base: Any
     tuned: Any
+    layers: None = None
 
     @contextlib.contextmanager
     def side(self, tuned):
@@ -137,8 +138,9 @@ def test_identical_sides_have_forgotten_nothing(kind, two_models, tiny_llama, ma
     if kind == "the same model twice":
         sides = TwoModels(two_models.tokenizer, two_models.base, two_models.base)
     else:
-        sides = open_pair(make_adapter(tmp_path / "adapter", tiny_llama))
-        before = measure_forgetting(sides, PASSAGES, INSTRUCTIONS)
+        adapter = make_adapter(tmp_path / "adapter", tiny_llama)
+        before = measure_forgetting(open_pair(adapter), PASSAGES, INSTRUCTIONS)
+        sides = open_pair(adapter)
         assert before.agreement < 1 and before.changed > 0
         with torch.no_grad():
             for name, parameter in sides.model.named_parameters():
