@@ -51,7 +51,7 @@ def evaluate(page: Page, *, rows: int, timeout_s: float = 90) -> None:
     page.wait_for_selector("#evaluate-flips tbody tr", timeout=10_000)
 
 
-def wait_for_run(page: Page, state: str, *, timeout_s: float = 150) -> None:
+def wait_for_run(page: Page, state: str, *, timeout_s: float = 400) -> None:
     """Until the run has ended, which must be in `state`; else the error says what the page showed of it."""
     ends = ", ".join(f"#sentiment-state .ba-state-{end}" for end in ENDS)
     try:
