@@ -1,6 +1,9 @@
-"""Who may start what: reconciling states with processes, without starting a real worker."""
+"""Who may start what: reconciling states with processes, without starting a real worker; and its environment."""
 
 import os
+import platform
+import subprocess
+import sys
 import time
 
 import pytest
@@ -134,3 +137,19 @@ def test_a_worker_that_cannot_be_started_fails_its_run_and_the_next_one_gets_its
     run.log_file.mkdir()
     launch.reconcile(tmp_path)
     assert run.status().state == "failed" and "cannot be started" in run.status().error
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="how glibc's malloc is set")
+def test_a_worker_keeps_the_memory_that_it_freed():
+    script = """
+import psutil, torch
+before = psutil.Process().memory_info().rss
+torch.ones(200 * 2**20, dtype=torch.uint8)
+print((psutil.Process().memory_info().rss - before) >> 20)
+"""
+    command = [sys.executable, "-c", script]
+    kept = {
+        name: int(subprocess.run(command, env=environment, check=True, capture_output=True).stdout)
+        for name, environment in (("worker", launch.worker_environment()), ("any", dict(os.environ)))
+    }
+    assert kept["any"] < 100 < kept["worker"]

@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from data.errors import ModelError
+from models import loading
 from models.adapters import BaseOrigin
 from models.pair import open_pair
 
@@ -153,3 +154,15 @@ def test_the_origin_comes_back_from_its_file(tiny_pair, tiny_adapter, tiny_llama
     )
     assert origin.weights_sha256 == tiny_pair.base.weights_sha256
     assert len(origin.weights_sha256) == 64
+
+
+@pytest.mark.parametrize("native", ["bfloat16", "float32"])
+def test_an_adapter_made_in_bfloat16_opens_in_what_the_machine_multiplies(adapter, native, monkeypatch):
+    path = adapter / "base_model.json"
+    origin = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(origin | {"precision": "bfloat16"}), encoding="utf-8")
+    monkeypatch.setattr(loading, "best_precision", lambda: native)
+    pair = open_pair(adapter)
+    assert pair.precision == native
+    assert pair.model.dtype == getattr(torch, native)
+    assert pair.layers is not None
