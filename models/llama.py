@@ -19,7 +19,7 @@ from torch.nn.functional import embedding, silu
 from transformers import PreTrainedModel
 
 from models.packing import PackedRows
-from models.projections import FEW_ROWS, Projections, is_plain, product_of_few
+from models.projections import Projections, is_plain, product
 
 Turn = tuple[Tensor, Tensor]
 """Cosine and sine of the rotary embedding of N tokens, [N, 1, D] each."""
@@ -93,8 +93,8 @@ class LlamaLayers:
 
     def logits(self, x: Tensor) -> Tensor:
         """Of the next token, [N, V], from the last layer's output."""
-        if len(x) <= FEW_ROWS:
-            return product_of_few(self.norm(x), self._head.weight, self._head.bias)
+        if type(self._head) is torch.nn.Linear:
+            return product(self.norm(x), self._head.weight, self._head.bias)
         return self._head(self.norm(x))  # type: ignore[no-any-return]
 
     def norm(self, x: Tensor) -> Tensor:

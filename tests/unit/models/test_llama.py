@@ -17,7 +17,7 @@ from models.decoding import greedy
 from models.llama import LlamaLayers, LlamaPrefix, is_alike
 from models.loading import load
 from models.packing import PackedRows
-from models.projections import FEW_ROWS, product_of_few
+from models.projections import FEW_ROWS, product
 from models.sources import resolve
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -199,11 +199,21 @@ def test_what_is_not_computed_the_same_keeps_its_modules():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("rows", [1, 2, FEW_ROWS])
+@pytest.mark.parametrize("rows", [1, 2, FEW_ROWS, FEW_ROWS + 1])
 @pytest.mark.parametrize("biased", [False, True])
-def test_a_product_of_few_rows_is_linear(rows, dtype, biased):
+def test_a_product_is_linear_however_few_the_rows(rows, dtype, biased):
     generator = torch.Generator().manual_seed(rows)
     x, weight, bias = (torch.randn(size, generator=generator).to(dtype) for size in [(rows, 48), (80, 48), (80,)])
-    result = product_of_few(x, weight, bias if biased else None)
+    result = product(x, weight, bias if biased else None)
     assert result.is_contiguous()
     torch.testing.assert_close(result, torch.nn.functional.linear(x, weight, bias if biased else None))
+
+
+@pytest.mark.parametrize("rows", [2, FEW_ROWS + 1])
+def test_logits_are_those_of_an_adapted_projection_too(rows):
+    base = adapted("llama", ["q_proj", "lm_head"]).get_base_model()
+    x = torch.randn(rows, SIZES["hidden_size"], generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        own = base.lm_head(base.model.norm(x))
+        assert not torch.allclose(own, torch.nn.functional.linear(base.model.norm(x), base.lm_head.weight))
+        torch.testing.assert_close(LlamaLayers(base).logits(x), own)
