@@ -104,16 +104,16 @@ def _predict(pair: Sides, rows: list[list[int]], *, tuned: bool) -> tuple[list[f
     """Each row's log-likelihood in nats, [B], and the most probable next token at every position of all rows."""
     import torch
 
-    targets = [token for row in rows for token in row[1:]]
+    targets = torch.tensor([token for row in rows for token in row[1:]])
     chosen, best = [], []
     with torch.inference_mode(), pair.side(tuned) as model:
         logits = _logits_by_hand(pair.layers, rows, tuned) if pair.layers else _logits(pair, model, rows)
         for start in range(0, len(targets), _POSITIONS_AT_ONCE):
             part = slice(start, start + _POSITIONS_AT_ONCE)
-            log_probs = logits(part).float().log_softmax(-1).cpu()
-            chosen.append(log_probs.gather(1, torch.tensor(targets[part])[:, None]).squeeze(1))
+            log_probs = logits(part).float().log_softmax(-1)
+            chosen.append(log_probs.gather(1, targets[part, None].to(log_probs.device)).squeeze(1))
             best.append(log_probs.argmax(-1))
-    each = torch.cat(chosen).double().split([len(row) - 1 for row in rows])
+    each = torch.cat(chosen).double().cpu().split([len(row) - 1 for row in rows])
     return [float(values.sum()) for values in each], torch.cat(best).tolist()
 
 
