@@ -109,8 +109,8 @@ def train(trainer: str, name: str, overrides: list[str], steps: int, *, exact: b
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         built = build(trainer, recipe, model, loaded.tokenizer, rows, folder, [clock])
-        if exact:  # TRL makes an adapter over 4 bits bfloat16
-            for parameter in filter(lambda one: one.requires_grad, built.model.parameters()):
+        for parameter in built.model.parameters():
+            if exact and parameter.requires_grad:  # TRL makes an adapter over 4 bits bfloat16
                 parameter.data = parameter.data.float()
         built.data_collator = noting = NotingCollator(built.data_collator, rows)
         built.train()

@@ -144,7 +144,8 @@ def test_a_worker_keeps_the_memory_that_it_freed():
     script = """
 import psutil, torch
 before = psutil.Process().memory_info().rss
-torch.ones(200 * 2**20, dtype=torch.uint8)
+blocks = [torch.ones(20 * 2**20, dtype=torch.uint8) for _ in range(10)]
+del blocks
 print((psutil.Process().memory_info().rss - before) >> 20)
 """
     command = [sys.executable, "-c", script]
