@@ -142,8 +142,8 @@ class _FewRows:
 def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`linear`, [M, O].
 
-    Few rows in float32 as W xᵀ, of two columns at least: without AVX-512, MKL computes that of two rows in less than
-    half of the time of x Wᵀ, and in two thirds of the time of one row's.
+    Few rows in float32 as W xᵀ, of two columns at least: without AVX-512, MKL takes less than half of the time of
+    x Wᵀ for two rows, and two thirds of the time of one row's.
     """
     if x.dtype != torch.float32 or len(x) > FEW_ROWS:
         return linear(x, weight, bias)
