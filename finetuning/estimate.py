@@ -88,6 +88,7 @@ def estimate(recipe: Recipe, *, rows: int | None = None, tokens: int | None = No
 
     Raises:
         ModelError: nothing is known of the base model without fetching it.
+        RecipeError: as `lora_config`.
     """
     count = parameter_count(recipe)
     width, layers = _shape(recipe.model.base)
@@ -120,7 +121,7 @@ def parameter_count(recipe: Recipe) -> ParameterCount:
 
     with torch.device("meta"):
         model = _empty_model(recipe)
-        adapted = get_peft_model(model, lora_config(recipe))
+        adapted = get_peft_model(model, lora_config(recipe, model))
     count = count_parameters(adapted)
     if recipe.model.precision != "nf4":
         return count

@@ -1,17 +1,10 @@
-"""What a worker writes down while it works: status, metrics, whole checkpoints; and when it has to stop."""
+"""What a worker writes down while it works, and when it has to stop. Needs no torch, so it can speak at once."""
 
 from __future__ import annotations
 
-import math
-import os
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
-
-import psutil
-import torch
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from data.errors import RunError
 from finetuning.runs import Run, Status
@@ -109,103 +102,3 @@ def time_is_up(max_minutes: float | None) -> RunError:
         f"The run has reached its limit, training.max_minutes = {max_minutes or 0:g}",
         fix="What it learned until its last checkpoint is kept; give it more time, or train fewer steps.",
     )
-
-
-class Recorder(TrainerCallback):
-    """Writes a metrics line a step, marks whole checkpoints, and stops training when that is due."""
-
-    def __init__(self, journal: Journal, *, seconds_before: float, tokens_before: int) -> None:
-        self.journal = journal
-        self.seconds_before = seconds_before
-        self.tokens_before = tokens_before
-        self.started = time.perf_counter()
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        self.started = time.perf_counter() - self.seconds_before
-        self.journal.write(done=state.global_step, total=state.max_steps)
-        self.journal.has_to_stop()  # looks now, so that the first step counts as one; it is asked again at its end
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self.journal.has_to_stop():
-            control.should_training_stop = True
-            control.should_save = True
-        self.journal.status = self.journal.status.model_copy(
-            update={"done": state.global_step, "total": state.max_steps}
-        )
-        self.journal.write()
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, Any] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if not logs or "loss" not in logs:
-            return
-        # Comes before the step is saved. A gradient that is no number has spoilt the weights already.
-        for what in ("loss", "grad_norm"):
-            if not math.isfinite(float(logs.get(what) or 0.0)):
-                raise self._no_number(f"The {what} is no longer a number", state.global_step, logs[what])
-        self.journal.run.append_metrics(
-            {
-                "step": state.global_step,
-                "epoch": round(float(state.epoch or 0), 4),
-                "loss": float(logs["loss"]),
-                "learning_rate": float(logs["learning_rate"]),
-                "grad_norm": float(logs.get("grad_norm", 0.0)),
-                "tokens": self.tokens_before + int(logs.get("num_tokens", 0)),
-                "token_accuracy": logs.get("mean_token_accuracy"),
-                "seconds": round(time.perf_counter() - self.started, 3),
-                "memory_mb": _held_memory_mb(),
-            }
-        )
-
-    def on_save(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        model: torch.nn.Module | None = None,
-        optimizer: torch.optim.Optimizer | None = None,
-        **kwargs: Any,
-    ) -> None:
-        if not _all_finite(model, optimizer):
-            raise self._no_number("The weights are no longer numbers", state.global_step, None)
-        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        for path in folder.rglob("*"):
-            if path.is_file():
-                with path.open("rb") as handle:
-                    os.fsync(handle.fileno())  # on the disk, not only on its way there
-        # Written last: a checkpoint without it was torn by a crash and does not count.
-        (folder / "DONE").touch()
-
-    def _no_number(self, problem: str, step: int, got: object) -> RunError:
-        kept = self.journal.run.checkpoint()
-        return RunError(
-            f"{problem} at step {step}",
-            got=got,
-            fix="Lower training.learning_rate and start again. "
-            + (f"The last good checkpoint is kept: {kept}." if kept else "No checkpoint was saved before that."),
-        )
-
-
-def _held_memory_mb() -> int:
-    """What training holds now, in MiB: of a GPU's memory where there is one."""
-    held = torch.cuda.memory_reserved() if torch.cuda.is_available() else psutil.Process().memory_info().rss
-    return round(held / 2**20)
-
-
-def _all_finite(model: torch.nn.Module | None, optimizer: torch.optim.Optimizer | None) -> bool:
-    """Whether all that training changes is still numbers."""
-    tensors: list[torch.Tensor] = []
-    if model is not None:
-        tensors += [value for value in model.parameters() if value.requires_grad]
-    for state in optimizer.state.values() if optimizer is not None else ():
-        tensors += [value for value in state.values() if isinstance(value, torch.Tensor)]
-    return all(bool(torch.isfinite(value).all()) for value in tensors)

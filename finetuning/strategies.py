@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from data.errors import RecipeError
 from finetuning.recipe import Recipe
+from models.adapter_files import adaptable_modules
 
 if TYPE_CHECKING:
     import torch
@@ -30,10 +31,21 @@ class ParameterCount:
     """As stored: two 4-bit weights share a byte and count once. Equals `total` without 4 bit."""
 
 
-def lora_config(recipe: Recipe) -> LoraConfig:
-    """The recipe's adapter settings in peft's terms."""
+def lora_config(recipe: Recipe, model: PreTrainedModel) -> LoraConfig:
+    """The recipe's adapter settings in peft's terms.
+
+    Raises:
+        RecipeError: a target module is none that the base has and an adapter may change.
+    """
     from peft import LoraConfig, TaskType
 
+    adaptable = adaptable_modules(model)
+    if wrong := sorted(set(recipe.lora.target_modules) - set(adaptable)):
+        raise RecipeError(
+            "lora.target_modules names modules that cannot be adapted in the base model",
+            got=wrong,
+            fix=f"In {recipe.model.base} these can: {', '.join(adaptable)}.",
+        )
     causal = recipe.trainer == "causal"
     return LoraConfig(
         r=recipe.lora.rank,
@@ -48,25 +60,15 @@ def add_adapter(model: PreTrainedModel, recipe: Recipe) -> PeftModel:
     """Freeze `model` and give it a fresh, seeded adapter (and, for a classifier, a trainable head).
 
     Raises:
-        RecipeError: the base has none of the target modules.
+        RecipeError: as `lora_config`.
     """
     import torch
     from peft import get_peft_model
 
     torch.manual_seed(recipe.training.seed)
-    try:
-        # In the base's own precision: float32 adapters on a bfloat16 base cost two casts a layer, half the speed
-        # and a third more memory on a CPU.
-        adapted = get_peft_model(model, lora_config(recipe), autocast_adapter_dtype=False)
-    except ValueError as error:
-        linear = {
-            name.rsplit(".", 1)[-1] for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)
-        }
-        raise RecipeError(
-            "lora.target_modules names no layer of the base model",
-            got=list(recipe.lora.target_modules),
-            fix=f"{recipe.model.base} has: {', '.join(sorted(linear))}.",
-        ) from error
+    # In the base's own precision: float32 adapters on a bfloat16 base cost two casts a layer, half the speed
+    # and a third more memory on a CPU.
+    adapted = get_peft_model(model, lora_config(recipe, model), autocast_adapter_dtype=False)
     for config in adapted.peft_config.values():
         config.base_model_name_or_path = recipe.model.base  # not the folder it happened to lie in
     return adapted

@@ -1,7 +1,8 @@
 """One run from its recipe to its report: data, base model, fine-tuning, adapter, evaluation.
 
 Everything it learns goes into the run folder; nothing is printed but what libraries log. Called by the worker
-process, and in-process where processes cannot be started (ZeroGPU).
+process, and in-process where processes cannot be started (ZeroGPU). What takes seconds to import is imported when
+its turn comes: a mistake in the data is told before torch is loaded.
 """
 
 from __future__ import annotations
@@ -9,15 +10,11 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from typing import Any
-
-import torch
-from datasets import Dataset
+from typing import TYPE_CHECKING, Any
 
 from data.errors import RunError
 from eval.report import save as save_report
-from finetuning.evaluation import evaluate_adapter
-from finetuning.journal import Cancelled, Journal, Recorder
+from finetuning.journal import Cancelled, Journal
 from finetuning.model_card import model_card
 from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data
 from finetuning.recipe import Recipe
@@ -28,6 +25,9 @@ from models.adapters import BaseOrigin
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
 from models.prompting import PromptContract, Prompter, classifier_contract
 from models.sources import resolve
+
+if TYPE_CHECKING:
+    from datasets import Dataset
 
 
 def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
@@ -57,6 +57,8 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
         _train(run, journal, recipe, opened.splits["train"])
     journal.write(state="evaluating")
     journal.phase("Comparing base and tuned")
+    from finetuning.evaluation import evaluate_adapter
+
     result = evaluate_adapter(
         run.adapter,
         opened.spec,
@@ -118,6 +120,7 @@ def _fine_tune(
 ) -> None:
     from finetuning.trainers.causal import causal_trainer
     from finetuning.trainers.classifier import classifier_trainer
+    from finetuning.trainers.recorder import Recorder
 
     origin = BaseOrigin.of(loaded)
     model = add_adapter(loaded.model, recipe)
@@ -149,6 +152,8 @@ def _fine_tune(
 def _peak_memory_mb() -> int:
     """The most memory that training has taken, in MiB: of a GPU's where there is one."""
     import resource
+
+    import torch
 
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 2**20)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from data.errors import ModelError
 
 if TYPE_CHECKING:
-    import torch
+    from transformers import PreTrainedModel
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
@@ -114,7 +114,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def check_config(config: dict[str, Any], model: torch.nn.Module, *, kind: str, base: str) -> None:
+def check_config(config: dict[str, Any], model: PreTrainedModel, *, kind: str, base: str) -> None:
     """Refuse settings that are not those of a plain LoRA on this base model, named `base`.
 
     Raises:
@@ -136,16 +136,16 @@ def check_config(config: dict[str, Any], model: torch.nn.Module, *, kind: str, b
     if refused:
         raise ModelError("The adapter's config holds settings that are not accepted", got=refused)
     targets = config.get("target_modules")
-    linear = sorted({name.rsplit(".", 1)[-1] for name in _linear_layers(model)})
+    adaptable = adaptable_modules(model)
     if (
         not isinstance(targets, list)
         or not 1 <= len(targets) <= MAX_TARGETS
-        or not all(target in linear for target in targets)
+        or not all(target in adaptable for target in targets)
     ):
         raise ModelError(
-            "The adapter changes modules that the base model does not have",
+            "The adapter changes modules that cannot be adapted in the base model",
             got=targets,
-            fix=f"{base} has: {', '.join(linear)}.",
+            fix=f"In {base} these can: {', '.join(adaptable)}.",
         )
     named = config.get("base_model_name_or_path")
     if named != base:
@@ -171,21 +171,30 @@ def _defaults() -> dict[str, Any]:
     }
 
 
-def _linear_layers(model: torch.nn.Module) -> dict[str, tuple[int, int]]:
-    """Name → (inputs, outputs) of the linear layers, packed in 4 bit or not."""
+def adaptable_modules(model: PreTrainedModel) -> list[str]:
+    """The names that an adapter may list as its target modules, each the last part of a layer's path."""
+    return sorted({name.rsplit(".", 1)[-1] for name in _linear_layers(model)})
+
+
+def _linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
+    """Name → (inputs, outputs) of the linear layers, packed in 4 bit or not.
+
+    Not of the projection onto the vocabulary: labels are scored, and one batch answers for both sides, by its bare
+    weight.
+    """
     import torch
 
     return {
         name: (module.in_features, module.out_features)
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
+        if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings()
     }
 
 
 # ---- the weights -------------------------------------------------------------------------------------------
 
 
-def check_weights(folder: Path, config: dict[str, Any], model: torch.nn.Module) -> None:
+def check_weights(folder: Path, config: dict[str, Any], model: PreTrainedModel) -> None:
     """Refuse a weights file whose header is not exactly that of this LoRA on this base model.
 
     Raises:
@@ -215,7 +224,7 @@ def _unfit(why: str) -> ModelError:
     )
 
 
-def _expected_shapes(config: dict[str, Any], model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+def _expected_shapes(config: dict[str, Any], model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
     rank, targets = config["r"], config["target_modules"]
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (inputs, outputs) in _linear_layers(model).items():

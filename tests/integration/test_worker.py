@@ -24,7 +24,7 @@ def wait_for(condition, timeout_s=240.0):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    run = launch.submit(load_recipe("sentiment-smollm2-lora", SMALL), folder)
+    run = launch.submit(load_recipe("sentiment-smollm2-lora", [*SMALL, "evaluation.forgetting=false"]), folder)
     for _ in launch.wait(run):
         pass
     assert run.status().state == "finished", run.log_tail()

@@ -9,9 +9,10 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from data.errors import RunError
 from finetuning.faults import explain
-from finetuning.journal import Journal, Recorder
+from finetuning.journal import Journal
 from finetuning.recipe import load_recipe
 from finetuning.runs import create_run
+from finetuning.trainers.recorder import Recorder
 
 
 @pytest.fixture

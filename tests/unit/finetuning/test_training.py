@@ -124,10 +124,12 @@ def test_a_row_that_is_too_long_is_refused_with_its_number_before_a_model_is_loa
         run_to_end(recipe, tmp_path)
 
 
-def test_target_modules_that_do_not_exist_are_named(tiny_llama, recipe_on, tmp_path):
-    recipe = recipe_on("sentiment-smollm2-lora", tiny_llama, "lora.target_modules=[c_attn]")
-    with pytest.raises(RecipeError, match="q_proj"):
+@pytest.mark.parametrize("module", ["c_attn", "lm_head", "model.layers.0.self_attn.q_proj"])
+def test_target_modules_that_cannot_be_adapted_are_named_before_training(module, tiny_llama, recipe_on, tmp_path):
+    recipe = recipe_on("sentiment-smollm2-lora", tiny_llama, f"lora.target_modules=[q_proj, {module}]")
+    with pytest.raises(RecipeError, match=r"these can: .*q_proj") as caught:
         run_to_end(recipe, tmp_path)
+    assert caught.value.got == [module]
 
 
 def test_an_exported_adapter_can_be_opened_and_brings_its_report(tiny_llama, recipe_on, tmp_path):

@@ -57,15 +57,23 @@ def test_another_base_model_is_refused(adapter, make_llama, tmp_path):
 
 def test_modules_that_the_base_lacks_are_refused(adapter):
     change_config(adapter, target_modules=["q_proj", "c_attn"])
-    with pytest.raises(ModelError, match="modules that the base model does not have") as caught:
+    with pytest.raises(ModelError, match="modules that cannot be adapted") as caught:
         open_pair(adapter)
     assert "q_proj" in caught.value.fix
+
+
+def test_the_vocabulary_projection_is_refused(adapter):
+    """Its update would be left out where labels are scored, and added to the base's rows of a batch of both."""
+    change_config(adapter, target_modules=["q_proj", "lm_head"])
+    with pytest.raises(ModelError, match="cannot be adapted") as caught:
+        open_pair(adapter)
+    assert "lm_head" not in caught.value.fix
 
 
 @pytest.mark.parametrize("targets", ["all-linear", ".*proj", None, 3, [3], [["q_proj"]]])
 def test_patterns_of_modules_are_refused(adapter, targets):
     change_config(adapter, target_modules=targets)
-    with pytest.raises(ModelError, match="modules that the base model does not have"):
+    with pytest.raises(ModelError, match="modules that cannot be adapted"):
         open_pair(adapter)
 
 
