@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
+REAL   := tests/integration/test_worker.py
 
 .PHONY: app demo test check bench screenshots adapters clean
 
@@ -14,8 +15,10 @@ app: $(VENV)/.app
 demo: $(VENV)/.app
 	$(RUN) -m finetuning train sentiment-smollm2-lora $(ARGS)
 
+# Tiny models first, a core each and a test on every core; then what computes on all cores, one after the other.
 test: $(VENV)/.dev check browser
-	$(RUN) -m pytest $(ARGS)
+	$(RUN) -m pytest -n logical --maxprocesses 4 --dist worksteal tests/unit tests/integration --ignore $(REAL) $(ARGS)
+	$(RUN) -m pytest $(REAL) tests/browser eval $(ARGS)
 
 check: $(VENV)/.dev
 	$(RUN) -m ruff check .

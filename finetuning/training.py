@@ -7,6 +7,7 @@ its turn comes: a mistake in the data is told before torch is loaded.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable
@@ -46,8 +47,12 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
         _train_and_evaluate(run, journal, recipe)
     except Cancelled:
         journal.write(state="cancelled", phase="", ended=time.time())
-        return
-    journal.write(state="finished", phase="", ended=time.time())
+    except BaseException:
+        with contextlib.suppress(RunError, OSError):  # a disk may be full
+            journal.write()  # how long it took counts towards the limit of all attempts
+        raise
+    else:
+        journal.write(state="finished", phase="", ended=time.time())
 
 
 def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:

@@ -22,6 +22,15 @@ def nothing_is_left_running(tmp_path):
         end_by_force(run.folder, run.status().pid if run.process_alive() else None)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread(request):
+    """For a tiny model a second thread only waits, and where two tests run at a time it waits for the other's."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not getattr(request.module, "REAL_MODEL", False):
+            patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
 def _tiny_models():
     """The builders of the unit tests, whose conftest is out of pytest's sight here."""
     path = Path(__file__).parents[1] / "unit" / "conftest.py"

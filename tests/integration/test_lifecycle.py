@@ -141,10 +141,10 @@ def test_a_step_that_does_not_end_is_ended_by_the_worker_itself(tiny_recipe, lon
 
 
 def test_a_run_that_reaches_its_limit_keeps_a_checkpoint_and_goes_on_with_more(tiny_recipe, tmp_path, wait_for):
-    run = launch.submit(tiny_recipe(LONG, "training.max_minutes=0.1"), tmp_path)
-    status = ended(run, wait_for, 60)
-    assert status.state == "failed" and "training.max_minutes = 0.1" in status.error
-    assert 6 <= status.seconds < 20
+    run = launch.submit(tiny_recipe(LONG, "training.max_minutes=0.5"), tmp_path)  # the start alone may take 20 s
+    status = ended(run, wait_for, 90)
+    assert status.state == "failed" and "training.max_minutes = 0.5" in status.error
+    assert 30 <= status.seconds < 50
     saved = run.checkpoint()
     assert saved is not None
     launch.resume(run, max_minutes=10)

@@ -11,6 +11,7 @@ from finetuning import launch
 from finetuning.recipe import load_recipe
 from models.pair import open_pair
 
+REAL_MODEL = True
 SMALL = ["data.train_rows=32", "data.test_rows=8", "training.epochs=1", "training.batch_size=8"]
 
 

@@ -6,11 +6,11 @@ import os
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 from typer.testing import CliRunner
 
 from data.errors import RunError
-from finetuning import launch
-from finetuning.cli import app
+from finetuning import cli, launch
 from finetuning.recipe import load_recipe
 from finetuning.runs import Status, create_run, list_runs
 
@@ -130,18 +130,18 @@ def test_damaged_runs_are_shown_as_such_and_the_rest_works(tmp_path, monkeypatch
     launch.reconcile(tmp_path)
     assert started
     monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path))
-    monkeypatch.setenv("COLUMNS", "200")
-    listed = CliRunner().invoke(app, ["runs"])
+    monkeypatch.setattr(cli, "console", Console(width=200))
+    listed = CliRunner().invoke(cli.app, ["runs"])
     assert listed.exit_code == 0, listed.output
     assert listed.output.count("│ damaged ") == 5 and good.id in listed.output
 
 
 def test_deleting_asks(run, monkeypatch):
     monkeypatch.setenv("BEFORE_AFTER_RUNS", str(run.folder.parent))
-    assert CliRunner().invoke(app, ["delete", run.id], input="n\n").exit_code == 0
+    assert CliRunner().invoke(cli.app, ["delete", run.id], input="n\n").exit_code == 0
     assert run.folder.is_dir()
-    assert CliRunner().invoke(app, ["delete", run.id], input="y\n").exit_code == 0
+    assert CliRunner().invoke(cli.app, ["delete", run.id], input="y\n").exit_code == 0
     assert not run.folder.exists()
     other = create_run(RECIPE, run.folder.parent)
-    assert CliRunner().invoke(app, ["delete", other.id, "--yes"]).exit_code == 0
+    assert CliRunner().invoke(cli.app, ["delete", other.id, "--yes"]).exit_code == 0
     assert list_runs(run.folder.parent) == []
