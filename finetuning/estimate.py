@@ -8,14 +8,16 @@ measured product reaches on this machine, times the share of it that training re
 from __future__ import annotations
 
 import functools
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ModelError
 from finetuning.recipe import Recipe
-from finetuning.strategies import ParameterCount, count_parameters, lora_config
+from finetuning.strategies import ParameterCount, check_target_modules
 from finetuning.trainers.arguments import steps
+from models.adapter_files import HEADS, adapter_shapes
 
 if TYPE_CHECKING:
     import torch
@@ -88,7 +90,7 @@ def estimate(recipe: Recipe, *, rows: int | None = None, tokens: int | None = No
 
     Raises:
         ModelError: nothing is known of the base model without fetching it.
-        RecipeError: as `lora_config`.
+        RecipeError: as `check_target_modules`.
     """
     count = parameter_count(recipe)
     width, layers = _shape(recipe.model.base)
@@ -117,17 +119,20 @@ def parameter_count(recipe: Recipe) -> ParameterCount:
     layer but the vocabulary projection is packed two weights to one.
     """
     import torch
-    from peft import get_peft_model
 
     with torch.device("meta"):
         model = _empty_model(recipe)
-        adapted = get_peft_model(model, lora_config(recipe, model))
-    count = count_parameters(adapted)
-    if recipe.model.precision != "nf4":
-        return count
-    base = set(_linear_weights(model))
-    packed = sum(weight.numel() for weight in base)
-    return ParameterCount(count.trainable, count.total, count.total - packed // 2)
+    check_target_modules(recipe, model)
+    adapter = adapter_shapes(
+        model,
+        rank=recipe.lora.rank,
+        targets=recipe.lora.target_modules,
+        heads=HEADS if recipe.trainer == "classifier" else (),
+    )
+    trainable = sum(map(math.prod, adapter.values()))
+    total = trainable + sum(parameter.numel() for parameter in model.parameters())
+    packed = sum(weight.numel() for weight in _linear_weights(model)) if recipe.model.precision == "nf4" else 0
+    return ParameterCount(trainable, total, total - packed // 2)
 
 
 def _linear_weights(model: torch.nn.Module) -> list[torch.Tensor]:
@@ -137,7 +142,7 @@ def _linear_weights(model: torch.nn.Module) -> list[torch.Tensor]:
     return [
         module.weight
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and "lora_" not in name and "lm_head" not in name
+        if isinstance(module, torch.nn.Linear) and "lm_head" not in name
     ]
 
 

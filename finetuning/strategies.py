@@ -31,14 +31,12 @@ class ParameterCount:
     """As stored: two 4-bit weights share a byte and count once. Equals `total` without 4 bit."""
 
 
-def lora_config(recipe: Recipe, model: PreTrainedModel) -> LoraConfig:
-    """The recipe's adapter settings in peft's terms.
+def check_target_modules(recipe: Recipe, model: PreTrainedModel) -> None:
+    """Refuse target modules that the base does not have, or that an adapter may not change.
 
     Raises:
-        RecipeError: a target module is none that the base has and an adapter may change.
+        RecipeError: with those modules.
     """
-    from peft import LoraConfig, TaskType
-
     adaptable = adaptable_modules(model)
     if wrong := sorted(set(recipe.lora.target_modules) - set(adaptable)):
         raise RecipeError(
@@ -46,6 +44,12 @@ def lora_config(recipe: Recipe, model: PreTrainedModel) -> LoraConfig:
             got=wrong,
             fix=f"In {recipe.model.base} these can: {', '.join(adaptable)}.",
         )
+
+
+def lora_config(recipe: Recipe) -> LoraConfig:
+    """The recipe's adapter settings in peft's terms."""
+    from peft import LoraConfig, TaskType
+
     causal = recipe.trainer == "causal"
     return LoraConfig(
         r=recipe.lora.rank,
@@ -60,15 +64,16 @@ def add_adapter(model: PreTrainedModel, recipe: Recipe) -> PeftModel:
     """Freeze `model` and give it a fresh, seeded adapter (and, for a classifier, a trainable head).
 
     Raises:
-        RecipeError: as `lora_config`.
+        RecipeError: as `check_target_modules`.
     """
     import torch
     from peft import get_peft_model
 
+    check_target_modules(recipe, model)
     torch.manual_seed(recipe.training.seed)
     # In the base's own precision: float32 adapters on a bfloat16 base cost two casts a layer, half the speed
     # and a third more memory on a CPU.
-    adapted = get_peft_model(model, lora_config(recipe, model), autocast_adapter_dtype=False)
+    adapted = get_peft_model(model, lora_config(recipe), autocast_adapter_dtype=False)
     for config in adapted.peft_config.values():
         config.base_model_name_or_path = recipe.model.base  # not the folder it happened to lie in
     return adapted

@@ -12,7 +12,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -200,7 +200,9 @@ def check_weights(folder: Path, config: dict[str, Any], model: PreTrainedModel) 
     Raises:
         ModelError: with the first thing that is wrong.
     """
-    expected = _expected_shapes(config, model)
+    expected = adapter_shapes(
+        model, rank=config["r"], targets=config["target_modules"], heads=config.get("modules_to_save") or ()
+    )
     try:
         found = _header(folder / WEIGHTS_FILE)
     except (OSError, ValueError, RecursionError) as error:
@@ -224,16 +226,25 @@ def _unfit(why: str) -> ModelError:
     )
 
 
-def _expected_shapes(config: dict[str, Any], model: PreTrainedModel) -> dict[str, tuple[int, ...]]:
-    rank, targets = config["r"], config["target_modules"]
+def adapter_shapes(
+    model: PreTrainedModel, *, rank: int, targets: Sequence[str], heads: Sequence[str] = ()
+) -> dict[str, tuple[int, ...]]:
+    """Name → shape of each tensor of a LoRA on `model`, as its weights file has them; they are what it trains.
+
+    Args:
+        model: the base, which may be on the `meta` device.
+        rank: of the updates.
+        targets: the last part of the changed layers' paths.
+        heads: modules that are trained whole.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (inputs, outputs) in _linear_layers(model).items():
         if name.rsplit(".", 1)[-1] in targets:
             shapes[f"base_model.model.{name}.lora_A.weight"] = (rank, inputs)
             shapes[f"base_model.model.{name}.lora_B.weight"] = (outputs, rank)
-    heads = tuple(config.get("modules_to_save") or ())
     for name, parameter in model.named_parameters():
-        if name.split(".", 1)[0].endswith(heads):  # as peft matches them: `pre_classifier` is one of `classifier`
+        # As peft matches them: `pre_classifier` is one of `classifier`.
+        if name.split(".", 1)[0].endswith(tuple(heads)):
             shapes[f"base_model.model.{name}"] = tuple(parameter.shape)
     return shapes
 
