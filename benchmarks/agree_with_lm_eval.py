@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.results import DisagreementError, in_turns, median, table, tell
 from data.sources import open_source
 from eval.lm_eval_task import export_task
-from models.loading import device
+from models.loading import Precision, device
 from models.pair import Pair, open_pair
 from models.scoring import ROUNDING, SCORING_BATCH_SIZE, score_labels
 
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
 
 ADAPTER = Path(__file__).resolve().parent.parent / "models" / "bundled" / "sentiment-smollm2-lora"
 BATCH_SIZE = 32
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 class LmEval:
     """lm-eval with both sides loaded, and the exported task."""
 
-    def __init__(self, pair: Pair, texts: list[str], labels: list[str], precision: str, folder: Path) -> None:
+    def __init__(self, pair: Pair, texts: list[str], labels: list[str], precision: Precision, folder: Path) -> None:
         from lm_eval.models.huggingface import HFLM
         from lm_eval.tasks import TaskManager
 
+        assert pair.prompter is not None
         self.task = export_task(
             pair.prompter,
             texts,

@@ -164,8 +164,10 @@ def alone(pair: Pair, tuned: bool, tokens: int) -> Turn:
     started = time.perf_counter()
     ids = prompt(pair)
     sides = ([], [ids]) if tuned else ([ids], [])
-    times, answer = [], []
+    times: list[float] = []
+    answer: list[int] = []
     for (token,) in greedy(pair.layers, *sides, max_new_tokens=tokens, ends=set()):
+        assert token is not None  # nothing ends the row
         times.append(time.perf_counter() - started)
         answer.append(token)
     return Turn([answer], [len(answer)], times[-1], times[0])
@@ -183,7 +185,7 @@ def generate(pair: Pair, names: list[str], tokens: int) -> Turn:
     import torch
     from transformers.generation.streamers import BaseStreamer
 
-    class FirstToken(BaseStreamer):  # type: ignore[misc]
+    class FirstToken(BaseStreamer):
         """Notes when the first token came; the prompt comes before it."""
 
         def __init__(self) -> None:

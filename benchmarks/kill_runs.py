@@ -20,7 +20,7 @@ from pathlib import Path
 from eval.report import load as load_report
 from finetuning import launch
 from finetuning.recipe import Recipe, load_recipe
-from finetuning.runs import Run, list_runs
+from finetuning.runs import WORKING, Run, list_runs
 
 SMALL = (
     "model.precision=float32",
@@ -88,7 +88,7 @@ def _kill_after(run: Run, after_s: float) -> bool:
     """Kill the worker `after_s` seconds from now; False if the run has ended before."""
     time.sleep(after_s)
     status = run.status()
-    if status.state not in launch.WORKING or status.pid is None:
+    if status.state not in WORKING or status.pid is None:
         return False
     os.kill(status.pid, signal.SIGKILL)
     _finish(run)
@@ -100,7 +100,7 @@ def _loss_difference(run: Run, whole: Run) -> float:
     mine, theirs = ({line["step"]: line["loss"] for line in each.metrics()[0]} for each in (run, whole))
     if mine.keys() != theirs.keys():
         return float("inf")
-    return max(abs(mine[step] - theirs[step]) for step in mine)
+    return float(max(abs(mine[step] - theirs[step]) for step in mine))
 
 
 def _metric_difference(run: Run, whole: Run) -> float:

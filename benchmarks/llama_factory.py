@@ -55,7 +55,7 @@ def run(command: str, case: Case, overrides: tuple[str, ...], same: Measured, *,
     """
     with tempfile.TemporaryDirectory() as folder:
         config = write_config(case, overrides, same, Path(folder), exact=exact)
-        log, ends = Path(folder) / "output" / LOG, []
+        log, ends = Path(folder) / "output" / LOG, list[float]()
         with subprocess.Popen([command, "train", str(config)], stdout=sys.stderr, env=environment()) as process:
             while (ended := os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is None:
                 lines = log.read_text(encoding="utf-8").count("\n") if log.exists() else 0

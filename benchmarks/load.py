@@ -10,13 +10,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import random
 import re
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -27,7 +23,8 @@ from typing import Any
 import httpx
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.app_process import started_app
+
 MESSAGES = (
     "The hinges squeaked after a week, and the second one arrived bent.",
     "Warm bread, quick service, and a waiter who remembered us.",
@@ -206,25 +203,14 @@ def main() -> None:
     parser.add_argument("--visitors", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=3.0)
     arguments = parser.parse_args()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "app.log"
-        environment = os.environ | {"BEFORE_AFTER_RUNS": str(Path(folder) / "runs"), "PYTHONUNBUFFERED": "1"}
-        with log.open("wb") as output:
-            command = [sys.executable, "app.py", "--public", "--port", str(port)]
-            app = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
-        try:
-            wait_until_up(url)
+        runs, log = Path(folder) / "runs", Path(folder) / "app.log"
+        with started_app(runs, log, "--public") as app:
+            app.wait_until_served()
             tally, memory_mb = asyncio.run(
-                drive(url, psutil.Process(app.pid), arguments.visitors, arguments.minutes)
+                drive(app.url, psutil.Process(app.process.pid), arguments.visitors, arguments.minutes)
             )
-            states = wait_for_runs(Path(folder) / "runs")
-        finally:
-            app.send_signal(signal.SIGINT)
-            app.wait(30)
+            states = wait_for_runs(runs)
         tracebacks = log.read_text(errors="replace").count("Traceback")
     print(f"{arguments.visitors} visitors for {arguments.minutes:g} minutes:")
     tally.print()
@@ -237,24 +223,13 @@ def main() -> None:
     sys.exit(failed)
 
 
-def wait_until_up(url: str) -> None:
-    """Until `/health` answers."""
-    for _ in range(300):
-        try:
-            if httpx.get(f"{url}/health").status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.2)
-    raise SystemExit("the app did not start")
-
-
 def wait_for_runs(folder: Path) -> Counter[str]:
     """How the runs ended; those that are still going on get some minutes more."""
     from finetuning.runs import ACTIVE, list_runs
 
     ends = time.monotonic() + 240
     while True:
-        states = Counter(run.status().state for run in list_runs(folder))
+        states = Counter[str](run.status().state for run in list_runs(folder))
         if not set(states) & ACTIVE or time.monotonic() > ends:
             return states
         time.sleep(1)

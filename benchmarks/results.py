@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -64,7 +64,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", line, *(f"| {' | '.join(row)} |" for row in rows)])
 
 
-def in_turns(ways: dict[str, Callable[[], T]], runs: int) -> dict[str, list[T]]:
+def in_turns(ways: Mapping[str, Callable[[], T]], runs: int) -> dict[str, list[T]]:
     """What each of `ways` returns, `runs` times each: all of them once, then all of them again."""
     found: dict[str, list[T]] = {name: [] for name in ways}
     for number in range(runs):

@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import re
 import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.app_process import ROOT, started_app
 from benchmarks.load import Tally, Visitor
 
-ROOT = Path(__file__).resolve().parent.parent
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 ALLOWED = {
     "python app.py until the page is served, s": 4.0,
@@ -41,7 +37,6 @@ MOMENTS = {
 """What is waited for in the page, in its order."""
 OpenPage = Callable[[str], dict[str, float]]
 WAIT_S = 120.0
-POLL_S = 0.02
 
 
 def measure(times: int = 3) -> dict[str, float]:
@@ -73,44 +68,11 @@ def time_start() -> dict[str, float]:
     """Seconds of one start: until the page is served, and from opening it until a token."""
     with tempfile.TemporaryDirectory() as folder, _browser() as open_page:
         started = time.perf_counter()
-        with _app(Path(folder)) as url:
-            _wait_until_served(url)
+        with started_app(Path(folder) / "runs", Path(folder) / "app.log") as app:
+            app.wait_until_served()
             served = time.perf_counter()
-            found = open_page(url)
+            found = open_page(app.url)
     return {"python app.py until the page is served, s": served - started} | found
-
-
-@contextmanager
-def _app(folder: Path) -> Iterator[str]:
-    """`python app.py` with its runs in `folder`; its address before it answers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {"BEFORE_AFTER_RUNS": str(folder / "runs"), "PYTHONUNBUFFERED": "1"}
-    with (folder / "app.log").open("wb") as log:
-        command = [sys.executable, "app.py", "--port", str(port)]
-        app = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        app.send_signal(signal.SIGINT)
-        try:
-            app.wait(20)
-        except subprocess.TimeoutExpired:
-            app.kill()
-            app.wait()
-
-
-def _wait_until_served(url: str) -> None:
-    ends = time.monotonic() + WAIT_S
-    while time.monotonic() < ends:
-        try:
-            with urllib.request.urlopen(f"{url}/", timeout=5) as page:
-                page.read()
-                return
-        except OSError:
-            time.sleep(POLL_S)
-    raise SystemExit("the app did not start")
 
 
 @contextmanager

@@ -80,7 +80,7 @@ def train(trainer: str, name: str, overrides: list[str], steps: int, *, exact: b
     from models.prompting import Prompter
     from models.sources import resolve
 
-    class Clock(TrainerCallback):  # type: ignore[misc]
+    class Clock(TrainerCallback):
         """Notes when each step ended, and what it logged."""
 
         def __init__(self) -> None:
@@ -147,7 +147,7 @@ def build(
     if trainer == "ours":
         return causal_trainer(recipe, model, tokenizer, rows, folder, callbacks)
 
-    class SameBatches(LikeLengthBatches, SFTTrainer):  # type: ignore[misc]
+    class SameBatches(LikeLengthBatches, SFTTrainer):
         """TRL's trainer on our batches."""
 
     shared = shared_arguments(recipe, folder, len(rows))
@@ -185,8 +185,10 @@ def product_flops(model: PeftModel) -> Callable[[int, int], float]:
     import torch
     from peft.tuners.lora import LoraLayer
 
-    head: Any = model.get_base_model().get_output_embeddings()
+    base: Any = model.get_base_model()
+    head = base.get_output_embeddings()
     frozen = adapters = 0
+    module: Any
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer):
             adapters += sum(module.r.values()) * (module.in_features + module.out_features)
@@ -197,7 +199,7 @@ def product_flops(model: PeftModel) -> Callable[[int, int], float]:
 
     def of_row(tokens: int, supervised: int) -> float:
         pairs = tokens * (tokens + 1) / 2
-        projection = 4 * head.in_features * head.out_features * supervised
+        projection: float = 4 * head.in_features * head.out_features * supervised
         return tokens * (4 * frozen + 6 * adapters) + 12 * width * pairs + projection
 
     return of_row

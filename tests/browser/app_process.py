@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Playwright
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-START_S = 60.0
+from benchmarks.app_process import started_app
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGS = [
     "--no-sandbox",
@@ -32,43 +24,10 @@ CHROMIUM_ARGS = [
 
 @contextmanager
 def running_app(runs: Path, log: Path, *options: str, **more_environment: str) -> Iterator[str]:
-    """Start `python app.py` on a free port with its runs in `runs`; gives its address, and ends it afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    environment = os.environ | {"BEFORE_AFTER_RUNS": str(runs), "PYTHONUNBUFFERED": "1"} | more_environment
-    with log.open("wb") as output:
-        app = subprocess.Popen(
-            [sys.executable, "app.py", "--port", str(port), *options],
-            cwd=ROOT,
-            env=environment,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _wait_until_it_answers(url, app, log)
-        yield url
-    finally:
-        app.send_signal(signal.SIGINT)
-        try:
-            app.wait(10)
-        except subprocess.TimeoutExpired:
-            app.kill()
-            app.wait()
-
-
-def _wait_until_it_answers(url: str, app: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + START_S
-    while time.monotonic() < end:
-        if app.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise AssertionError(f"the app did not start:\n{log.read_text(errors='replace')[-3000:]}")
+    """`python app.py` once it answers, its runs in `runs`; gives its address, and ends it afterwards."""
+    with started_app(runs, log, *options, **more_environment) as app:
+        app.wait_until_served()
+        yield app.url
 
 
 def launch_chromium(playwright: Playwright) -> Browser:
