@@ -188,10 +188,10 @@ def product_flops(model: PeftModel) -> Callable[[int, int], float]:
     base: Any = model.get_base_model()
     head = base.get_output_embeddings()
     frozen = adapters = 0
-    module: Any
     for name, module in model.named_modules():
         if isinstance(module, LoraLayer):
-            adapters += sum(module.r.values()) * (module.in_features + module.out_features)
+            linear: Any = module.get_base_layer()
+            adapters += sum(module.r.values()) * (linear.in_features + linear.out_features)
         elif isinstance(module, torch.nn.Linear) and module is not head and ".lora_" not in name:
             frozen += module.in_features * module.out_features
     config: Any = model.config
@@ -199,8 +199,8 @@ def product_flops(model: PeftModel) -> Callable[[int, int], float]:
 
     def of_row(tokens: int, supervised: int) -> float:
         pairs = tokens * (tokens + 1) / 2
-        projection: float = 4 * head.in_features * head.out_features * supervised
-        return tokens * (4 * frozen + 6 * adapters) + 12 * width * pairs + projection
+        projection = 4 * head.in_features * head.out_features * supervised
+        return float(tokens * (4 * frozen + 6 * adapters) + 12 * width * pairs + projection)
 
     return of_row
 
