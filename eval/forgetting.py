@@ -146,6 +146,7 @@ def _answers(pair: Sides, instructions: Sequence[str], *, tuned: bool) -> list[s
     import torch
 
     from models.decoding import greedy
+    from models.generation import end_tokens
 
     if not instructions:
         return []
@@ -159,8 +160,7 @@ def _answers(pair: Sides, instructions: Sequence[str], *, tuned: bool) -> list[s
         for text in instructions
     ]
     with torch.inference_mode(), pair.side(tuned) as model:
-        named = model.generation_config.eos_token_id
-        ends = {pair.tokenizer.eos_token_id, *(named if isinstance(named, list) else [named])} - {None}
+        ends = end_tokens(model, pair.tokenizer)
         if pair.layers:
             base, own = ([], prompts) if tuned else (prompts, [])
             steps = greedy(pair.layers, base, own, max_new_tokens=_ANSWER_TOKENS, ends=ends)

@@ -56,7 +56,7 @@ class _RowStreamer:
         self.answers = [Answer() for _ in range(rows)]
         self._pair = pair
         self._on_step = on_step
-        self._ends = _end_tokens(pair)
+        self._ends = end_tokens(pair.model, pair.tokenizer)
         self._started = time.perf_counter()
         self._prompt_seen = False
 
@@ -267,7 +267,7 @@ def _steps(
     from models.decoding import greedy
 
     assert pair.layers is not None
-    ends = _end_tokens(pair)
+    ends = end_tokens(pair.model, pair.tokenizer)
     for tokens in greedy(pair.layers, base, tuned, max_new_tokens=max_new_tokens, ends=ends):
         streamer.take(tokens)
         yield
@@ -293,7 +293,7 @@ def _generate(
     config = GenerationConfig(
         max_new_tokens=max_new_tokens,
         do_sample=False,
-        eos_token_id=sorted(_end_tokens(pair)),
+        eos_token_id=sorted(end_tokens(pair.model, pair.tokenizer)),
         pad_token_id=pair.tokenizer.pad_token_id,
     )
     try:
@@ -319,11 +319,11 @@ def _drop_adapter_names(pair: Pair) -> None:
                 module._forward_pre_hooks_with_kwargs.pop(key, None)
 
 
-def _end_tokens(pair: Pair) -> set[int]:
+def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     """The tokens that end a turn: the tokenizer's, and what the model's own generation settings name."""
-    ends = pair.model.generation_config.eos_token_id
+    ends = model.generation_config.eos_token_id
     more = ends if isinstance(ends, list) else [ends]
-    return {int(token) for token in [pair.tokenizer.eos_token_id, *more] if token is not None}
+    return {int(token) for token in [tokenizer.eos_token_id, *more] if token is not None}
 
 
 def _snapshots(streamer: _RowStreamer) -> AnswerPair:
