@@ -2,7 +2,8 @@
 
 Both read the reviews' test split, lm-eval as the task that `eval.lm_eval_task` writes, with the adapter that ships
 as `peft`. In float32 every prediction has to agree. In bfloat16 lm-eval also rounds logits and log-probabilities:
-rows with a margin of that size may not. Both are then timed in turns in bfloat16, models loaded beforehand.
+rows with a margin of that size may not. Both are then timed in turns, in bfloat16 where the machine has it, models
+loaded beforehand.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.results import DisagreementError, in_turns, median, table, tell
 from data.sources import open_source
 from eval.lm_eval_task import export_task
-from models.loading import Precision, device
+from models.loading import Precision, best_precision, device
 from models.pair import Pair, open_pair
 from models.scoring import ROUNDING, SCORING_BATCH_SIZE, score_labels
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 ADAPTER = Path(__file__).resolve().parent.parent / "models" / "bundled" / "sentiment-smollm2-lora"
 BATCH_SIZE = 32
-PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 class LmEval:
@@ -114,14 +114,16 @@ def main() -> None:
 
 
 def measure(*, rows: int = 200, runs: int = 3) -> Evaluation:
-    """Check both sides in both precisions, then time them.
+    """Check both sides in float32 and in the machine's best precision, then time them in that.
 
     Raises:
         DisagreementError: a prediction differs in float32.
     """
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     agreements: list[Agreement] = []
-    for precision in PRECISIONS:
+    best = best_precision()
+    precisions: dict[Precision, None] = dict.fromkeys(("float32", best))
+    for precision in precisions:
         tell(f"the predictions in {precision}")
         pair = open_pair(ADAPTER)
         stay_offline()
@@ -139,7 +141,7 @@ def measure(*, rows: int = 200, runs: int = 3) -> Evaluation:
             ]
             if precision == "float32" and any(side.apart for side in agreements):
                 raise DisagreementError("; ".join(map(sentence, agreements)))
-            if precision == PRECISIONS[-1]:
+            if precision == best:
                 lm_eval_s, ours_s = time_both(pair, texts, lm_eval, runs)
     return Evaluation(pair.base.describe(), len(texts), agreements, lm_eval_s, ours_s)
 
@@ -199,8 +201,8 @@ def markdown(found: Evaluation) -> str:
         for name, seconds in (("lm-eval, base and then tuned", theirs), ("ours, one comparison", ours))
     ]
     parts = [
-        f"Both sides of {found.rows} reviews, {found.base}, {PRECISIONS[-1]}, lm-eval {version('lm-eval')} in "
-        f"batches of {BATCH_SIZE}, ours of {SCORING_BATCH_SIZE} as in every evaluation, medians of "
+        f"Both sides of {found.rows} reviews, {found.base}, {found.agreements[-1].precision}, "
+        f"lm-eval {version('lm-eval')} in batches of {BATCH_SIZE}, ours of {SCORING_BATCH_SIZE} as in every evaluation, medians of "
         f"{len(found.ours_s)} runs in turns.",
         table(("", "seconds", "reviews/s", "times as fast"), rows),
         "\n".join(f"- {sentence(each)}" for each in found.agreements),
