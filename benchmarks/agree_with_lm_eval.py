@@ -202,8 +202,8 @@ def markdown(found: Evaluation) -> str:
     ]
     parts = [
         f"Both sides of {found.rows} reviews, {found.base}, {found.agreements[-1].precision}, "
-        f"lm-eval {version('lm-eval')} in batches of {BATCH_SIZE}, ours of {SCORING_BATCH_SIZE} as in every evaluation, medians of "
-        f"{len(found.ours_s)} runs in turns.",
+        f"lm-eval {version('lm-eval')} in batches of {BATCH_SIZE}, ours of {SCORING_BATCH_SIZE} as in every "
+        f"evaluation, medians of {len(found.ours_s)} runs in turns.",
         table(("", "seconds", "reviews/s", "times as fast"), rows),
         "\n".join(f"- {sentence(each)}" for each in found.agreements),
     ]
