@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
-import psutil
 import pytest
 
+from finetuning.processes import process_started
 from finetuning.recipe import load_recipe
 from finetuning.runs import Run, create_run
 from tests.integration.stranger import Stranger, public_app
@@ -239,11 +241,18 @@ def test_only_the_last_uploads_are_kept(bea: Stranger) -> None:
     assert [Path(path).exists() for path in paths] == [False, False, True, True, True, True, True]
 
 
+def run_in_state(app: tuple[str, Path], owner: str, **status: Any) -> Run:
+    """A run that was never queued where the app looks, which would start it."""
+    runs = app[1].parent / "runs"
+    run = create_run(load_recipe("sentiment-smollm2-lora"), runs.parent / "made", owner=owner)
+    run.update(**status)
+    runs.mkdir(exist_ok=True)
+    return Run(run.folder.rename(runs / run.id))
+
+
 @pytest.fixture(scope="module")
 def run_of_ana(app: tuple[str, Path], ana: Stranger) -> Run:
-    run = create_run(load_recipe("sentiment-smollm2-lora"), app[1].parent / "runs", owner=ana.owner)
-    run.update(state="cancelled", ended=time.time())
-    return run
+    return run_in_state(app, ana.owner, state="cancelled", ended=time.time())
 
 
 def test_a_run_is_seen_by_its_owner_alone(
@@ -320,13 +329,14 @@ def test_a_large_file_and_a_second_run_are_refused(app: tuple[str, Path], bea: S
     start = bea.handler("start_run", "sentiment-file")
     chosen = {"sentiment_source": "file", "sentiment_file": bea.file(path)}
     assert "2,500 rows, and this public page takes 2,000" in said(bea.queued(start, bea.values(start, **chosen)))
-    runs = app[1].parent / "runs"
-    mine = create_run(load_recipe("sentiment-smollm2-lora"), runs, owner=bea.owner)
-    me = psutil.Process()
-    mine.update(state="running", pid=me.pid, pid_started=me.create_time(), started=time.time())
+    me = os.getpid()
+    mine = run_in_state(
+        app, bea.owner, state="running", pid=me, pid_started=process_started(me), started=time.time()
+    )
+    before = set(mine.folder.parent.glob("sentiment-*"))
     try:
         assert "You have a run that is not over" in said(bea.queued(start, bea.values(start)))
-        assert [run.name for run in runs.glob("sentiment-*")].count(mine.id) == 1
+        assert set(mine.folder.parent.glob("sentiment-*")) == before
     finally:
         shutil.rmtree(mine.folder)
 
