@@ -11,16 +11,13 @@ import functools
 import math
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from data.errors import ModelError
 from finetuning.recipe import Recipe
 from finetuning.strategies import ParameterCount, check_target_modules
 from finetuning.trainers.arguments import steps
-from models.adapter_files import HEADS, adapter_shapes
-
-if TYPE_CHECKING:
-    import torch
+from models.adapter_files import HEADS, adapter_shapes, linear_layers
 
 _TYPICAL_TOKENS = {"sentiment": 65, "dialogue": 215}
 """Mean tokens a row of the bundled corpora in the causal prompt; used when the rows are not given."""
@@ -132,19 +129,8 @@ def parameter_count(recipe: Recipe) -> ParameterCount:
     )
     trainable = sum(map(math.prod, adapter.values()))
     total = trainable + sum(parameter.numel() for parameter in model.parameters())
-    packed = sum(weight.numel() for weight in _linear_weights(model)) if recipe.model.precision == "nf4" else 0
+    packed = sum(map(math.prod, linear_layers(model).values())) if recipe.model.precision == "nf4" else 0
     return ParameterCount(trainable, total, total - packed // 2)
-
-
-def _linear_weights(model: torch.nn.Module) -> list[torch.Tensor]:
-    """Weights that bitsandbytes would hold in 4 bit: the base's linear layers without the vocabulary projection."""
-    import torch
-
-    return [
-        module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and "lm_head" not in name
-    ]
 
 
 def _empty_model(recipe: Recipe) -> Any:

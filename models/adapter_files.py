@@ -173,10 +173,10 @@ def _defaults() -> dict[str, Any]:
 
 def adaptable_modules(model: PreTrainedModel) -> list[str]:
     """The names that an adapter may list as its target modules, each the last part of a layer's path."""
-    return sorted({name.rsplit(".", 1)[-1] for name in _linear_layers(model)})
+    return sorted({name.rsplit(".", 1)[-1] for name in linear_layers(model)})
 
 
-def _linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
+def linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
     """Name → (inputs, outputs) of the linear layers, packed in 4 bit or not.
 
     Not of the projection onto the vocabulary: labels are scored, and one batch answers for both sides, by its bare
@@ -184,10 +184,11 @@ def _linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
     """
     import torch
 
+    head = model.get_output_embeddings()
     return {
         name: (module.in_features, module.out_features)
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not model.get_output_embeddings()
+        if isinstance(module, torch.nn.Linear) and module is not head
     }
 
 
@@ -238,7 +239,7 @@ def adapter_shapes(
         heads: modules that are trained whole.
     """
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, (inputs, outputs) in _linear_layers(model).items():
+    for name, (inputs, outputs) in linear_layers(model).items():
         if name.rsplit(".", 1)[-1] in targets:
             shapes[f"base_model.model.{name}.lora_A.weight"] = (rank, inputs)
             shapes[f"base_model.model.{name}.lora_B.weight"] = (outputs, rank)
