@@ -49,6 +49,9 @@ def read_delimited(content: bytes, name: str, *, tabs: bool, header_names: Colle
         raise DataError("The file cannot be cut into rows: a quote is opened and never closed", fix=QUOTING_FIX)
     if _is_header(records, header_names):
         columns, first = _unique(records[0]), 1
+    elif _is_numbered_header(records):
+        columns, first = _unique(records[0]), 1
+        notes.append(f"The first row of {shown} only counts the columns, so it is taken for their names.")
     else:
         columns, first = [f"column_{number}" for number in range(1, _usual_width(records) + 1)], 0
         notes.append(f"{shown} has no header, so its columns are called {columns[0]} to {columns[-1]}.")
@@ -156,6 +159,20 @@ def _is_header(records: Records, header_names: Collection[str]) -> bool:
         _is_number(field) or read_values({field.casefold()}, ("negative", "positive")) for field in first
     )
     return looks_like_names and not holds_a_value and len(set(first)) == len(first) and len(records) > 1
+
+
+def _is_numbered_header(records: Records) -> bool:
+    """Whether the first record counts 0, 1, 2, … or 1, 2, 3, …, as a table without names is saved.
+
+    Before the first number there may be an empty field, over a column that counts the rows. Rows of numbers only
+    may as well be data that begin with such a row.
+    """
+    first = [field.strip() for field in records[0]]
+    if first[0] == "":
+        first = first[1:]
+    counted = any(first == [str(number + start) for number in range(len(first))] for start in (0, 1))
+    holds_text = any(not _is_number(field) for record in records[1:SNIFFED_ROWS] for field in record if field)
+    return len(first) > 1 and counted and holds_text
 
 
 def _is_number(text: str) -> bool:

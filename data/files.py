@@ -13,6 +13,7 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
+from data.class_names import names_beside, with_class_names
 from data.delimited import read_delimited
 from data.errors import DataError
 from data.json_files import read_json, read_json_lines
@@ -64,7 +65,7 @@ def read_table(path: Path, *, header_names: Collection[str] = ()) -> Table:
     content = _content(path)
     suffix = path.suffix.casefold()
     if suffix == ".parquet":
-        table = read_parquet(content, path.name)
+        table = read_parquet(content, path.name, names_beside(path))
     else:
         _check_text(content, path)
         if suffix in (".jsonl", ".ndjson"):
@@ -73,6 +74,7 @@ def read_table(path: Path, *, header_names: Collection[str] = ()) -> Table:
             table = read_json(content.removeprefix(b"\xef\xbb\xbf"), path.name)
         else:
             table = read_delimited(content, path.name, tabs=suffix == ".tsv", header_names=header_names)
+        table = with_class_names(table, names_beside(path))
     if not table.rows and not table.problems:
         raise DataError("The file has no rows", got=str(path), fix="Choose a file with rows in it.")
     return table

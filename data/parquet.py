@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from data.class_names import ClassNames, names_in_schema, with_class_names
 from data.errors import DataError
 from data.limits import MAX_CELLS, MAX_COLUMNS, MAX_FILE_BYTES
 from data.table import FEWER, Table, check_columns, check_size
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 MAX_FOOTER_BYTES = 10_000_000
 
 
-def read_parquet(content: bytes, name: str) -> Table:
+def read_parquet(content: bytes, name: str, described: ClassNames) -> Table:
     """Returns the table in `content`. Dates are read as text; nested values but lists of texts are left empty.
+    Class ids are written as their names where the file has them, or where `described`, from beside it, does.
 
     Raises DataError if the file is damaged, or too large once unpacked.
     """
@@ -45,10 +47,10 @@ def read_parquet(content: bytes, name: str) -> Table:
         # Not in threads: what is refused midway should not go on being unpacked.
         file = pyarrow.parquet.ParquetFile(source, read_dictionary=texts, pre_buffer=False)
         columns = check_columns(file.schema_arrow.names)
-        table = file.read(use_threads=False)
+        read = file.read(use_threads=False)
         chars = 0
         values = []
-        for column in table.columns:
+        for column in read.columns:
             cells = [cell for chunk in column.chunks for cell in _cells(chunk)]
             chars += sum(_length(cell) for cell in cells)
             if chars > MAX_FILE_BYTES:
@@ -57,7 +59,8 @@ def read_parquet(content: bytes, name: str) -> Table:
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _unreadable(name, str(error).strip().split("\n", 1)[0][:300]) from None
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True))
-    return Table(columns, tuple(enumerate(rows, start=1)))
+    table = Table(columns, tuple(enumerate(rows, start=1)))
+    return with_class_names(table, {**described, **names_in_schema(file.schema_arrow.metadata)})
 
 
 def _check_metadata(metadata: pyarrow.parquet.FileMetaData) -> None:

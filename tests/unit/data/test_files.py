@@ -173,3 +173,29 @@ def test_a_missing_file_and_a_folder_are_told_apart(tmp_path):
         read_table(tmp_path / "gone.csv")
     with pytest.raises(DataError, match="folder"):
         read_table(tmp_path)
+
+
+# ---- what a file says of itself ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "columns"),
+    [
+        ("0,1\nlovely,1\nawful,0\n", ("0", "1")),
+        ("1,2\nlovely,1\nawful,0\n", ("1", "2")),
+        (",0,1\n0,lovely,1\n1,awful,0\n", ("column_1", "0", "1")),
+        (",0,1,2\n0,lovely,1,x\n1,awful,0,y\n", ("column_1", "0", "1", "2")),
+    ],
+)
+def test_a_first_row_that_counts_the_columns_is_a_header(write, content, columns):
+    table = read_table(write("a.csv", content))
+    assert table.columns == columns
+    assert numbers(table) == [1, 2]
+    assert "only counts the columns" in table.notes[-1]
+
+
+@pytest.mark.parametrize("content", ["0,1\n1,0\n3,1\n", "0,2\nlovely,1\nawful,0\n", "0,1\n"])
+def test_a_first_row_of_numbers_that_count_nothing_is_data(write, content):
+    table = read_table(write("a.csv", content))
+    assert table.columns == ("column_1", "column_2")
+    assert numbers(table) == list(range(1, content.count("\n") + 1))
