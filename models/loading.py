@@ -120,7 +120,8 @@ def best_precision() -> Precision:
     import torch
 
     if device().type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float32"
+        # Asked without this, a T4 or a V100 says yes, and emulates it.
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     if device().type == "cpu":
         # Emulated bfloat16 is several times slower than float32.
         native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()

@@ -1,5 +1,7 @@
 """4 bit: really 4 bit, and with the same gradient after an evaluation as before one."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -7,6 +9,7 @@ from peft import LoraConfig, get_peft_model
 from data.errors import ModelError
 from data.tasks import SENTIMENT
 from eval.harness import compare
+from models import loading
 from models.loading import best_precision, four_bit_share, load, load_tokenizer, weight_bytes
 from models.pair import open_pair
 from models.sources import resolve
@@ -160,3 +163,15 @@ def test_a_tokenizer_without_a_pad_token_pads_with_the_end(tiny_llama, tmp_path)
     path.write_text(json.dumps(config), encoding="utf-8")
     tokenizer = load_tokenizer(resolve(str(folder)))
     assert tokenizer.pad_token == tokenizer.eos_token
+
+
+@pytest.mark.parametrize(("native", "precision"), [(False, "float32"), (True, "bfloat16")])
+def test_a_gpu_that_emulates_bfloat16_computes_in_float32(native, precision, monkeypatch):
+    """torch's own answer for the processor; only what it asks CUDA for is set here."""
+    monkeypatch.setattr(loading, "device", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _: SimpleNamespace(major=8 if native else 7))
+    monkeypatch.setattr(torch.cuda, "_check_bf16_tensor_supported", lambda _: True)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    assert best_precision() == precision
