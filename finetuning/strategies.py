@@ -2,7 +2,9 @@
 
 LoRA (Hu et al. 2021, https://arxiv.org/abs/2106.09685) adds low-rank updates to chosen linear layers and freezes
 the rest. QLoRA (Dettmers et al. 2023, https://arxiv.org/abs/2305.14314) is the same over a base held in NF4, which
-`models.loading` has loaded that way already.
+`models.loading` has loaded that way already. What learns is held in float32 whatever the base is in. In bfloat16
+an update smaller than 1/512 of a weight is lost, and AdamW's moments, which take the weight's precision, stop
+following its gradients.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ def lora_config(recipe: Recipe) -> LoraConfig:
 
 
 def add_adapter(model: PreTrainedModel, recipe: Recipe) -> PeftModel:
-    """Freeze `model` and give it a fresh, seeded adapter (and, for a classifier, a trainable head).
+    """Freeze `model` and give it a fresh, seeded adapter (and, for a classifier, a trainable head), in float32.
 
     Raises:
         RecipeError: as `check_target_modules`.
@@ -71,12 +73,24 @@ def add_adapter(model: PreTrainedModel, recipe: Recipe) -> PeftModel:
 
     check_target_modules(recipe, model)
     torch.manual_seed(recipe.training.seed)
-    # In the base's own precision: float32 adapters on a bfloat16 base cost two casts a layer, half the speed
-    # and a third more memory on a CPU.
-    adapted = get_peft_model(model, lora_config(recipe), autocast_adapter_dtype=False)
+    adapted = get_peft_model(model, lora_config(recipe))
+    _learn_heads_in_float32(adapted)
     for config in adapted.peft_config.values():
         config.base_model_name_or_path = recipe.model.base  # not the folder it happened to lie in
     return adapted
+
+
+def _learn_heads_in_float32(model: PeftModel) -> None:
+    """Do with heads that are trained whole what peft does with A and B: float32, and so is what they read."""
+    from peft.utils import ModulesToSaveWrapper
+
+    def as_float32(_: torch.nn.Module, given: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        return tuple(value.float() for value in given)
+
+    for module in model.modules():
+        if isinstance(module, ModulesToSaveWrapper):
+            for head in module.modules_to_save.values():
+                head.float().register_forward_pre_hook(as_float32)
 
 
 def count_parameters(model: torch.nn.Module) -> ParameterCount:

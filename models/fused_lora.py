@@ -3,7 +3,8 @@
 peft writes `W x + scale * B(A(x))` as six operations, each of which reads or writes a whole activation, forward and
 again backward. On a CPU, where memory is the limit, they cost as much as the products themselves. Here the
 low-rank part is accumulated into the base's result, and the two gradients of `x` into one. Exact in every precision
-up to the order of rounding.
+up to the order of rounding. Where A and B are float32 over a base that computes in bfloat16, peft computes the low
+rank in float32, a conversion of every activation; here A and B are rounded instead, as in `projections`.
 
 Shapes: N tokens of a batch, I and O features in and out, R rank.
 """
@@ -29,19 +30,20 @@ class _FusedLora(torch.autograd.Function):
         ctx.scale = layer.scaling[name]
         ctx.layer = layer
         rows = x.reshape(-1, x.shape[-1])  # [N, I]
-        low = rows @ a.t()  # [N, R]
+        low = rows @ a.to(rows.dtype).t()  # [N, R]
         ctx.save_for_backward(rows, low, a, b)
         result = linear(rows, weight_of(layer.get_base_layer()), _bias(layer))  # [N, O]
-        return result.addmm_(low, b.t(), alpha=ctx.scale).view(*x.shape[:-1], -1)
+        return result.addmm_(low, b.to(rows.dtype).t(), alpha=ctx.scale).view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         rows, low, a, b = ctx.saved_tensors
         gradient = gradients[0].reshape(-1, b.shape[0])  # [N, O]
-        low_gradient = (gradient @ b).mul_(ctx.scale)  # [N, R]
+        low_gradient = (gradient @ b.to(rows.dtype)).mul_(ctx.scale)  # [N, R]
         of_x = None
         if ctx.needs_input_grad[0]:
-            of_x = (gradient @ weight_of(ctx.layer.get_base_layer())).addmm_(low_gradient, a)  # [N, I]
+            of_x = gradient @ weight_of(ctx.layer.get_base_layer())  # [N, I]
+            of_x.addmm_(low_gradient, a.to(rows.dtype))
             of_x = of_x.view(*gradients[0].shape[:-1], -1)
         return of_x, None, low_gradient.t() @ rows, (gradient.t() @ low).mul_(ctx.scale)
 
@@ -49,7 +51,7 @@ class _FusedLora(torch.autograd.Function):
 def fuse_lora(model: torch.nn.Module) -> int:
     """Give every LoRA layer of `model` the fused step; returns how many took it.
 
-    A layer with dropout, in mixed precision, or with anything else than a plain low-rank update keeps peft's own.
+    A layer with dropout, or with anything else than a plain low-rank update, keeps peft's own.
     """
     fused = 0
     for layer in model.modules():

@@ -4,6 +4,9 @@ peft writes `W x + scale * B(A(x))` as six operations a layer, each of which rea
 autograd as many again. Here the low-rank parts of all layers are one product, and each is added to its layer's
 result in place; so are the gradients of what they read.
 
+Products are taken in what the rows are in. A and B may be in float32 over rows in bfloat16, as they are where they
+are trained: they are rounded where they are used, and autograd adds up their gradients in their own precision.
+
 Shapes: N rows, I and O features in and out, R rank, ΣR of all layers together.
 """
 
@@ -52,9 +55,9 @@ class Projections:
         results = [linear(x, weight, base.bias) for weight, base in zip(self._weights(), self._bases, strict=True)]
         if plain >= len(x) or not self._low_rank:
             return results, None
-        low = x[plain:] @ self._a().t()
+        low = x[plain:] @ self._a(x.dtype).t()
         for number, update, columns in self._adapted():
-            results[number][plain:].addmm_(low[:, columns], update.b.t(), alpha=update.scale)
+            results[number][plain:].addmm_(low[:, columns], update.b.to(x.dtype).t(), alpha=update.scale)
         return results, low
 
     def backward(
@@ -73,12 +76,12 @@ class Projections:
         of_b = []
         for number, update, columns in self._adapted():
             gradient = gradients[number]
-            torch.mm(gradient, update.b, out=of_low[:, columns])
+            torch.mm(gradient, update.b.to(x.dtype), out=of_low[:, columns])
             of_low[:, columns].mul_(update.scale)
             of_b.append((low[:, columns].t() @ gradient).mul_(update.scale).t())
         of_a = (of_low.t() @ x).split([len(update.a) for update in self._low_rank])
         if of_x is not None:
-            of_x.addmm_(of_low, self._a())
+            of_x.addmm_(of_low, self._a(x.dtype))
         return of_x, [gradient for both in zip(of_a, of_b, strict=True) for gradient in both]
 
     def prepare_decoding(self) -> None:
@@ -90,10 +93,10 @@ class Projections:
         """One after the other, so that unpacked 4-bit ones are not held all at once."""
         yield from self._few.weights if self._few else map(weight_of, self._bases)
 
-    def _a(self) -> Tensor:
+    def _a(self, dtype: torch.dtype) -> Tensor:
         """Every A below the other, [ΣR, I]."""
         parts: list[Tensor] = [*(update.a for update in self._low_rank)]
-        return torch.cat(parts)
+        return torch.cat(parts).to(dtype)
 
     def _adapted(self) -> Iterator[tuple[int, _LowRank, slice]]:
         """The number of each adapted layer, its update, and that update's columns of the low rank."""
@@ -124,11 +127,11 @@ class _FewRows:
         self._bias = torch.cat(biases) if biases else None
         self._low_rank: tuple[Tensor, Tensor] | None = None
         if layers._low_rank:
-            a = layers._a()
-            b = a.new_zeros(len(a), len(self._joint), dtype=torch.float32)
+            a = layers._a(torch.float32)
+            b = a.new_zeros(len(a), len(self._joint))
             for number, update, columns in layers._adapted():
                 b.split(self._sizes, dim=1)[number][columns] = update.b.t() * update.scale
-            self._low_rank = a.t().float().contiguous(), b  # [I, ΣR], [ΣR, ΣO]
+            self._low_rank = a.t().contiguous(), b  # [I, ΣR], [ΣR, ΣO]
 
     def __call__(self, x: Tensor, plain: int) -> tuple[Tensor, ...]:
         result = product(x, self._joint, self._bias)
@@ -153,7 +156,7 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def is_plain(layer: Any) -> bool:
-    """Whether a LoRA layer is linear, with one low-rank update of its own precision and nothing else."""
+    """Whether a LoRA layer is linear, with one low-rank update of its own precision or float32 and nothing else."""
     base = layer.get_base_layer()
     if not isinstance(base, torch.nn.Linear) or len(layer.active_adapters) != 1:
         return False
@@ -163,7 +166,7 @@ def is_plain(layer: Any) -> bool:
         isinstance(layer.lora_dropout[name], torch.nn.Identity)
         and not layer.lora_bias[name]
         and name not in layer.lora_variant
-        and layer.lora_A[name].weight.dtype == (packed.dtype if packed else base.weight.dtype)
+        and layer.lora_A[name].weight.dtype in (torch.float32, packed.dtype if packed else base.weight.dtype)
     )
 
 

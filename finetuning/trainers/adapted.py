@@ -20,23 +20,18 @@ class AdapterTraining(LikeLengthBatches):
     model: Any
 
     def __init__(self, *, model: torch.nn.Module, **options: Any) -> None:
-        with _keeping_precision(model):  # TRL makes an adapter over 4 bits bfloat16, whatever it computes in
+        with _keeping_trained(model):
             super().__init__(model=model, **options)  # type: ignore[call-arg]
         fuse_lora(self.model)
         if self.accelerator.device.type == "cpu":
             use_matrix_products(self.model.get_base_model())
 
-    def _load_from_checkpoint(self, *arguments: Any, **options: Any) -> None:
-        with _keeping_precision(self.model):  # peft makes what it loads float32
-            super()._load_from_checkpoint(*arguments, **options)  # type: ignore[misc]
-
 
 @contextmanager
-def _keeping_precision(model: torch.nn.Module) -> Iterator[None]:
-    """Give back to what is trained the precision that it had: of two, every layer would convert what it computes,
-    and none be computed by hand."""
-    trained = {name: value.dtype for name, value in model.named_parameters() if value.requires_grad}
+def _keeping_trained(model: torch.nn.Module) -> Iterator[None]:
+    """Give back to what is trained its float32 numbers: TRL makes an adapter over 4 bits bfloat16."""
+    trained = {name: value.data for name, value in model.named_parameters() if value.requires_grad}
     yield
     for name, value in model.named_parameters():
         if name in trained:
-            value.data = value.data.to(trained[name])
+            value.data = trained[name].to(value.device)
