@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.results import DisagreementError, in_turns, median, table, tell
+from data.samples import sample
 from data.sources import open_source
 from eval.lm_eval_task import export_task
 from models.loading import Precision, best_precision, device
@@ -129,8 +130,7 @@ def measure(*, rows: int = 200, runs: int = 3) -> Evaluation:
         stay_offline()
         if precision == "float32":
             pair.model.float()  # the weights are stored in bfloat16: none is rounded
-        test = open_source("corpus:reviews", pair.task).splits["test"]
-        test = test.select(range(min(rows, len(test))))
+        test = sample(open_source("corpus:reviews", pair.task).splits["test"], rows, pair.task)
         texts, labels = test["text"][:], test["label"][:]
         with tempfile.TemporaryDirectory() as scratch:
             lm_eval = LmEval(pair, texts, labels, precision, Path(scratch) / "task")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import DataError
-from data.limits import MAX_DOWNLOAD_BYTES, MAX_FILE_BYTES
+from data.limits import MAX_DOWNLOAD_BYTES, MAX_FILE_BYTES, MAX_ROWS
 from data.network import hub_reachable
 from data.printable import printable
 from data.table import Table, check_columns
@@ -38,8 +38,6 @@ SPLIT_OF = {
 }  # fmt: skip
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 CONFIGURATION = re.compile(r"[\w.+-]{0,200}", re.ASCII)
-MAX_ROWS = 100_000
-"""Of a larger split a fixed sample of this size is taken: more would only be held in memory."""
 
 
 def read_hub(name: str) -> dict[str, Table]:
@@ -131,9 +129,10 @@ def _table(rows: Dataset) -> Table:
     import datasets
 
     notes = []
+    chance = random.Random(0)
     numbers = list(range(len(rows)))
     if len(rows) > MAX_ROWS:
-        numbers = sorted(random.Random(0).sample(numbers, MAX_ROWS))
+        numbers = sorted(chance.sample(numbers, MAX_ROWS))
         notes.append(f"Of {len(rows):,} rows a fixed sample of {MAX_ROWS:,} is used.")
         rows = rows.select(numbers)
     # Pictures and sounds would be decoded, and nested values held, for nothing.
@@ -144,17 +143,23 @@ def _table(rows: Dataset) -> Table:
         for column, feature in rows.features.items()
         if isinstance(feature, datasets.ClassLabel)
     }
-    values: list[tuple[int, dict[str, Any]]] = []
-    chars = 0
+    kept: list[tuple[float, int, int, dict[str, Any]]] = []  # a chance of its own, characters, number, values
+    chars, share = 0, 1.0
     for number, row in zip(numbers, rows, strict=True):
-        chars += sum(len(value) for value in row.values() if isinstance(value, str))
-        if chars > MAX_FILE_BYTES:
-            notes.append(f"Only the first {len(values):,} rows are used: the texts are long.")
-            break
+        if (its_chance := chance.random()) >= share:
+            continue
+        size = sum(len(value) for value in row.values() if isinstance(value, str))
+        chars += size
         for column, names in class_names.items():
             row[column] = _class_name(row[column], names)
-        values.append((number + 1, row))
-    return Table(columns, tuple(values), notes=tuple(notes))
+        kept.append((its_chance, size, number + 1, row))
+        while chars > MAX_FILE_BYTES and len(kept) > 1:  # of all rows fewer: the first ones may be of one label
+            share /= 2
+            kept = [each for each in kept if each[0] < share]
+            chars = sum(each[1] for each in kept)
+    if len(kept) < len(numbers):
+        notes.append(f"The texts are long: of {len(numbers):,} rows a fixed sample of {len(kept):,} is used.")
+    return Table(columns, tuple((number, row) for _, _, number, row in kept), notes=tuple(notes))
 
 
 def _is_plain(feature: Any) -> bool:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from datasets import DatasetDict
 
 NEAR = 0.6
-"""Similarity from which two texts count as near-duplicates: about one word in eight changed."""
+"""Similarity from which two texts count as near-duplicates: one word in six changed. Each change takes a word and
+two pairs from what is shared, so a share f of changed words leaves (2 - 3f) / (2 + 3f)."""
 SIGNATURE_SIZE = 64
 BAND_SIZE = 4
 """Values of a signature that two rows must share to be compared: 16 bands of 4 find 89 % of the pairs at 0.6

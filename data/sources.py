@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +16,13 @@ from data import hub
 from data.columns import ColumnMapping, guess
 from data.errors import DataError
 from data.files import SUFFIXES, Table, read_table
-from data.splits import SPLIT_NAMES, same_text, split_rows
+from data.repeats import Repeats, one_row_a_text, without_overlap
+from data.splits import SPLIT_NAMES, split_rows
 from data.tasks import TASKS, Task
 from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows
 
 if TYPE_CHECKING:
-    from datasets import DatasetDict
+    from datasets import Dataset, DatasetDict
 
 CORPORA = Path(__file__).parent / "corpora"
 METADATA = ("topic", "style")
@@ -41,8 +42,22 @@ class Opened:
     mapping: ColumnMapping
     columns: tuple[str, ...]
     """The source's own columns, for whoever wants to choose others."""
+    repeats: Repeats
+    """The rows that the test split was made of: it has one a text."""
     notes: tuple[str, ...] = ()
     """Sentences for a person: how the rows were split, what was left out."""
+
+
+@dataclass(frozen=True)
+class OpenedTest:
+    """A source that is ready to test on."""
+
+    spec: str
+    rows: Dataset
+    """One row a text, as in `Opened.splits`."""
+    mapping: ColumnMapping
+    repeats: Repeats
+    notes: tuple[str, ...] = ()
 
 
 def open_source(
@@ -64,18 +79,51 @@ def open_source(
     chosen = _Choices(task, dict(columns or {}), dict(labels or {}))
     source = _read(spec, chosen)
     if test is None:
-        splits, notes = _with_own_test(source, task)
+        splits, how, notes = _with_own_test(source, task)
     else:
-        splits, notes = _with_other_test(source, task, _read(test, chosen, is_test=True), test)
+        as_there = _Choices(task, {}, chosen.labels, usual=chosen.columns)
+        splits, how, notes = _with_other_test(source, task, _read(test, as_there, is_test=True), test)
+    splits["test"], repeats = one_row_a_text(splits["test"], task)
     _check_every_split(splits, spec)
+    sizes = [f"{_sizes(splits)}; {how}."] if how else []
     return Opened(
         spec=spec,
         task=task,
         splits=_as_datasets(splits, task),
         mapping=source.mapping,
         columns=source.columns,
-        notes=(*source.notes, *notes),
+        repeats=repeats,
+        notes=(*source.notes, *sizes, *notes, *repeats.sentences()),
     )
+
+
+def open_test(
+    spec: str,
+    task: Task,
+    *,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, str | None] | None = None,
+    usual_columns: Mapping[str, str] | None = None,
+) -> OpenedTest:
+    """Returns the test rows of the source `spec`: its test split, or all rows where it has none, as in a file.
+
+    `usual_columns` are choices that were made for other rows: they hold where there are such columns here. See
+    `open_source` for the rest, also for errors.
+    """
+    chosen = _Choices(task, dict(columns or {}), dict(labels or {}), usual=dict(usual_columns or {}))
+    source = _read(spec, chosen, is_test=True)
+    rows, repeats = one_row_a_text(source.test_rows, task)
+    if not rows:
+        raise _nothing_left("test", spec)
+    return OpenedTest(spec, _as_dataset(rows, task), source.mapping, repeats, (*source.notes, *repeats.sentences()))
+
+
+def absolute_spec(spec: str) -> str:
+    """Returns `spec` so that it names the same rows from any folder: a file by its whole path."""
+    kind, _, rest = spec.partition(":")
+    if kind in ("corpus", "hub") or (kind != "file" and Path(spec).suffix.casefold() not in SUFFIXES):
+        return spec
+    return f"file:{_path(rest if kind == 'file' else spec).absolute()}"
 
 
 def shown_spec(spec: str) -> str:
@@ -101,10 +149,14 @@ class _Choices:
     task: Task
     columns: dict[str, str]
     labels: dict[str, str | None]
+    usual: dict[str, str] = field(default_factory=dict)
+    """Columns that were chosen for other rows."""
 
     def mapping(self, table: Table, *, known_columns: Mapping[str, str] | None = None) -> ColumnMapping:
         rows = [row for _, row in table.rows]
         columns = {**(known_columns or {}), **self.columns}
+        free = set(table.columns) - set(columns.values())
+        columns = {**{name: column for name, column in self.usual.items() if column in free}, **columns}
         return guess(table.columns, rows, self.task, columns=columns, labels=self.labels)
 
 
@@ -117,6 +169,10 @@ class _Source:
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def test_rows(self) -> list[Row]:
+        return self.splits.get("test", self.splits["train"])
+
 
 def _read(spec: str, chosen: _Choices, *, is_test: bool = False) -> _Source:
     kind, _, rest = spec.partition(":")
@@ -125,8 +181,15 @@ def _read(spec: str, chosen: _Choices, *, is_test: bool = False) -> _Source:
     if kind == "hub":
         return _hub(rest, chosen)
     if kind == "file" or Path(spec).suffix.casefold() in SUFFIXES:
-        return _file(Path(rest if kind == "file" else spec).expanduser(), chosen, is_test=is_test)
+        return _file(_path(rest if kind == "file" else spec), chosen, is_test=is_test)
     raise DataError("This is not a source of examples", got=spec, fix=f"Write {FORMS}.")
+
+
+def _path(written: str) -> Path:
+    try:
+        return Path(written).expanduser()
+    except RuntimeError:  # `~somebody` whom this machine does not know
+        return Path(written)
 
 
 def _corpus(name: str, task: Task) -> _Source:
@@ -155,11 +218,9 @@ def _corpus_columns(name: str) -> set[str]:
 
 
 def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
-    table = read_table(path, header_names=tuple(chosen.columns.values()))
+    table = read_table(path, header_names=tuple((chosen.usual | chosen.columns).values()))
     if not table.rows:
         raise ProblemsError(table.problems, source=path.name)
-    if is_test and not set(chosen.columns.values()) <= set(table.columns):
-        chosen = replace(chosen, columns={})  # they were chosen for the other file
     mapping = chosen.mapping(table)
     minimum = 1 if is_test else MIN_ROWS_TO_SPLIT
     rows, problems = check_rows(table.rows, chosen.task, mapping, minimum=minimum)
@@ -189,24 +250,11 @@ def _hub(name: str, chosen: _Choices) -> _Source:
     if "test" not in splits and "validation" in splits:
         splits["test"] = splits.pop("validation")
         notes.append(f"The validation split of {name} is the test split here.")
-    if "test" in splits and not task.is_classification:
-        splits["test"] = _with_all_references(splits["test"], task)
     return _Source(splits, mapping, tables["train"].columns, tuple(notes))
 
 
 def _only_one_label(rows: Sequence[Row], task: Task) -> bool:
     return task.is_classification and len({row[task.target_column] for row in rows}) < 2
-
-
-def _with_all_references(rows: Sequence[Row], task: Task) -> list[Row]:
-    """One row an input, with all its references where it has several (as in DialogSum's test split)."""
-    merged: dict[str, Row] = {}
-    for row in rows:
-        first = merged.setdefault(row[task.input_column], row)
-        if first is not row:
-            references = [*task.references(first), *task.references(row)]
-            merged[row[task.input_column]] = {**first, task.target_column: references}
-    return list(merged.values())
 
 
 def _left_out(count: int, where: str) -> list[str]:
@@ -219,41 +267,35 @@ def _left_out(count: int, where: str) -> list[str]:
 # ---- three splits ------------------------------------------------------------------------------------------
 
 
-def _with_own_test(source: _Source, task: Task) -> tuple[dict[str, list[Row]], list[str]]:
+def _with_own_test(source: _Source, task: Task) -> tuple[dict[str, list[Row]], str, list[str]]:
+    """The splits, how they were made, and what else there is to say."""
     if set(source.splits) == set(SPLIT_NAMES):
-        return source.splits, []
+        splits, notes = without_overlap(source.splits, task)
+        return splits, "", notes
     if "test" in source.splits:
         return _with_validation(source, task, test=source.splits["test"])
     splits = split_rows(source.splits["train"], task)
     kind = "each text" if not task.is_classification else "each text, the labels in like shares"
-    return splits, [
-        f"{_sizes(splits)}, divided by a hash of {kind}: the same rows always give the same test split."
-    ]
+    return splits, f"divided by a hash of {kind}: the same rows always give the same test split", []
 
 
 def _with_other_test(
     source: _Source, task: Task, test: _Source, test_spec: str
-) -> tuple[dict[str, list[Row]], list[str]]:
-    rows = test.splits.get("test", test.splits["train"])
-    splits, notes = _with_validation(source, task, test=rows)
-    notes.insert(0, f"The test split is {test_spec}.")
-    seen = {same_text(row[task.input_column]) for row in rows}
-    leaked = 0
-    for name in ("train", "validation"):
-        kept = [row for row in splits[name] if same_text(row[task.input_column]) not in seen]
-        leaked += len(splits[name]) - len(kept)
-        splits[name] = kept
-    if leaked:
-        count = "1 row is" if leaked == 1 else f"{leaked:,} rows are"
-        notes.append(f"{count} also in the test source, and so left out of training and validation.")
-    return splits, [*notes, *test.notes]
+) -> tuple[dict[str, list[Row]], str, list[str]]:
+    splits, how, notes = _with_validation(source, task, test=test.test_rows)
+    return splits, how, [f"The test split is {shown_spec(test_spec)}.", *notes, *test.notes]
 
 
-def _with_validation(source: _Source, task: Task, *, test: list[Row]) -> tuple[dict[str, list[Row]], list[str]]:
+def _with_validation(
+    source: _Source, task: Task, *, test: list[Row]
+) -> tuple[dict[str, list[Row]], str, list[str]]:
     if "validation" in source.splits:
-        return {"train": source.splits["train"], "validation": source.splits["validation"], "test": test}, []
-    splits = {**split_rows(source.splits["train"], task, test_fraction=0), "test": test}
-    return splits, [f"{_sizes(splits)}; the validation rows are taken from training by a hash of each text."]
+        splits, how = dict(source.splits), ""
+    else:
+        splits = split_rows(source.splits["train"], task, test_fraction=0)
+        how = "the validation rows are taken from training by a hash of each text"
+    splits, notes = without_overlap({**splits, "test": test}, task)
+    return splits, how, notes
 
 
 def _sizes(splits: Mapping[str, Sequence[Row]]) -> str:
@@ -264,21 +306,27 @@ def _sizes(splits: Mapping[str, Sequence[Row]]) -> str:
 def _check_every_split(splits: Mapping[str, Sequence[Row]], spec: str) -> None:
     for name in SPLIT_NAMES:
         if not splits[name]:
-            raise DataError(
-                f"No row is left for the {name} split",
-                got=spec,
-                fix="Add rows whose texts differ from each other and from the test set.",
-            )
+            raise _nothing_left(name, spec)
+
+
+def _nothing_left(split: str, spec: str) -> DataError:
+    return DataError(
+        f"No row is left for the {split} split",
+        got=spec,
+        fix="Add rows whose texts differ from each other and from the test set.",
+    )
 
 
 def _as_datasets(splits: Mapping[str, Sequence[Row]], task: Task) -> DatasetDict:
-    from datasets import Dataset, DatasetDict
+    from datasets import DatasetDict
 
-    converted = {}
-    for name in SPLIT_NAMES:
-        rows = list(splits[name])
-        if any(isinstance(row[task.target_column], list) for row in rows):
-            # A column has one type, so where one row has several references every row has a list.
-            rows = [{**row, task.target_column: task.references(row)} for row in rows]
-        converted[name] = Dataset.from_list(rows)
-    return DatasetDict(converted)
+    return DatasetDict({name: _as_dataset(splits[name], task) for name in SPLIT_NAMES})
+
+
+def _as_dataset(rows: Sequence[Row], task: Task) -> Dataset:
+    from datasets import Dataset
+
+    if any(isinstance(row[task.target_column], list) for row in rows):
+        # A column has one type, so where one row has several references every row has a list.
+        rows = [{**row, task.target_column: task.references(row)} for row in rows]
+    return Dataset.from_list(list(rows))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from eval.rows_text import about_the_rows
 from eval.schema import METRIC_TITLES, FewShot, Forgetting, Report, RowResult
 from eval.statistics import Interval, Judgement
 
@@ -131,6 +132,7 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
         *_labels(report),
         *_writing(report),
         *_flips(report, rows),
+        *_rows(report),
         "## Where the numbers come from",
         _provenance(report),
     ]
@@ -221,6 +223,11 @@ def _flips(report: Report, rows: Sequence[RowResult]) -> list[str]:
             shown = "all" if len(changed) <= FLIPS_SHOWN else f"{FLIPS_SHOWN} of {len(changed):,}"
             sections += [f"### {title} ({shown})", *map(_example, changed[:FLIPS_SHOWN])]
     return sections
+
+
+def _rows(report: Report) -> list[str]:
+    said = about_the_rows(report)
+    return ["## Which rows", "\n".join(f"- {_plain(line)}" for line in said)] if said else []
 
 
 def _provenance(report: Report) -> str:

@@ -78,12 +78,46 @@ class AdapterProofInfo(_Strict):
     sentence: str = Field(description="The proof in a sentence.")
 
 
+class Selection(_Strict):
+    """How the rows that were judged came out of those that were given."""
+
+    given: int = Field(description="Usable rows of the test split, as they came.", ge=0)
+    repeated: int = Field(description="Rows left out because another has the same text.", ge=0)
+    contradictory: int = Field(description="Rows left out because their text has different labels.", ge=0)
+    trained_on: int | None = Field(
+        description="Rows, one a text, whose text the adapter was trained on; none where that is not known."
+    )
+    trained_kept: bool = Field(description="Whether those were judged all the same, because someone asked for it.")
+    known_by: Literal["run", "recipe"] | None = Field(
+        description="Who knows what was trained on: the run's own record, or a recipe that names a bundled corpus."
+    )
+    eligible: int = Field(description="Rows that were left; of these a fixed sample may have been judged.", ge=1)
+    notes: list[str] = Field(default=[], description="What else there is to say of the rows, in sentences.")
+
+
+class Findings(_Strict):
+    """What is odd about the rows though each is valid; see `data.hygiene`."""
+
+    repeated: int = Field(description="Rows of all splits whose text was there before.", ge=0)
+    nearly_repeated: int = Field(description="Rows nearly the same as another.", ge=0)
+    contradictory: int = Field(description="Rows whose text was there before with another label.", ge=0)
+    leaked: int = Field(description="Test rows whose text is in training, too.", ge=0)
+    nearly_leaked: int = Field(description="Test rows nearly the same as one in training.", ge=0)
+    sentences: list[str] = Field(description="The same and more in words, the weightiest first.")
+
+
 class DataInfo(_Strict):
     """The rows that both sides answered."""
 
     spec: str = Field(description="The source, such as corpus:reviews; empty where it is not known.")
     split: str = Field(description="Which split of the source.")
     test_sha256: str = Field(description="SHA-256 over the rows' inputs and targets, in order.")
+    selection: Selection | None = Field(
+        default=None, description="How the rows were chosen; none where it was not noted."
+    )
+    findings: Findings | None = Field(
+        default=None, description="What is odd about the rows; none where nobody looked."
+    )
 
 
 class Flips(_Strict):

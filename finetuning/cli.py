@@ -25,6 +25,7 @@ from data.errors import RunError, UserError
 
 if TYPE_CHECKING:
     from eval.schema import Report
+    from finetuning.judged_rows import JudgedRows
     from finetuning.recipe import Recipe
     from finetuning.runs import Run
 
@@ -42,6 +43,14 @@ RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or an adapter'
 Source = Annotated[
     str | None, typer.Option("--data", help="corpus:NAME, file:PATH or hub:OWNER/NAME, or a file's path.")
 ]
+Mapping = Annotated[
+    list[str],
+    typer.Option(
+        "--set", help="How the rows are read: data.columns.text=review, data.labels.1=negative. Repeatable."
+    ),
+]
+Rows = Annotated[int | None, typer.Option(help="Use only this many test rows: a sample, each label in its share.")]
+KeepTrained = Annotated[bool, typer.Option("--keep-trained-rows", help="Judge rows that were trained on, too.")]
 TestSource = Annotated[str | None, typer.Option("--test", help="Another source whose rows are the test split.")]
 
 
@@ -119,13 +128,19 @@ def delete(
 def evaluate(
     run: RunName,
     data: Source = None,
-    rows: Annotated[int | None, typer.Option(help="Use only the first this many test rows.")] = None,
+    set_: Mapping = [],  # noqa: B006
+    rows: Rows = None,
+    keep_trained_rows: KeepTrained = False,
     few_shot: Annotated[int, typer.Option(help="Also show the base this many examples in its prompt.")] = 0,
     forgetting: Annotated[bool, typer.Option(help="Also measure what tuning cost on general text.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md, rows.jsonl.")] = None,
 ) -> None:
-    """Compare base with tuned on any test set."""
+    """Compare base with tuned on any test set; left out, on the run's own.
+
+    Rows that the run was trained on are left out. Columns and labels are read as in the run unless --set says how.
+    """
     adapter = _adapter(run)
+    judged = _judged(adapter, data, set_, rows, keep_trained_rows)
     from eval.report import save
     from finetuning.evaluation import evaluate_adapter
 
@@ -133,8 +148,7 @@ def evaluate(
         task = bar.add_task("Opening the models", total=None)
         result = evaluate_adapter(
             adapter,
-            data,
-            test_rows=rows,
+            judged,
             few_shot=few_shot,
             forgetting=forgetting,
             on_progress=lambda what, done, total: _show(bar, task, what, done, total),
@@ -150,14 +164,19 @@ def export_task(
     run: RunName,
     folder: Annotated[Path, typer.Argument(help="Folder to write: new, empty, or an earlier export.")],
     data: Source = None,
-    rows: Annotated[int | None, typer.Option(help="Use only the first this many test rows.")] = None,
+    set_: Mapping = [],  # noqa: B006
+    rows: Rows = None,
+    keep_trained_rows: KeepTrained = False,
     name: Annotated[str | None, typer.Option(help="The task's name in lm-eval.")] = None,
 ) -> None:
-    """Write a test set as a task of lm-evaluation-harness."""
+    """Write the rows that `evaluate` would judge as a task of lm-evaluation-harness."""
     adapter = _adapter(run)
+    judged = _judged(adapter, data, set_, rows, keep_trained_rows)
+    from eval.rows_text import counts
     from finetuning.evaluation import export_adapter_task
 
-    name = export_adapter_task(adapter, folder, data, test_rows=rows, name=name)
+    name = export_adapter_task(adapter, judged, folder, name=name)
+    console.print(counts(judged.selection, len(judged.rows)), highlight=False)
     console.print(f"Task {name} written to {folder}; {folder / 'README.md'} says how to run it.", highlight=False)
 
 
@@ -208,11 +227,16 @@ def recipes() -> None:
 
 @app.command()
 def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  # noqa: B006
-    """Say what RECIPE will take here: parameters, memory, time."""
+    """Say what RECIPE will take here, parameters, memory, time, and what is odd about its rows."""
     loaded = _recipe(recipe, set_, data, None)
+    from data.hygiene import inspect
     from finetuning.estimate import estimate as estimate_recipe
+    from finetuning.preparation import open_data, said_of
 
-    console.print(estimate_recipe(loaded).sentence(), highlight=False)
+    opened = open_data(loaded)
+    for sentence in said_of(opened, inspect(opened.splits, opened.task).sentences()):
+        console.print(sentence, highlight=False, markup=False)
+    console.print(estimate_recipe(loaded, rows=len(opened.splits["train"])).sentence(), highlight=False)
 
 
 def main() -> None:
@@ -250,16 +274,29 @@ def _adapter(name: str) -> Path:
     return run.adapter
 
 
+def _judged(
+    adapter: Path, data: str | None, mapping: list[str], rows: int | None, keep_trained: bool
+) -> JudgedRows:
+    from finetuning.judged_rows import choose_rows
+    from finetuning.recipe import read_mapping
+
+    columns, labels = read_mapping(mapping)
+    return choose_rows(adapter, data, columns=columns, labels=labels, rows=rows, keep_trained=keep_trained)
+
+
 def _follow(run: Run) -> None:
-    """Show the run's progress until it has ended."""
+    """Show the run's progress until it has ended, and what there is to say of its rows before it trains on them."""
     from finetuning.launch import wait
     from finetuning.metrics_reader import MetricsReader
 
-    metrics, loss = MetricsReader(run.folder / "metrics.jsonl"), ""
+    metrics, loss, said = MetricsReader(run.folder / "metrics.jsonl"), "", ""
     with _progress() as bar:
         task = bar.add_task("Waiting", total=None)
         for _ in wait(run):
             status = run.status()
+            if (about := str(status.facts.get("data", ""))) != said:
+                bar.console.print(about, highlight=False, markup=False)
+                said = about
             what = status.phase or status.state.capitalize()
             if what == "Fine-tuning":
                 for _anew, lines in metrics.new_lines():
@@ -303,6 +340,7 @@ def _print_outcome(run: Run) -> None:
 
 def _print_report(report: Report) -> None:
     from eval.markdown import cost, explanation, few_shot_sentence, headline, p_value, with_interval
+    from eval.rows_text import counts
 
     console.print(f"[bold]{headline(report)}[/] {explanation(report)}", highlight=False)
     table = Table("metric", "base", "tuned", "difference", "p")
@@ -316,6 +354,10 @@ def _print_report(report: Report) -> None:
             p_value(test),
         )
     console.print(table)
+    if report.data.selection:
+        console.print(counts(report.data.selection, report.n), highlight=False)
+        for note in report.data.selection.notes:
+            console.print(note, highlight=False, markup=False)
     if report.few_shot:
         console.print(few_shot_sentence(report.few_shot, report), highlight=False)
     if report.forgetting:

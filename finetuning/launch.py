@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data.errors import RunError
+from finetuning.beginning import Beginning, note_submitted, with_whole_paths
 from finetuning.locks import locked, writing
 from finetuning.processes import RUN_VARIABLE, end_by_force, process_started
 from finetuning.recipe import Recipe, with_overrides
@@ -37,10 +38,15 @@ _started_here: list[subprocess.Popen[bytes]] = []
 def submit(recipe: Recipe, folder: Path | None = None, *, owner: str = "") -> Run:
     """Make a run of `recipe` and start it, or leave it queued behind the one that is running.
 
+    Files and folders that the recipe names are those that it names here, wherever the worker runs.
+
     Raises:
         RunError: the runs folder cannot be written to, or there is no space left.
     """
+    recipe = with_whole_paths(recipe)
     run = create_run(recipe, folder, owner=owner)
+    with writing(run.folder):
+        note_submitted(run, recipe)
     reconcile(folder)
     return run
 
@@ -76,7 +82,8 @@ def resume(run: Run, *, max_minutes: float | None = None) -> None:
 
     Raises:
         RecipeError: that is no limit.
-        RunError: the run is still being worked on, has finished, or has used up its `training.max_minutes`.
+        RunError: the run is still being worked on, has finished, has used up its `training.max_minutes`, or its
+            settings are not those of its checkpoint. Of its rows and its base the worker says the same.
     """
     with writing(run.folder), locked(run.folder.parent):
         status = run.status()
@@ -94,6 +101,10 @@ def resume(run: Run, *, max_minutes: float | None = None) -> None:
                 got=f"{status.seconds / 60:.1f} of {limit:g} minutes",
                 fix=f"Allow it more: python -m finetuning resume {run.id} --max-minutes {2 * limit:g}.",
             )
+        if (beginning := Beginning.load(run)) is not None:
+            beginning.check_settings(run, run.recipe())
+        else:
+            note_submitted(run, run.recipe())  # it begins anew: a file with a mistake may have been mended
         run.withdraw_cancel()
         run.update(state="queued", phase="", pid=None, pid_started=None, error=None, ended=None, done=0, total=0)
     reconcile(run.folder.parent)

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from data.sources import Opened, open_source
+from data.samples import sample
+from data.sources import Opened, OpenedTest, open_source
+from data.tasks import Task
 from data.validate import Problem, ProblemsError
 from finetuning.recipe import Recipe
 from models.prompting import EncodedExample, Prompter
@@ -22,12 +24,16 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
+_ENOUGH_TO_TRY = 12
+"""Test rows from which some outcome is always clear."""
+_FEW_TEST_ROWS = 60
+"""Below this many, a change of a tenth of the answers or more may go unseen."""
 _ROWS_AT_ONCE = 1000
 _PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 
 def open_data(recipe: Recipe) -> Opened:
-    """The recipe's rows as three splits, cut to `train_rows` and `test_rows`.
+    """The recipe's rows as three splits, of which `train_rows` and `test_rows` are samples.
 
     Raises:
         DataError: the source cannot be read, or its rows cannot be used.
@@ -40,12 +46,47 @@ def open_data(recipe: Recipe) -> Opened:
         columns=settings.columns,
         labels=settings.labels,
     )
+    task = recipe.task_definition
     splits = type(opened.splits)(opened.splits)
-    if settings.train_rows and settings.train_rows < len(splits["train"]):
-        splits["train"] = splits["train"].shuffle(seed=recipe.training.seed).select(range(settings.train_rows))
-    if settings.test_rows and settings.test_rows < len(splits["test"]):
-        splits["test"] = splits["test"].select(range(settings.test_rows))
+    splits["train"] = sample(splits["train"], settings.train_rows, task, seed=recipe.training.seed)
+    splits["test"] = sample(splits["test"], settings.test_rows, task)
     return replace(opened, splits=splits)
+
+
+def said_of(opened: Opened, findings: Sequence[str]) -> list[str]:
+    """What a person should know of the rows before training on them, a sentence or two each."""
+    few = few_test_rows(len(opened.splits["test"]), opened.task)
+    return [*([few] if few else []), *findings, *opened.notes, *how_read(opened)]
+
+
+def how_read(opened: Opened | OpenedTest) -> list[str]:
+    """How columns and labels were read, where that was not certain from the start."""
+    return [] if opened.spec.startswith("corpus:") else [opened.mapping.reason]
+
+
+def few_test_rows(count: int, task: Task) -> str | None:
+    """What so few test rows cannot show, in a sentence; None where they are enough.
+
+    The very tests of `eval.statistics` decide.
+    """
+    from eval.statistics import judge_labels, judge_scores
+
+    def is_clear(mended: int) -> bool:
+        after = [1] * mended + [0] * (count - mended)
+        if task.is_classification:
+            return judge_labels([False] * count, [bool(each) for each in after]).outcome == "better"
+        return judge_scores([0.0] * count, [float(each) for each in after]).outcome == "better"
+
+    rows = "1 test row" if count == 1 else f"{count} test rows"
+    if count < _ENOUGH_TO_TRY and not is_clear(count):
+        return f"No verdict is possible on {rows}, whatever the answers: add rows, or name a test set."
+    if not task.is_classification or count >= _FEW_TEST_ROWS:
+        return None
+    needed = next(mended for mended in range(1, count + 1) if is_clear(mended))
+    return (
+        f"Only {rows}: at least {needed} answers have to become right, and none wrong, before that can be told "
+        f"from chance ({needed / count:.2f} of accuracy)."
+    )
 
 
 def encode_for_causal(rows: Dataset, prompter: Prompter, max_tokens: int) -> Dataset:

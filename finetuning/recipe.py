@@ -40,9 +40,9 @@ class DataSettings(Settings):
     labels: dict[str, str | None] | None = None
     """Label value in the source → task label; null leaves such rows out."""
     train_rows: Annotated[int, Field(ge=8)] | None = None
-    """Use only this many training rows (a seeded sample)."""
+    """Use only this many training rows: a sample by training.seed, with every label in its share."""
     test_rows: Annotated[int, Field(ge=1)] | None = None
-    """Evaluate on only the first this many test rows."""
+    """Evaluate on only this many test rows: a fixed sample, with every label in its share."""
 
 
 class ModelSettings(Settings):
@@ -200,6 +200,29 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     for key, value in overrides.items():
         _put(values, key, value)
     return parse_recipe(values)
+
+
+def read_mapping(overrides: Sequence[str]) -> tuple[dict[str, str] | None, dict[str, str | None] | None]:
+    """Columns and labels out of `data.columns.NAME=COLUMN` and `data.labels.VALUE=LABEL`, as in a recipe.
+
+    Raises:
+        RecipeError: it is another setting, or no such value.
+    """
+    values: dict[str, Any] = {"source": ""}
+    for override in overrides:
+        key = override.partition("=")[0]
+        if not key.startswith(("data.columns.", "data.labels.")):
+            raise RecipeError(
+                "Only how the rows are read can be set here",
+                got=override[:100],
+                fix="Write data.columns.NAME=COLUMN or data.labels.VALUE=LABEL.",
+            )
+        _apply(values, override.removeprefix("data."))
+    try:
+        data = DataSettings.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError("The mapping is not valid: " + "; ".join(_sentences(error))) from None
+    return data.columns, data.labels
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

@@ -2,6 +2,9 @@
 
     recipe.yaml      the resolved recipe, written once by the launcher
     owner            whose run it is, written once; absent where a run is nobody's in particular
+    submitted.json   hashes of the files that its rows come from
+    began.json       the settings, rows and base weights of its first attempt; see `beginning`
+    trained-rows.json  salted keys of the rows it trains on; never leaves the folder, see `trained_rows`
     status.json      state, process, step, error; replaced atomically by the worker
     metrics.jsonl    a line a logged step
     worker.log       what the worker printed

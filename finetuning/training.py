@@ -14,10 +14,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from data.errors import RunError
+from data.trained_rows import TrainedRows, hash_rows
 from eval.report import save as save_report
+from finetuning.beginning import Beginning, check_submitted
 from finetuning.journal import Cancelled, Journal
 from finetuning.model_card import model_card
-from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data
+from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, said_of
 from finetuning.recipe import Recipe
 from finetuning.runs import Run, checkpoint_step
 from finetuning.strategies import add_adapter, count_parameters
@@ -57,29 +59,38 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
 
 def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     journal.phase("Reading the data")
+    beginning = Beginning.load(run)
+    if beginning is None:
+        check_submitted(run, recipe)
+    else:
+        beginning.check_settings(run, recipe)
     opened = open_data(recipe)
+    train_sha256 = hash_rows(opened.splits["train"], opened.task)
+    if beginning is not None:
+        beginning.check_rows(train_sha256)
+    journal.phase("Looking for repeated rows")
+    from finetuning.judged_rows import findings_of, rows_of_run
+
+    findings = findings_of(opened.splits, opened.task)
+    journal.fact(data="\n".join(said_of(opened, findings.sentences)))
     if not run.adapter.is_dir():  # it is there where a run goes on that ended during its evaluation
-        _train(run, journal, recipe, opened.splits["train"])
+        _train(run, journal, recipe, opened.splits["train"], train_sha256)
     journal.write(state="evaluating")
     journal.phase("Comparing base and tuned")
     from finetuning.evaluation import evaluate_adapter
 
     result = evaluate_adapter(
         run.adapter,
-        opened.spec,
-        test=opened.splits["test"],
-        train=opened.splits["train"],
+        rows_of_run(run.adapter, opened, findings),
         few_shot=recipe.evaluation.few_shot,
         forgetting=recipe.evaluation.forgetting,
-        batch_size=recipe.evaluation.batch_size,
-        max_new_tokens=recipe.evaluation.max_new_tokens,
         on_progress=journal.tell,
     )
     save_report(result.report, result.rows, run.evaluation)
     (run.adapter / "README.md").write_text(model_card(recipe, result.report, result.rows), encoding="utf-8")
 
 
-def _train(run: Run, journal: Journal, recipe: Recipe, rows: Dataset) -> None:
+def _train(run: Run, journal: Journal, recipe: Recipe, rows: Dataset, train_sha256: str) -> None:
     journal.phase("Finding the base model")
     source = resolve(recipe.model.base, progress=journal.tell)
     journal.phase("Encoding the rows")
@@ -93,7 +104,17 @@ def _train(run: Run, journal: Journal, recipe: Recipe, rows: Dataset) -> None:
         task=recipe.task_definition,
     )
     _note_weights(journal, loaded)
+    _note_beginning(run, recipe, rows, train_sha256, BaseOrigin.of(loaded))
     _fine_tune(run, journal, recipe, loaded, train, contract)
+
+
+def _note_beginning(run: Run, recipe: Recipe, rows: Dataset, train_sha256: str, origin: BaseOrigin) -> None:
+    """Before the first step: what is trained on what; before a later attempt: that the base is the same still."""
+    if run.checkpoint() is None:
+        TrainedRows.of(rows[recipe.task_definition.input_column]).save(run.folder)
+        Beginning.of(recipe, train_sha256, origin).save(run)
+    elif beginning := Beginning.load(run):
+        beginning.check_base(origin)
 
 
 def _encode(recipe: Recipe, rows: Dataset, tokenizer: Any) -> tuple[Dataset, PromptContract]:

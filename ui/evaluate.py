@@ -171,26 +171,26 @@ class _Work:
 
     def _compare(self) -> None:
         libraries.ready()
-        from data.sources import open_source
         from eval.report import save
-        from finetuning.evaluation import CORPUS_OF_TASK, evaluate_adapter
+        from finetuning.evaluation import evaluate_adapter
+        from finetuning.judged_rows import choose_rows
 
         self._tell("Reading the rows", 0, 0)
         if limits := self._visitor.limits:
             self._ends = time.monotonic() + 60 * limits.evaluation_minutes
         task, chosen = self._choice.task, self._chosen
-        corpus = CORPUS_OF_TASK[task.name]
-        # Given as the test of another source, all rows of a file are test rows.
-        other = None if chosen.source == corpus else chosen.source
-        splits = open_source(corpus, task, test=other, columns=chosen.columns, labels=chosen.labels).splits
-        self._visitor.check_rows({"test": splits["test"]}, task)
+        judged = choose_rows(
+            self._choice.adapter,
+            chosen.source,
+            columns=chosen.columns,
+            labels=chosen.labels,
+            rows=self._rows,
+            check=lambda rows: self._visitor.check_rows({"test": rows}, task),
+        )
         share_cores()
         result = evaluate_adapter(
             self._choice.adapter,
-            chosen.source,
-            test=splits["test"],
-            train=splits["train"],
-            test_rows=self._rows,
+            judged,
             few_shot=self._few_shot,
             forgetting=self._forgetting,
             on_progress=self._tell,

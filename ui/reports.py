@@ -14,6 +14,7 @@ from data.errors import UserError
 from data.sources import shown_spec
 from eval.markdown import cost, explanation, few_shot_sentence, headline, p_value, with_interval
 from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE, load
+from eval.rows_text import about_the_rows
 from eval.schema import METRIC_TITLES, Calibration, Confusion, MetricResult, Report, RowResult
 from eval.statistics import Interval
 from finetuning.remembered import Remembered
@@ -276,6 +277,8 @@ def _facts(report: Report) -> Iterable[tuple[str, str]]:
     yield "prompt", f"SHA-256 {report.prompt_sha256}"
     source = f"{shown_spec(data.spec) or 'not named'}, split {data.split}, {report.n:,} rows"
     yield "data", f"{source}, SHA-256 {data.test_sha256}; {report.train_rows:,} training rows"
+    if said := about_the_rows(report):
+        yield "rows", " ".join(said)
     yield "answers", f"{answered}, {report.batch_size} rows a batch"
     yield "versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())
     yield "time", f"{report.seconds:.0f} s, ended {report.created}"

@@ -13,11 +13,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def run_cli(tmp_path):
-    def run(*arguments, timeout=300):
+    def run(*arguments, timeout=300, cwd=ROOT):
+        settings = {"BEFORE_AFTER_RUNS": str(tmp_path / "runs"), "COLUMNS": "120", "NO_COLOR": "1"}
         return subprocess.run(
             [sys.executable, "-m", "finetuning", *arguments],
-            cwd=ROOT,
-            env=os.environ | {"BEFORE_AFTER_RUNS": str(tmp_path / "runs"), "COLUMNS": "120", "NO_COLOR": "1"},
+            cwd=cwd,
+            env=os.environ | settings | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -57,14 +58,36 @@ def test_estimate_names_parameters_memory_and_time(run_cli):
     assert "of memory" in done.stdout and "2,442,240 of" in done.stdout
 
 
-def test_train_prints_the_table_then_the_run_can_be_listed_evaluated_and_asked(run_cli):
-    small = ["--set", "data.train_rows=16", "--set", "data.test_rows=4", "--set", "training.epochs=1"]
-    trained = run_cli("train", "sentiment-minilm-lora", *small)
+def test_train_prints_the_table_then_the_run_can_be_listed_evaluated_and_asked(run_cli, tmp_path):
+    """On a file of one's own, named from the folder that one is in, whose labels need to be told."""
+    rows = (f"The {thing} was the {n}. of its kind.,LABEL_{n % 2}" for n in range(15) for thing in ("film", "soup"))
+    (tmp_path / "mine.csv").write_text("text,label\n" + "\n".join([*rows] * 2) + "\n")
+    small = ["--set", "training.max_steps=2", "--set", "evaluation.forgetting=false"]
+    labels = ["--set", "data.labels.LABEL_0=negative", "--set", "data.labels.LABEL_1=positive"]
+    trained = run_cli("train", "sentiment-minilm-lora", "--data", "mine.csv", *labels, *small, cwd=tmp_path)
     assert trained.returncode == 0, trained.stderr
     assert "accuracy" in trained.stdout
+    assert "No verdict is possible on 4 test rows" in trained.stdout and "26 rows are repeated" in trained.stdout
     assert "finished" in run_cli("runs").stdout
-    evaluated = run_cli("evaluate", "last", "--rows", "4")
-    assert evaluated.returncode == 0 and "accuracy" in evaluated.stdout
+    own = run_cli("evaluate", "last")
+    assert own.returncode == 0 and "none trained on; 4 judged." in own.stdout
+    # 23 of 30 texts are trained on; the labels are read as in the run.
+    again = run_cli("evaluate", "last", "--data", "mine.csv", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "60 rows given, 30 repeated and left out, 23 trained on and left out; 7 judged." in again.stdout
+    kept = run_cli(
+        "evaluate", "last", "--data", "mine.csv", "--keep-trained-rows", "--rows", "10",
+        "--set", "data.labels.LABEL_1=skip", cwd=tmp_path,
+    )  # fmt: skip
+    assert kept.returncode == 2 and "Every usable row is 'negative'" in kept.stderr
     asked = run_cli("chat", "last", "-m", "A warm and funny film.")
     assert asked.returncode == 0
     assert "positive" in asked.stdout and "After · tuned" in asked.stdout
+
+
+def test_estimate_says_what_is_odd_about_the_rows(run_cli, tmp_path):
+    rows = [f"This was the {n}. of its kind.,{n % 2}" for n in range(40)]
+    (tmp_path / "mine.csv").write_text("text,label\n" + "\n".join([*rows, rows[0].replace(",0", ",1")]) + "\n")
+    done = run_cli("estimate", "sentiment-minilm-lora", "--data", "mine.csv", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "repeated with another label" in done.stdout and "6 test rows" in done.stdout

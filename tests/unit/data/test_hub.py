@@ -69,8 +69,13 @@ def test_only_columns_that_a_task_could_use_are_read():
     assert table.rows[0] == (1, {"text": "a", "several": ["a", "b"]})
 
 
-def test_the_texts_of_a_split_are_bounded(monkeypatch):
-    monkeypatch.setattr(hub, "MAX_FILE_BYTES", 25)
-    table = hub._table(datasets.Dataset.from_list([{"text": "0123456789"}] * 9))
-    assert len(table.rows) == 2
-    assert "first 2 rows" in table.notes[0]
+def test_of_long_texts_a_sample_is_read_and_not_the_first_rows(monkeypatch):
+    monkeypatch.setattr(hub, "MAX_FILE_BYTES", 1000)
+    rows = [{"text": f"{n:010}", "label": int(n >= 200)} for n in range(400)]  # sorted by label
+    table = hub._table(datasets.Dataset.from_list(rows))
+    assert 25 <= len(table.rows) <= 100
+    of_the_second_label = sum(values["label"] for _, values in table.rows) / len(table.rows)
+    assert 0.3 < of_the_second_label < 0.7
+    assert [number for number, _ in table.rows] == sorted(number for number, _ in table.rows)
+    assert f"of 400 rows a fixed sample of {len(table.rows)} is used" in table.notes[0]
+    assert hub._table(datasets.Dataset.from_list(rows)).rows == table.rows

@@ -6,7 +6,7 @@ import time
 import pytest
 from datasets import Dataset, DatasetDict
 
-from data.hygiene import inspect, similarity
+from data.hygiene import NEAR, inspect, similarity
 from data.tasks import DIALOGUE, SENTIMENT
 
 PLAIN = [
@@ -70,6 +70,17 @@ def test_similarity_is_jaccard_of_words_and_neighbours():
     assert similarity("a b c", "A, b c!") == 1
     assert similarity("a b c", "a b d") == 3 / 7  # a, b, a b of a, b, c, d, a b, b c, b d
     assert similarity("a b", "c d") == 0
+
+
+def test_one_word_in_six_may_differ_in_near_duplicates():
+    words = [f"w{n}" for n in range(1200)]
+
+    def changed(every):
+        return similarity(" ".join(words), " ".join(f"x{n}" if n % every == 3 else w for n, w in enumerate(words)))
+
+    assert changed(5) < NEAR - 0.05
+    assert changed(6) == pytest.approx(NEAR, abs=0.005)
+    assert changed(8) > NEAR + 0.05
 
 
 def test_imbalance_is_said():

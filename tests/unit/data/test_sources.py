@@ -11,7 +11,8 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from data import hub
 from data.errors import DataError
-from data.sources import corpus_names, open_source
+from data.repeats import Repeats
+from data.sources import absolute_spec, corpus_names, open_source, open_test
 from data.tasks import DIALOGUE, SENTIMENT
 from data.validate import ProblemsError
 
@@ -80,13 +81,55 @@ def test_a_second_file_is_the_test_split_and_is_kept_out_of_training(tmp_path):
     assert len(trained) == 36
     assert "remark number 44" in trained
     assert not trained & {f"remark number {n}" for n in range(45, 50)}
-    assert any("4 rows are also in the test source" in note for note in opened.notes)
+    assert any("4 rows are also in the test split" in note for note in opened.notes)
 
 
 def test_the_test_split_does_not_move_when_rows_are_shuffled(tmp_path):
     first = open_source(write_jsonl(tmp_path / "a.jsonl", reviews(60)), SENTIMENT)
     second = open_source(write_jsonl(tmp_path / "b.jsonl", reviews(60)[::-1]), SENTIMENT)
     assert set(first.splits["test"]["text"]) == set(second.splits["test"]["text"])
+
+
+def test_a_text_that_is_repeated_is_one_test_row(tmp_path):
+    rows = [{"text": f"remark number {n % 60}", "label": n % 60 % 2} for n in range(300)]
+    opened = open_source(write_jsonl(tmp_path / "mine.jsonl", rows), SENTIMENT)
+    texts = opened.splits["test"]["text"]
+    assert len(set(texts)) == len(texts) == 8
+    assert (opened.repeats.given, opened.repeats.repeated, opened.repeats.contradictory) == (40, 32, 0)
+    assert any("32 test rows repeat the text of another" in note for note in opened.notes)
+    assert any("8 to test" in note for note in opened.notes)
+    assert len(opened.splits["train"]) == 5 * len(set(opened.splits["train"]["text"]))
+
+
+def test_a_test_text_with_two_labels_is_left_out_and_said(tmp_path):
+    train = write_jsonl(tmp_path / "train.jsonl", reviews(50))
+    test_rows = [{"text": f"Remark {n % 10}!", "label": n % 2 if n != 13 else 0} for n in range(20)]
+    opened = open_source(
+        train, SENTIMENT, test=write_jsonl(tmp_path / "test.jsonl", test_rows), columns={"text": "review"}
+    )
+    assert sorted(opened.splits["test"]["text"]) == [f"Remark {n}!" for n in (0, 1, 2, 4, 5, 6, 7, 8, 9)]
+    assert opened.repeats == Repeats(given=20, repeated=9, contradictory=2)
+    assert "2 test rows are left out: the text is there with different labels." in opened.notes
+
+
+def test_a_test_source_is_opened_by_itself(tmp_path):
+    rows = [*reviews(10), {"review": "REMARK NUMBER 4!", "stars": 5}]
+    opened = open_test(write_jsonl(tmp_path / "t.jsonl", rows), SENTIMENT)
+    assert opened.rows["text"] == [f"remark number {n}" for n in range(10) if n % 5 != 2]
+    assert (opened.repeats.given, opened.repeats.repeated) == (9, 1)
+    corpus = open_source("corpus:reviews", SENTIMENT).splits["test"]
+    assert open_test("corpus:reviews", SENTIMENT).rows["text"] == corpus["text"]
+    contradictory = [{"text": "so", "label": 0}, {"text": "So.", "label": 1}]
+    with pytest.raises(DataError, match="No row is left for the test split"):
+        open_test(write_jsonl(tmp_path / "c.jsonl", contradictory), SENTIMENT)
+
+
+def test_a_file_is_named_by_its_whole_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for spec in ("mine.csv", "file:mine.csv", "./mine.csv"):
+        assert absolute_spec(spec) == f"file:{tmp_path / 'mine.csv'}"
+    for spec in ("corpus:reviews", "hub:owner/name.csv", "nonsense", f"file:{tmp_path}/other.csv"):
+        assert absolute_spec(spec) == spec
 
 
 def test_references_in_a_list_make_every_target_of_the_split_a_list(tmp_path):
@@ -244,6 +287,28 @@ def test_dialogsum_gathers_the_references_of_a_test_dialogue_and_drops_what_is_e
     assert opened.splits["test"]["summary"] == [["First.", "Second."], ["Only."]]
     assert opened.splits["train"]["summary"] == ["A counts."]
     assert any("1 row of the train split" in note for note in opened.notes)
+
+
+def test_overlap_between_the_splits_of_a_data_set_is_removed_and_said(on_the_hub):
+    on_the_hub(
+        train=Dataset.from_list([*reviews(40), *reviews(5, start=50), *reviews(5, start=60)]),
+        validation=Dataset.from_list([*reviews(10, start=50), *reviews(5, start=65)]),
+        test=Dataset.from_list(reviews(10, start=60)),
+    )
+    opened = open_source("hub:somebody/reviews", SENTIMENT)
+    texts = {name: set(rows["text"]) for name, rows in opened.splits.items()}
+    assert not texts["train"] & texts["test"]
+    assert not texts["validation"] & (texts["test"] | texts["train"])
+    assert sizes(opened) == {"train": 36, "validation": 4, "test": 8}
+    assert "8 rows are also in the test split, and so left out of training and validation." in opened.notes
+    assert "4 validation rows are also in training, and so left out." in opened.notes
+
+
+def test_a_validation_split_that_is_all_in_training_is_made_anew(on_the_hub):
+    rows = Dataset.from_list(reviews(50))
+    on_the_hub(train=rows, validation=rows, test=Dataset.from_list(reviews(10, start=60)))
+    opened = open_source("hub:somebody/reviews", SENTIMENT)
+    assert sizes(opened) == {"train": 36, "validation": 4, "test": 8}
 
 
 def test_another_data_set_is_guessed_and_may_have_one_split(on_the_hub):

@@ -1,26 +1,43 @@
 """From a recipe's data settings to rows, and to the tokens a person is shown."""
 
+from collections import Counter
+
 import pytest
 from datasets import Dataset
 
+from data.errors import DataError
 from data.sources import open_source
 from data.tasks import DIALOGUE, SENTIMENT
 from data.validate import ProblemsError
+from eval.statistics import judge_labels
 from finetuning import preparation
-from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, token_preview
-from finetuning.recipe import load_recipe
+from finetuning.preparation import encode_for_causal, encode_for_classifier, few_test_rows, open_data, token_preview
+from finetuning.recipe import load_recipe, with_overrides
 from models.loading import load_tokenizer
 from models.prompting import Prompter
 from models.sources import resolve
 
 
-def test_train_rows_are_a_seeded_sample_and_test_rows_the_first():
-    recipe = load_recipe("sentiment-smollm2-lora", ["data.train_rows=50", "data.test_rows=7"])
+def test_train_rows_and_test_rows_are_samples_with_every_label_in_its_share():
+    recipe = load_recipe("sentiment-smollm2-lora", ["data.train_rows=50", "data.test_rows=20"])
     first, second = open_data(recipe).splits, open_data(recipe).splits
     whole = open_source("corpus:reviews", SENTIMENT).splits
-    assert len(first["train"]) == 50 and first["train"]["text"] == second["train"]["text"]
-    assert first["train"]["text"] != whole["train"]["text"][:50]
-    assert first["test"]["text"] == whole["test"]["text"][:7]
+    for name, count in (("train", 50), ("test", 20)):
+        assert first[name]["text"] == second[name]["text"] != whole[name]["text"][:count]
+        assert Counter(first[name]["label"]) == {"negative": count / 2, "positive": count / 2}
+    other = open_data(with_overrides(recipe, {"training.seed": 1})).splits
+    assert other["train"]["text"] != first["train"]["text"]
+    assert other["test"]["text"] == first["test"]["text"]  # two runs are compared on the same rows
+
+
+def test_of_a_file_sorted_by_label_both_labels_are_tested(tmp_path):
+    file = tmp_path / "sorted.csv"
+    file.write_text("text,label\n" + "".join(f"remark {n},{int(n >= 300)}\n" for n in range(600)))
+    recipe = load_recipe("sentiment-minilm-lora", [f"data.source={file}", f"data.test={file}", "data.test_rows=40"])
+    with pytest.raises(DataError, match="No row is left"):  # everything is tested
+        open_data(recipe)
+    recipe = with_overrides(recipe, {"data.source": "corpus:reviews"})
+    assert Counter(open_data(recipe).splits["test"]["label"]) == {"negative": 20, "positive": 20}
 
 
 def test_the_preview_is_what_is_trained_on(tiny_llama, recipe_on):
@@ -91,3 +108,14 @@ def test_a_classifiers_rows_become_tokens_mask_and_class(tiny_bert, recipe_on, m
     shorter = recipe_on("sentiment-minilm-lora", tiny_bert, "training.max_tokens=16")
     with pytest.raises(ProblemsError, match="row 9, column text: 62 tokens"):
         encode_for_classifier(rows, tokenizer, shorter)
+
+
+def test_too_few_test_rows_are_said_before_training():
+    assert few_test_rows(4, SENTIMENT).startswith("No verdict is possible on 4 test rows")
+    assert few_test_rows(1, DIALOGUE).startswith("No verdict is possible on 1 test row,")
+    said = few_test_rows(20, SENTIMENT)
+    needed = int(said.split("at least ")[1].split()[0])
+    clear = [False] * 20, [True] * needed + [False] * (20 - needed)
+    assert judge_labels(*clear).outcome == "better"
+    assert judge_labels([False] * 20, [True] * (needed - 1) + [False] * (21 - needed)).outcome == "no evidence"
+    assert few_test_rows(400, SENTIMENT) is few_test_rows(30, DIALOGUE) is None

@@ -1,0 +1,86 @@
+"""Which rows a run was trained on, so that no evaluation takes them for new: keys of their texts, not the texts.
+
+The keys tell whoever has them, and a text, whether that text was trained on. So they are salted, lie in the run
+folder, and go nowhere else: not into the adapter, an export or a download.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.splits import normalised
+from data.tasks import Task
+from data.writing import write_atomically
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+KEYS_FILE = "trained-rows.json"
+_MAX_BYTES = 2**25
+"""The keys of 200,000 rows, the most that is read of any source, take an eighth."""
+_KEY_BYTES = 8  # of 200,000 texts asked of 200,000 keys, one is taken for another once in 500 million such tests
+_ROWS_AT_ONCE = 1000
+
+
+class TrainedRows:
+    """The texts that a run was trained on, as far as one can ask whether a given one is among them."""
+
+    def __init__(self, salt: bytes, keys: Iterable[str]) -> None:
+        self._salt = salt
+        self._keys = frozenset(keys)
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> TrainedRows:
+        """Those texts, under a new salt."""
+        salt = secrets.token_bytes(16)
+        return cls(salt, (_key(text, salt) for text in texts))
+
+    @classmethod
+    def load(cls, folder: Path) -> TrainedRows | None:
+        """What `save` wrote into a run's `folder`; None where there is nothing, or nothing that can be read."""
+        try:
+            path = folder / KEYS_FILE
+            if not path.is_file() or path.stat().st_size > _MAX_BYTES:
+                return None
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            return cls(bytes.fromhex(saved["salt"]), map(str, saved["keys"]))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return None
+
+    def save(self, folder: Path) -> None:
+        """Write them into a run's `folder`, for its owner's eyes only."""
+        path = folder / KEYS_FILE
+        # In the order of the keys, which is not that of the rows.
+        write_atomically(path, json.dumps({"salt": self._salt.hex(), "keys": sorted(self._keys)}))
+        path.chmod(0o600)
+
+    def __contains__(self, text: str) -> bool:
+        return _key(text, self._salt) in self._keys
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def _key(text: str, salt: bytes) -> str:
+    """A key that two texts share under one salt if `data.splits.same_text` takes them for the same."""
+    return hashlib.blake2b(normalised(text).encode(), digest_size=_KEY_BYTES, key=salt).hexdigest()
+
+
+def hash_rows(rows: Dataset, task: Task) -> str:
+    """SHA-256 over the rows' inputs and targets, in order. Little more than some rows is ever in memory."""
+    digest = hashlib.sha256()
+    for text, references in _pairs(rows, task):
+        digest.update(json.dumps([text, references], ensure_ascii=False).encode() + b"\n")
+    return digest.hexdigest()
+
+
+def _pairs(rows: Dataset, task: Task) -> Iterator[tuple[str, list[str]]]:
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]  # column → values
+        for text, target in zip(some[task.input_column], some[task.target_column], strict=True):
+            yield text, task.references({task.target_column: target})

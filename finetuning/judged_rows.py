@@ -1,0 +1,263 @@
+"""Which rows an adapter is judged on, and which ones it learned from: decided here for every door.
+
+Rows that were trained on say nothing about what was learned, so they are left out, or counted where someone wants
+them. What learns beside the adapter (floors, examples in a prompt) has the adapter's own training rows or none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data.errors import DataError, RecipeError, UserError
+from data.hygiene import inspect
+from data.repeats import Repeats
+from data.samples import sample
+from data.sources import Opened, open_test, shown_spec
+from data.splits import same_text
+from data.tasks import TASKS, Task
+from data.trained_rows import TrainedRows, hash_rows
+from eval.schema import Findings, Selection
+from finetuning.beginning import Beginning
+from finetuning.preparation import how_read, open_data
+from finetuning.recipe import EvaluationSettings, Recipe, parse_recipe, read_yaml, with_overrides
+from finetuning.run_files import read_text
+from finetuning.runs import Run
+from models.prompting import PromptContract
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+CORPUS_OF_TASK = {"sentiment": "corpus:reviews", "dialogue": "corpus:dialogues"}
+CARD_FILE = "README.md"
+_MAX_CARD_BYTES = 2**22
+
+
+@dataclass(frozen=True)
+class JudgedRows:
+    """The rows of one comparison, and what belongs to them."""
+
+    spec: str
+    rows: Dataset
+    train: Dataset | None
+    """The adapter's own training rows; None where they are not to be had."""
+    selection: Selection
+    findings: Findings | None
+    """None without the training rows."""
+    settings: EvaluationSettings
+    """The run's own where there is one."""
+
+
+def choose_rows(
+    adapter: Path,
+    source: str | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    labels: Mapping[str, str | None] | None = None,
+    rows: int | None = None,
+    keep_trained: bool = False,
+    check: Callable[[Dataset], None] | None = None,
+) -> JudgedRows:
+    """The rows to judge `adapter` on.
+
+    Args:
+        adapter: the adapter's folder.
+        source: a data source, of which the test split is taken, or all rows of a file. Left out, a run's own test
+            split, as its recipe has it; for an adapter that is no run's, the bundled corpus of its task.
+        columns: see `data.sources.open_source`; what they leave open is as in the run.
+        labels: the same.
+        rows: judge a fixed sample of this many.
+        keep_trained: judge rows that were trained on, too.
+        check: told the rows before any is left out for having been trained on; may refuse them.
+
+    Raises:
+        DataError: the source cannot be used, or no row is left.
+    """
+    task = TASKS[PromptContract.load(adapter).task]
+    training = Training.of(adapter)
+    of_run = training.recipe.data if training.recipe and training.in_a_run else None
+    usual, known = (of_run.columns or {}, of_run.labels or {}) if of_run else ({}, {})
+    labels = {**known, **(labels or {})}
+    if source is None and training.recipe is not None and (training.in_a_run or training.on_a_corpus):
+        own = {"data.columns": {**usual, **(columns or {})} or None, "data.labels": labels or None}
+        opened = open_data(with_overrides(training.recipe, own | {"data.test_rows": None}))
+        if check is not None:
+            check(opened.splits["test"])
+        return _of_run(opened, training, rows=rows, keep_trained=keep_trained)
+    spec = source or CORPUS_OF_TASK[task.name]
+    found = open_test(spec, task, columns=columns, labels=labels, usual_columns=usual)
+    if check is not None:
+        check(found.rows)
+    train, notes = training.rows(None)
+    return _judge(
+        found.spec,
+        found.rows,
+        task,
+        found.repeats,
+        training,
+        train,
+        [*found.notes, *how_read(found), *notes],
+        rows=rows,
+        keep_trained=keep_trained,
+    )
+
+
+def rows_of_run(adapter: Path, opened: Opened, findings: Findings) -> JudgedRows:
+    """The rows that a run judges its adapter on at its end: `opened`, of which it was just trained."""
+    return _of_run(opened, Training.of(adapter), findings=findings)
+
+
+def findings_of(splits: Mapping[str, Dataset], task: Task) -> Findings:
+    """What `data.hygiene` finds in the three splits."""
+    found = inspect(splits, task)
+    across = {pair.row_b for pair in found.near_duplicates if (pair.split_a, pair.split_b) == ("train", "test")}
+    return Findings(
+        repeated=len(found.duplicates),
+        nearly_repeated=len({(pair.split_b, pair.row_b) for pair in found.near_duplicates}),
+        contradictory=len(found.contradictions),
+        leaked=len(found.leaked),
+        nearly_leaked=len(across - set(found.leaked)),
+        sentences=found.sentences(),
+    )
+
+
+# ---- what an adapter was trained on ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is known of how an adapter was trained."""
+
+    recipe: Recipe | None = None
+    in_a_run: bool = False
+    keys: TrainedRows | None = None
+    train_sha256: str | None = None
+
+    @classmethod
+    def of(cls, adapter: Path) -> Training:
+        """What the run that `adapter` lies in says; of one that lies elsewhere, the recipe in its card."""
+        run = Run(adapter.resolve().parent)
+        if adapter.resolve() == run.adapter and (run.folder / "recipe.yaml").is_file():
+            beginning = Beginning.load(run)
+            sha256 = beginning.train_sha256 if beginning else None
+            return cls(run.recipe(), True, TrainedRows.load(run.folder), sha256)
+        return cls(_recipe_in_card(adapter))
+
+    @property
+    def on_a_corpus(self) -> bool:
+        """Whether the training rows are all those of a bundled corpus, which are here and do not change.
+
+        A sample of them may have been drawn in another way by an earlier version.
+        """
+        if self.recipe is None:
+            return False
+        data = self.recipe.data
+        return data.source.startswith("corpus:") and data.test is None and data.train_rows is None
+
+    def rows(self, opened: Opened | None) -> tuple[Dataset | None, list[str]]:
+        """The training rows, and why they are not to be had, in a sentence. `opened` is the run's data if it is."""
+        why = ""
+        if self.recipe is None or not (self.in_a_run or self.on_a_corpus):
+            why = "it is not known what the adapter was trained on"
+        elif self.train_sha256 is None and not self.on_a_corpus:
+            why = "the run has kept no record of them"
+        else:
+            try:
+                train = (opened or open_data(self.recipe)).splits["train"]
+                if self.train_sha256 in (None, hash_rows(train, self.recipe.task_definition)):
+                    return train, []
+                why = "the data reads otherwise than when the run began"
+            except UserError as error:
+                why = f"the data cannot be opened now: {error.problem[0].lower()}{error.problem[1:]}"
+        return None, [f"The training rows are not here ({why}), so whatever learns from them is left out."]
+
+    def finds(self, train: Dataset | None, task: Task) -> Callable[[str], bool] | None:
+        """Whether a text was trained on; None where nobody knows."""
+        if self.keys is not None:
+            return self.keys.__contains__
+        if train is not None:
+            known = {same_text(text) for text in train[task.input_column]}
+            return lambda text: same_text(text) in known
+        return None
+
+
+def _recipe_in_card(adapter: Path) -> Recipe | None:
+    """The recipe that `model_card` wrote into an adapter's card."""
+    try:
+        card = read_text(adapter / CARD_FILE, limit=_MAX_CARD_BYTES)
+        recipe = card.rpartition("## The recipe\n\n```yaml\n")[2].partition("```")[0]
+        return parse_recipe(read_yaml(recipe))
+    except (OSError, ValueError, RecipeError):
+        return None
+
+
+# ---- the choice --------------------------------------------------------------------------------------------
+
+
+def _of_run(
+    opened: Opened,
+    training: Training,
+    *,
+    rows: int | None = None,
+    keep_trained: bool = False,
+    findings: Findings | None = None,
+) -> JudgedRows:
+    assert training.recipe is not None
+    train, notes = training.rows(opened)
+    return _judge(
+        opened.spec,
+        opened.splits["test"],
+        opened.task,
+        opened.repeats,
+        training,
+        train,
+        [*opened.notes, *how_read(opened), *notes],
+        validation=opened.splits["validation"],
+        rows=rows or training.recipe.data.test_rows,
+        keep_trained=keep_trained,
+        findings=findings,
+    )
+
+
+def _judge(
+    spec: str,
+    test: Dataset,
+    task: Task,
+    repeats: Repeats,
+    training: Training,
+    train: Dataset | None,
+    notes: list[str],
+    *,
+    validation: Dataset | None = None,
+    rows: int | None,
+    keep_trained: bool,
+    findings: Findings | None = None,
+) -> JudgedRows:
+    finds = training.finds(train, task)
+    seen = {place for place, text in enumerate(test[task.input_column]) if finds(text)} if finds else set()
+    if seen and not keep_trained:
+        if len(seen) == len(test):
+            raise DataError(
+                "Every row was trained on, so none can show what was learned",
+                got=f"{len(test):,} rows of {shown_spec(spec)}",
+                fix="Give rows that it was not trained on.",
+            )
+        test = test.select([place for place in range(len(test)) if place not in seen])
+    judged = sample(test, rows, task)
+    if findings is None and train is not None:
+        others = train.select([]) if validation is None else validation
+        findings = findings_of({"train": train, "validation": others, "test": judged}, task)
+    selection = Selection(
+        given=repeats.given,
+        repeated=repeats.repeated,
+        contradictory=repeats.contradictory,
+        trained_on=len(seen) if finds else None,
+        trained_kept=bool(seen) and keep_trained,
+        known_by=("run" if training.keys else "recipe") if finds else None,
+        eligible=repeats.given - repeats.repeated - repeats.contradictory - (0 if keep_trained else len(seen)),
+        notes=notes,
+    )
+    settings = training.recipe.evaluation if training.recipe else EvaluationSettings()
+    return JudgedRows(spec, judged, train, selection, findings, settings)
