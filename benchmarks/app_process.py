@@ -1,10 +1,10 @@
-"""The app as a child process on a free port of this machine, for the benchmarks and the tests."""
+"""The app as a child process on a port of this machine that it finds free, for the benchmarks and the tests."""
 
 from __future__ import annotations
 
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-START_S = 120.0
-STOP_S = 30.0
+START_S = 300.0
+STOP_S = 60.0
 POLL_S = 0.02
 
 
@@ -24,9 +24,14 @@ POLL_S = 0.02
 class App:
     """A started `python app.py`."""
 
-    url: str
     log: Path
     process: subprocess.Popen[bytes]
+
+    @property
+    def url(self) -> str:
+        """Its address, which it says once it listens; "" before."""
+        said = re.search(r"^\* Running on local URL: +(\S+)$", self.log.read_text(errors="replace"), re.MULTILINE)
+        return said[1] if said else ""
 
     def wait_until_served(self) -> None:
         """Until the page is there.
@@ -34,29 +39,29 @@ class App:
         Raises:
             AssertionError: it does not come; with what the app said last.
         """
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         ends = time.monotonic() + START_S
         while time.monotonic() < ends and self.process.poll() is None:
             try:
-                with urllib.request.urlopen(self.url, timeout=5) as page:
-                    page.read()
-                    return
+                if url := self.url:
+                    with direct.open(url, timeout=5) as page:
+                        page.read()
+                        return
             except OSError:
-                time.sleep(POLL_S)
+                pass
+            time.sleep(POLL_S)
         raise AssertionError(f"the app did not start:\n{self.log.read_text(errors='replace')[-3000:]}")
 
 
 @contextmanager
 def started_app(runs: Path, log: Path, *options: str, **more_environment: str) -> Iterator[App]:
     """`python app.py`, with its runs in `runs`, before it answers; ended afterwards as by Ctrl-C."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     environment = os.environ | {"BEFORE_AFTER_RUNS": str(runs), "PYTHONUNBUFFERED": "1"} | more_environment
     with log.open("wb") as output:
-        command = [sys.executable, "app.py", "--port", str(port), *options]
+        command = [sys.executable, "app.py", "--port", "0", *options]
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
     try:
-        yield App(f"http://127.0.0.1:{port}", log, process)
+        yield App(log, process)
     finally:
         process.send_signal(signal.SIGINT)
         try:

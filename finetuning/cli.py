@@ -241,7 +241,11 @@ def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  
 
 def main() -> None:
     """Run the command line; a `UserError` becomes one line and exit code 2."""
+    from data.proxies import settle_proxies
+
     _quiet_libraries()
+    for sentence in settle_proxies():
+        Console(stderr=True).print(f"[yellow]{_escape(sentence)}[/]", highlight=False, soft_wrap=True)
     try:
         app()
     except UserError as error:

@@ -14,6 +14,7 @@ here imports torch, transformers or datasets before somebody asks for an answer,
     libraries.py       heavy imports, one thread at a time
     visitors.py        who asks, and what they may see   door.py          every request, before Gradio
     calls.py           what a call has to look like       health.py       /health
-    serving.py         the command line, the network      scratch.py      folders that last a day
+    serving.py         the command line, the network      listening.py    a port, and whether it is free
+    scratch.py         folders that last a day
     markup.py          HTML that escapes by construction  charts.py, theme.py, text.py
 """

@@ -13,10 +13,18 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.errors import RunError
+from data.proxies import settle_proxies
 from data.redaction import RedactedStream
 from ui import libraries
+from ui.listening import HOST, PORT, check_uploads_folder, read_port, reserved_port
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from finetuning.limits import Limits
 
 LOGIN = "BEFORE_AFTER_LOGIN"
 _WRONG_PASSWORD_S = 1.0
@@ -25,11 +33,20 @@ _QUEUE_POLL_S = 2.0
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """The command line; ends the program where it makes no sense."""
+    """The command line; ends the program where it makes no sense.
+
+    Raises:
+        RunError: there is no such port.
+    """
     in_a_space = "SPACE_ID" in os.environ
     parser = argparse.ArgumentParser(description="Before/After: fine-tune a language model and see what changed.")
-    parser.add_argument("--host", default="0.0.0.0" if in_a_space else "127.0.0.1", help="default: %(default)s")
-    parser.add_argument("--port", type=int, default=7860, help="default: %(default)s")
+    parser.add_argument(
+        "--host", default=os.environ.get(HOST) or ("0.0.0.0" if in_a_space else "127.0.0.1"),
+        help=f"default: ${HOST}, here %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--port", default=os.environ.get(PORT) or "7860", help=f"0: any; default: ${PORT}, here %(default)s"
+    )
     parser.add_argument(
         "--public", action="store_true", default=in_a_space,
         help="strangers may use the page: each sees their own runs, within limits (default in a Space)",
@@ -43,6 +60,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         help=f"ask for a name and a password: user:password, one a line in FILE, or by commas in ${LOGIN}",
     )  # fmt: skip
     found = parser.parse_args(arguments)
+    found.port, found.host = read_port(found.port), found.host.strip("[]")
     if found.limits and not found.public:
         parser.error("--limits are for --public")
     if not (found.public or found.login is not None or _is_loopback(found.host)):
@@ -55,19 +73,38 @@ def serve(arguments: argparse.Namespace) -> None:
 
     Raises:
         RecipeError: a limit is wrong.
-        RunError: `--login` without anybody to let in.
+        RunError: `--login` without anybody to let in, or nowhere to listen or to keep uploads.
     """
-    from finetuning.limits import Limits, read_limits
+    from finetuning.limits import read_limits
 
     limits = read_limits(arguments.limits) if arguments.public else None
     login = None if arguments.login is None else check_login(read_login(arguments.login))
     os.environ.pop(LOGIN, None)  # a worker has no use for it
     sys.stderr = RedactedStream(sys.stderr)
 
+    for sentence in settle_proxies(arguments.host):
+        print(f"app.py: {sentence}", file=sys.stderr)
+    with reserved_port(arguments.host, arguments.port) as port:
+        # Gradio tries the port where this one says, which knows the older addresses only.
+        os.environ |= {PORT: str(port), HOST: "127.0.0.1" if ":" in arguments.host else arguments.host}
+        page = _launched(arguments, port, limits, login)
+    libraries.import_in_background()  # the page is there, and somebody who looks at it will need them
+    page.block_thread()
+
+
+def _launched(
+    arguments: argparse.Namespace,
+    port: int,
+    limits: Limits | None,
+    login: Callable[[str, str], Awaitable[bool]] | None,
+) -> gr.Blocks:
+    """The page, built and answering at `port`."""
     libraries.import_gradio()
+    check_uploads_folder()
     with libraries.without_collections():
         from starlette.middleware import Middleware
 
+        from finetuning.limits import Limits
         from ui.door import UPLOAD_MB, Door
         from ui.page import build_page
         from ui.theme import CSS, theme
@@ -86,8 +123,8 @@ def serve(arguments: argparse.Namespace) -> None:
     )
     threading.Thread(target=_keep_the_queue_moving, name="queue", daemon=True).start()
     page.launch(
-        server_name=arguments.host,
-        server_port=arguments.port,
+        server_name=f"[{arguments.host}]" if ":" in arguments.host else arguments.host,
+        server_port=port,
         auth=login,  # type: ignore[arg-type]  # it may be a coroutine function, as gradio.routes awaits one
         theme=theme(),
         css=CSS,
@@ -104,8 +141,7 @@ def serve(arguments: argparse.Namespace) -> None:
         app_kwargs={"middleware": [door], "docs_url": None, "redoc_url": None, "openapi_url": None},
         prevent_thread_lock=True,
     )
-    libraries.import_in_background()  # the page is there, and somebody who looks at it will need them
-    page.block_thread()
+    return page
 
 
 def read_login(file: str) -> dict[str, str]:
