@@ -13,24 +13,24 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from http.cookies import CookieError, SimpleCookie
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
-
-from gradio.utils import get_upload_folder
 
 from data.errors import DataError
 from finetuning.limits import Limits
 from ui import health
 from ui.calls import BODY_BYTES, RefusedError, checked_call, checked_session, read_json
-from ui.visitors import LOCAL, Uploads, Visitor, owner_of, stranger_needs_cookie
+from ui.visitors import Files, Visitor, owner_of, stranger_needs_cookie
 
 if TYPE_CHECKING:
     import gradio as gr
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "before_after_visitor"
+SECURE_COOKIE = f"__Host-{COOKIE}"
+"""Its name over HTTPS, under which a browser takes it from this very host alone. Over plain HTTP it takes none."""
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+HUB = "https://huggingface.co"
 UPLOAD_MB = 100
 """Where nothing else is said."""
 _SESSIONS = 20_000
@@ -57,7 +57,7 @@ class Door:
         hosts: Sequence[str] = (),
         any_address: bool = False,
         limits: Limits | None = None,
-        framed_by: Sequence[str] = (),
+        in_a_space: bool = False,
     ) -> None:
         """Args:
         blocks: the page.
@@ -65,14 +65,15 @@ class Door:
         any_address: also by any number, such as 192.168.1.7: for a page that listens to other machines. A
             name that somebody else makes point here (DNS rebinding) is never a number.
         limits: what strangers may do; None for a page of one's own.
-        framed_by: origins that may show the page in a frame.
+        in_a_space: behind the Hub's proxy, whose word on HTTPS counts, and in a frame of the Hub's page. Elsewhere
+            the server takes `X-Forwarded-Proto` from this machine, or from `$FORWARDED_ALLOW_IPS`.
         """
         self._app, self._blocks, self._limits = app, blocks, limits
-        self._hosts = {*LOOPBACK, *(host.casefold() for host in hosts)}
-        self._any_address = any_address
-        self._uploads = Uploads(limits.uploads_mb) if limits else None
+        self._hosts = {*LOOPBACK, *map(_name, hosts)}
+        self._any_address, self._in_a_space = any_address, in_a_space
+        self._files = Files(limits.uploads_mb if limits else None)
         self._sessions: OrderedDict[str, str] = OrderedDict()
-        self._headers = _security_headers(framed_by)
+        self._headers = _security_headers(framed_by=(HUB,) if in_a_space else ())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -126,7 +127,7 @@ class Door:
         """Refuse other names than ours, and what another site's page sends."""
         ours = [headers.get("host", "")]
         if "x-forwarded-host" in headers:
-            ours.append(headers["x-forwarded-host"])
+            ours += [host.strip() for host in headers["x-forwarded-host"].split(",")]
         if not all(self._is_ours(host) for host in ours):
             raise RefusedError(421, "This is not the name of this page. See --allow-host.")
         if "origin" in headers:
@@ -135,7 +136,7 @@ class Door:
                 raise RefusedError(403, "Another site's page may not do this.")
 
     def _is_ours(self, host: str) -> bool:
-        name = re.sub(r":\d+$", "", host).casefold()
+        name = _name(host)
         if name in self._hosts:
             return True
         try:
@@ -147,16 +148,21 @@ class Door:
     def _who(self, headers: dict[str, str], scope: Scope) -> tuple[Visitor, str | None]:
         """The visitor, and the cookie that makes a new one known."""
         if self._limits is None:
-            return LOCAL, None
-        token = _cookie(headers.get("cookie", ""))
+            return Visitor(files=self._files), None
+        name = SECURE_COOKIE if (is_https := self._is_https(headers, scope)) else COOKIE
+        token = _cookie(headers.get("cookie", ""), name)
         if token:
             owner = owner_of("browser", token)
-            return Visitor(owner, self._limits, self._uploads), None
+            return Visitor(owner, self._limits, self._files, holder=owner), None
         # A page in somebody's frame (a Space) keeps a cookie only if it says that it is for use across sites.
-        is_https = scope.get("scheme") == "https" or headers.get("x-forwarded-proto", "").startswith("https")
         across = "SameSite=None; Secure; Partitioned" if is_https else "SameSite=Lax"
-        cookie = f"{COOKIE}={secrets.token_urlsafe(32)}; Path=/; Max-Age=31536000; HttpOnly; {across}"
-        return Visitor("", self._limits, self._uploads, has_cookie=False), cookie
+        cookie = f"{name}={secrets.token_urlsafe(32)}; Path=/; Max-Age=31536000; HttpOnly; {across}"
+        return Visitor("", self._limits, self._files), cookie
+
+    def _is_https(self, headers: dict[str, str], scope: Scope) -> bool:
+        if scope.get("scheme") == "https":
+            return True
+        return self._in_a_space and headers.get("x-forwarded-proto", "").partition(",")[0].strip() == "https"
 
     def _bind(self, session: str, visitor: Visitor) -> None:
         """An open page belongs to who opened it: what it holds is not for others who learn its id."""
@@ -175,9 +181,7 @@ class Door:
         elif path.startswith(f"{_API}/heartbeat/"):
             self._bind(checked_session(path.removeprefix(f"{_API}/heartbeat/").strip("/")), visitor)
         elif path.startswith(f"{_API}/file="):
-            file = path.removeprefix(f"{_API}/file=")
-            cached = Path(file).is_relative_to(get_upload_folder())  # a path that has no `..`, see above
-            if not cached or (self._uploads and not self._uploads.free_for(visitor.owner, file)):
+            if not self._files.readable_by(visitor.holder, path.removeprefix(f"{_API}/file=")):
                 raise RefusedError(403, "There is no such file.")
             # Gradio 6.31 fails on a range that is not one, and the page asks for none.
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"range"]
@@ -192,26 +196,26 @@ class Door:
             raise RefusedError(403, str(error)) from None
         if not headers.get("content-type", "").startswith("multipart/form-data"):
             raise RefusedError(400, "A file is uploaded as a form.")
-        uploads, said = self._uploads, bytearray()
+        said = bytearray()
 
         async def remember(message: Message) -> None:
-            if uploads and message["type"] == "http.response.body":
+            if message["type"] == "http.response.body":
                 said.extend(message.get("body", b""))
                 if not message.get("more_body"):
-                    uploads.add(visitor.owner, _paths(bytes(said)))
+                    self._files.upload(visitor.holder, _paths(bytes(said)))
             await send(message)
 
         return remember
 
 
-def _security_headers(framed_by: Sequence[str]) -> list[tuple[bytes, bytes]]:
-    """Gradio's page needs inline scripts, and its own script loads a helper and two fonts from elsewhere."""
+def _security_headers(*, framed_by: Sequence[str]) -> list[tuple[bytes, bytes]]:
+    """Gradio's page needs inline scripts. It asks for two fonts from elsewhere, which the page uses nowhere."""
     policy = "; ".join(
         (
             "default-src 'self'",
-            "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob: https://cdnjs.cloudflare.com",
-            "style-src 'self' 'unsafe-inline' https://fonts.googleapis.com",
-            "font-src 'self' data: https://fonts.gstatic.com",
+            "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+            "style-src 'self' 'unsafe-inline'",
+            "font-src 'self' data:",
             "img-src 'self' data: blob:",
             "media-src 'self' data: blob:",
             "worker-src 'self' blob:",
@@ -229,9 +233,9 @@ def _security_headers(framed_by: Sequence[str]) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def _cookie(header: str) -> str | None:
+def _cookie(header: str, name: str) -> str | None:
     try:
-        morsel = SimpleCookie(header).get(COOKIE)
+        morsel = SimpleCookie(header).get(name)
     except CookieError:
         return None
     return morsel.value if morsel and _TOKEN.fullmatch(morsel.value) else None
@@ -244,6 +248,11 @@ def _paths(body: bytes) -> list[str]:
     except ValueError:
         return []
     return [path for path in found if isinstance(path, str)] if isinstance(found, list) else []
+
+
+def _name(host: str) -> str:
+    """A host without its port."""
+    return re.sub(r":\d+$", "", host).casefold()
 
 
 def _without_port_of_scheme(host: str) -> str:

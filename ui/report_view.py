@@ -68,6 +68,8 @@ class ReportView:
             return self.clear(tag("div", visitor.shown(str(error)), class_="ba-note") if damaged else "")
         rows = reports.rows_of(folder)
         found = flips.flips(report, rows)
+        copies = reports.copies(folder, report, rows)
+        visitor.offer([path for path in copies if path])
         return [
             Shown(folder, key),
             reports.verdict(report, rows),
@@ -76,7 +78,7 @@ class ReportView:
             "",
             flips.draw(found),
             reports.details(report),
-            *(gr.DownloadButton(value=path, visible=True) for path in reports.copies(folder, report, rows)),
+            *(gr.DownloadButton(value=path, visible=True) for path in copies),
         ]
 
     def clear(self, said: str = "") -> list[Any]:

@@ -6,7 +6,10 @@ report does not have is not drawn.
 
 from __future__ import annotations
 
+import math
 import shutil
+import time
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -59,11 +62,28 @@ _primary_scores = Remembered(_primary_score, most=2**11)
 
 
 def copies(folder: Path, report: Report, rows: Sequence[RowResult]) -> list[str | None]:
-    """Copies of `FILES` that may be downloaded; None for one that is not there.
+    """Copies of `FILES` to be offered for download; None for one that is not there.
 
-    Gradio serves files from the temporary folder; the runs folder itself is not opened to anybody.
+    Gradio serves files from its own folder, from where they lie; the runs folder itself is not opened to anybody.
+    Made once for all who look at a report on the same day.
     """
-    target = scratch.new_folder()
+    measured = (folder / REPORT_FILE).stat().st_mtime_ns
+    made_at, found = _copies.get((folder, measured), (-math.inf, []))
+    if time.monotonic() - made_at > scratch.LASTS_S / 2:
+        found = _new_copies(folder, report, rows)
+        while len(_copies) >= _REMEMBERED_COPIES:
+            _copies.popitem(last=False)
+        _copies[folder, measured] = time.monotonic(), found
+    return found
+
+
+_REMEMBERED_COPIES = 1000
+_copies: OrderedDict[tuple[Path, int], tuple[float, list[str | None]]] = OrderedDict()
+"""When the copies of a report were made, by its folder and when it was written, and where they are."""
+
+
+def _new_copies(folder: Path, report: Report, rows: Sequence[RowResult]) -> list[str | None]:
+    target = scratch.new_folder(served=True)
     found: list[str | None] = []
     for name in FILES:
         source, copy = folder / name, target / name

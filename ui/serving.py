@@ -8,10 +8,11 @@ import hmac
 import ipaddress
 import logging
 import os
+import re
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from finetuning.limits import Limits
 
 LOGIN = "BEFORE_AFTER_LOGIN"
+ALLOW_HOST = "BEFORE_AFTER_ALLOW_HOST"
+"""More of `--allow-host`, separated by commas, for where there is no command line."""
 _WRONG_PASSWORD_S = 1.0
 """A wrong password is answered after so long."""
 _QUEUE_POLL_S = 2.0
@@ -53,8 +56,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument("--limits", metavar="NAME=VALUE,…", help="other limits: see finetuning/limits.py")
     parser.add_argument(
-        "--allow-host", metavar="NAME", action="append", default=[], help="a name the page is asked for by"
-    )
+        "--allow-host", metavar="NAME", action="append", default=[],
+        help=f"a name the page is asked for by; also in ${ALLOW_HOST}, by commas",
+    )  # fmt: skip
     parser.add_argument(
         "--login", nargs="?", const="", metavar="FILE",
         help=f"ask for a name and a password: user:password, one a line in FILE, or by commas in ${LOGIN}",
@@ -112,14 +116,13 @@ def _launched(
         page = build_page(limits)
     # No call around the queue, and an end to it: an answer to everybody who waits.
     page.queue(default_concurrency_limit=4, max_size=100, api_open=False)
-    space_host = os.environ.get("SPACE_HOST")
     door = Middleware(
         Door,
         blocks=page,
-        hosts=[*arguments.allow_host, *([space_host] if space_host else [])],
+        hosts=[*arguments.allow_host, *names_in(os.environ)],
         any_address=not _is_loopback(arguments.host),
         limits=limits,
-        framed_by=("https://huggingface.co", "https://*.hf.space") if space_host else (),
+        in_a_space="SPACE_ID" in os.environ,
     )
     threading.Thread(target=_keep_the_queue_moving, name="queue", daemon=True).start()
     page.launch(
@@ -142,6 +145,15 @@ def _launched(
         prevent_thread_lock=True,
     )
     return page
+
+
+def names_in(environment: Mapping[str, str]) -> list[str]:
+    """The names that the page is asked for by: a Space with a domain of its own has two.
+
+    A name may be written as an address, with a scheme and a slash.
+    """
+    written = f"{environment.get('SPACE_HOST', '')},{environment.get(ALLOW_HOST, '')}".split(",")
+    return [name for part in written if (name := re.sub(r"^\w+://", "", part.strip()).rstrip("/"))]
 
 
 def read_login(file: str) -> dict[str, str]:

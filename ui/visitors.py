@@ -15,7 +15,7 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +27,7 @@ from data.redaction import redact
 from finetuning import limits as limiting
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe
-from finetuning.runs import Run, list_runs, open_run
+from finetuning.runs import ACTIVE, Run, list_runs, open_run
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -37,49 +37,75 @@ if TYPE_CHECKING:
 
 _REMEMBERED_UPLOADS = 5
 """Files of one visitor that stay usable."""
+_REMEMBERED_OFFERS = 200
+"""Files of one visitor that can be downloaded: four a report."""
+_OFFERS = 20_000
+"""Everybody's together."""
 # An absolute path of at least two parts, also after `file:`. Not part of a URL, a date or a fraction.
 _PATH = re.compile(r"(?:(?<![\w:/.…])|(?<=\bfile:))/(?:[^\s/:'\",()<>]+/)+([^\s/:'\",()<>]*)")
 
 
-class Uploads:
-    """Which visitor uploaded which file. Gradio itself only knows that somebody did.
+class Files:
+    """Which files a visitor may read: their own uploads, and what the page offered them to download. No others.
 
-    Kept in memory: after a restart of the app a file is uploaded again. The oldest files are removed from the
-    disk where a visitor has more than a few, or all together more than `most_mb`.
+    A file is known by the path that Gradio gave it, letter by letter: whatever else leads to the same file is
+    nobody's. Kept in memory, so after a restart of the app nobody may read anything: a file is uploaded again, a
+    report drawn again.
     """
 
-    def __init__(self, most_mb: int) -> None:
-        self._most_bytes = most_mb * 1_000_000
+    def __init__(self, uploads_mb: int | None = None) -> None:
+        """Args:
+        uploads_mb: of everybody's uploads together, beyond which the oldest are removed from the disk, as are all
+            but the last few of a visitor; None to remove none.
+        """
+        self._most_bytes = None if uploads_mb is None else uploads_mb * 1_000_000
         self._lock = threading.Lock()
-        self._files: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._uploads: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._offers: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def add(self, visitor: str, paths: Sequence[str]) -> None:
+    def upload(self, visitor: str, paths: Sequence[str]) -> None:
         """Remember that `visitor` uploaded the files at `paths`."""
         with self._lock:
             for path in paths:
-                self._files.pop((visitor, path), None)
-                self._files[visitor, path] = Path(path).stat().st_size if Path(path).is_file() else 0
-            own = [key for key in self._files if key[0] == visitor]
-            for key in own[:-_REMEMBERED_UPLOADS]:
+                self._uploads.pop((visitor, path), None)
+                self._uploads[visitor, path] = Path(path).stat().st_size if Path(path).is_file() else 0
+            if self._most_bytes is None:
+                return
+            for key in _all_but_last(self._uploads, visitor, _REMEMBERED_UPLOADS):
                 self._forget(key)
-            while len(self._files) > 1 and sum(self._files.values()) > self._most_bytes:
-                self._forget(next(iter(self._files)))
+            while len(self._uploads) > 1 and sum(self._uploads.values()) > self._most_bytes:
+                self._forget(next(iter(self._uploads)))
 
-    def holds(self, visitor: str, path: str) -> bool:
+    def offer(self, visitor: str, paths: Sequence[str]) -> None:
+        """Let `visitor` download the files at `paths`."""
+        with self._lock:
+            for path in paths:
+                self._offers.pop((visitor, path), None)
+                self._offers[visitor, path] = None
+            for key in _all_but_last(self._offers, visitor, _REMEMBERED_OFFERS):
+                del self._offers[key]
+            while len(self._offers) > _OFFERS:
+                self._offers.popitem(last=False)
+
+    def uploaded_by(self, visitor: str, path: str) -> bool:
         """Whether `visitor` uploaded the file at `path`."""
         with self._lock:
-            return (visitor, path) in self._files
+            return (visitor, path) in self._uploads
 
-    def free_for(self, visitor: str, path: str) -> bool:
-        """Whether nobody else alone uploaded the file at `path`."""
+    def readable_by(self, visitor: str, path: str) -> bool:
+        """Whether `visitor` uploaded the file at `path`, or was offered it."""
         with self._lock:
-            return (visitor, path) in self._files or not any(known == path for _, known in self._files)
+            return (visitor, path) in self._uploads or (visitor, path) in self._offers
 
     def _forget(self, key: tuple[str, str]) -> None:
-        del self._files[key]
-        if not any(path == key[1] for _, path in self._files):  # two may have uploaded the same
+        del self._uploads[key]
+        if not any(path == key[1] for _, path in self._uploads):  # two may have uploaded the same
             with contextlib.suppress(OSError):
                 Path(key[1]).unlink()
+
+
+def _all_but_last(files: Iterable[tuple[str, str]], visitor: str, last: int) -> list[tuple[str, str]]:
+    return [key for key in files if key[0] == visitor][:-last]
 
 
 @dataclass(frozen=True)
@@ -90,8 +116,14 @@ class Visitor:
     """Whose runs; empty for the one visitor of a page of one's own."""
     limits: Limits | None = None
     """None on a page of one's own: nothing is limited."""
-    uploads: Uploads | None = field(default=None, repr=False)
-    has_cookie: bool = True
+    files: Files | None = field(default=None, repr=False)
+    holder: str = ""
+    """Whose files: the browser, which is all that a download tells. Empty for one without a cookie, where the files
+    are of all such together: the address of an offered one cannot be guessed, and uploads they have none."""
+
+    @property
+    def has_cookie(self) -> bool:
+        return bool(self.holder)
 
     @property
     def is_stranger(self) -> bool:
@@ -118,6 +150,15 @@ class Visitor:
         if self.limits is None:
             return launch.submit(recipe)
         return limiting.submit(recipe, opened, self.limits, owner=self.owner)
+
+    def started(self, recipe: Recipe) -> Run | None:
+        """This visitor's run of just this recipe that is waiting or being worked on: it is not started twice."""
+        wanted = recipe if self.limits is None else limiting.as_submitted(recipe, self.limits)
+        for run in self.runs():
+            with contextlib.suppress(UserError):
+                if run.state() in ACTIVE and run.recipe() == wanted:
+                    return run
+        return None
 
     def resume(self, run: Run) -> None:
         """Let a run that ended early go on."""
@@ -154,6 +195,11 @@ class Visitor:
                 fix="Shorten it.",
             )
 
+    def offer(self, paths: Sequence[str]) -> None:
+        """Let this visitor download the files at `paths`."""
+        if self.files is not None:
+            self.files.offer(self.holder, paths)
+
     def keep(self, path: Path) -> Path:
         """A copy of an uploaded file that lasts as long as the runs that need it."""
         return limiting.keep_upload(path, self.owner)
@@ -179,7 +225,7 @@ def visitor_of(request: gr.Request) -> Visitor:
     if not isinstance(visitor, Visitor):
         raise RunError("This request did not come through the page's door")
     if not visitor.is_stranger:
-        return LOCAL
+        return visitor
     if request.username:
         return replace(visitor, owner=owner_of("login", request.username))
     if not visitor.has_cookie:
@@ -194,9 +240,9 @@ def owner_of(kind: str, secret: str) -> str:
 
 def own_upload(visitor: Visitor, path: str) -> bool:
     """Whether `path` is a file that this visitor uploaded."""
-    if visitor.uploads is None:
-        return True  # a page of one's own; gradio checks that it is an upload
-    return visitor.has_cookie and visitor.uploads.holds(visitor.owner, path)
+    if visitor.is_stranger and not visitor.has_cookie:
+        return False
+    return visitor.files is not None and visitor.files.uploaded_by(visitor.holder, path)
 
 
 def without_paths(text: str) -> str:

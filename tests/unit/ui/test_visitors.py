@@ -17,7 +17,7 @@ from finetuning.runs import create_run
 from ui import models_in_use, serving, visitors
 from ui.choices import all_choices, find
 from ui.models_in_use import Line
-from ui.visitors import LOCAL, Uploads, Visitor, visitor_of, without_paths
+from ui.visitors import LOCAL, Files, Visitor, own_upload, visitor_of, without_paths
 
 
 @pytest.fixture
@@ -48,12 +48,12 @@ def test_each_stranger_sees_their_own_runs_and_a_local_page_all(folder: Path) ->
 
 
 def test_a_visitor_is_their_login_else_their_cookie_else_their_page() -> None:
-    cookie = Visitor("browser-a", Limits())
+    cookie = Visitor("browser-a", Limits(), holder="browser-a")
     assert visitor_of(request_of(cookie)).owner == "browser-a"
     named = visitor_of(request_of(cookie, username="ana")).owner
     assert named.startswith("login-") and "ana" not in named
-    assert named == visitor_of(request_of(Visitor("browser-b", Limits()), username="ana")).owner
-    nameless = Visitor("", Limits(), has_cookie=False)
+    assert named == visitor_of(request_of(Visitor("browser-b", Limits(), holder="browser-b"), username="ana")).owner
+    nameless = Visitor("", Limits())
     pages = {visitor_of(request_of(nameless, session=session)).owner for session in ("page1", "page2")}
     assert len(pages) == 2 and all(page.startswith("page-") for page in pages)
     assert visitor_of(request_of(LOCAL, username="ana")) is LOCAL
@@ -68,19 +68,43 @@ def test_a_request_that_did_not_pass_the_door_is_nobodys() -> None:
 
 
 def test_uploads_are_remembered_by_visitor_and_the_oldest_removed(tmp_path: Path) -> None:
-    uploads = Uploads(most_mb=1)
+    files = Files(uploads_mb=1)
     paths = []
     for number in range(4):
         paths.append(tmp_path / f"{number}.csv")
         paths[-1].write_bytes(b"x" * 400_000)
-        uploads.add("ana" if number % 2 else "bea", [str(paths[-1])])
+        files.upload("ana" if number % 2 else "bea", [str(paths[-1])])
     assert [path.exists() for path in paths] == [False, False, True, True]
-    assert uploads.holds("bea", str(paths[2])) and not uploads.holds("ana", str(paths[2]))
-    assert not uploads.free_for("ana", str(paths[2])) and uploads.free_for("ana", "/elsewhere")
+    assert files.uploaded_by("bea", str(paths[2])) and not files.uploaded_by("ana", str(paths[2]))
+    assert files.readable_by("bea", str(paths[2])) and not files.readable_by("ana", str(paths[2]))
     paths[3].unlink()
-    uploads.add("ana", [str(paths[3])])  # gone meanwhile: takes no room
-    uploads.add("ana", [str(paths[2])])  # the same file as the other's
-    assert uploads.holds("ana", str(paths[2])) and uploads.holds("bea", str(paths[2]))
+    files.upload("ana", [str(paths[3])])  # gone meanwhile: takes no room
+    files.upload("ana", [str(paths[2])])  # the same file as the other's
+    assert files.uploaded_by("ana", str(paths[2])) and files.uploaded_by("bea", str(paths[2]))
+
+
+def test_a_file_is_read_by_who_was_offered_it_and_nobody_else() -> None:
+    files = Files()
+    ana, bea = (Visitor(name, Limits(), files, holder=name) for name in ("browser-a", "browser-b"))
+    ana.offer(["/cache/x/report.json"])
+    assert files.readable_by(ana.holder, "/cache/x/report.json")
+    for path in ("/cache/x//report.json", "/cache/x/report.json/", "/cache/x/./report.json", "/cache/x", "/", ""):
+        assert not files.readable_by(ana.holder, path)
+    assert not files.readable_by(bea.holder, "/cache/x/report.json")
+    assert not own_upload(ana, "/cache/x/report.json"), "an offered file is not an upload"
+    for number in range(300):
+        bea.offer([f"/cache/{number}"])
+    assert files.readable_by(ana.holder, "/cache/x/report.json"), "one visitor's files push out nobody else's"
+    assert not files.readable_by(bea.holder, "/cache/0") and files.readable_by(bea.holder, "/cache/299")
+    LOCAL.offer(["/cache/y"])  # a page that is drawn without a door
+
+
+def test_names_of_the_page_come_from_the_environment_too() -> None:
+    names = serving.names_in(
+        {"SPACE_HOST": "a-b.hf.space, tune.example.org", "BEFORE_AFTER_ALLOW_HOST": "https://c.d/"}
+    )
+    assert names == ["a-b.hf.space", "tune.example.org", "c.d"]
+    assert serving.names_in({}) == []
 
 
 @pytest.mark.parametrize(
