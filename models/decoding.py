@@ -8,12 +8,12 @@ Shapes: M rows in the batch, K key-value heads, G query heads each, D head size,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from models.llama import LlamaLayers
+from models.llama import PIECE, LlamaLayers, LlamaPrefix
 from models.packing import PackedRows
 from models.prefix import shared_start
 from models.projections import FEW_ROWS
@@ -22,7 +22,13 @@ Prompts = Sequence[list[int]]
 
 
 def greedy(
-    layers: LlamaLayers, base: Prompts, tuned: Prompts, *, max_new_tokens: int, ends: set[int]
+    layers: LlamaLayers,
+    base: Prompts,
+    tuned: Prompts,
+    *,
+    max_new_tokens: int,
+    ends: set[int],
+    should_stop: Callable[[], bool] | None = None,
 ) -> Iterator[list[int | None]]:
     """Yield the next token of every row, those of `base` first; None for a row that has ended.
 
@@ -32,6 +38,10 @@ def greedy(
         tuned: prompts that are answered with it.
         max_new_tokens: how many steps there are at most.
         ends: tokens that end a row; they are yielded too.
+        should_stop: asked while long prompts are read; whoever takes the tokens ends it later.
+
+    Raises:
+        StoppedError: `should_stop` said so.
     """
     rows = [*base, *tuned]
     places = torch.tensor([len(row) for row in rows])  # where the next token of each row goes
@@ -39,7 +49,12 @@ def greedy(
     room = int(places.max()) + max_new_tokens
     cache = [_KeyValues(layers.heads[1], len(rows), room, dtype) for _ in range(layers.depth)]
     with torch.inference_mode():
-        tokens = _prefill(layers, base, tuned, cache)
+        if should_stop and max(map(len, rows)) > PIECE:
+            _read(layers, base, tuned, cache, should_stop)
+            last = torch.tensor([row[-1] for row in rows])
+            tokens = _step(layers, cache, last, places - 1, len(base))
+        else:
+            tokens = _prefill(layers, base, tuned, cache)
     present, ended = list(range(len(rows))), set[int]()
     for step in range(max_new_tokens):
         now = dict(zip(present, tokens.tolist(), strict=True))
@@ -71,6 +86,17 @@ def _prefill(layers: LlamaLayers, base: Prompts, tuned: Prompts, cache: list[_Ke
     plain = len(packed.tokens) if not tuned else int(packed.starts[1]) if base else 0
     x = layers.infer(packed.tokens, layers.turn(packed.positions), attend, keep=packed.last(1), plain=plain)
     return layers.logits(x).argmax(dim=-1)
+
+
+def _read(
+    layers: LlamaLayers, base: Prompts, tuned: Prompts, cache: list[_KeyValues], should_stop: Callable[[], bool]
+) -> None:
+    """Put the keys and values of all of each prompt but its last token into the cache, a piece at a time."""
+    for at, prompt in enumerate([*base, *tuned]):
+        read = LlamaPrefix(layers, prompt[:-1], adapted=at >= len(base), should_stop=should_stop)
+        whole = torch.arange(len(read.tokens))[None]
+        for one, key_value in zip(cache, read.seen, strict=True):
+            one.fill(at, whole, *key_value)
 
 
 def _step(layers: LlamaLayers, cache: list[_KeyValues], tokens: Tensor, places: Tensor, plain: int) -> Tensor:

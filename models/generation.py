@@ -6,6 +6,7 @@ stand in the same batch, so that the base weights are read once for both.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import queue
 import statistics
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from models.adapters import BASE, TUNED
 from models.batches import like_lengths
 from models.pair import Pair
+from models.prefix import StoppedError
 from models.prompting import Message
 
 if TYPE_CHECKING:
@@ -107,17 +109,18 @@ def stream_answers(
         base_prompt: the base side's prompt, as tokens; the sides' histories may differ.
         tuned_prompt: the tuned side's.
         max_new_tokens: where an answer is cut off.
-        stop: set it, or close the generator, and generation ends within a token.
+        stop: set it, or close the generator, and it ends within a token, or within a piece of a long prompt.
     """
     stop = stop or threading.Event()
     if pair.layers is None:
         yield from _stream_from_thread(pair, [base_prompt, tuned_prompt], max_new_tokens, stop)
         return
     streamer = _RowStreamer(pair, 2)
-    for _ in _steps(pair, [base_prompt], [tuned_prompt], streamer, max_new_tokens):
-        yield _snapshots(streamer)
-        if stop.is_set():
-            break
+    with contextlib.suppress(StoppedError):
+        for _ in _steps(pair, [base_prompt], [tuned_prompt], streamer, max_new_tokens, stop.is_set):
+            yield _snapshots(streamer)
+            if stop.is_set():
+                break
     yield _snapshots(streamer)  # a listener that was not told of the stop yet looks once more
 
 
@@ -261,14 +264,20 @@ def _answer_both(
 
 
 def _steps(
-    pair: Pair, base: list[list[int]], tuned: list[list[int]], streamer: _RowStreamer, max_new_tokens: int
+    pair: Pair,
+    base: list[list[int]],
+    tuned: list[list[int]],
+    streamer: _RowStreamer,
+    max_new_tokens: int,
+    should_stop: Callable[[], bool] | None = None,
 ) -> Iterator[None]:
     """Decode by the pair's layers, in this thread; yields after every token, which the streamer then has."""
     from models.decoding import greedy
 
     assert pair.layers is not None
     ends = end_tokens(pair.model, pair.tokenizer)
-    for tokens in greedy(pair.layers, base, tuned, max_new_tokens=max_new_tokens, ends=ends):
+    limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "ends": ends, "should_stop": should_stop}
+    for tokens in greedy(pair.layers, base, tuned, **limits):
         streamer.take(tokens)
         yield
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+class StoppedError(Exception):
+    """Whoever asked for this does not want it any more."""
+
+
 def shared_start(rows: Sequence[list[int]]) -> list[int]:
     """The tokens that all `rows` begin with, leaving each at least one; none where there is a single row."""
     if len(rows) < 2:

@@ -47,7 +47,12 @@ class LabelScores:
 
 
 def score_labels(
-    pair: Pair, texts: Sequence[str], *, batch_size: int = SCORING_BATCH_SIZE, on_batch: OnBatch | None = None
+    pair: Pair,
+    texts: Sequence[str],
+    *,
+    batch_size: int = SCORING_BATCH_SIZE,
+    on_batch: OnBatch | None = None,
+    should_stop: Callable[[], bool] | None = None,
 ) -> list[LabelScores]:
     """Score every label of the pair's task for each of `texts`, in their order, by both sides.
 
@@ -56,8 +61,15 @@ def score_labels(
         texts: inputs of a classification task.
         batch_size: texts a forward pass, at most.
         on_batch: told how far it is.
+        should_stop: asked while what all of `texts` begin with is read, which is most of a single long one.
+
+    Raises:
+        StoppedError: `should_stop` said so.
     """
-    lengths, score = _classifier_scorer(pair, texts) if pair.kind == "classifier" else _causal_scorer(pair, texts)
+    if pair.kind == "classifier":
+        lengths, score = _classifier_scorer(pair, texts)
+    else:
+        lengths, score = _causal_scorer(pair, texts, should_stop=should_stop)
     both: dict[int, LabelScores] = {}
     for indexes in like_lengths(lengths, batch_size, _BATCH_TOKENS):
         base, tuned = score(indexes, False), score(indexes, True)
@@ -98,14 +110,20 @@ Scorer = Callable[[list[int], bool], "torch.Tensor"]
 """Indexes of texts → their label log-probabilities, [B, L], by the tuned side or by the base."""
 
 
-def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] = ()) -> tuple[list[int], Scorer]:
+def _causal_scorer(
+    pair: Pair,
+    texts: Sequence[str],
+    history: Sequence[Message] = (),
+    *,
+    should_stop: Callable[[], bool] | None = None,
+) -> tuple[list[int], Scorer]:
     """Tokens of each prompt, and a scorer that computes what the prompts have in common once a side."""
     assert pair.prompter is not None
     keep_freed_memory()
     prompter = pair.prompter
     labels = [prompter.encode_target(label) for label in pair.task.labels]
     prompts = [prompter.encode_prompt(text, history) for text in texts]
-    shared = shared_start(prompts)
+    shared = prompts[0][:-1] if len(prompts) == 1 and should_stop else shared_start(prompts)
     prefixes: dict[bool, Prefix | LlamaPrefix] = {}
     weight = _head(pair).weight  # [V, H]
     if all(len(label) == 1 for label in labels):  # then no other token's probability is asked for
@@ -121,8 +139,10 @@ def _causal_scorer(pair: Pair, texts: Sequence[str], history: Sequence[Message] 
         rows = [prompts[index][len(shared) :] for index in indexes]
         with torch.inference_mode(), pair.side(tuned) as model:
             if tuned not in prefixes:
-                layers = pair.layers
-                prefixes[tuned] = LlamaPrefix(layers, shared, adapted=tuned) if layers else Prefix(model, shared)
+                if layers := pair.layers:
+                    prefixes[tuned] = LlamaPrefix(layers, shared, adapted=tuned, should_stop=should_stop)
+                else:
+                    prefixes[tuned] = Prefix(model, shared)
             return _label_log_probs(pair, rows, labels, prefixes[tuned], weight)
 
     return [len(prompt) for prompt in prompts], score

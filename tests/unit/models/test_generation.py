@@ -8,7 +8,9 @@ import time
 import pytest
 import torch
 
+from models import llama
 from models.generation import answer_base_batch, answer_batch, second_side_cost, stream_answers
+from models.llama import PIECE
 from models.pair import open_pair
 
 TEXTS = [
@@ -99,6 +101,47 @@ def test_stop_before_the_start_gives_one_token(pair):
     stop.set()
     *_, last = stream_answers(pair, prompt, prompt, max_new_tokens=500, stop=stop)
     assert max(last.base.tokens, last.tuned.tokens) == 1
+
+
+def long_prompt(pair, *, pieces):
+    prompt = pair.prompter.encode_prompt("Ana: soup? " * 300)
+    return prompt[: pieces * PIECE - 9]
+
+
+def test_a_prompt_that_is_read_in_pieces_is_answered_as_in_one(pair):
+    long, short = long_prompt(pair, pieces=3), pair.prompter.encode_prompt(TEXTS[0])
+    for base, tuned in ((long, long), (short, long), (long, short)):
+        *_, last = stream_answers(pair, base, tuned, max_new_tokens=LENGTH)
+        assert last.base.token_ids == alone(pair, base, tuned=False)
+        assert last.tuned.token_ids == alone(pair, tuned, tuned=True)
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_the_logits_behind_pieces_equal_those_of_one_pass(pair, monkeypatch, tuned):
+    prompt, layers = long_prompt(pair, pieces=2), pair.layers
+    with torch.inference_mode(), pair.side(tuned) as model:
+        whole = model(input_ids=torch.tensor([prompt]), logits_to_keep=1).logits[0, -1]
+        for piece in (7, 64, len(prompt) - 1, 10_000):
+            monkeypatch.setattr(llama, "PIECE", piece)
+            prefix = llama.LlamaPrefix(layers, prompt[:-1], adapted=tuned)
+            logits = layers._head(prefix.last([prompt[-1:]], 1)[0, -1])
+            torch.testing.assert_close(logits, whole, rtol=1e-4, atol=1e-4)
+
+
+def test_stop_ends_the_reading_of_a_long_prompt_within_a_piece(pair, monkeypatch):
+    prompt, stop, read = long_prompt(pair, pieces=3), threading.Event(), []
+    infer = llama.LlamaLayers.infer
+
+    def counted(self, tokens, *args, **kwargs):
+        read.append(len(tokens))
+        if len(read) == 2:
+            stop.set()  # while the second piece is read
+        return infer(self, tokens, *args, **kwargs)
+
+    monkeypatch.setattr(llama.LlamaLayers, "infer", counted)
+    *_, last = stream_answers(pair, prompt, prompt, max_new_tokens=LENGTH, stop=stop)
+    assert read == [PIECE, PIECE]
+    assert (last.base.tokens, last.tuned.tokens) == (0, 0)
 
 
 def test_closing_the_stream_ends_the_thread(pair):

@@ -4,8 +4,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from models import llama
 from models.loading import load_tokenizer
 from models.pair import open_pair
+from models.prefix import StoppedError
 from models.scoring import score_base_labels, score_labels
 from models.sources import resolve
 
@@ -47,6 +49,23 @@ def plainly(pair, text, *, tuned, history=()):
         log_probs = logits[0].double().log_softmax(-1)
         totals.append(sum(log_probs[len(prompt) - 1 + place, token] for place, token in enumerate(target)))
     return torch.stack(totals).log_softmax(-1).tolist()
+
+
+def test_one_long_text_is_scored_in_pieces_and_stops_between_them(pair, monkeypatch):
+    text = "The soup was cold. " * 20
+    monkeypatch.setattr(llama, "PIECE", 32)
+    asked = []
+
+    def should_stop():
+        asked.append(1)
+        return False
+
+    [scores] = score_labels(pair, [text], should_stop=should_stop)
+    assert scores.base == pytest.approx(plainly(pair, text, tuned=False), abs=1e-4)
+    assert scores.tuned == pytest.approx(plainly(pair, text, tuned=True), abs=1e-4)
+    assert len(asked) > 4
+    with pytest.raises(StoppedError):
+        score_labels(pair, [text], should_stop=lambda: True)
 
 
 def test_the_tokenizers_of_these_tests_make_the_cases_that_they_are_for(pair, request):
