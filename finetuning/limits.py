@@ -206,13 +206,17 @@ def submit(recipe: Recipe, opened: Opened, limits: Limits, *, owner: str) -> Run
     """
     check_recipe(recipe, limits)
     check_rows(opened.splits, opened.task, limits, recipe)
-    minutes = min(recipe.training.max_minutes or math.inf, limits.run_minutes)
-    test_rows = recipe.data.test_rows or limits.test_rows
-    recipe = with_overrides(recipe, {"training.max_minutes": minutes, "data.test_rows": test_rows})
     with _submitting:
         _check_queue(limits, owner)
         make_room(limits)
-        return launch.submit(recipe, owner=owner)
+        return launch.submit(as_submitted(recipe, limits), owner=owner)
+
+
+def as_submitted(recipe: Recipe, limits: Limits) -> Recipe:
+    """`recipe` with the minutes and the test rows that it may have, where it asks for more or for any number."""
+    minutes = min(recipe.training.max_minutes or math.inf, limits.run_minutes)
+    test_rows = recipe.data.test_rows or limits.test_rows
+    return with_overrides(recipe, {"training.max_minutes": minutes, "data.test_rows": test_rows})
 
 
 def resume(run: Run, limits: Limits) -> None:

@@ -5,8 +5,8 @@ here imports torch, transformers or datasets before somebody asks for an answer,
 
     page.py            the tabs, the top line, what leads from one tab to another
     compare.py         two answers side by side           answers.py   how they are drawn
-    answering.py       asks the models for them
-    train.py           the five steps                     train_form.py   a form → a recipe
+    answering.py       asks the models for them           top_line.py   which model is open
+    train.py           the five steps                     train_form.py, fields.py   a form → a recipe
     evaluate.py        any adapter on any test set        data_form.py   which examples, what is wrong with them
     runs.py            the list of runs                   run_view.py, loss.py   how a run is drawn
     report_view.py     a report, in every tab             reports.py, flips.py   how its parts are drawn

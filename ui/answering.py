@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_NEW_TOKENS = {"sentiment": 40, "dialogue": 80}
 """Where an answer in the chat is cut off."""
 
+MOST_TOKENS = 2048
+"""Of a message with its instruction and what was said before. Others wait while they are read."""
+
 _Result = TypeVar("_Result")
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="answers")
 """Computes all answers. A thread that computes keeps helpers of its own on every core, and where those of two
@@ -88,12 +91,17 @@ def weigh(pair: Pair, turn: Turn) -> None:
     turn.second_side_cost = pair.second_side_cost
 
 
-def score(pair: Pair, turn: Turn) -> None:
-    """Add the label probabilities of both sides."""
+def score(pair: Pair, turn: Turn, stop: threading.Event) -> None:
+    """Add the label probabilities of both sides; where it is stopped before, that it was."""
+    from models.prefix import StoppedError
     from models.scoring import score_labels
 
     started = time.perf_counter()
-    [scores] = _compute(lambda: score_labels(pair, [turn.message]))
+    try:
+        [scores] = _compute(lambda: score_labels(pair, [turn.message], should_stop=stop.is_set))
+    except StoppedError:
+        turn.base.stopped = turn.tuned.stopped = True
+        return
     turn.base.probabilities = answers.shares(scores.base)
     turn.tuned.probabilities = answers.shares(scores.tuned)
     if not turn.in_words:
@@ -106,16 +114,17 @@ def prompt_tokens(pair: Pair, turn: Turn, turns: list[Turn], name: answers.SideN
 
 
 def check_length(pair: Pair, turn: Turn, turns: list[Turn]) -> None:
-    """Refuse a conversation that does not fit into the model with its answer."""
-    longest = int(getattr(pair.model.config, "max_position_embeddings", 2048))
+    """Refuse a message that does not fit into the model with its answer, or that others would wait for too long."""
+    longest = int(getattr(pair.model.config, "max_position_embeddings", MOST_TOKENS))
     if pair.kind == "causal":
         room = longest - MAX_NEW_TOKENS[pair.task.name]
         length = max(len(prompt_tokens(pair, turn, turns, name)) for name in ("base", "tuned"))
     else:
         room, length = longest, len(pair.tokenizer(turn.message)["input_ids"])
+    room = min(room, MOST_TOKENS)
     if length > room:
+        before = " with what was said before" if turns else ""
         raise UserError(
-            f"The message is too long for the model: {length:,} tokens with what was said before, and there is "
-            f"room for {room:,}",
-            fix="Shorten it, or clear the conversation.",
+            f"The message is too long: it makes {length:,} tokens{before}, and at most {room:,} are read here",
+            fix="Shorten it.",
         )

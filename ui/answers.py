@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -23,8 +24,12 @@ class Side:
     seconds: float = 0.0
     first_token_seconds: float = 0.0
     stopped: bool = False
+    label: str = ""
+    """The answer of a task with labels: the likeliest one."""
+    is_right: bool | None = None
+    """Whether `label` is; None where nobody said what is."""
     score: str = ""
-    """Against the reference, ready to show."""
+    """Of a text against the reference, ready to show."""
     probabilities: list[float] | None = None
     """Of the task's labels, in their order; None where there are none."""
 
@@ -52,14 +57,12 @@ class Turn:
         return self.base if name == "base" else self.tuned
 
     def judge(self) -> None:
-        """Score both sides against the references: a label by its probability, a summary by ROUGE-L."""
-        if not self.references:
-            return
+        """Say what each side answers, and how right that is: a label by its probability, a summary by ROUGE-L."""
         for side in (self.base, self.tuned):
             if side.probabilities is not None:
-                best = self.labels[max(range(len(self.labels)), key=side.probabilities.__getitem__)]
-                side.score = f"{'✓' if best in self.references else '✗'} {best}"
-            elif not self.labels:
+                side.label = self.labels[max(range(len(self.labels)), key=side.probabilities.__getitem__)]
+                side.is_right = side.label in self.references if self.references else None
+            elif self.references and not self.labels:
                 from eval.metrics import rouge_scores
 
                 side.score = f"ROUGE-L {rouge_scores(side.text, self.references)['rougeL']:.2f}"
@@ -83,16 +86,33 @@ def panel(name: SideName, turn: Turn | None, *, growing: bool = False, empty: st
     if turn is None:
         return _panel(name, tag("div", tag("div", empty, class_="ba-quiet"), class_="ba-answer"))
     side = turn.side(name)
-    parts: list[Child] = []
-    if turn.in_words:
-        shown = tag("div", side.text, class_="ba-text")
-        parts.append(tag("div", shown, class_="ba-answer ba-growing" if growing else "ba-answer"))
-    if side.probabilities is not None:
-        parts.append(charts.label_bars(turn.labels, side.probabilities, side=name))
-    stats = _stats(turn, name)
+    looks = "ba-answer ba-growing" if growing else "ba-answer"
+    words = tag("div", tag("div", side.text, class_="ba-text"), class_=looks) if turn.in_words else None
     score = tag("span", side.score, class_="ba-score") if side.score else None
-    parts.append(tag("div", tag("span", " · ".join(stats)), score, class_="ba-stats"))
-    return _panel(name, *parts)
+    stats = tag("div", tag("span", " · ".join(_stats(turn, name))), score, class_="ba-stats")
+    if side.probabilities is None:
+        return _panel(name, words, stats)
+    bars = charts.label_bars(turn.labels, side.probabilities, side=name)
+    return _panel(name, _verdict(side, turn.labels), bars, _own_words(side, turn.labels, words), stats)
+
+
+def _verdict(side: Side, labels: Sequence[str]) -> Markup:
+    """What the side answers, large, and where that is from."""
+    assert side.probabilities is not None
+    share = side.probabilities[labels.index(side.label)]
+    mark = {True: "✓ ", False: "✗ ", None: ""}[side.is_right]
+    looks = {True: "ba-score ba-right", False: "ba-score ba-wrong", None: "ba-score"}[side.is_right]
+    source = tag("small", text.LABEL_SOURCE.format(percent=100 * share))
+    return tag("div", tag("span", f"{mark}{side.label}", class_=looks), source, class_="ba-verdict")
+
+
+def _own_words(side: Side, labels: Sequence[str], words: Markup | None) -> Markup | None:
+    """What the side writes when it is let, which is not its answer and may say something else."""
+    if words is None:
+        return None
+    named = {label for label in labels if re.search(rf"\b{re.escape(label)}\b", side.text, re.IGNORECASE)}
+    said = text.OTHER_WORDS if named and side.label not in named else text.OWN_WORDS
+    return tag("div", tag("div", said, class_="ba-small"), words, class_="ba-words")
 
 
 def _stats(turn: Turn, name: SideName) -> list[str]:
@@ -140,9 +160,7 @@ def past(turns: Sequence[Turn]) -> Markup:
 
 def _past_turn(turn: Turn) -> Markup:
     def answer(name: SideName) -> Markup:
-        side = turn.side(name)
-        said = side.text if turn.in_words else side.score
-        return tag("div", said, class_=f"ba-text ba-from-{name}")
+        return tag("div", turn.side(name).text, class_=f"ba-text ba-from-{name}")
 
     asked = tag("div", turn.message, class_="ba-text ba-asked")
     return tag("div", asked, answer("base"), answer("tuned"), class_="ba-turn")

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 BODY_BYTES = 1_000_000
 """The largest JSON body: a long conversation fits many times."""
 TEXT_CHARACTERS = 200_000
+NEVER_EMPTY = (gr.Radio, gr.Checkbox)
+"""Components whose page always sends a value; whatever else may be empty, its handler knows what to do then."""
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+"""What no file name and no tokenizer takes: a page cannot send half of a character, and nobody types a zero."""
 SESSION = re.compile(r"[A-Za-z0-9_-]{6,64}")
 _FILE_KEYS = {"path", "url", "orig_name", "size", "mime_type", "is_stream", "meta"}
 
@@ -99,6 +103,8 @@ def _checked_values(
 
 def _check_type(component: Component, value: object, visitor: Visitor) -> None:
     if value is None:
+        if isinstance(component, NEVER_EMPTY):
+            _refuse(component)
         return
     if isinstance(component, gr.File):
         fits = isinstance(value, dict) and set(value) <= _FILE_KEYS and not value.get("is_stream")
@@ -111,7 +117,7 @@ def _check_type(component: Component, value: object, visitor: Visitor) -> None:
     elif isinstance(component, gr.Checkbox):
         if not isinstance(value, bool):
             _refuse(component)
-    elif not isinstance(value, str) or len(value) > TEXT_CHARACTERS:
+    elif not isinstance(value, str) or len(value) > TEXT_CHARACTERS or _NO_TEXT.search(value):
         _refuse(component)
 
 

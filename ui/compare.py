@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,10 @@ from ui.answering import check_length, score, stream, take_cores, weigh
 from ui.answers import Turn
 from ui.choices import Choice, find, options, shipped
 from ui.examples import SHOWN, examples
-from ui.markup import Markup, join, tag
-from ui.models_in_use import MODELS, Opening, Place, short_name
+from ui.markup import join, tag
+from ui.models_in_use import MODELS, Opening, Place
 from ui.toast import show, toasts
+from ui.top_line import badge, no_model, status
 from ui.visitors import Visitor, visitor_of
 
 if TYPE_CHECKING:
@@ -48,9 +49,12 @@ class Compare:
     examples: list[gr.Button]
     box: gr.Textbox
     send: gr.Button
+    follow: gr.Button
+    """Asks about what was answered last; where the task has a right label, there is nothing to ask."""
     stop: gr.Button
     clear: gr.Button
     turns: gr.State
+    """What is on the page, the newest last."""
     status: gr.HTML
     """The page's top line, which names the model that is open."""
     asked: gr.State
@@ -61,42 +65,54 @@ class Compare:
     @property
     def outputs(self) -> list[Any]:
         shown = [self.badge, self.past, self.message, self.before, self.after, self.reference]
-        return [*shown, self.box, self.turns, self.status, self.asked]
+        return [*shown, self.box, self.turns, self.status, self.asked, self.follow, self.stop]
+
+    @property
+    def chosen(self) -> list[Any]:
+        """The inputs of `run_example`."""
+        return [self.task, self.model, self.turns]
 
     # ---- what a person does ----
 
     @toasts
     def write(self, message: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
+        """A message of one's own. It stands alone: what was answered before is no part of it."""
+        yield from self._answer(_own(message), key, request, shown=turns, accepted={self.box: ""})
+
+    @toasts
+    def follow_up(self, message: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
         """A message of one's own, after what was said before."""
-        if not message or not message.strip():
-            raise UserError("The message is empty", fix="Write something, or pick an example.")
-        yield from self._answer(Turn(message.strip()), key, turns, request, {self.box: ""})
+        turn = _own(message)
+        if not turns or turns[-1].labels:
+            raise UserError(text.NOTHING_SAID, fix="Send the message.")
+        yield from self._answer(turn, key, request, before=turns, shown=turns, accepted={self.box: ""})
 
     def run_example(self, index: int) -> Any:
-        """The handler of the example button `index`; an example starts a conversation anew."""
+        """The handler of the example button `index`."""
 
         @toasts
-        def answer_example(task: str, key: str | None, request: gr.Request) -> Iterator[Updates]:
+        def answer_example(task: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
             example = examples(TASKS[task])[index]
             turn = Turn(example.text, list(example.references))
-            yield from self._answer(turn, key, [], request, {})
+            yield from self._answer(turn, key, request, shown=turns)
 
         return answer_example
 
     @toasts
-    def greet(self, task: str, key: str | None, request: gr.Request) -> Iterator[Updates]:
+    def greet(self, task: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
         """A page that was just opened: the first example, live where nobody is waiting, else as it was answered."""
         if MODELS.line.is_busy and key in self.remembered:
             yield self.remembered[key]
             return
         drawn: Updates = {}
-        for updates in self.run_example(0)(task, key, request):
-            if self.message not in drawn and key in self.remembered:  # answered while this one waited
+        for updates in self.run_example(0)(task, key, turns, request):
+            drawn |= updates if isinstance(updates, dict) else {}
+            # Only who waits for others is shown no message, and they may have been answered meanwhile.
+            if self.before in drawn and self.message not in drawn and key in self.remembered:
                 yield self.remembered[key]
                 return
-            drawn |= updates if isinstance(updates, dict) else {}
             yield updates
-        if key and key.startswith("bundled:") and (turns := drawn.get(self.turns)) and not turns[-1].was_stopped:
+        if key and key.startswith("bundled:") and (shown := drawn.get(self.turns)) and not shown[-1].was_stopped:
             note = tag("div", text.REMEMBERED, class_="ba-note")
             self.remembered[key] = drawn | {self.reference: join([drawn[self.reference], note])}
 
@@ -108,13 +124,23 @@ class Compare:
 
     @toasts
     def answer_asked(
-        self, asked: tuple[str, list[str]] | None, key: str | None, request: gr.Request
+        self, asked: tuple[str, list[str]] | None, key: str | None, turns: list[Turn], request: gr.Request
     ) -> Iterator[Updates]:
         """The test row that another tab asked for, from the message box."""
         if asked is None:  # it could not be asked, which was said
             return
         yield {self.asked: None}
-        yield from self._answer(Turn(*asked), key, [], request, {self.box: ""})
+        yield from self._answer(Turn(*asked), key, request, shown=turns, accepted={self.box: ""})
+
+    def stop_answer(self, request: gr.Request) -> Any:
+        """Stop what this browser session has going, and say so before it has ended."""
+        stop_session(request)
+        going = MODELS.is_answering(request.session_hash)
+        return gr.Button(value=text.STOPPING, interactive=False) if going else _stop_button()
+
+    def settle(self, request: gr.Request) -> Any:
+        """Stop says Stop again, where the answer ended before the page heard that it was being stopped."""
+        return gr.skip() if MODELS.is_answering(request.session_hash) else _stop_button()
 
     def change_task(self, task: str, request: gr.Request) -> list[Any]:
         """Another task has other models and examples."""
@@ -128,15 +154,31 @@ class Compare:
         return [model, gr.Textbox(placeholder=text.MESSAGE_PLACEHOLDER[task]), *buttons]
 
     def forget(self) -> Updates:
-        """An empty conversation."""
-        return {self.turns: [], self.past: "", **self._draw(None)}
+        """An empty page."""
+        return self._show([])
 
     # ---- answering ----
 
     def _answer(
-        self, turn: Turn, key: str | None, turns: list[Turn], request: gr.Request, accepted: Updates
+        self,
+        turn: Turn,
+        key: str | None,
+        request: gr.Request,
+        *,
+        before: Sequence[Turn] = (),
+        shown: list[Turn],
+        accepted: Updates | None = None,
     ) -> Iterator[Updates]:
-        """Answer `turn` when it is this visitor's turn; `accepted` is yielded once nothing can be refused."""
+        """Answer `turn` when it is this visitor's turn.
+
+        Args:
+            turn: the message.
+            key: of the tuned model.
+            request: who asks.
+            before: what was said before it, which both sides read; mostly nothing.
+            shown: what is on the page, to which it goes back where nothing comes of the message.
+            accepted: yielded once nothing can be refused.
+        """
         if key is None:
             yield {self.before: answers.panel("base", None, empty=text.NO_MODELS)}
             raise ModelError(text.NO_MODELS)
@@ -144,19 +186,33 @@ class Compare:
         visitor.check_message(turn.message)
         choice = find(key, visitor)
         stop = MODELS.new_stop(request.session_hash)
-        with MODELS.line.place(visitor.limits.chat_waiting if visitor.limits else None) as place:
+        longest = visitor.limits.chat_waiting if visitor.limits else None
+        with MODELS.answering(request.session_hash), MODELS.line.place(longest) as place:
             ahead = 1
             for ahead in MODELS.line.wait(place, stop):
                 if ahead:
                     said = text.QUEUED if ahead == 1 else text.QUEUED_BEHIND.format(ahead=ahead)
                     yield {side: answers.waiting_panel(name, said) for side, name in self._sides()}
             if ahead:  # stopped while it was waiting
-                yield {self.turns: turns, self.past: answers.past(turns[:-1]), **self._draw(_last(turns))}
-                return
-            yield from self._answer_now(turn, choice, turns, stop, place, accepted)
+                yield self._show(shown)
+            else:
+                try:
+                    yield from self._answer_now(turn, choice, list(before), shown, stop, place, accepted or {})
+                except Exception as error:
+                    said = visitor.shown(str(error)) if isinstance(error, UserError) else text.NOT_ANSWERED
+                    yield self._failed(turn, said)
+                    raise
+        yield {self.stop: _stop_button()}
 
     def _answer_now(
-        self, turn: Turn, choice: Choice, turns: list[Turn], stop: threading.Event, place: Place, accepted: Updates
+        self,
+        turn: Turn,
+        choice: Choice,
+        before: list[Turn],
+        shown: list[Turn],
+        stop: threading.Event,
+        place: Place,
+        accepted: Updates,
     ) -> Iterator[Updates]:
         """Open the model, answer `turn` and remember it."""
         pair: Pair | None = None
@@ -167,34 +223,35 @@ class Compare:
             else:
                 pair = state
         if pair is None:  # stopped while it was loading
-            yield {self.turns: turns, self.past: answers.past(turns[:-1]), **self._draw(_last(turns))}
+            yield self._show(shown) | {self.status: no_model()}
             return
+        is_open = {self.badge: badge(pair), self.status: status(pair)}
         try:
-            check_length(pair, turn, turns)
+            check_length(pair, turn, before)
         except UserError as error:
             show(error)
-            yield {self.badge: badge(pair), self.status: status(pair), **self._draw(_last(turns))}
+            yield is_open | self._show(shown)
             return
         turn.labels = pair.task.labels
         turn.in_words = pair.kind == "causal"
-        start = {self.badge: badge(pair), self.status: status(pair), self.past: answers.past(turns)}
-        yield accepted | start | self._draw(turn, growing=True)
-        for updates in self._generate(pair, turn, turns, stop):
+        start = {self.past: answers.past(before), self.follow: gr.Button(visible=False)}
+        yield accepted | is_open | start | self._draw(turn, growing=True)
+        for updates in self._generate(pair, turn, before, stop):
             place.seen = time.monotonic()
             yield updates
         turn.judge()
-        yield {self.turns: [*turns, turn], **self._draw(turn)}
+        yield self._show([*before, turn])
         if turn.in_words and not turn.was_stopped:
             weigh(pair, turn)
             yield self._panels(turn)
 
     def _generate(self, pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[Updates]:
         take_cores()
-        if turn.labels and not turns:
-            score(pair, turn)
+        if turn.labels:
+            score(pair, turn, stop)
             turn.judge()
             yield self._panels(turn, growing=True)
-        if turn.in_words:
+        if turn.in_words and not turn.was_stopped:
             for _ in stream(pair, turn, turns, stop):
                 yield self._panels(turn, growing=True)
 
@@ -212,6 +269,20 @@ class Compare:
             self.status: top,
         }
 
+    def _show(self, turns: list[Turn]) -> Updates:
+        """A page on which `turns` are answered."""
+        last = turns[-1] if turns else None
+        follow = gr.Button(visible=last is not None and last.in_words and not last.labels)
+        shown = {self.turns: turns, self.past: answers.past(turns[:-1]), self.follow: follow}
+        return shown | self._draw(last)
+
+    def _failed(self, turn: Turn, said: str) -> Updates:
+        """A page on which `turn` could not be answered; its message stays to be read."""
+        panels = {side: answers.panel(name, None, empty=said) for side, name in self._sides()}
+        around = {self.message: answers.message_card(turn), self.reference: answers.reference_line(turn)}
+        ended = {self.turns: [], self.past: "", self.status: no_model(), self.stop: _stop_button()}
+        return ended | around | panels
+
     def _draw(self, turn: Turn | None, *, growing: bool = False) -> Updates:
         return {
             self.message: answers.message_card(turn),
@@ -226,21 +297,15 @@ class Compare:
         }
 
 
-def badge(pair: Pair) -> Markup:
-    """What the adapter's proof says."""
-    acts, _, rest = pair.proof.describe().partition(":")
-    return tag("div", tag("b", f"✓ {acts}"), f":{rest}" if rest else None, class_="ba-badge")
+def _own(message: str) -> Turn:
+    """A message that somebody wrote; a `UserError` where there is none."""
+    if not message or not message.strip():
+        raise UserError("The message is empty", fix="Write something, or pick an example.")
+    return Turn(message.strip())
 
 
-def status(pair: Pair) -> Markup:
-    """Model, device, precision and origin, for the top line."""
-    device = "CPU" if pair.model.device.type == "cpu" else pair.model.device.type.upper()
-    said = f"{short_name(pair.base.name)} · {device} · {pair.precision} · {pair.base.origin}"
-    return tag("div", tag("i", class_="ba-on"), said, class_="ba-status")
-
-
-def _last(turns: list[Turn]) -> Turn | None:
-    return turns[-1] if turns else None
+def _stop_button() -> gr.Button:
+    return gr.Button(value="Stop", interactive=True)
 
 
 def build_compare(status_line: gr.HTML) -> Compare:
@@ -277,6 +342,7 @@ def build_compare(status_line: gr.HTML) -> Compare:
             scale=1,
         )
         send = gr.Button("Send", variant="primary", scale=0, elem_id="send")
+        follow = gr.Button("Follow up", scale=0, visible=False, elem_id="follow")
         stop = gr.Button("Stop", scale=0, elem_id="stop")
         clear = gr.Button("Clear", scale=0, elem_id="clear")
     with gr.Row(elem_classes="ba-chips"):
@@ -292,7 +358,7 @@ def build_compare(status_line: gr.HTML) -> Compare:
             for index in range(SHOWN)
         ]
     tab = Compare(
-        task, model, badge_line, past, message, before, after, reference, buttons, box, send, stop, clear,
+        task, model, badge_line, past, message, before, after, reference, buttons, box, send, follow, stop, clear,
         gr.State([]), status_line, gr.State(None),
     )  # fmt: skip
     _connect(tab)
@@ -317,14 +383,15 @@ def _connect(tab: Compare) -> None:
     said = [tab.box, tab.model, tab.turns]
     for trigger in (tab.send.click, tab.box.submit):
         trigger(stop_session, **QUICK).then(tab.write, said, tab.outputs, **CHAT)
+    tab.follow.click(stop_session, **QUICK).then(tab.follow_up, said, tab.outputs, **CHAT)
     for index, button in enumerate(tab.examples):
-        button.click(stop_session, **QUICK).then(tab.run_example(index), [tab.task, tab.model], tab.outputs, **CHAT)
-    tab.stop.click(stop_session, **QUICK)
+        button.click(stop_session, **QUICK).then(tab.run_example(index), tab.chosen, tab.outputs, **CHAT)
+    tab.stop.click(tab.stop_answer, None, tab.stop, **QUICK).then(tab.settle, None, tab.stop, **QUICK)
     tab.clear.click(stop_session, **QUICK).then(tab.forget, None, tab.outputs, **QUICK)
     tab.task.input(stop_session, **QUICK).then(
         tab.change_task, tab.task, [tab.model, tab.box, *tab.examples], **QUICK
-    ).then(tab.run_example(0), [tab.task, tab.model], tab.outputs, **CHAT)
-    tab.model.input(stop_session, **QUICK).then(tab.run_example(0), [tab.task, tab.model], tab.outputs, **CHAT)
+    ).then(tab.run_example(0), tab.chosen, tab.outputs, **CHAT)
+    tab.model.input(stop_session, **QUICK).then(tab.run_example(0), tab.chosen, tab.outputs, **CHAT)
 
 
 def choose(choice: Choice, visitor: Visitor) -> list[Any]:

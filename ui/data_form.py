@@ -18,11 +18,14 @@ from data.sources import Opened, corpus_names
 from data.splits import SPLIT_NAMES
 from data.tasks import Task
 from data.validate import SHOWN, ProblemsError
+from eval import statistics
 from ui import text
 from ui.markup import Child, Markup, cell, join, sentences, table, tag
 from ui.visitors import Visitor
 
 PREVIEW_ROWS = 3
+FEW_ROWS = 100
+"""With fewer test rows it is said how large a difference has to be to be found."""
 GUESS = "guess"
 """The value of a column dropdown that leaves the choice to the guess."""
 
@@ -194,7 +197,30 @@ def summary(opened: Opened) -> Markup:
     """Counts, what the hygiene check found, and how the columns were read."""
     counts = " · ".join(f"{len(opened.splits[name]):,} {name}" for name in SPLIT_NAMES)
     lines = [*_hygiene(opened), *opened.notes, *([] if _is_corpus(opened) else [opened.mapping.reason])]
-    return join([tag("div", counts, class_="ba-strong"), sentences(lines)])
+    return join([tag("div", counts, class_="ba-strong"), too_small(opened), sentences(lines)])
+
+
+def too_small(opened: Opened) -> Markup | None:
+    """What so few test rows, or such, cannot show; said before anything is trained."""
+    test, task = opened.splits["test"], opened.task
+    if few := too_few(len(test)):
+        return few
+    if task.is_classification and len(labels := set(test[task.target_column])) == 1:
+        return _warning(text.ONE_LABEL.format(label=labels.pop()))
+    if task.is_classification and len(test) < FEW_ROWS:
+        least = statistics.smallest_difference(len(test))
+        return tag("div", text.FEW.format(rows=len(test), least=least), class_="ba-note")
+    return None
+
+
+def too_few(rows: int) -> Markup | None:
+    """That no verdict is possible on so many test rows; None where one is."""
+    least = statistics.fewest_rows()
+    return _warning(text.TOO_FEW.format(rows=rows, s="s" * (rows != 1), least=least)) if rows < least else None
+
+
+def _warning(said: str) -> Markup:
+    return tag("div", tag("div", said, class_="ba-strong"), class_="ba-problems")
 
 
 def preview(opened: Opened) -> Markup:

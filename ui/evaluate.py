@@ -14,18 +14,21 @@ import gradio as gr
 
 from data.errors import DataError, UserError
 from data.tasks import TASKS
-from ui import data_form, libraries, scratch, text
+from finetuning.limits import Limits
+from ui import data_form, libraries, reports, scratch, text
 from ui.choices import Choice, find, options, shipped
 from ui.compare import QUICK
 from ui.data_form import Chosen, DataForm
+from ui.fields import read_whole_or_all, whole_or_all
 from ui.markup import counted, progress, tag
 from ui.models_in_use import Line, share_cores, short_name
-from ui.report_view import ReportView, build_report_view
+from ui.report_view import ReportView, Shown, build_report_view
 from ui.toast import toasts
 from ui.visitors import Visitor, visitor_of
 
-ROWS = 40
-"""Test rows unless another number is written: enough to see a difference, and a minute or two of work."""
+TIMED_S = 3.0
+"""So long a part has to have gone on before it is said how long the rest of it takes."""
+ROWS_LABEL = "Test rows"
 FEW_SHOT_EXAMPLES = {"sentiment": 4, "dialogue": 2}
 """Examples in the base's prompt where some are asked for; a dialogue is long."""
 
@@ -38,12 +41,22 @@ class Evaluate:
     model: gr.Dropdown
     forms: dict[str, DataForm]
     groups: dict[str, gr.Column]
-    rows: gr.Number
+    rows: gr.Textbox
     few_shot: gr.Checkbox
     forgetting: gr.Checkbox
     run: gr.Button
     progress: gr.HTML
     view: ReportView
+
+    @property
+    def chosen(self) -> list[Any]:
+        """The inputs of `show_own`."""
+        return [self.model, self.view.shown]
+
+    @property
+    def drawn(self) -> list[Any]:
+        """The outputs of `show_own` and `evaluate`."""
+        return [self.progress, *self.view.outputs]
 
     def change_task(self, task: str, request: gr.Request) -> list[Any]:
         """Another task has other models and another form."""
@@ -58,11 +71,24 @@ class Evaluate:
         return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
 
     @toasts
+    def show_own(self, key: str | None, shown: Shown | None, request: gr.Request) -> Any:
+        """The report that the chosen model came with, unless one of it is on the page already."""
+        if shown is not None and shown.key == key:
+            return gr.skip()
+        if key is None:
+            return ["", *self.view.clear()]
+        visitor = visitor_of(request)
+        choice = find(key, visitor)
+        report = reports.report_of(choice.evaluation)
+        said = text.OWN_REPORT.format(rows=report.n) if report else text.NO_OWN_REPORT
+        return [tag("div", said, class_="ba-note"), *self.view.draw(choice.evaluation, choice.key, visitor)]
+
+    @toasts
     def evaluate(
         self,
         task: str,
         key: str | None,
-        rows: float | None,
+        rows: str | None,
         few_shot: bool,
         forgetting: bool,
         request: gr.Request,
@@ -84,9 +110,11 @@ class Evaluate:
         work = _Work(choice, chosen, _row_count(rows, visitor), examples, bool(forgetting), visitor)
         unchanged = [gr.skip()] * len(self.view.outputs)
         yield ["", *self.view.clear()]
+        left = TimeLeft()
         try:
             for what, done, total in _in_turn(work, visitor):
-                yield [progress(counted(what, done, total), done, total), *unchanged]
+                said = counted(what, done, total) + left.said(what, done, total, time.monotonic())
+                yield [progress(said, done, total), *unchanged]
         except DataError as error:
             yield [data_form.problems(error, visitor), *unchanged]
             return
@@ -107,14 +135,38 @@ def _in_turn(work: _Work, visitor: Visitor) -> Iterator[tuple[str, int, int]]:
             yield state
 
 
-def _row_count(rows: float | None, visitor: Visitor) -> int | None:
+def _row_count(rows: str | None, visitor: Visitor) -> int | None:
     """How many test rows; None for all of them. A stranger who asks for all gets as many as there may be."""
-    if rows is not None and (rows < 1 or rows != int(rows)):
-        raise UserError("The number of test rows is a whole number from 1", got=rows)
+    wanted = read_whole_or_all(rows, ROWS_LABEL)
     most = visitor.limits.test_rows if visitor.limits else None
-    if rows and most and rows > most:
-        raise UserError(f"This public page evaluates on up to {most:,} rows", got=int(rows), fix=f"Write {most}.")
-    return int(rows) if rows else most
+    if wanted and most and wanted > most:
+        raise UserError(f"This public page evaluates on up to {most:,} rows", got=wanted, fix=f"Write {most}.")
+    return wanted or most
+
+
+class TimeLeft:
+    """How long the part that is being worked on will still take, by how fast it has gone so far."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._begun = (0.0, 0)
+
+    def said(self, what: str, done: int, total: int, now: float) -> str:
+        """` · about 40 s left`, or nothing while that is not known.
+
+        Args:
+            what: is being done; of another thing nothing is known yet.
+            done: of it.
+            total: of it; 0 where it is not known.
+            now: in seconds, from any start.
+        """
+        if what != self._what or done < self._begun[1]:
+            self._what, self._begun = what, (now, done)
+        begun, first = self._begun
+        if total <= done or done <= first or now - begun < TIMED_S:
+            return ""
+        left = (total - done) * (now - begun) / (done - first)
+        return f" · about {left:.0f} s left" if left < 90 else f" · about {left / 60:.0f} min left"
 
 
 _line = Line()
@@ -198,8 +250,9 @@ class _Work:
         save(result.report, result.rows, self.folder)
 
 
-def build_evaluate(*, hub_allowed: bool = True) -> Evaluate:
+def build_evaluate(limits: Limits | None = None) -> Evaluate:
     """Lay the tab out and connect it."""
+    hub_allowed = limits is None or limits.hub
     first = "sentiment"
     found = shipped("sentiment")
     gr.HTML(tag("div", text.EVALUATE_INTRO, class_="ba-note"), elem_classes="ba-plain")
@@ -217,7 +270,10 @@ def build_evaluate(*, hub_allowed: bool = True) -> Evaluate:
             elem_id="evaluate-model",
             min_width=280,
         )
-        rows = gr.Number(ROWS, label="Test rows (empty: all)", step=1, elem_id="evaluate-rows", min_width=120)
+        most = limits.test_rows if limits else None
+        rows = whole_or_all(
+            None, label=ROWS_LABEL, most=most, info=text.FEWER_ROWS, elem_id="evaluate-rows", min_width=120
+        )
     forms, groups = {}, {}
     gr.HTML(tag("div", "Test set", class_="ba-small"), elem_classes="ba-plain")
     for name, known in TASKS.items():
@@ -242,7 +298,10 @@ def build_evaluate(*, hub_allowed: bool = True) -> Evaluate:
 
 
 def _connect(tab: Evaluate) -> None:
-    tab.task.input(tab.change_task, tab.task, [tab.model, *tab.groups.values()], **QUICK)
+    tab.task.input(tab.change_task, tab.task, [tab.model, *tab.groups.values()], **QUICK).then(
+        tab.show_own, tab.chosen, tab.drawn, **QUICK
+    )
+    tab.model.input(tab.show_own, tab.chosen, tab.drawn, **QUICK)
     for form in tab.forms.values():
         form.kind.input(data_form.visible_parts, form.kind, form.parts, **QUICK)
         form.file.upload(_show_columns, form.file, [form.mapping, form.input_column, form.target_column], **QUICK)
@@ -252,7 +311,7 @@ def _connect(tab: Evaluate) -> None:
     tab.run.click(
         tab.evaluate,
         inputs,
-        [tab.progress, *tab.view.outputs],
+        tab.drawn,
         concurrency_limit=None,  # one at a time, and who waits for it, is up to `_line`
         show_progress="hidden",
         api_visibility="private",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,6 +109,8 @@ class ModelsInUse:
         self._opening = threading.Lock()
         self._open: OrderedDict[str, Pair] = OrderedDict()
         self._stops: dict[str, threading.Event] = {}
+        self._counting = threading.Lock()
+        self._answering: Counter[str] = Counter()
 
     def opened(self, choice: Choice) -> Pair | None:
         """The pair if it is open already."""
@@ -163,6 +165,23 @@ class ModelsInUse:
         event = self._stops.pop(session or "", None)
         if event is not None:
             event.set()
+
+    @contextmanager
+    def answering(self, session: str | None) -> Iterator[None]:
+        """Within it, this session has an answer going, if only one that is being stopped."""
+        name = session or ""
+        with self._counting:
+            self._answering[name] += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._answering[name] -= 1
+                if not self._answering[name]:
+                    del self._answering[name]
+
+    def is_answering(self, session: str | None) -> bool:
+        return (session or "") in self._answering
 
 
 class _OpeningWork:

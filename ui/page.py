@@ -17,6 +17,7 @@ from ui.markup import tag
 from ui.report_view import ReportView, Shown
 from ui.runs import build_runs, choice_of
 from ui.toast import toasts
+from ui.top_line import no_model
 from ui.train import RECIPES, build_train, fill
 from ui.visitors import visitor_of
 
@@ -28,11 +29,10 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
     """The whole page, ready to launch; for strangers where there are limits. Loads no model."""
     page: gr.Blocks = gr.Blocks(title=text.TITLE, analytics_enabled=False, delete_cache=CACHE_S)
     public = limits is not None
-    hub_allowed = limits is None or limits.hub
     with page:
         with gr.Row(equal_height=True):
             gr.HTML(_top(), elem_classes="ba-plain")
-            status = gr.HTML(_no_model(), elem_id="status", elem_classes="ba-plain")
+            status = gr.HTML(no_model(), elem_id="status", elem_classes="ba-plain")
         with gr.Tabs(selected="compare", elem_id="tabs") as tabs:
             with gr.Tab("Compare", id="compare") as compare_tab:
                 compare = build_compare(status)
@@ -42,12 +42,11 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
                     with gr.Tab(load_recipe(RECIPES[task]).title, id=f"train-{task}") as inner[task]:
                         train[task] = build_train(task, limits)
             with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
-                evaluate = build_evaluate(hub_allowed=hub_allowed)
+                evaluate = build_evaluate(limits)
             with gr.Tab("Runs", id="runs") as runs_tab:
                 runs = build_runs(public=public)
-        chosen = [compare.task, compare.model]
-        page.load(compare.refresh, chosen, compare.model, **QUICK)
-        page.load(compare.greet, chosen, compare.outputs, **CHAT)
+        page.load(compare.refresh, [compare.task, compare.model], compare.model, **QUICK)
+        page.load(compare.greet, compare.chosen, compare.outputs, **CHAT)
         page.unload(stop_session)
         fill(train["sentiment"], train_tab.select)
         fill(train["dialogue"], inner["dialogue"].select)
@@ -62,7 +61,9 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         runs_tab.select(lambda: gr.Timer(active=True), None, runs.timer, **QUICK)
         for other in (compare_tab, train_tab, evaluate_tab):
             other.select(lambda: gr.Timer(active=False), None, runs.timer, **QUICK)
-        evaluate_tab.select(evaluate.refresh, [evaluate.task, evaluate.model], evaluate.model, **QUICK)
+        evaluate_tab.select(evaluate.refresh, [evaluate.task, evaluate.model], evaluate.model, **QUICK).then(
+            evaluate.show_own, evaluate.chosen, evaluate.drawn, **QUICK
+        )
     return page
 
 
@@ -78,7 +79,7 @@ def _lead_to_compare(button: gr.Button, run_id: gr.State, tabs: gr.Tabs, compare
 
     shown = [tabs, compare.task, compare.model, compare.box, *compare.examples]
     button.click(stop_session, **QUICK).then(go, run_id, shown, **QUICK).success(
-        compare.run_example(0), [compare.task, compare.model], compare.outputs, **CHAT
+        compare.run_example(0), compare.chosen, compare.outputs, **CHAT
     )
 
 
@@ -99,14 +100,10 @@ def _lead_row_to_compare(view: ReportView, tabs: gr.Tabs, compare: Compare) -> N
 
     shown = [tabs, compare.task, compare.model, compare.box, *compare.examples, compare.asked]
     view.flips.click(go, view.shown, shown, **QUICK).success(
-        compare.answer_asked, [compare.asked, compare.model], compare.outputs, **CHAT
+        compare.answer_asked, [compare.asked, compare.model, compare.turns], compare.outputs, **CHAT
     )
 
 
 def _top() -> str:
     name = tag("h1", "Before/", tag("span", "After"))
     return tag("div", name, tag("span", text.TAGLINE, class_="ba-tagline"), class_="ba-top")
-
-
-def _no_model() -> str:
-    return tag("div", tag("i"), "no model open yet", class_="ba-status")

@@ -104,6 +104,11 @@ def newest(visitor: Visitor, task: str, *, active: bool) -> Run | None:
     return None
 
 
+def id_box(elem_id: str) -> gr.Textbox:
+    """Which run a page shows. The page holds it, so that it survives a restart of the app, which forgets states."""
+    return gr.Textbox("", visible="hidden", show_label=False, container=False, elem_id=elem_id)
+
+
 def minutes(status: Status) -> str:
     """How long the run took, or has been taking."""
     if status.started is None:

@@ -60,7 +60,7 @@ class Runs:
     older: gr.Button
     page: gr.State
     """Which page of the table is shown, from 0."""
-    run_id: gr.State
+    run_id: gr.Textbox
     listed: gr.State
     drawn: gr.State
     timer: gr.Timer
@@ -96,7 +96,7 @@ class Runs:
     @toasts
     def poll(self, run_id: str | None, drawn: str, request: gr.Request) -> Any:
         """The open run again, if it changed; nothing more of it once it is gone."""
-        if run_id is None:
+        if not run_id:
             return gr.skip()
         visitor = visitor_of(request)
         try:
@@ -117,7 +117,7 @@ class Runs:
 
     def _closed(self) -> list[Any]:
         unchanged = [gr.skip()] * (len(self.followed) - 3)
-        return [None, "", gr.Column(visible=False), *unchanged]
+        return ["", "", gr.Column(visible=False), *unchanged]
 
     def _draw(self, run: Run, visitor: Visitor) -> list[Any]:
         state = run.state()
@@ -226,7 +226,7 @@ def build_runs(*, public: bool) -> Runs:
             log = gr.HTML(elem_id="runs-log", elem_classes="ba-plain")
     tab = Runs(
         listing, detail, title, state, loss, view, recipe, log, compare, cancel, resume, delete, asked, really,
-        keep, pages, newer, older, gr.State(0), gr.State(None), gr.State(""), gr.State(""),
+        keep, pages, newer, older, gr.State(0), run_view.id_box("runs-run"), gr.State(""), gr.State(""),
         gr.Timer(POLL_S, active=False),
     )  # fmt: skip
     _connect(tab)

@@ -27,6 +27,8 @@ from ui.visitors import Visitor, visitor_of
 RECIPES = {"sentiment": "sentiment-smollm2-lora", "dialogue": "dialogue-smollm2-qlora"}
 POLL_S = 1.5
 SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
+ONCE = SLOW | {"trigger_mode": "once"}
+"""A second click while the first is being answered is no click."""
 
 
 @dataclass
@@ -52,7 +54,9 @@ class TrainTask:
     """What step 5 is waiting for, until there is a report."""
     compare: gr.Button
     view: ReportView
-    run_id: gr.State
+    run_id: gr.Textbox
+    """The run that is followed, kept by the page itself: a state here would be gone with the app, or for who looks
+    at many pages."""
     drawn: gr.State
     """The fingerprint of what is drawn, so that a poll that finds nothing new changes nothing."""
     timer: gr.Timer
@@ -114,12 +118,11 @@ class TrainTask:
         except DataError:
             return [Markup(""), Markup("")]  # said above
         except UserError as error:
-            return [Markup(""), tag("div", visitor.shown(str(error)), class_="ba-note")]
+            return [Markup(""), data_form.problems(error, visitor)]
         weights = train_form.weights_sentence(found.weight_mb, recipe.model.precision)
-        return [
-            tag("div", weights, class_="ba-note"),
-            tag("div", found.sentence(), class_="ba-estimate"),
-        ]
+        few = data_form.too_few(recipe.data.test_rows) if recipe.data.test_rows else None
+        said = join([tag("div", found.sentence(), class_="ba-estimate"), few])
+        return [tag("div", weights, class_="ba-note"), said]
 
     @toasts
     def choose_recipe(self, name: str) -> list[Any]:
@@ -136,25 +139,31 @@ class TrainTask:
         recipe = self._recipe(values, visitor, chosen)
         opened = self._open(chosen, visitor)  # every problem is shown before a model is loaded
         recipe = self._recipe(values, visitor, train_form.kept(chosen, visitor))
-        return [visitor.submit(recipe, opened).id, "", gr.Timer(active=True)]
+        run = visitor.started(recipe)
+        if run is None:
+            with train_form.in_labels():
+                run = visitor.submit(recipe, opened)
+        else:
+            gr.Info(text.SAME_RUN, title="Already started")
+        return [run.id, "", gr.Timer(active=True)]
 
     # ---- following a run ----
 
     def find_run(self, request: gr.Request) -> list[Any]:
         """The visitor's run that is being worked on, for a page that was just opened; outputs: `watched`."""
         run = run_view.newest(visitor_of(request), self.task.name, active=True)
-        return [run.id if run else None, "", gr.Timer(active=run is not None)]
+        return [run.id if run else "", "", gr.Timer(active=run is not None)]
 
     @toasts
     def poll(self, run_id: str | None, drawn: str, request: gr.Request) -> Any:
-        """Draw the run again if its folder changed; nothing more of it once it is gone."""
-        if run_id is None:
+        """Draw the run again if its folder changed; once it is gone, that it is."""
+        if not run_id:
             return gr.skip()
         visitor = visitor_of(request)
         try:
             run = visitor.run(run_id)
         except RunError:
-            return [None, "", gr.Timer(active=False), *self._nothing()]
+            return ["", "", gr.Timer(active=False), *self._nothing()]
         now = run_view.fingerprint(run)
         if run.state() == "queued":  # its place changes with the runs before it
             now += f" {run_view.queue_place(run)}"
@@ -165,7 +174,7 @@ class TrainTask:
     def _nothing(self) -> list[Any]:
         hidden = gr.Button(visible=False)
         return [
-            "",
+            tag("div", text.RUN_GONE, class_="ba-note"),
             "",
             gr.Accordion(visible=False),
             "",
@@ -230,7 +239,8 @@ class TrainTask:
     def _recipe(self, values: tuple[Any, ...], visitor: Visitor, chosen: Chosen | None = None) -> Recipe:
         fields = values[len(self.data.inputs) :]
         recipe = train_form.read(self.task.name, chosen or self._chosen(values, visitor), *fields)
-        visitor.check_recipe(recipe)
+        with train_form.in_labels():
+            visitor.check_recipe(recipe)
         return recipe
 
     def _open(self, chosen: Chosen, visitor: Visitor) -> Opened:
@@ -285,7 +295,8 @@ def build_train(task_name: str, limits: Limits | None = None) -> TrainTask:
         view = build_report_view(task_name)
     tab = TrainTask(
         task, data, summary, preview, tokens, weights, TrainForm(chosen, [*base_fields, *settings]), estimate,
-        start, cancel, resume, state, loss, log_box, log, waiting, compare, view, gr.State(None), gr.State(""),
+        start, cancel, resume, state, loss, log_box, log, waiting, compare, view,
+        run_view.id_box(f"{task_name}-run"), gr.State(""),
         gr.Timer(POLL_S, active=False),
     )  # fmt: skip
     _connect(tab)
@@ -304,7 +315,7 @@ def _connect(tab: TrainTask) -> None:
     )
     for field in form.fields:
         field.change(tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
-    started = tab.start.click(tab.start_run, tab.inputs, tab.watched, concurrency_limit=1, **SLOW)
+    started = tab.start.click(tab.start_run, tab.inputs, tab.watched, concurrency_limit=1, **ONCE)
     started.then(tab.poll, tab.seen, tab.followed, **QUICK)
     tab.cancel.click(run_view.cancel, tab.run_id, None, **QUICK)
     tab.resume.click(run_view.resume, tab.run_id, None, **QUICK)

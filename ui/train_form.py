@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,16 +15,26 @@ from data.errors import RecipeError
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe, load_recipe, recipe_names, with_overrides
 from ui.data_form import Chosen
+from ui.fields import read_whole_or_all, whole_or_all, written
 from ui.visitors import Visitor
 
-FIELDS = (
-    "model.base", "model.precision", "lora.rank", "training.learning_rate", "training.epochs", "lora.alpha",
-    "lora.dropout", "training.batch_size", "training.max_tokens", "training.seed", "data.train_rows",
-    "data.test_rows",
-)  # fmt: skip
-WHOLE = {
-    "lora.rank", "training.batch_size", "training.max_tokens", "training.seed", "data.train_rows", "data.test_rows",
-}  # fmt: skip
+LABELS = {
+    "model.base": "Base model",
+    "model.precision": "Precision",
+    "lora.rank": "Rank",
+    "training.learning_rate": "Learning rate",
+    "training.epochs": "Epochs",
+    "lora.alpha": "Alpha",
+    "lora.dropout": "Dropout",
+    "training.batch_size": "Batch size",
+    "training.max_tokens": "Tokens a row",
+    "training.seed": "Seed",
+    "data.train_rows": "Training rows",
+    "data.test_rows": "Test rows",
+}
+"""What the form calls each setting, in the order of its fields."""
+FIELDS = tuple(LABELS)
+WHOLE = {"lora.rank", "training.batch_size", "training.max_tokens", "training.seed"}
 OPTIONAL = {"data.train_rows", "data.test_rows"}
 
 
@@ -71,24 +84,28 @@ def build_settings(recipe: Recipe, limits: Limits | None = None) -> list[Any]:
     """Step 4: three settings, and the rest folded."""
     task, lora, training = recipe.task, recipe.lora, recipe.training
 
-    def number(name: str, label: str, value: float | None, step: float) -> gr.Number:
-        return gr.Number(value, label=label, step=step, placeholder="all", elem_id=f"{task}-{name}", min_width=120)
+    def looks(setting: str) -> dict[str, Any]:
+        name = setting.partition(".")[2].replace("_", "-")
+        return {"label": LABELS[setting], "elem_id": f"{task}-{name}", "min_width": 120}
+
+    def number(setting: str, value: float, step: float, **more: Any) -> gr.Number:
+        return gr.Number(value, step=step, **looks(setting) | more)
 
     with gr.Row():
         main = [
-            number("rank", f"Rank (1 to {limits.rank if limits else 64})", lora.rank, 1),
-            number("learning-rate", "Learning rate", training.learning_rate, 1e-5),
-            number("epochs", "Epochs", training.epochs, 0.5),
+            number("lora.rank", lora.rank, 1, label=f"Rank (1 to {limits.rank if limits else 64})"),
+            number("training.learning_rate", training.learning_rate, 1e-5),
+            number("training.epochs", training.epochs, 0.5),
         ]
     with gr.Accordion("More settings", open=False, elem_id=f"{task}-more"), gr.Row():
         more = [
-            number("alpha", "Alpha", lora.alpha, 1),
-            number("dropout", "Dropout", lora.dropout, 0.01),
-            number("batch-size", "Batch size", training.batch_size, 1),
-            number("max-tokens", "Tokens a row", training.max_tokens, 1),
-            number("seed", "Seed", training.seed, 1),
-            number("train-rows", "Training rows", recipe.data.train_rows, 1),
-            number("test-rows", "Test rows", recipe.data.test_rows, 1),
+            number("lora.alpha", lora.alpha, 1),
+            number("lora.dropout", lora.dropout, 0.01),
+            number("training.batch_size", training.batch_size, 1),
+            number("training.max_tokens", training.max_tokens, 1),
+            number("training.seed", training.seed, 1),
+            whole_or_all(recipe.data.train_rows, **looks("data.train_rows")),
+            whole_or_all(recipe.data.test_rows, **looks("data.test_rows")),
         ]
     return [*main, *more]
 
@@ -96,7 +113,8 @@ def build_settings(recipe: Recipe, limits: Limits | None = None) -> list[Any]:
 def values_of(recipe: Recipe) -> list[Any]:
     """The recipe's settings, in the order of `FIELDS`."""
     values = recipe.model_dump()
-    return [values[section][name] for section, name in (field.split(".") for field in FIELDS)]
+    found = {field: values[section][name] for field in FIELDS for section, name in [field.split(".")]}
+    return [written(value) if field in OPTIONAL else value for field, value in found.items()]
 
 
 def read(task: str, chosen: Chosen, name: str, *fields: Any) -> Recipe:
@@ -109,15 +127,33 @@ def read(task: str, chosen: Chosen, name: str, *fields: Any) -> Recipe:
         raise RecipeError("There is no such recipe for this task", got=name, fix="Choose one from the list.")
     settings: dict[str, Any] = {}
     for field, value in zip(FIELDS, fields, strict=True):
-        if value is None and field not in OPTIONAL:
-            raise RecipeError(f"{field} is empty", fix="Write a number, or choose the recipe again.")
+        if field in OPTIONAL:
+            settings[field] = read_whole_or_all(value, LABELS[field])
+            continue
+        if value is None:
+            raise RecipeError(f"“{LABELS[field]}” is empty", fix="Write a number, or choose the recipe again.")
         # A number field gives 8.0 for 8; whatever is not whole is left for validation to refuse.
         whole = field in WHOLE and isinstance(value, float) and value.is_integer()
         settings[field] = int(value) if whole else value
     settings["strategy"] = "qlora" if settings["model.precision"] == "nf4" else "lora"
     settings["data.source"] = chosen.source
     settings["data.columns"], settings["data.labels"] = chosen.columns, chosen.labels
-    return with_overrides(load_recipe(name), settings)
+    with in_labels():
+        return with_overrides(load_recipe(name), settings)
+
+
+@contextlib.contextmanager
+def in_labels() -> Iterator[None]:
+    """Within it, what is wrong with a setting is said by the label of its field."""
+    try:
+        yield
+    except RecipeError as error:
+        named = re.compile(rf"\b({'|'.join(map(re.escape, LABELS))})\b")
+
+        def by_label(said: str) -> str:
+            return named.sub(lambda found: f"“{LABELS[found[1]]}”", said)
+
+        raise RecipeError(by_label(error.problem), got=error.got, fix=by_label(error.fix)) from None
 
 
 def kept(chosen: Chosen, visitor: Visitor) -> Chosen:

@@ -35,7 +35,7 @@ def start_small_run(page: Page, *, train_rows: int = 32, test_rows: int = 8) -> 
     """A sentiment run of one epoch on a few rows, through the form."""
     page.locator("#sentiment-more button").first.click()
     for name, value in (("train-rows", train_rows), ("test-rows", test_rows), ("epochs", 1)):
-        page.locator(f"#sentiment-{name} input").fill(str(value))
+        page.locator(f"#sentiment-{name}").locator("input, textarea").fill(str(value))
         page.keyboard.press("Tab")
     page.click("#sentiment-start")
     page.wait_for_selector("#sentiment-state .ba-state", timeout=30_000)
@@ -43,7 +43,7 @@ def start_small_run(page: Page, *, train_rows: int = 32, test_rows: int = 8) -> 
 
 def evaluate(page: Page, *, rows: int, timeout_s: float = 90) -> None:
     """The chosen model on the first `rows` test rows, in the open Evaluate tab."""
-    page.fill("#evaluate-rows input", str(rows))
+    page.fill("#evaluate-rows input, #evaluate-rows textarea", str(rows))
     page.keyboard.press("Tab")
     page.click("#evaluate-run")
     page.wait_for_selector("#evaluate-progress .ba-progress", timeout=10_000)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.steps import open_tab, open_train, start_small_run
 
 
-def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: Browser) -> None:
+def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: Browser, runs_folder: Path) -> None:
     open_train(page)
+    runs = len(list(runs_folder.glob("sentiment-*/recipe.yaml")))
     start_small_run(page, train_rows=640)
     state = page.locator("#sentiment-state")
     expect(state).to_contain_text("of 40 steps", timeout=90_000)
@@ -17,9 +20,16 @@ def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: B
         second.goto(page.url)
         open_train(second)
         expect(second.locator("#sentiment-state")).to_contain_text("of 40 steps", timeout=15_000)
-    page.click("#sentiment-start")
+    page.dblclick("#sentiment-start")  # the same form once more is the same run
+    expect(page.locator(".toast-body").first).to_contain_text("Already started", timeout=15_000)
+    page.wait_for_timeout(2000)
+    assert len(list(runs_folder.glob("sentiment-*/recipe.yaml"))) == runs + 1
+    page.locator("#sentiment-seed input").fill("7")
+    page.keyboard.press("Tab")
+    page.dblclick("#sentiment-start")  # and so are two clicks on another
     expect(state.locator(".ba-state-queued")).to_be_visible(timeout=15_000)
     expect(state).to_contain_text("next, when the run that is going on ends")
+    assert len(list(runs_folder.glob("sentiment-*/recipe.yaml"))) == runs + 2
     page.click("#sentiment-cancel")  # a run that has not begun is cancelled at once
     expect(state.locator(".ba-state-cancelled")).to_be_visible(timeout=15_000)
     expect(page.locator("#sentiment-compare")).to_be_hidden()

@@ -27,6 +27,14 @@ def test_an_example_streams_and_is_scored_against_its_reference(page: Page) -> N
     expect(page.locator("#reference")).to_contain_text("positive", timeout=60_000)
     wait_for_answers(page)
     assert re.match("[✓✗] (positive|negative)", page.inner_text("#after .ba-score"))
+    page.fill("#box textarea", "Not bad at all.")
+    page.click("#send")
+    expect(page.locator("#message .ba-text")).to_have_text("Not bad at all.", timeout=30_000)
+    expect(page.locator("#after .ba-bar-row")).to_have_count(2, timeout=30_000)
+    expect(page.locator("#past")).to_be_empty()
+    expect(page.locator("#follow")).to_be_hidden()
+    wait_for_answers(page)
+    expect(page.locator("#after .ba-score")).to_have_text(re.compile("^(positive|negative)$"))
 
 
 def test_dialogues_are_stopped_followed_up_and_scored(page: Page) -> None:
@@ -37,7 +45,7 @@ def test_dialogues_are_stopped_followed_up_and_scored(page: Page) -> None:
     page.wait_for_selector(".ba-growing", state="detached", timeout=5_000)
     expect(page.locator("#before .ba-stats")).to_contain_text("stopped")
     page.fill("#box textarea", "Who said <b>that</b>?")
-    page.click("#send")
+    page.click("#follow")
     page.wait_for_selector("#past .ba-turn", timeout=30_000)
     expect(page.locator("#message .ba-text")).to_have_text("Who said <b>that</b>?")
     expect(page.locator("#box textarea")).to_have_value("")
@@ -62,5 +70,5 @@ def test_a_message_longer_than_the_model_takes_is_kept_in_its_box(page: Page) ->
     long = "It was long. " * 4000
     page.fill("#box textarea", long)
     page.click("#send")
-    expect(page.get_by_text("too long for the model")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("The message is too long")).to_be_visible(timeout=20_000)
     assert page.input_value("#box textarea") == long

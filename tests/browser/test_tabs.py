@@ -35,6 +35,24 @@ def test_an_uploaded_file_shows_its_mapping_and_its_markup_as_text(page: Page, t
     assert page.evaluate("window.hacked") is None
 
 
+def test_what_is_opened_asks_for_nothing_and_what_is_wrong_is_said_by_its_label(page: Page) -> None:
+    open_train(page)
+    page.locator("#sentiment-more button").first.click()
+    rows = page.locator("#sentiment-train-rows").locator("input, textarea")
+    expect(rows).to_be_visible()
+    page.locator("#sentiment-epochs input").fill("2")
+    page.keyboard.press("Tab")
+    expect(page.locator("#sentiment-estimate")).to_contain_text("parameters train", timeout=30_000)
+    assert rows.input_value() == ""
+    rows.fill("0")
+    page.keyboard.press("Tab")
+    expect(page.locator("#sentiment-estimate")).to_contain_text("“Training rows” is a whole number from 1")
+    page.locator("#sentiment-test-rows").locator("input, textarea").fill("4")
+    rows.fill("")
+    page.keyboard.press("Tab")
+    expect(page.locator("#sentiment-estimate")).to_contain_text("4 test rows: no verdict will be possible")
+
+
 def test_a_file_with_problems_lists_them_with_their_rows(page: Page, tmp_path: Path) -> None:
     open_train(page)
     page.get_by_label("Upload a file").first.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -16,6 +17,7 @@ from finetuning.processes import process_started
 from finetuning.recipe import load_recipe
 from finetuning.runs import Run, create_run
 from tests.integration.stranger import Stranger, public_app
+from ui.door import COOKIE, SECURE_COOKIE
 
 ROOT = Path(__file__).resolve().parents[2]
 API = "/gradio_api"
@@ -151,8 +153,18 @@ def test_the_page_itself_is_let_in_with_headers_that_hold_it_together(app: tuple
     assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
     given = httpx.get(app[0]).headers["set-cookie"]
     assert "HttpOnly" in given and "SameSite=Lax" in given
-    across = httpx.get(app[0], headers={"x-forwarded-proto": "https"}).headers["set-cookie"]
-    assert "SameSite=None; Secure; Partitioned" in across
+    assert given.startswith(f"{COOKIE}=") and "Secure" not in given
+    policy = answer.headers["content-security-policy"]
+    assert "http" not in policy, "no other host is needed"
+    over_https = {"x-forwarded-proto": "https"}
+    across = httpx.get(app[0], headers=over_https).headers["set-cookie"]
+    assert across.startswith(f"{SECURE_COOKIE}=")
+    assert "SameSite=None; Secure; Partitioned" in across and "Path=/;" in across and "Domain" not in across
+    # A name that a neighbouring host could have set is not taken for who somebody is.
+    planted = httpx.get(app[0], headers=over_https | {"cookie": f"{COOKIE}={'a' * 43}"})
+    assert planted.headers["set-cookie"].startswith(f"{SECURE_COOKIE}=")
+    known = httpx.get(app[0], headers=over_https | {"cookie": across.partition(";")[0]})
+    assert "set-cookie" not in known.headers
 
 
 @pytest.mark.parametrize(
@@ -209,6 +221,64 @@ def test_values_of_the_wrong_type_are_refused_for_every_component(bea: Stranger)
             refused(answer, 403, 422)
 
 
+WRONG = (
+    None, "", True, False, 0, -1, 0.5, 1e300, 10**400, "x", "0", "\0", "\ud800", "../../etc/passwd", "x" * 300_000,
+    [], [None], ["x"] * 10_000, {}, {"path": "/etc/passwd"}, [[[[]]]],
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def cleo(app: tuple[str, Path]) -> Iterator[Stranger]:
+    """Somebody who tries everything."""
+    with Stranger(app[0], timeout_s=120) as visitor:
+        yield visitor
+
+
+def test_no_value_of_any_component_breaks_any_handler(cleo: Stranger) -> None:
+    """Every value that a component cannot have, once for each of the page; and nothing at all in every handler."""
+    sent, broken, tried = 0, [], set()
+    states = {each["id"] for each in cleo.config["components"] if each["type"] == "state"}
+    for handler in cleo.config["dependencies"]:
+        right = cleo.values(handler)
+        for place, number in enumerate(handler["inputs"]):
+            if number in states:
+                continue
+            for wrong in WRONG[:2] if number in tried else WRONG:
+                body = cleo.body(handler, [*right[:place], wrong, *right[place + 1 :]])
+                answer = cleo.http.post(f"{API}/run/predict", content=json.dumps(body))
+                sent += 1
+                if answer.status_code >= 500 or any(secret in answer.text for secret in SECRETS):
+                    broken.append((handler["api_name"], place, repr(wrong)[:40], answer.text[:200]))
+            tried.add(number)
+    assert not broken, broken[:20]
+    assert sent > 1000
+
+
+def test_empty_and_senseless_fields_are_answered_by_every_queued_handler(cleo: Stranger) -> None:
+    """What the door lets through: nothing where a field may be empty, and nonsense where it takes any text."""
+    types = {each["id"]: each["type"] for each in cleo.config["components"]}
+    for handler in cleo.config["dependencies"]:
+        if handler["queue"] is False:
+            continue
+        right = cleo.values(handler)
+        of_type = [types[number] for number in handler["inputs"]]
+        empty = [
+            value if kind in ("radio", "checkbox") else None for kind, value in zip(of_type, right, strict=True)
+        ]
+        senseless = {"textbox": "x", "number": -1.5}
+        odd = [senseless.get(kind, value) for kind, value in zip(of_type, right, strict=True)]
+        for data in (empty, odd):
+            last = cleo.queued(handler, data)[-1]
+            assert last["msg"] == "process_completed" and last["success"], (handler["api_name"], last)
+
+
+def test_not_a_number_is_refused(bea: Stranger) -> None:
+    start = bea.handler("show_estimate", "sentiment-estimate")
+    for written in ("NaN", "Infinity", "-Infinity", "1e999"):
+        body = json.dumps(bea.body(start, bea.values(start, sentiment_rank=12345))).replace("12345", written)
+        refused(bea.http.post(f"{API}/queue/join", content=body), 400, 422)
+
+
 def test_files_elsewhere_are_not_fetched_by_any_component(bea: Stranger) -> None:
     for path in ("http://127.0.0.1:9/x.csv", "https://example.org/x.csv", "/etc/passwd", "../x.csv", ""):
         value = bea.file(path) | {"url": path}
@@ -225,6 +295,65 @@ def test_an_upload_is_of_who_uploaded_it(ana: Stranger, bea: Stranger) -> None:
     assert ana.http.get(f"{API}/file={path}", headers={"range": "bytes=1-2-3"}).status_code == 200
     refused(ana.call(show, [ana.file(path + "/../../x")]), 403)
     refused(ana.call(show, [ana.file(path) | {"is_stream": True}]), 403)
+
+
+def spellings(path: str) -> list[str]:
+    """Other ways to write an address that a web server, a file system or Gradio may take for `path`."""
+    folder, name = path.rsplit("/", 1)
+    parent, last = folder.rsplit("/", 1)
+    quoted = path.replace(".", "%2e")
+    written = [
+        path + "/", path + "//", path + "/.", path + "%2f", path + "/%2e", path + "%00", path + "%20", path + ".",
+        path + "%0a", path + "?x=1", path + ";a", path + "\\", path + "/../" + name, path + "/x/..",
+        "/" + path, "//" + path, path[1:], "./" + path, "%2f" + path, "file://" + path, "file:" + path, "~" + path,
+        f"{parent}//{last}/{name}", f"{parent}/./{last}/{name}", f"{parent}/{last}/./{name}",
+        f"{parent}/{last}/../{last}/{name}", f"{folder}//{name}", f"{folder}///{name}", f"{folder}%2f%2f{name}",
+        f"{folder}/%2e/{name}", f"{parent}/%2e%2e/gradio/{last}/{name}", f"{folder}%252f{name}",
+        f"{folder}%5c{name}",
+        "/proc/self/root" + path, "/proc/self/cwd/../../../../../../" + path, f"/dev/fd/../..{path}",
+        path.replace("/gradio/", "/GRADIO/"), path.upper(), folder + "/" + name.upper(), quoted,
+        folder + "/" + name.replace("r", "%C5%95"), f"{folder}/%e2%80%8b{name}", folder + "%ef%bc%8f" + name,
+        path.replace("/", "%2f"), path.replace("/", "%2F%2F"),
+    ]  # fmt: skip
+    return [path, *written]
+
+
+def test_no_spelling_of_its_path_opens_somebody_elses_file(
+    app: tuple[str, Path], ana: Stranger, bea: Stranger, run_of_ana: Run
+) -> None:
+    secret = b"text,label\na secret of Ana's,positive\n"
+    [upload] = ana.upload("review.csv", secret).json()
+    shutil.copytree(ROOT / "models" / "bundled" / "sentiment-smollm2-lora" / "eval", run_of_ana.evaluation)
+    drawn = ana.call(ana.handler("open", "runs-state"), event_data={"run": run_of_ana.id})
+    report = next(path for path in paths_in(drawn.json()) if path.endswith("report.json"))
+    for path, holds in ((upload, "a secret of Ana"), (report, "adapter_sha256")):
+        assert holds in ana.http.get(f"{API}/file={path}").text
+        for written in spellings(path):
+            for kind in ("file=", "file/", "file=/"):
+                request = bea.http.build_request("GET", "/")
+                request.url = request.url.copy_with(raw_path=f"{API}/{kind}{written}".encode())
+                answer = bea.http.send(request)
+                assert answer.status_code >= 400 and holds not in answer.text, written
+
+
+def test_what_lies_there_since_before_a_restart_is_nobodys(bea: Stranger) -> None:
+    [path] = bea.upload("review.csv", b"text,label\nmine,positive\n").json()
+    older = Path(path).parent / "older.csv"  # as an app before this one left it
+    older.write_text("text,label\nsomebody else's,positive\n")
+    try:
+        refused(bea.http.get(f"{API}/file={older}"), 403)
+        show = bea.handler("_show_columns", "evaluate-sentiment-file")
+        refused(bea.call(show, [bea.file(str(older))]), 403)
+    finally:
+        older.unlink()
+
+
+def paths_in(value: object) -> list[str]:
+    """Every file that an answer names."""
+    if isinstance(value, dict):
+        inner = [path for each in value.values() for path in paths_in(each)]
+        return [value["path"], *inner] if isinstance(value.get("path"), str) else inner
+    return [path for each in value for path in paths_in(each)] if isinstance(value, list) else []
 
 
 def test_an_upload_needs_a_cookie_a_form_and_a_size(app: tuple[str, Path], bea: Stranger) -> None:
@@ -311,10 +440,11 @@ def said(messages: list[dict[str, object]]) -> str:
 def test_limits_are_kept_in_the_handlers(bea: Stranger) -> None:
     start = bea.handler("start_run", "sentiment-file")
     for name, value, says in (
-        ("sentiment_rank", 64, "lora.rank is 64, at most 16"),
-        ("sentiment_batch_size", 512, "training.batch_size is 512, at most 32"),
-        ("sentiment_max_tokens", 8192, "training.max_tokens is 8,192, at most 1,024"),
-        ("sentiment_test_rows", 5000, "data.test_rows is 5,000, at most 200"),
+        ("sentiment_rank", 64, "“Rank” is 64, at most 16"),
+        ("sentiment_batch_size", 512, "“Batch size” is 512, at most 32"),
+        ("sentiment_max_tokens", 8192, "“Tokens a row” is 8,192, at most 1,024"),
+        ("sentiment_test_rows", "5000", "“Test rows” is 5,000, at most 200"),
+        ("sentiment_test_rows", "0", "“Test rows” is a whole number from 1"),
         ("sentiment_epochs", 100, "training steps, and this public page allows 1,000"),
     ):
         messages = bea.queued(start, bea.values(start, **{name: value}))
@@ -339,6 +469,20 @@ def test_a_large_file_and_a_second_run_are_refused(app: tuple[str, Path], bea: S
         assert set(mine.folder.parent.glob("sentiment-*")) == before
     finally:
         shutil.rmtree(mine.folder)
+
+
+def test_a_page_that_was_open_before_a_restart_still_follows_its_run(tmp_path: Path) -> None:
+    with public_app(tmp_path) as (url, log), Stranger(url) as before:
+        cookie, session = before.cookie, before.session
+        run = run_in_state((url, log), before.owner, state="cancelled", ended=time.time())
+    with public_app(tmp_path) as (url, log), Stranger(url) as after:
+        after.http.cookies.clear()
+        after.http.headers["cookie"], after.session = f"{COOKIE}={cookie}", session
+        poll = after.handler("poll", "sentiment-run")
+        drawn = after.call(poll, after.values(poll, sentiment_run=run.id)).text
+        assert run.id in drawn and "cancelled" in drawn
+        shutil.rmtree(run.folder)
+        assert "is gone" in after.call(poll, after.values(poll, sentiment_run=run.id)).text
 
 
 def test_a_login_is_asked_for_and_never_shown(tmp_path: Path) -> None:

@@ -1,17 +1,23 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import pytest
 
 from data.errors import DataError, ModelError, RecipeError
+from data.sources import Opened, open_source
 from data.tasks import DIALOGUE, SENTIMENT
 from finetuning.limits import Limits
-from finetuning.recipe import load_recipe
+from finetuning.recipe import load_recipe, recipe_names
 from ui import choices, data_form, train_form
 from ui.data_form import GUESS, Chosen
+from ui.evaluate import TimeLeft, build_evaluate
 from ui.examples import examples
+from ui.page import build_page
 from ui.visitors import LOCAL, Visitor
 
 REVIEWS = Chosen("corpus:reviews", None, None)
@@ -42,14 +48,89 @@ def test_an_untouched_form_gives_the_recipe_back(name: str) -> None:
 def test_a_form_with_wrong_values_names_them() -> None:
     name = "sentiment-smollm2-lora"
     values = dict(zip(train_form.FIELDS, train_form.values_of(load_recipe(name)), strict=True))
-    with pytest.raises(RecipeError, match=r"lora\.rank"):
+    with pytest.raises(RecipeError, match=r"“Rank”: .*valid integer"):
         train_form.read("sentiment", REVIEWS, name, *(values | {"lora.rank": 8.5}).values())
-    with pytest.raises(RecipeError, match=r"training\.epochs is empty"):
+    with pytest.raises(RecipeError, match="“Epochs” is empty"):
         train_form.read("sentiment", REVIEWS, name, *(values | {"training.epochs": None}).values())
     with pytest.raises(RecipeError, match="no such recipe"):
         train_form.read("sentiment", REVIEWS, "dialogue-smollm2-qlora", *values.values())
     four_bit = train_form.read("sentiment", REVIEWS, name, *(values | {"model.precision": "nf4"}).values())
     assert four_bit.strategy == "qlora"
+
+
+def test_an_empty_field_of_rows_means_all_of_them() -> None:
+    name = "sentiment-smollm2-lora"
+    values = dict(zip(train_form.FIELDS, train_form.values_of(load_recipe(name)), strict=True))
+    assert values["data.train_rows"] == ""
+    for written, rows in (("", None), (None, None), (" all ", None), ("40", 40), ("1,000", 1000)):
+        recipe = train_form.read("sentiment", REVIEWS, name, *(values | {"data.train_rows": written}).values())
+        assert recipe.data.train_rows == rows
+    for wrong in ("0", "-1", "1.5", "many", "4" * 400, "٣"):
+        with pytest.raises(RecipeError, match=r"“Training rows” is a whole number from 1 .* Leave it empty"):
+            train_form.read("sentiment", REVIEWS, name, *(values | {"data.train_rows": wrong}).values())
+
+
+def test_no_number_field_of_the_page_may_be_empty() -> None:
+    """Gradio writes 0 into an empty one as soon as it is drawn."""
+    for limits in (None, Limits()):
+        numbers = [block for block in build_page(limits).blocks.values() if isinstance(block, gr.Number)]
+        assert len(numbers) > 10 and all(number.value is not None for number in numbers)
+    for name in recipe_names():
+        values = dict(zip(train_form.FIELDS, train_form.values_of(load_recipe(name)), strict=True))
+        assert None not in values.values()
+
+
+def opened(tmp_path: Path, test_labels: list[str]) -> Opened:
+    words = {"positive": "warm", "negative": "cold"}
+    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
+    for path, labels in ((train, ["positive", "negative"] * 30), (test, test_labels)):
+        rows = "".join(f"{path.stem} {number} was {words[label]},{label}\n" for number, label in enumerate(labels))
+        path.write_text(f"text,label\n{rows}", encoding="utf-8")
+    return open_source(f"file:{train}", SENTIMENT, test=f"file:{test}")
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (["positive", "negative"] * 2, "4 test rows: no verdict will be possible.* that takes 6 at least"),
+        (["positive"], "1 test row: no verdict"),
+        (["positive"] * 12, "Every test row is positive"),
+        (["positive", "negative"] * 10, r"20 test rows can show only a difference of 0\.\d\d or more"),
+        (["positive", "negative"] * 60, None),
+    ],
+)
+def test_data_too_small_to_show_anything_is_told_with_the_data(
+    tmp_path: Path, labels: list[str], says: str | None
+) -> None:
+    drawn = data_form.summary(opened(tmp_path, labels))
+    warned = re.search("no verdict|Every test row|can show only", drawn) is not None
+    assert re.search(says, drawn) if says else not warned
+
+
+def test_the_time_left_is_that_of_the_part_that_is_done() -> None:
+    left = TimeLeft()
+    assert left.said("Base", 0, 400, 100.0) == ""
+    assert left.said("Base", 8, 400, 102.0) == "", "too soon to say"
+    assert left.said("Base", 100, 400, 110.0) == " · about 30 s left"
+    assert left.said("Base", 10, 4000, 200.0) == " · about 665 min left"
+    assert left.said("Base", 400, 400, 140.0) == ""
+    assert left.said("Tuned", 50, 400, 141.0) == "", "another part may be slower"
+    assert left.said("Tuned", 100, 400, 151.0) == " · about 60 s left"
+    assert left.said("Loading", 0, 0, 200.0) == ""
+
+
+def test_evaluate_opens_with_the_report_that_a_model_came_with(tmp_path: Path) -> None:
+    with gr.Blocks():
+        tab = build_evaluate()
+    behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
+    request = gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
+    key = "bundled:sentiment-smollm2-lora"
+    drawn = dict(zip(tab.drawn, tab.show_own(key, None, request), strict=True))
+    assert "400 test rows when this adapter was made" in drawn[tab.progress]
+    assert "Better" in drawn[tab.view.verdict] and drawn[tab.view.box].visible
+    shown = drawn[tab.view.shown]
+    assert tab.show_own(key, shown, request) == gr.skip(), "what was evaluated here stays"
+    assert tab.rows.value == "" and tab.rows.placeholder == "all"
 
 
 def test_an_upload_is_kept_beside_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from data.errors import RunError
-from finetuning.limits import Limits
+from finetuning.limits import Limits, as_submitted
 from finetuning.recipe import load_recipe
 from finetuning.runs import create_run, open_run
 from ui import choices, libraries, models_in_use, reports, run_view, runs, text
@@ -98,6 +98,17 @@ def test_a_queued_run_says_how_many_are_before_it(folder: Path) -> None:
     assert "Queued: 1 waiting run before this one" in run_view.state_line(second, LOCAL)
     assert run_view.newest(LOCAL, "sentiment", active=True) is not None
     assert run_view.newest(LOCAL, "dialogue", active=True) is None
+
+
+def test_the_same_recipe_is_not_started_twice_while_it_is_worked_on(folder: Path) -> None:
+    recipe = load_recipe("sentiment-smollm2-lora")
+    for visitor in (LOCAL, Visitor("browser-1", Limits())):
+        assert visitor.started(recipe) is None, "somebody else's run is none"
+        run = create_run(as_submitted(recipe, Limits()) if visitor.owner else recipe, owner=visitor.owner)
+        assert visitor.started(recipe) == run
+        assert visitor.started(load_recipe("sentiment-smollm2-lora", ["training.seed=7"])) is None
+        run.update(state="cancelled")
+        assert visitor.started(recipe) is None, "what has ended may be started again"
 
 
 def test_a_failed_run_shows_its_error_as_text(folder: Path) -> None:

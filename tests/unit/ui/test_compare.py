@@ -1,0 +1,186 @@
+"""The Compare tab without a browser: its handlers on tiny models, as the page calls them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from data.tasks import SENTIMENT
+from ui import answering, text
+from ui.answers import Side, Turn, panel
+from ui.compare import Compare, build_compare
+from ui.models_in_use import MODELS, ModelsInUse
+from ui.visitors import LOCAL
+
+SENTIMENT_KEY, DIALOGUE_KEY = "bundled:sentiment-tiny", "bundled:dialogue-tiny"
+
+
+def request(session: str = "page1") -> gr.Request:
+    behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
+    return gr.Request(request=behind, session_hash=session)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def bundled(
+    tmp_path: Path, tiny_adapter: Path, tiny_dialogue_adapter: Path, monkeypatch: pytest.MonkeyPatch
+) -> Path:
+    """Both tiny adapters as those that ship, none of them open."""
+    folder = tmp_path / "bundled"
+    shutil.copytree(tiny_adapter, folder / "sentiment-tiny")
+    shutil.copytree(tiny_dialogue_adapter, folder / "dialogue-tiny")
+    monkeypatch.setenv("BEFORE_AFTER_BUNDLED", str(folder))
+    monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(MODELS, "_open", ModelsInUse()._open)
+    return folder
+
+
+@pytest.fixture
+def tab(bundled: Path) -> Compare:
+    with gr.Blocks():
+        return build_compare(gr.HTML())
+
+
+def shown(steps: Iterator[Any]) -> dict[Any, Any]:
+    """The page after all of a handler's updates."""
+    page: dict[Any, Any] = {}
+    for updates in steps:
+        page |= updates if isinstance(updates, dict) and all(hasattr(key, "elem_id") for key in updates) else {}
+    return page
+
+
+def test_every_message_starts_anew_and_has_its_bars(tab: Compare) -> None:
+    example = shown(tab.run_example(0)("sentiment", SENTIMENT_KEY, [], request()))[tab.turns]
+    after = shown(tab.write("Not bad at all.", SENTIMENT_KEY, example, request()))
+    fresh = shown(tab.write("Not bad at all.", SENTIMENT_KEY, [], request()))
+    [turn], [expected] = after[tab.turns], fresh[tab.turns]
+    assert turn.base.text == expected.base.text and turn.tuned.text == expected.tuned.text
+    assert turn.base.probabilities == expected.base.probabilities is not None
+    assert "ba-bar-row" in after[tab.before] and after[tab.past] == ""
+
+
+def test_a_follow_up_is_asked_for_and_only_where_there_is_no_right_label(tab: Compare) -> None:
+    first = shown(tab.run_example(0)("dialogue", DIALOGUE_KEY, [], request()))
+    assert first[tab.follow].visible
+    second = shown(tab.follow_up("Who is Ana?", DIALOGUE_KEY, first[tab.turns], request()))
+    assert [turn.message for turn in second[tab.turns]] == [first[tab.turns][0].message, "Who is Ana?"]
+    assert "ba-turn" in second[tab.past]
+    labelled = shown(tab.run_example(0)("sentiment", SENTIMENT_KEY, [], request()))
+    assert not labelled[tab.follow].visible
+    for turns in ([], labelled[tab.turns]):
+        with pytest.warns(UserWarning, match="nothing to follow up"):
+            assert tab.turns not in shown(tab.follow_up("Why?", SENTIMENT_KEY, turns, request()))
+
+
+def test_a_second_visitor_is_answered_live_unless_somebody_is_before_them(tab: Compare) -> None:
+    def visit() -> dict[Any, Any]:
+        return shown(tab.greet("sentiment", SENTIMENT_KEY, [], request()))
+
+    assert text.REMEMBERED not in visit()[tab.reference]
+    again = visit()
+    assert text.REMEMBERED not in again[tab.reference], "nobody was waiting"
+    with MODELS.line.place():
+        assert text.REMEMBERED in visit()[tab.reference]
+
+
+def test_who_was_answered_while_others_waited_sees_the_answer_of_the_one_before(tab: Compare) -> None:
+    with MODELS.line.place():
+        waiting = tab.greet("sentiment", SENTIMENT_KEY, [], request())
+        assert "Waiting" in next(waiting)[tab.before]
+        tab.remembered[SENTIMENT_KEY] = {tab.reference: text.REMEMBERED}  # as the one before leaves it
+        assert text.REMEMBERED in shown(waiting)[tab.reference]
+
+
+def test_a_model_that_does_not_open_says_so_in_place_of_loading(tab: Compare, bundled: Path) -> None:
+    (bundled / "sentiment-tiny" / "adapter_model.safetensors").write_bytes(b"no weights")
+    turns = [Turn("before")]
+    with pytest.warns(UserWarning, match="adapter"):
+        page = shown(tab.write("Fine soup.", SENTIMENT_KEY, turns, request()))
+    for side in (tab.before, tab.after):
+        assert "Loading" not in page[side] and "ba-progress" not in page[side] and "adapter" in page[side]
+    assert "ba-busy" not in page[tab.status] and "Fine soup." in page[tab.message]
+
+
+def test_an_error_that_nobody_foresaw_leaves_no_loading_either(
+    tab: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("models.pair.open_pair", broken)
+    steps, page = tab.write("Fine soup.", SENTIMENT_KEY, [], request()), {}
+    with pytest.raises(OSError, match="No space"):
+        for updates in steps:
+            page |= updates
+    assert text.NOT_ANSWERED in page[tab.before] and "ba-progress" not in page[tab.after]
+
+
+def test_a_message_too_long_changes_nothing_on_the_page(tab: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = shown(tab.run_example(0)("sentiment", SENTIMENT_KEY, [], request()))
+    monkeypatch.setattr(answering, "MOST_TOKENS", 200)
+    with pytest.warns(UserWarning, match=r"too long: it makes .* tokens, and at most 200 are read here"):
+        after = shown(tab.write("long " * 100, SENTIMENT_KEY, page[tab.turns], request()))
+    assert after[tab.turns] == page[tab.turns] and after[tab.before] == page[tab.before]
+    assert tab.box not in after, "what was written stays in its box"
+
+
+def test_stop_is_answered_before_the_model_has_stopped(tab: Compare) -> None:
+    assert tab.stop_answer(request()).value == "Stop"  # nothing is going
+    steps = tab.run_example(0)("dialogue", DIALOGUE_KEY, [], request())
+    next(steps)
+    said = tab.stop_answer(request())
+    assert said.value == text.STOPPING and not said.interactive
+    page = shown(steps)
+    assert page[tab.stop].value == "Stop" and page[tab.stop].interactive
+    assert tab.settle(request()).value == "Stop"
+    assert not MODELS.is_answering("page1")
+
+
+def test_a_long_message_that_is_stopped_lets_the_next_visitor_in(
+    tab: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stop, or a closed tab, while the message is read: its pieces end there."""
+    from models import llama
+
+    monkeypatch.setattr(llama, "PIECE", 8)
+    read, infer = [], llama.LlamaLayers.infer
+
+    def slow(self: Any, tokens: Any, *args: Any, **kwargs: Any) -> Any:
+        read.append(len(tokens))
+        if len(read) == 2:
+            MODELS.stop("page1")
+        return infer(self, tokens, *args, **kwargs)
+
+    shown(tab.run_example(0)("sentiment", SENTIMENT_KEY, [], request()))  # open
+    monkeypatch.setattr(llama.LlamaLayers, "infer", slow)
+    page = shown(tab.write("soup " * 60, SENTIMENT_KEY, [], request()))
+    assert read == [8, 8] and page[tab.turns][0].was_stopped
+    assert text.STOPPED in page[tab.before]
+
+
+def labelled(words: str, probabilities: list[float], *, references: list[str]) -> Turn:
+    turn = Turn("Fine soup.", references, SENTIMENT.labels, base=Side(words, probabilities=probabilities))
+    turn.tuned = Side("positive", probabilities=[0.1, 0.9])
+    turn.judge()
+    return turn
+
+
+def test_a_side_has_one_verdict_and_wrong_is_never_the_colour_of_right() -> None:
+    turn = labelled("The sentiment of this review is positive.", [0.7, 0.3], references=["positive"])
+    base, tuned = panel("base", turn), panel("tuned", turn)
+    assert base.count("ba-score") == tuned.count("ba-score") == 1
+    assert 'class="ba-score ba-wrong">✗ negative<' in base and "70 % likely" in base
+    assert 'class="ba-score ba-right">✓ positive<' in tuned
+    assert base.index("ba-verdict") < base.index("ba-bar-row") < base.index("ba-words")
+    assert text.OTHER_WORDS in base and text.OWN_WORDS not in base
+    assert text.OWN_WORDS in tuned and text.OTHER_WORDS not in tuned
+
+
+def test_ones_own_message_has_a_verdict_that_is_neither_right_nor_wrong() -> None:
+    drawn = panel("base", labelled("Hm.", [0.7, 0.3], references=[]))
+    assert 'class="ba-score">negative<' in drawn and "✓" not in drawn and "✗" not in drawn
