@@ -132,14 +132,14 @@ class LlamaPrefix:
         """
         self.tokens = list(tokens)
         self._layers, self._adapted = layers, adapted
-        self.seen: list[tuple[Tensor, Tensor]] = []
-        """Key and value of each layer, [P, K * D] each."""
+        self.seen: list[tuple[Tensor, Tensor] | tuple[()]] = [()] * layers.depth
+        """Key and value of each layer, [P, K * D] each; nothing without tokens."""
         for start in range(0, len(self.tokens), PIECE):
             if should_stop and should_stop():
                 raise StoppedError
             before, piece = self.tokens[:start], self.tokens[start : start + PIECE]
             row = PackedRows([piece], before, cached=True, heads=layers.heads)
-            recorders = [_Recorder(row, *seen) for seen in self.seen or [()] * layers.depth]
+            recorders = [_Recorder(row, *seen) for seen in self.seen]
             plain = 0 if adapted else len(piece)
             keep = torch.tensor([len(piece) - 1])  # nobody takes what comes out of the last layer
             layers.infer(row.tokens, layers.turn(row.positions), recorders, keep=keep, plain=plain)
@@ -149,9 +149,7 @@ class LlamaPrefix:
         """After the final norm, at the last `wanted` positions of `rows`, which go on from the prefix,
         [B, wanted, H]."""
         packed = PackedRows(rows, self.tokens, cached=True, heads=self._layers.heads)
-        attend: list[Attends] = [packed] * self._layers.depth
-        if self.seen:
-            attend = [_Behind(packed, *seen) for seen in self.seen]
+        attend = [_Behind(packed, *seen) for seen in self.seen]
         plain = 0 if self._adapted else len(packed.tokens)
         turn, keep = self._layers.turn(packed.positions), packed.last(wanted)
         x = self._layers.infer(packed.tokens, turn, attend, keep=keep, plain=plain)
@@ -169,23 +167,21 @@ class _Behind:
         self._rows, self._before = rows, before
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, None]:
-        return self._attend(query, *self._behind(key, value), scaling)
+        return self._rows.attend(query, *self._behind(key, value), scaling)[0], None
 
-    def _behind(self, *key_value: Tensor) -> list[Tensor]:
-        before = self._before or [own[:0] for own in key_value]
-        return [torch.cat(both) for both in zip(before, key_value, strict=True)]
-
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, None]:
-        return self._rows.attend(query, key, value, scaling)[0], None
+    def _behind(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        if not self._before:
+            return key, value
+        before_key, before_value = self._before
+        return torch.cat([before_key, key]), torch.cat([before_value, value])
 
 
 class _Recorder(_Behind):
     """The same, and the keys and values are kept."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, None]:
-        key, value = self._behind(key, value)
-        self.seen = key, value
-        return self._attend(query, key, value, scaling)
+        self.seen = self._behind(key, value)
+        return self._rows.attend(query, *self.seen, scaling)[0], None
 
 
 def is_alike(model: PreTrainedModel) -> bool:

@@ -67,7 +67,7 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
     return page
 
 
-def _lead_to_compare(button: gr.Button, run_id: gr.State, tabs: gr.Tabs, compare: Compare) -> None:
+def _lead_to_compare(button: gr.Button, run_id: gr.Textbox, tabs: gr.Tabs, compare: Compare) -> None:
     """`button` opens Compare with that run, and an example answered by it."""
 
     @toasts

@@ -485,6 +485,20 @@ def test_a_page_that_was_open_before_a_restart_still_follows_its_run(tmp_path: P
         assert "is gone" in after.call(poll, after.values(poll, sentiment_run=run.id)).text
 
 
+def test_a_space_is_opened_by_each_of_its_names_and_framed_by_the_hub_alone(tmp_path: Path) -> None:
+    names = {"SPACE_HOST": "ana-tune.hf.space,tune.example.org", "BEFORE_AFTER_ALLOW_HOST": "other.example.org"}
+    with public_app(tmp_path, "--host", "127.0.0.1", SPACE_ID="ana/tune", **names) as (url, _):
+        for name in ("ana-tune.hf.space", "tune.example.org", "other.example.org", "127.0.0.1"):
+            answer = httpx.get(url, headers={"host": name})
+            assert answer.status_code == 200, name
+        policy = answer.headers["content-security-policy"]
+        assert policy.endswith("frame-ancestors 'self' https://huggingface.co")
+        for name in ("ana-tune.hf.space,tune.example.org", "evil.hf.space", "hf.space"):
+            assert httpx.get(url, headers={"host": name}).status_code == 421
+        proxied = httpx.get(url, headers={"x-forwarded-host": "tune.example.org, ana-tune.hf.space"})
+        assert proxied.status_code == 200
+
+
 def test_a_login_is_asked_for_and_never_shown(tmp_path: Path) -> None:
     with public_app(tmp_path, "--login", BEFORE_AFTER_LOGIN="ana:correct horse,bea:s3cret") as (url, log):
         with httpx.Client(base_url=url) as http:

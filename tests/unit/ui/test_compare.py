@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,9 +41,8 @@ def bundled(
 
 
 @pytest.fixture
-def tab(bundled: Path) -> Compare:
-    with gr.Blocks():
-        return build_compare(gr.HTML())
+def tab(bundled: Path, laid_out: Callable[..., Compare]) -> Compare:
+    return laid_out(lambda: build_compare(gr.HTML()))
 
 
 def shown(steps: Iterator[Any]) -> dict[Any, Any]:

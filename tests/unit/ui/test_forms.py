@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 import pytest
+from datasets import Dataset
 
 from data.errors import DataError, ModelError, RecipeError
 from data.sources import Opened, open_source
@@ -15,7 +19,7 @@ from finetuning.limits import Limits
 from finetuning.recipe import load_recipe, recipe_names
 from ui import choices, data_form, train_form
 from ui.data_form import GUESS, Chosen
-from ui.evaluate import TimeLeft, build_evaluate
+from ui.evaluate import Evaluate, TimeLeft, build_evaluate
 from ui.examples import examples
 from ui.page import build_page
 from ui.visitors import LOCAL, Visitor
@@ -70,10 +74,11 @@ def test_an_empty_field_of_rows_means_all_of_them() -> None:
             train_form.read("sentiment", REVIEWS, name, *(values | {"data.train_rows": wrong}).values())
 
 
-def test_no_number_field_of_the_page_may_be_empty() -> None:
+def test_no_number_field_of_the_page_may_be_empty(laid_out: Callable[..., gr.Blocks]) -> None:
     """Gradio writes 0 into an empty one as soon as it is drawn."""
     for limits in (None, Limits()):
-        numbers = [block for block in build_page(limits).blocks.values() if isinstance(block, gr.Number)]
+        page = laid_out(functools.partial(build_page, limits), whole=True)
+        numbers = [block for block in page.blocks.values() if isinstance(block, gr.Number)]
         assert len(numbers) > 10 and all(number.value is not None for number in numbers)
     for name in recipe_names():
         values = dict(zip(train_form.FIELDS, train_form.values_of(load_recipe(name)), strict=True))
@@ -81,12 +86,16 @@ def test_no_number_field_of_the_page_may_be_empty() -> None:
 
 
 def opened(tmp_path: Path, test_labels: list[str]) -> Opened:
+    """A file of which these are the test rows."""
     words = {"positive": "warm", "negative": "cold"}
-    train, test = tmp_path / "train.csv", tmp_path / "test.csv"
-    for path, labels in ((train, ["positive", "negative"] * 30), (test, test_labels)):
-        rows = "".join(f"{path.stem} {number} was {words[label]},{label}\n" for number, label in enumerate(labels))
-        path.write_text(f"text,label\n{rows}", encoding="utf-8")
-    return open_source(f"file:{train}", SENTIMENT, test=f"file:{test}")
+    rows = [
+        {"text": f"number {number} was {words[label]}", "label": label} for number, label in enumerate(test_labels)
+    ]
+    table = tmp_path / "rows.csv"
+    lines = "".join(f"thing {number} was fine,{label}\n" for number, label in enumerate(SENTIMENT.labels * 30))
+    table.write_text(f"text,label\n{lines}", encoding="utf-8")
+    found = open_source(f"file:{table}", SENTIMENT)
+    return dataclasses.replace(found, splits=found.splits | {"test": Dataset.from_list(rows)})
 
 
 @pytest.mark.parametrize(
@@ -119,9 +128,8 @@ def test_the_time_left_is_that_of_the_part_that_is_done() -> None:
     assert left.said("Loading", 0, 0, 200.0) == ""
 
 
-def test_evaluate_opens_with_the_report_that_a_model_came_with(tmp_path: Path) -> None:
-    with gr.Blocks():
-        tab = build_evaluate()
+def test_evaluate_opens_with_the_report_that_a_model_came_with(laid_out: Callable[..., Evaluate]) -> None:
+    tab = laid_out(build_evaluate)
     behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
     request = gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
     key = "bundled:sentiment-smollm2-lora"

@@ -49,7 +49,8 @@ def test_labels_are_judged_by_their_probability_and_summaries_by_rouge() -> None
     turn = Turn("good", references=["positive"], labels=labels)
     turn.base.probabilities, turn.tuned.probabilities = [0.8, 0.2], [0.1, 0.9]
     turn.judge()
-    assert (turn.base.score, turn.tuned.score) == ("✗ negative", "✓ positive")
+    assert (turn.base.label, turn.base.is_right) == ("negative", False)
+    assert (turn.tuned.label, turn.tuned.is_right) == ("positive", True)
 
     summary = Turn("a: hi", references=["Ana greets Leo"], tuned=Side(text="Ana greets Leo"))
     summary.judge()
