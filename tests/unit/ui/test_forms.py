@@ -89,7 +89,8 @@ def opened(tmp_path: Path, test_labels: list[str]) -> Opened:
     """A file of which these are the test rows."""
     words = {"positive": "warm", "negative": "cold"}
     rows = [
-        {"text": f"number {number} was {words[label]}", "label": label} for number, label in enumerate(test_labels)
+        {"row": number, "text": f"number {number} was {words[label]}", "label": label}
+        for number, label in enumerate(test_labels, start=1)
     ]
     table = tmp_path / "rows.csv"
     lines = "".join(f"thing {number} was fine,{label}\n" for number, label in enumerate(SENTIMENT.labels * 30))
