@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+from filelock import lock_descriptor
 
 from data.errors import RunError
 
@@ -32,19 +33,15 @@ def locked(folder: Path) -> Iterator[None]:
     """
     with (folder / LOCK_FILE).open("a") as handle:
         deadline = time.monotonic() + _TIMEOUT_S
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise RunError(
-                        "Another process has locked this folder and does not let go",
-                        got=str(folder),
-                        fix="End the other page or command that uses it.",
-                    ) from None
-                time.sleep(0.01)
-        yield
+        while not lock_descriptor(handle.fileno(), blocking=False):
+            if time.monotonic() > deadline:
+                raise RunError(
+                    "Another process has locked this folder and does not let go",
+                    got=str(folder),
+                    fix="End the other page or command that uses it.",
+                )
+            time.sleep(0.01)
+        yield  # the lock is the open file's, and ends with it
 
 
 @contextlib.contextmanager

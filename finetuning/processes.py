@@ -1,9 +1,14 @@
-"""Processes: telling one from a later one with its number, and ending a worker with everything it started."""
+"""Processes: telling one from a later one with its number, and ending a worker with everything it started.
+
+The one place that uses what only some systems have: sessions of processes, and the most memory one has taken.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import signal
+import sys
 from pathlib import Path
 
 import psutil
@@ -54,7 +59,7 @@ def end_by_force(folder: Path, pid: int | None = None, timeout_s: float = 5.0) -
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            in_session = worker is not None and os.getsid(process.pid) == worker
+            in_session = worker is not None and _session(process.pid) == worker
             if process.pid == worker or in_session or process.environ().get(RUN_VARIABLE) == marked:
                 found[process.pid] = process
                 found |= {child.pid: child for child in process.children(recursive=True)}
@@ -65,6 +70,32 @@ def end_by_force(folder: Path, pid: int | None = None, timeout_s: float = 5.0) -
     psutil.wait_procs(found.values(), timeout=timeout_s)
     left = {*found, *([pid] if pid is not None else [])}
     return all(process_started(number) is None for number in left)
+
+
+def end_this_process() -> None:
+    """End this process by force, and with it everything of its session, or else what it has started."""
+    if sys.platform != "win32" and os.getsid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    with contextlib.suppress(psutil.Error):
+        for child in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+    os._exit(1)
+
+
+def peak_memory_mb() -> int:
+    """The most memory that this process has had at a time, in MiB."""
+    if sys.platform == "win32":
+        return round(psutil.Process().memory_info().peak_wset / 2**20)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / 2**20 if sys.platform == "darwin" else peak / 2**10)  # in bytes there, else in KiB
+
+
+def _session(pid: int) -> int | None:
+    """The session that a process belongs to, where the system has such."""
+    return None if sys.platform == "win32" else os.getsid(pid)
 
 
 def _is_worker(pid: int) -> bool:

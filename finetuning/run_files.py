@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from data.files import READ_WITHOUT_WAITING
 from data.writing import write_atomically
 
 _MAX_METRICS_BYTES = 2**26
@@ -29,7 +30,7 @@ def read_file(path: Path, *, limit: int, offset: int = 0) -> bytes:
 
 def open_regular(path: Path) -> BinaryIO:
     """`path`, open for reading; errors as for `read_file`."""
-    handle = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    handle = os.fdopen(os.open(path, READ_WITHOUT_WAITING), "rb")
     if not stat.S_ISREG(os.fstat(handle.fileno()).st_mode):
         handle.close()
         raise OSError(f"{path.name} is not a regular file")

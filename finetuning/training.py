@@ -20,6 +20,7 @@ from finetuning.beginning import Beginning, check_submitted
 from finetuning.journal import Cancelled, Journal
 from finetuning.model_card import model_card
 from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, said_of
+from finetuning.processes import peak_memory_mb
 from finetuning.recipe import Recipe
 from finetuning.runs import Run, checkpoint_step
 from finetuning.strategies import add_adapter, count_parameters
@@ -177,10 +178,8 @@ def _fine_tune(
 
 def _peak_memory_mb() -> int:
     """The most memory that training has taken, in MiB: of a GPU's where there is one."""
-    import resource
-
     import torch
 
     if torch.cuda.is_available():
         return round(torch.cuda.max_memory_allocated() / 2**20)
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    return peak_memory_mb()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import signal
 import sys
 import threading
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from data.errors import RunError
 from data.redaction import RedactedStream, redact
 from finetuning.launch import cancel_is_overdue, reconcile
+from finetuning.processes import end_this_process
 from finetuning.runs import WORKING, Run, Status
 
 _RESERVE = ".reserve"
@@ -83,9 +83,7 @@ def _watch(run: Run, status: Status) -> None:
             if run.status().state in WORKING:
                 run.update(state="cancelled", phase="", ended=time.time())
                 reconcile(run.folder.parent)
-            if os.getsid(0) == os.getpid():
-                os.killpg(0, signal.SIGKILL)
-            os._exit(1)
+            end_this_process()
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ class Recorder(TrainerCallback):
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
         for path in folder.rglob("*"):
             if path.is_file():
-                with path.open("rb") as handle:
+                with path.open("r+b") as handle:
                     os.fsync(handle.fileno())  # on the disk, not only on its way there
         # Written last: a checkpoint without it was torn by a crash and does not count.
         (folder / "DONE").touch()

@@ -45,6 +45,27 @@ def test_the_builtin_eval_is_never_hidden():
         assert "eval" not in {name for name in imports_of(path) if name == "eval"}, path
 
 
+POSIX_ONLY = {"fcntl", "resource", "pwd", "grp", "termios", "pty", "syslog"}
+NOT_ON_WINDOWS = {"getsid", "setsid", "getpgid", "killpg", "fork", "getuid", "geteuid", "chown", "statvfs", "nice"}
+NOT_ON_WINDOWS |= {"O_NONBLOCK", "O_CLOEXEC", "O_NOFOLLOW", "SIGKILL", "SIGSTOP", "SIGHUP", "sched_getaffinity"}
+
+
+def test_what_only_some_systems_have_is_used_in_one_place():
+    for path in [ROOT / "app.py", *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]:
+        if path == ROOT / "finetuning" / "processes.py":
+            continue
+        assert not POSIX_ONLY & set(imports_of(path)), path
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        used = {
+            node.attr
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in ("os", "signal")
+        }
+        assert not used & NOT_ON_WINDOWS, path
+
+
 def test_there_is_no_package_where_one_would_hide_another():
     assert not (ROOT / "spaces" / "__init__.py").exists()
     assert not list((ROOT / "tests").rglob("__init__.py"))
