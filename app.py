@@ -15,9 +15,11 @@ def main() -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "4000")
     prepare_zero_gpu()
 
+    from data import doors
     from data.errors import UserError
     from ui.serving import parse, serve
 
+    doors.enter("page")
     try:
         serve(parse(sys.argv[1:]))
     except UserError as error:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from data import labelwords
+from data import doors, labelwords
 from data.errors import DataError
 from data.labelwords import MAX_VALUES, label_key
 from data.printable import brief, one_line
@@ -44,6 +44,11 @@ KNOWN_NAMES = frozenset(name for names in (*INPUT_NAMES.values(), *TARGET_NAMES.
 
 SHOWN = 20
 """Column names in an error."""
+SHOWN_CHOICES = 4
+"""Columns that an error proposes."""
+SHOWN_VALUES = 12
+MAX_LABEL_CHARS = 60
+"""Longer values are texts, not labels."""
 CLEARLY_LONGER = 2.0
 """A column holds the text if its values are on average this many times as long as any other column's."""
 
@@ -72,12 +77,14 @@ def guess(
     *,
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str | None] | None = None,
+    for_another: bool = False,
 ) -> ColumnMapping:
     """Returns the mapping of a table's columns to the task's, guessed where it was not chosen.
 
     `columns` maps a task column to a table column. `labels` maps a raw value to one of the task's labels, or
     to "", "skip" or None to leave such rows out; values it does not name are still guessed if they can be.
-    Pass as `sample_rows` every row that is at hand: a label that the sample lacks may stay unknown.
+    Pass as `sample_rows` every row that is at hand: a label that the sample lacks may stay unknown. The choices
+    may be `for_another` table, such as the one that is trained on: then labels that this one lacks are no error.
 
     Raises DataError if a choice names what is not there, or if the guess would be ambiguous.
     """
@@ -87,7 +94,7 @@ def guess(
 
     def read_labels(column: str, *, known: bool) -> tuple[dict[str, str | None], str] | None:
         observed = _observed(column, sample_rows, most=None if known or chosen_labels else MAX_VALUES)
-        return _labels_of(observed, chosen_labels, task, known=known)
+        return _labels_of(observed, _as_observed(chosen_labels, observed), task, known=known)
 
     target_hint = chosen.get(task.target_column)
     input_column, why_input = _choose_input(names, sample_rows, task, chosen.get(task.input_column), target_hint)
@@ -95,11 +102,17 @@ def guess(
     if not task.is_classification:
         target_column, why_target = _choose_text_target(rest, sample_rows, task, target_hint, names)
         return ColumnMapping(input_column, target_column, None, f"{why_input}; {why_target}.")
-    target_column, why_target = _choose_label_target(rest, task, target_hint, names, read_labels)
+    target_column, why_target = _choose_label_target(rest, sample_rows, task, target_hint, names, read_labels)
     readable = read_labels(target_column, known=True)
     if readable is None:
-        raise _unreadable_labels(target_column, sample_rows, task)
+        raise _unreadable_labels(target_column, names, sample_rows, task)
     label_map, why_labels = readable
+    observed = _observed(target_column, sample_rows, most=None)
+    unused = _as_observed(chosen_labels, observed).keys() - observed
+    if unused and len(unused) == len(chosen_labels) and not for_another:
+        raise _unused_labels(target_column, chosen_labels, sample_rows, task)
+    if unused:
+        why_labels += f" (no row has {', '.join(brief(value) for value in sorted(unused))})"
     return ColumnMapping(input_column, target_column, label_map, f"{why_input}; {why_target}; {why_labels}.")
 
 
@@ -161,7 +174,7 @@ def _choose_input(
     by_length = _by_mean_words(candidates, rows)
     if by_length and by_length[0][0] >= 2 and _is_clear_lead([length for length, _ in by_length]):
         return by_length[0][1], f"'{by_length[0][1]}' is taken as {task.input_column}: it holds the longest texts"
-    raise _ambiguous(task.input_column, names, task)
+    raise _ambiguous(task.input_column, names, candidates, rows, task)
 
 
 def _choose_text_target(
@@ -179,11 +192,12 @@ def _choose_text_target(
         return sentences[0][
             1
         ], f"'{sentences[0][1]}' is taken as {column}: it is the only other column of sentences"
-    raise _ambiguous(column, names, task)
+    raise _ambiguous(column, names, rest, rows, task)
 
 
 def _choose_label_target(
     rest: list[str],
+    rows: Sequence[Mapping[str, Any]],
     task: Task,
     chosen: str | None,
     names: list[str],
@@ -204,7 +218,7 @@ def _choose_label_target(
         return by_values[
             0
         ], f"'{by_values[0]}' is taken as {column}: it is the only column whose values read as labels"
-    raise _ambiguous(column, names, task)
+    raise _ambiguous(column, names, rest, rows, task)
 
 
 def _labels_of(
@@ -235,6 +249,14 @@ def _observed(column: str, rows: Sequence[Mapping[str, Any]], *, most: int | Non
     return found - {""}
 
 
+def _as_observed(chosen: dict[str, str | None], observed: Set[str]) -> dict[str, str | None]:
+    """The chosen labels, with 4,5 as 4.5 where the table has that: a reader may have turned the decimal comma."""
+    return {
+        pointed if value not in observed and (pointed := value.replace(",", ".")) in observed else value: label
+        for value, label in chosen.items()
+    }
+
+
 def _first_named(names: Sequence[str], known_names: Sequence[str]) -> str | None:
     return next((name for known in known_names for name in names if plain_name(name) == known), None)
 
@@ -261,22 +283,63 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join([*map(one_line, names[:SHOWN]), *more]) if names else "none"
 
 
-def _ambiguous(task_column: str, names: list[str], task: Task) -> DataError:
-    example = one_line(names[0]) if names else "COLUMN"
-    return DataError(
-        f"It is not clear which column is the {task_column}",
-        got=names,
-        fix=f"Set the mapping, for example columns={{'{task_column}': '{example}'}}.",
-    )
+def _ambiguous(
+    task_column: str, names: list[str], free: Sequence[str], rows: Sequence[Mapping[str, Any]], task: Task
+) -> DataError:
+    """The error for a column that could not be found; `free` are those that are not the other column."""
+    if len(names) < 2:
+        return DataError(
+            f"The task '{task.name}' needs two columns, and there is only one",
+            got=names,
+            fix=f"Write the {task.input_column} in one column and the {task.target_column} in another.",
+        )
+    plausible = _plausible(task_column, free, rows, task)
+    if plausible:
+        fix = f"To say which it is, {doors.choose_column(task_column, plausible)}, or another one."
+    else:
+        fix = f"None looks like one. To say which, {doors.choose_column(task_column, [doors.OPEN])} with its name."
+    return DataError(f"It is not clear which column is the {task_column}", got=names, fix=fix)
 
 
-def _unreadable_labels(column: str, rows: Sequence[Mapping[str, Any]], task: Task) -> DataError:
-    observed = sorted({label_key(row.get(column)) for row in rows} - {""})
+def _plausible(task_column: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]], task: Task) -> list[str]:
+    """Columns that could be the one in question, likeliest first: texts, or a few values that repeat."""
+    texts = [name for words, name in _by_mean_words(names, rows) if words >= 2]
+    if task.is_classification and task_column == task.target_column:
+        repeating = [name for name in names if name not in texts and 1 < _count_values(name, rows) <= MAX_VALUES]
+        return repeating[:SHOWN_CHOICES]
+    return texts[:SHOWN_CHOICES]
+
+
+def _count_values(column: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    return len(_observed(column, rows, most=MAX_VALUES))
+
+
+def _unreadable_labels(
+    column: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]], task: Task
+) -> DataError:
+    observed = sorted(_observed(column, rows, most=None))
+    others = _plausible(task.target_column, [name for name in names if name != column], rows, task)
+    elsewhere = doors.choose_column(task.target_column, others or [doors.OPEN])
     if not observed:
-        return DataError(f"The column '{column}' holds no labels", fix="Choose another column for the label.")
-    example = ", ".join(f"{brief(value)}: '{label}'" for value, label in zip(observed, task.labels, strict=False))
+        return DataError(f"The column '{column}' holds no labels", fix=f"For another column, {elsewhere} there.")
+    problem = f"It is not clear what the values of the column '{column}' mean"
+    got = [*observed[:SHOWN_VALUES], "…"] if len(observed) > SHOWN_VALUES else observed
+    if len(observed) > MAX_VALUES or max(map(len, observed)) > MAX_LABEL_CHARS:
+        what = f"{len(observed):,} different values" if len(observed) > 1 else "one long value"
+        return DataError(
+            problem, got=got, fix=f"These are {what}, not labels. For another column, {elsewhere} there."
+        )
+    meanings = f"{', '.join(task.labels)} or skip (which leaves such rows out)"
+    fix = f"To say it, {doors.map_labels(observed)} with {meanings} for each {doors.OPEN}."
+    return DataError(problem, got=got, fix=fix)
+
+
+def _unused_labels(
+    column: str, chosen: Mapping[str, str | None], rows: Sequence[Mapping[str, Any]], task: Task
+) -> DataError:
+    observed = sorted(_observed(column, rows, most=None))[:SHOWN_VALUES]
     return DataError(
-        f"It is not clear what the values of the column '{column}' mean",
-        got=observed if len(observed) <= 12 else [*observed[:12], "…"],
-        fix=f"Set the mapping, for example labels={{{example}}}, with 'skip' for values to leave out.",
+        f"None of the label values that were mapped is in the column '{column}'",
+        got=list(chosen),
+        fix=f"Its values are: {_listed(observed)}. To map them, {doors.map_labels(observed)} instead.",
     )

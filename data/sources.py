@@ -81,7 +81,9 @@ def open_source(
     if test is None:
         splits, how, notes = _with_own_test(source, task)
     else:
-        as_there = _Choices(task, {}, chosen.labels, usual=chosen.columns)
+        as_there = _Choices(
+            task, {}, chosen.labels, usual=chosen.columns, for_another=not spec.startswith("corpus:")
+        )
         splits, how, notes = _with_other_test(source, task, _read(test, as_there, is_test=True), test)
     splits["test"], repeats = one_row_a_text(splits["test"], task)
     _check_every_split(splits, spec)
@@ -151,13 +153,17 @@ class _Choices:
     labels: dict[str, str | None]
     usual: dict[str, str] = field(default_factory=dict)
     """Columns that were chosen for other rows."""
+    for_another: bool = False
+    """The labels were chosen for the rows that are trained on, and this is the test source."""
 
     def mapping(self, table: Table, *, known_columns: Mapping[str, str] | None = None) -> ColumnMapping:
         rows = [row for _, row in table.rows]
         columns = {**(known_columns or {}), **self.columns}
         free = set(table.columns) - set(columns.values())
         columns = {**{name: column for name, column in self.usual.items() if column in free}, **columns}
-        return guess(table.columns, rows, self.task, columns=columns, labels=self.labels)
+        return guess(
+            table.columns, rows, self.task, columns=columns, labels=self.labels, for_another=self.for_another
+        )
 
 
 @dataclass(frozen=True)

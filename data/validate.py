@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from data import doors
 from data.columns import ColumnMapping
 from data.errors import DataError
 from data.labelwords import label_key
@@ -160,9 +161,13 @@ def _label(
         known = ", ".join(brief(raw) for raw in list(labels)[:12])
         return None, (
             f"The label {brief(value)} is unknown (known: {known})",
-            "Correct it, or add it to the label mapping.",
+            f"Correct it, or {doors.map_labels([one_line(key)])} with {_meanings(task)} for {doors.OPEN}.",
         )
     return labels[key], None
+
+
+def _meanings(task: Task) -> str:
+    return f"{', '.join(task.labels)} or skip"
 
 
 def _is_nothing(value: Any) -> bool:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from data import doors
 from data.errors import RunError
 from finetuning.beginning import Beginning, note_submitted, with_whole_paths
 from finetuning.locks import locked, writing
@@ -106,7 +107,8 @@ def resume(run: Run, *, max_minutes: float | None = None) -> None:
         else:
             note_submitted(run, run.recipe())  # it begins anew: a file with a mistake may have been mended
         run.withdraw_cancel()
-        run.update(state="queued", phase="", pid=None, pid_started=None, error=None, ended=None, done=0, total=0)
+        again = {"state": "queued", "door": doors.current(), "phase": "", "error": None, "ended": None}
+        run.update(**again, pid=None, pid_started=None, done=0, total=0)
     reconcile(run.folder.parent)
 
 

@@ -10,7 +10,8 @@ import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -20,6 +21,8 @@ from data.tasks import TASKS, Task, TaskName
 from finetuning.run_files import read_text
 
 RECIPES = Path(__file__).parent / "recipes"
+_LABELS = "data.labels."
+_NOTHING = ("", "null", None)
 MAX_BYTES = 2**17
 """Of a recipe file; those that ship have a hundredth of it."""
 
@@ -161,8 +164,8 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     return parse_recipe(values)
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain values only: an alias could stand for a list of a billion."""
+class _WithoutAliases(yaml.parser.Parser, yaml.composer.Composer):
+    """An alias could stand for a list of a billion."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
@@ -170,8 +173,16 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def read_yaml(text: str) -> Any:
-    """The plain values that `text` holds.
+class _Loader(_WithoutAliases, yaml.SafeLoader):
+    """Plain values only."""
+
+
+class _TextLoader(_WithoutAliases, yaml.BaseLoader):
+    """Texts only, whatever they look like."""
+
+
+def read_yaml(text: str, *, texts: bool = False) -> Any:
+    """The plain values that `text` holds; with `texts`, every one of them as a text.
 
     Raises:
         ValueError: it is no YAML, or of a kind that has no business in a recipe. Says why, in a line.
@@ -179,7 +190,7 @@ def read_yaml(text: str) -> Any:
     if len(text) > MAX_BYTES:
         raise ValueError(f"it is longer than {MAX_BYTES} characters")
     try:
-        return yaml.load(text, _Loader)
+        return yaml.load(text, _TextLoader if texts else _Loader)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, AttributeError) as error:
@@ -229,19 +240,70 @@ def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise RecipeError("A setting is changed as key=value", got=override, fix="For example training.epochs=3.")
+    if key.startswith(_LABELS):  # a label in somebody's data may hold the sign, what it means does not
+        key, _, text = override.rpartition("=")
+    path, kind = _place(key)
     try:
-        value = read_yaml(text)
+        _put_at(values, path, _value(text, kind))
     except ValueError as error:
         raise RecipeError(f"The value of {key[:100]} cannot be read: {error}", got=text[:100]) from None
+
+
+def _place(key: str) -> tuple[list[str], Any]:
+    """The parts of a dotted key, and the type that its value has there; None for a setting that does not exist.
+
+    What follows the name of a mapping is one key of it, whatever dots it holds: `data.labels.0.91`.
+    """
+    parts = key.split(".")
+    group: type[Settings] = Recipe
+    for number, part in enumerate(parts, start=1):
+        field = group.model_fields.get(part)
+        if field is None:
+            return parts, None
+        kind, rest = field.annotation, parts[number:]
+        if isinstance(kind, type) and issubclass(kind, Settings):
+            group = kind
+            continue
+        mapping = next((each for each in (kind, *get_args(kind)) if get_origin(each) is dict), None)
+        if mapping and rest:
+            return [*parts[:number], ".".join(rest)], get_args(mapping)[1]
+        return parts, mapping if mapping else kind if not rest else None
+    return parts, None
+
+
+def _value(text: str, kind: Any) -> Any:
+    """`text` as a value of type `kind`. What is a text by its type is taken as it is, never read as YAML.
+
+    Raises:
+        ValueError: it is no YAML where it should be.
+    """
+    kinds = get_args(kind) or (kind,)
+    if get_origin(kind) is dict:
+        return _texts(text, optional=NoneType in get_args(kinds[1]))
+    if get_origin(kind) is Literal or set(kinds) <= {str, NoneType}:
+        return None if NoneType in kinds and text in _NOTHING else text
+    value = read_yaml(text)
     if isinstance(value, str):  # YAML 1.1 takes 5e-4 for text
         with contextlib.suppress(ValueError):
-            value = float(value)
-    _put(values, key, value)
+            return float(value)
+    return value
+
+
+def _texts(text: str, *, optional: bool) -> Any:
+    """A mapping of texts, written as YAML: `no` is no, not false."""
+    value = read_yaml(text, texts=True)
+    if isinstance(value, dict) and optional:
+        return {key: None if item in _NOTHING else item for key, item in value.items()}
+    return None if value in _NOTHING else value
 
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key, making sections on the way; a wrong key is found by validation afterwards."""
-    *sections, last = key.split(".")
+    _put_at(values, key.split("."), value)
+
+
+def _put_at(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    *sections, last = path
     for section in sections:
         inner = values.get(section)
         if not isinstance(inner, dict):

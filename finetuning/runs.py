@@ -34,6 +34,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from data import doors
 from data.errors import RecipeError, RunError
 from data.writing import write_atomically
 from finetuning.locks import locked, writing
@@ -286,7 +287,7 @@ def create_run(recipe: Recipe, folder: Path | None = None, *, owner: str = "") -
                 (making / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
                 if owner:
                     (making / "owner").write_text(owner, encoding="utf-8")
-                Run(making).write_status(Status(created=time.time()))
+                Run(making).write_status(Status(created=time.time(), door=doors.current()))
                 making.rename(folder / run_id)
             except OSError:
                 shutil.rmtree(making, ignore_errors=True)

@@ -22,6 +22,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from data.doors import Door
 from data.errors import RunError
 
 State = Literal["queued", "running", "evaluating", "finished", "cancelled", "failed", "interrupted"]
@@ -69,6 +70,8 @@ class Status(BaseModel):
     training_seconds: Annotated[float, Field(ge=0)] | None = None
     error: str | None = None
     """For `failed` and `interrupted`: the sentence a person reads."""
+    door: Door = "command"
+    """Where the run was submitted, or resumed last: hints in its errors are in that door's syntax."""
     facts: dict[str, str | int | float] = {}
     """Measured on the way: parameters, 4-bit share, memory, origin of the base."""
 

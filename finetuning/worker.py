@@ -17,6 +17,7 @@ import traceback
 import warnings
 from pathlib import Path
 
+from data import doors
 from data.errors import RunError
 from data.redaction import RedactedStream, redact
 from finetuning.launch import cancel_is_overdue, reconcile
@@ -39,6 +40,7 @@ def main() -> int:
         print(f"Process {os.getpid()} leaves: {error}")
         return 3
     print(f"Process {os.getpid()} works on this run")
+    doors.enter(status.door)
     threading.Thread(target=_watch, args=(run, status), daemon=True).start()
     try:
         (run.folder / _RESERVE).write_bytes(bytes(_RESERVE_BYTES))

@@ -12,6 +12,7 @@ from typing import Any
 
 import gradio as gr
 
+from data import doors
 from data.errors import DataError, UserError
 from data.printable import one_line
 from data.sources import Opened, corpus_names
@@ -90,15 +91,15 @@ def build_data_form(task: Task, name: str, *, hub_allowed: bool = True) -> DataF
     )
     with gr.Row(visible=False, elem_id=f"{name}-mapping") as mapping:
         input_column = gr.Dropdown(
-            [("guessed", GUESS)], value=GUESS, allow_custom_value=True, label=f"Column of the {task.input_column}",
-            elem_id=f"{name}-input-column",
+            [("guessed", GUESS)], value=GUESS, allow_custom_value=True, elem_id=f"{name}-input-column",
+            label=doors.FIELDS[f"data.columns.{task.input_column}"],
         )  # fmt: skip
         target_column = gr.Dropdown(
-            [("guessed", GUESS)], value=GUESS, allow_custom_value=True, label=f"Column of the {task.target_column}",
-            elem_id=f"{name}-target-column",
+            [("guessed", GUESS)], value=GUESS, allow_custom_value=True, elem_id=f"{name}-target-column",
+            label=doors.FIELDS[f"data.columns.{task.target_column}"],
         )  # fmt: skip
         labels = gr.Textbox(
-            label="What the labels mean, then Enter",
+            label=f"{doors.FIELDS[doors.LABELS]}, then Enter",
             placeholder="guessed; or 1=negative, 5=positive, 3=skip",
             visible=task.is_classification,
             elem_id=f"{name}-labels",
@@ -128,11 +129,19 @@ def read_labels(written: str) -> dict[str, str | None] | None:
     if not written or not written.strip():
         return None
     found: dict[str, str | None] = {}
+    value = ""
     for part in written.split(","):
-        raw, equals, label = part.partition("=")
-        if not equals or not raw.strip():
-            raise DataError("Labels are mapped as value=label", got=part, fix="For example 0=negative, 1=positive.")
+        # A value may hold commas and signs of equality, such as 4,5; what it means holds neither.
+        value += f",{part}" if value else part
+        raw, equals, label = value.rpartition("=")
+        if not equals:
+            continue
+        if not raw.strip():
+            break
         found[raw.strip()] = None if label.strip() == "skip" else label.strip()
+        value = ""
+    if value.strip():
+        raise DataError("Labels are mapped as value=label", got=value, fix="For example 0=negative, 1=positive.")
     return found
 
 

@@ -73,12 +73,26 @@ def test_two_columns_of_like_length_are_not_guessed_between():
     with pytest.raises(DataError, match=r"not clear which column is the text") as caught:
         mapped(one=["a few plain words"], two=["some other plain words"], mood=["good"])
     assert caught.value.got == ["one", "two", "mood"]
-    assert "columns={'text':" in caught.value.fix
+    assert "--set data.columns.text=one or --set data.columns.text=two, or another" in caught.value.fix
 
 
 def test_two_columns_that_read_as_labels_are_not_guessed_between():
-    with pytest.raises(DataError, match="not clear which column is the label"):
-        mapped(text=["fine soup", "cold soup"], mood=["good", "bad"], returned=["no", "yes"])
+    with pytest.raises(DataError, match="not clear which column is the label") as caught:
+        mapped(id=["a", "a"], text=["fine soup", "cold soup"], mood=["good", "bad"], returned=["no", "yes"])
+    assert "add --set data.columns.label=mood or --set data.columns.label=returned, or" in caught.value.fix
+
+
+def test_one_column_is_not_proposed_for_both_in_turn():
+    for choices in ({}, {"columns": {"dialogue": "messages"}}, {"columns": {"summary": "messages"}}):
+        with pytest.raises(DataError, match="needs two columns") as caught:
+            mapped(DIALOGUE, choices, messages=["Ann: Hi", "Bo: Hi"])
+        assert "dialogue in one column and the summary in another" in caught.value.fix
+
+
+def test_identifiers_are_not_proposed_as_the_summary():
+    with pytest.raises(DataError, match="not clear which column is the summary") as caught:
+        mapped(DIALOGUE, fname=["t0", "t1"], dialogue=["Ann: Hi Bo, hi", "Bo: Hi Ann, hi"], topic=["x", "y"])
+    assert "--set data.columns.summary=… with its name" in caught.value.fix
 
 
 def test_a_readable_label_column_wins_over_one_that_only_has_the_name():
@@ -113,8 +127,33 @@ def test_label_values_are_read(values, negative, left_out, positive):
 def test_label_values_that_can_mean_two_things_are_not_guessed(values):
     with pytest.raises(DataError, match="not clear what the values of the column 'label' mean") as caught:
         mapped(text=["some words"] * len(values), label=values)
-    assert caught.value.got == sorted(str(value) for value in values)
-    assert "labels={" in caught.value.fix
+    observed = sorted(str(value) for value in values)
+    assert caught.value.got == observed
+    # Every value, with its meaning left open: a proposed one would be copied.
+    options = " ".join(f"--set data.labels.{value}=…" for value in observed)
+    assert f"add {options} with negative, positive or skip" in caught.value.fix
+    labels = dict.fromkeys(observed, "positive")
+    assert mapped(choices={"labels": labels}, text=["some words"] * len(values), label=values).labels == labels
+
+
+def test_many_different_values_are_not_proposed_as_labels():
+    with pytest.raises(DataError, match="not clear what the values") as caught:
+        mapped(text=["some words"] * 40, label=[f"user {n}" for n in range(40)], mood=["sun", "rain"] * 20)
+    assert "40 different values, not labels" in caught.value.fix
+    assert "--set data.columns.label=mood" in caught.value.fix
+    assert "data.labels" not in caught.value.fix
+
+
+def test_labels_that_are_mapped_and_nowhere_are_an_error_and_not_ignored():
+    columns = {"text": ["a b", "c d"], "label": ["pos", "neg"]}
+    with pytest.raises(DataError, match="None of the label values that were mapped is in the column") as caught:
+        mapped(choices={"labels": {"0": "negative", "1": "positive"}}, **columns)
+    assert caught.value.got == ["0", "1"]
+    assert "--set data.labels.neg=… --set data.labels.pos=…" in caught.value.fix
+    mapping = mapped(choices={"labels": {"0": "negative"}, "for_another": True}, **columns)
+    assert mapping.labels["pos"] == "positive"
+    some = mapped(choices={"labels": {"pos": "negative", "5": "positive"}}, **columns)
+    assert some.labels["pos"] == "negative" and "(no row has '5')" in some.reason
 
 
 @pytest.mark.parametrize("values", [["good", "bad", "goood"], [0, 1, "x"], ["pos", "neg", 7]])

@@ -35,11 +35,11 @@ def test_overrides_change_nested_settings_and_numbers_are_numbers():
 
 def test_every_error_is_shown_at_once():
     with pytest.raises(RecipeError) as caught:
-        load_recipe("sentiment-smollm2-lora", ["training.epoch=3", "lora.rank=900", "data.source=7"])
+        load_recipe("sentiment-smollm2-lora", ["training.epoch=3", "lora.rank=900", "data.train_rows=x"])
     message = str(caught.value)
     assert "did you mean epochs?" in message
     assert "lora.rank" in message and "900" in message
-    assert "data.source" in message
+    assert "data.train_rows" in message
 
 
 def test_qlora_needs_a_base_in_four_bit():
@@ -74,3 +74,47 @@ def test_form_overrides_are_validated_again():
     assert with_overrides(recipe, {"lora.rank": 4}).lora.rank == 4
     with pytest.raises(RecipeError, match=r"training\.batch_size"):
         with_overrides(recipe, {"training.batch_size": 0})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "reviews #2.csv",
+        "Client #2/reviews: final.csv",
+        "[export] reviews.csv",
+        "@shop.csv",
+        "2024",
+        "no",
+        "'a'",
+        "a=b",
+    ],
+)
+def test_what_is_a_text_by_its_type_is_taken_as_it_is(text):
+    overrides = [f"data.source={text}", f"data.test={text}", f"model.base={text}", f"data.columns.text={text}"]
+    recipe = load_recipe("sentiment-smollm2-lora", overrides)
+    assert (recipe.data.source, recipe.data.test, recipe.model.base) == (text, text, text)
+    assert recipe.data.columns == {"text": text}
+
+
+def test_a_label_may_be_anything_in_front_of_the_last_sign():
+    raw = ["0.91", "no", "3", "a=b", "Q3: happy?", "#1", "[x]", ""]
+    recipe = load_recipe("sentiment-smollm2-lora", [f"data.labels.{value}=positive" for value in raw])
+    assert recipe.data.labels == dict.fromkeys(raw, "positive")
+
+
+@pytest.mark.parametrize(
+    ("override", "labels"),
+    [
+        ("data.labels={no: negative, yes: positive, 3: null, '': skip}",
+         {"no": "negative", "yes": "positive", "3": None, "": "skip"}),
+        ("data.labels.3=null", {"3": None}),
+        ("data.labels=null", None),
+    ],
+)  # fmt: skip
+def test_a_mapping_as_a_whole_is_yaml_of_texts(override, labels):
+    assert load_recipe("sentiment-smollm2-lora", [override]).data.labels == labels
+
+
+def test_a_setting_that_may_be_left_out_can_be_taken_back():
+    recipe = load_recipe("sentiment-smollm2-lora", ["data.test=a.csv", "data.test=null", "data.train_rows=null"])
+    assert (recipe.data.test, recipe.data.train_rows) == (None, None)

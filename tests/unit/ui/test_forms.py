@@ -41,6 +41,14 @@ def test_a_label_map_without_an_equals_sign_is_refused() -> None:
         data_form.read_labels("positive")
 
 
+def test_a_label_may_hold_commas_and_signs_of_equality() -> None:
+    assert data_form.read_labels("1,5=negative, 4,5=positive") == {"1,5": "negative", "4,5": "positive"}
+    assert data_form.read_labels("so, so=skip,a=b=positive") == {"so, so": None, "a=b": "positive"}
+    for broken in ("1=negative, positive", "=negative", "1,2"):
+        with pytest.raises(DataError, match="value=label"):
+            data_form.read_labels(broken)
+
+
 @pytest.mark.parametrize("name", ["sentiment-smollm2-lora", "dialogue-smollm2-qlora", "sentiment-minilm-lora"])
 def test_an_untouched_form_gives_the_recipe_back(name: str) -> None:
     recipe = load_recipe(name)

@@ -1,0 +1,88 @@
+"""The door that a person came through, and how a setting is written there.
+
+A hint is of use where it can be followed word for word: on the command line as `--set data.columns.text=body`, on
+the page by the name of a field. A process belongs to one door; the worker of a run to the one that it was
+submitted at, which is kept in the run's status. Knows names of settings and fields only, and asks nobody.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from typing import Literal
+
+Door = Literal["command", "page"]
+
+OPEN = "…"
+"""Stands for what only the person knows."""
+
+LABELS = "data.labels"
+SKIP_EMPTY = "data.skip_empty"
+MAX_TOKENS = "training.max_tokens"
+BATCH_SIZE = "training.batch_size"
+LEARNING_RATE = "training.learning_rate"
+
+FIELDS = {
+    "data.columns.text": "Column of the text",
+    "data.columns.label": "Column of the label",
+    "data.columns.dialogue": "Column of the dialogue",
+    "data.columns.summary": "Column of the summary",
+    LABELS: "What the labels mean",
+    SKIP_EMPTY: "Leave out rows with an empty field",
+    MAX_TOKENS: "Tokens a row",
+    BATCH_SIZE: "Batch size",
+    LEARNING_RATE: "Learning rate",
+}
+"""Setting → what its field on the page is called."""
+
+_door: Door = "command"
+
+
+def enter(door: Door) -> None:
+    """Say which door this process belongs to; one that says nothing is the command line."""
+    global _door
+    _door = door
+
+
+def current() -> Door:
+    """Returns the door this process belongs to."""
+    return _door
+
+
+def named(key: str) -> str:
+    """Returns what a setting is called at this door."""
+    return f"'{FIELDS[key]}'" if _door == "page" and key in FIELDS else key
+
+
+def change(key: str, value: str = OPEN) -> str:
+    """Returns how a setting is given `value` at this door, for the middle of a sentence: `add --set key=value`."""
+    if _door == "page" and key in FIELDS:
+        return f"tick {named(key)}" if value == "true" else f"write {value} in {named(key)}"
+    return f"add {_option(key, value)}"
+
+
+def choose_column(task_column: str, columns: Sequence[str]) -> str:
+    """Returns how one of `columns` is chosen at this door, for the middle of a sentence."""
+    key = f"data.columns.{task_column}"
+    if _door == "page":
+        quoted = [f"'{column}'" for column in columns]
+        return f"choose {_or(quoted)} in {named(key)}"
+    return f"add {_or([_option(key, column) for column in columns])}"
+
+
+def map_labels(values: Sequence[str]) -> str:
+    """Returns how the meaning of each label is given at this door, left open, for the middle of a sentence."""
+    if _door == "page":
+        return f"write {', '.join(f'{value}={OPEN}' for value in values)} in {named(LABELS)}"
+    return f"add {' '.join(_option(f'{LABELS}.{value}') for value in values)}"
+
+
+def _option(key: str, value: str = OPEN) -> str:
+    written = f"{key}={value}"
+    # The sign for what is left open is no reason for quotes: it does not stay.
+    plain = shlex.quote(written.replace(OPEN, "")) == written.replace(OPEN, "")
+    return f"--set {written if plain else shlex.quote(written)}"
+
+
+def _or(choices: Sequence[str]) -> str:
+    return ", ".join(choices[:-1]) + " or " + choices[-1] if len(choices) > 1 else choices[0]
