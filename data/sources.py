@@ -112,7 +112,8 @@ def open_test(
     `usual_columns` are choices that were made for other rows: they hold where there are such columns here. See
     `open_source` for the rest, also for errors.
     """
-    chosen = _Choices(task, dict(columns or {}), dict(labels or {}), usual=dict(usual_columns or {}))
+    usual = dict(usual_columns or {})
+    chosen = _Choices(task, dict(columns or {}), dict(labels or {}), usual=usual, for_another=True)
     source = _read(spec, chosen, is_test=True)
     rows, repeats = one_row_a_text(source.test_rows, task)
     if not rows:

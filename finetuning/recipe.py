@@ -219,7 +219,7 @@ def read_mapping(overrides: Sequence[str]) -> tuple[dict[str, str] | None, dict[
     Raises:
         RecipeError: it is another setting, or no such value.
     """
-    values: dict[str, Any] = {"source": ""}
+    values: dict[str, Any] = {"data": {"source": ""}}
     for override in overrides:
         key = override.partition("=")[0]
         if not key.startswith(("data.columns.", "data.labels.")):
@@ -228,9 +228,9 @@ def read_mapping(overrides: Sequence[str]) -> tuple[dict[str, str] | None, dict[
                 got=override[:100],
                 fix="Write data.columns.NAME=COLUMN or data.labels.VALUE=LABEL.",
             )
-        _apply(values, override.removeprefix("data."))
+        _apply(values, override)
     try:
-        data = DataSettings.model_validate(values)
+        data = DataSettings.model_validate(values["data"])
     except ValidationError as error:
         raise RecipeError("The mapping is not valid: " + "; ".join(_sentences(error))) from None
     return data.columns, data.labels
