@@ -5,13 +5,15 @@ Pure: takes rows, opens no model. The same rows give the same numbers.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 
 from data.tasks import Task
 from eval.calibration import brier_score, expected_calibration_error, reliability
 from eval.floors import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
-from eval.metrics import Accuracy, MacroF1, Rouge
+from eval.metrics.evaluated import Accuracy, MacroF1, Rouge
+from eval.metrics.metric import METRICS, PRIMARY, Metric, flip_of
 from eval.schema import (
     Calibration,
     CalibrationSide,
@@ -25,9 +27,6 @@ from eval.schema import (
 )
 from eval.statistics import Interval, Judgement, judge_labels, judge_scores, mean_interval, wilson
 from eval.text_quality import TextQuality, text_quality
-
-PRIMARY = {"sentiment": "accuracy", "dialogue": "rougeL"}
-"""The metric that a task's verdict is about, chosen before anything is measured."""
 
 
 def measure(answers: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> dict[str, float]:
@@ -49,41 +48,48 @@ def metrics(rows: Sequence[RowResult], task: Task) -> list[MetricResult]:
     for name in rows[0].base.scores:  # what only rows have, such as BERTScore
         base.setdefault(name, fmean(row.base.scores[name] for row in rows))
         tuned.setdefault(name, fmean(row.tuned.scores[name] for row in rows))
-    names = sorted(base, key=lambda name: name != PRIMARY[task.name])  # a stable sort: the others keep their order
-    return [_judged(name, base[name], tuned[name], rows, task) for name in names]
+    primary = PRIMARY[task.name]
+    # A stable sort: the others keep their order.
+    found = sorted((METRICS[name] for name in base), key=lambda metric: metric != primary)
+    return [_judged(metric, base[metric.name], tuned[metric.name], rows, metric == primary) for metric in found]
 
 
-def judge(base: Sequence[float], tuned: Sequence[float], task: Task, *, alpha: float = 0.05) -> Judgement:
-    """The paired test that suits the task's scores of each row, in the same order on both sides."""
-    if task.is_classification:
-        return judge_labels([score == 1.0 for score in base], [score == 1.0 for score in tuned], alpha=alpha)
-    return judge_scores(base, tuned, alpha=alpha)
+def judge(base: Sequence[float], tuned: Sequence[float], metric: Metric, *, alpha: float = 0.05) -> Judgement:
+    """The paired test that suits the metric's scores of each row, in the same order on both sides.
+
+    Raises:
+        ValueError: a score is not of the metric's kind, or rows have none of it.
+    """
+    if metric.kind == "whole":
+        raise ValueError(f"{metric.title} is of a whole test set: there are no rows to pair")
+    test = judge_labels if metric.kind == "binary" else judge_scores
+    return test(base, tuned, alpha=alpha, higher_is_better=metric.higher_is_better)
 
 
-def _judged(name: str, base: float, tuned: float, rows: Sequence[RowResult], task: Task) -> MetricResult:
-    result = MetricResult(name=name, primary=name == PRIMARY[task.name], base=base, tuned=tuned)
-    if name not in rows[0].base.scores:
-        return result  # a metric of the whole set, such as macro-F1
-    before = [row.base.scores[name] for row in rows]
-    after = [row.tuned.scores[name] for row in rows]
+def _judged(metric: Metric, base: float, tuned: float, rows: Sequence[RowResult], primary: bool) -> MetricResult:
+    result = MetricResult(name=metric.name, primary=primary, base=base, tuned=tuned)
+    if metric.kind == "whole":
+        return result
+    before = [row.base.scores[metric.name] for row in rows]
+    after = [row.tuned.scores[metric.name] for row in rows]
     return result.model_copy(
         update={
-            "base_interval": _interval(before, task),
-            "tuned_interval": _interval(after, task),
-            "judgement": judge(before, after, task),
+            "base_interval": _interval(before, metric),
+            "tuned_interval": _interval(after, metric),
+            "judgement": judge(before, after, metric),
         }
     )
 
 
-def _interval(scores: Sequence[float], task: Task) -> Interval:
-    return wilson(round(sum(scores)), len(scores)) if task.is_classification else mean_interval(scores)
+def _interval(scores: Sequence[float], metric: Metric) -> Interval:
+    return wilson(round(sum(scores)), len(scores)) if metric.kind == "binary" else mean_interval(scores)
 
 
 def flips(rows: Sequence[RowResult], task: Task) -> Flips:
     """How many rows changed for the better and for the worse."""
-    changes = [row.change(PRIMARY[task.name]) for row in rows]
-    gained, lost = sum(change > 0 for change in changes), sum(change < 0 for change in changes)
-    return Flips(gained=gained, lost=lost, same=len(rows) - gained - lost)
+    metric = PRIMARY[task.name]
+    counts = Counter(flip_of(row.change(metric.name), metric, metric.flip) for row in rows)
+    return Flips(gained=counts["gained"], lost=counts["lost"], same=counts["same"], threshold=metric.flip)
 
 
 def confusion(rows: Sequence[RowResult], task: Task) -> Confusion:

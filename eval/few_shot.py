@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
 from data.tasks import Task
-from eval.aggregate import PRIMARY, judge, measure
-from eval.metrics import is_correct, rouge_scores
+from eval.aggregate import judge, measure
+from eval.metrics.labels import is_correct
+from eval.metrics.metric import PRIMARY
+from eval.metrics.rouge import rouge_scores
 from eval.schema import FewShot, RowResult
 from models.generation import answer_base_batch
 from models.pair import Pair
@@ -74,12 +76,12 @@ def measure_few_shot(
         given = answer_base_batch(pair, inputs, history, max_new_tokens=max_new_tokens, on_batch=on_progress)
         answers = [answer.text for answer in given]
         pairs = zip(answers, references, strict=True)
-        each = [rouge_scores(answer, texts)[PRIMARY[task.name]] for answer, texts in pairs]
-    tuned = [row.tuned.scores[PRIMARY[task.name]] for row in rows]
+        each = [rouge_scores(answer, texts)[PRIMARY[task.name].name] for answer, texts in pairs]
+    tuned = [row.tuned.scores[PRIMARY[task.name].name] for row in rows]
     return FewShot(
         examples=len(examples),
         scores=measure(answers, references, task),
-        judgement=judge(each, tuned, task),
+        judgement=judge(each, tuned, PRIMARY[task.name]),
         prompt_tokens=fmean(len(prompter.encode_prompt(text, history)) for text in inputs),
         prompt_tokens_without=fmean(len(prompter.encode_prompt(text)) for text in inputs),
     )

@@ -18,11 +18,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from data.errors import RunError
 from data.tasks import TASKS, TaskName
 from data.writing import write_atomically
-from eval.aggregate import PRIMARY, judge
+from eval.aggregate import judge
 from eval.harness import Result
 from eval.markdown import p_value, with_interval
+from eval.metrics.metric import metric_named
 from eval.report import load
-from eval.schema import METRIC_TITLES, Report, RowResult
+from eval.schema import Report, RowResult
 from eval.statistics import Judgement
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Baseline(BaseModel):
     @classmethod
     def of(cls, name: str, report: Report, rows: Sequence[RowResult]) -> Baseline:
         """The baseline that a comparison makes."""
-        metric = PRIMARY[report.task]
+        metric = report.primary.name
         return cls(
             name=name,
             task=report.task,
@@ -221,7 +222,7 @@ class _Line:
 
 
 def _table(lines: list[_Line], now: Baseline) -> str:
-    title = f"{METRIC_TITLES[now.metric]}, {len(now.tuned):,} rows"
+    title = f"{metric_named(now.metric).title}, {len(now.tuned):,} rows"
     head = f"| {now.name} ({title}) | before | after | difference | p | verdict |\n|---|---:|---:|---:|---:|---|"
     return "\n".join([head, *(line.row() for line in lines)])
 
@@ -240,11 +241,11 @@ def _notes(now: Baseline, then: Baseline) -> list[str]:
 
 
 def _judge(before: list[float], after: list[float], now: Baseline) -> Judgement:
-    return judge(before, after, TASKS[now.task], alpha=ALPHA)
+    return judge(before, after, metric_named(now.metric), alpha=ALPHA)
 
 
 def _change(before: list[float], after: list[float], judgement: Judgement, now: Baseline) -> str:
-    title = METRIC_TITLES[now.metric]
+    title = metric_named(now.metric).title
     return f"{title} {_mean(before):.3f} → {_mean(after):.3f} on {len(after):,} rows, p {p_value(judgement)}"
 
 

@@ -24,7 +24,8 @@ from eval.aggregate import calibration, confusion, flips, floor_results, metrics
 from eval.bertscore import BertScore
 from eval.few_shot import choose, measure_few_shot
 from eval.forgetting import measure_forgetting
-from eval.metrics import is_correct, rouge_scores
+from eval.metrics.labels import is_correct
+from eval.metrics.rouge import rouge_scores
 from eval.schema import (
     AdapterProofInfo,
     BaseModelInfo,

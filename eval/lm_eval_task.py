@@ -1,8 +1,8 @@
 """A test set as a task of lm-evaluation-harness, so that an independent tool can check our numbers.
 
 The folder that `export_task` writes is whole in itself and may be moved. Every row carries the prompt as it was
-rendered here, so nothing is rendered again; summaries are scored by the very functions of `eval.metrics`, whose
-source is copied. Loads no weights and does not need lm-eval, which takes the folder by `--include_path`.
+rendered here, so nothing is rendered again; summaries are scored by the very functions of `eval.metrics.rouge`,
+whose source is copied. Loads no weights and does not need lm-eval, which takes the folder by `--include_path`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from data.errors import DataError, ModelError
-from eval.metrics import BETWEEN_SENTENCES, ROUGE_NAMES, in_sentences, rouge_scorer, rouge_scores
+from eval.metrics.rouge import BETWEEN_SENTENCES, ROUGE_NAMES, in_sentences, rouge_scorer, rouge_scores
 from models.loading import Precision, device
 from models.prompting import Prompter
 from models.sources import ResolvedModel
@@ -224,7 +224,7 @@ def rows(**metadata):
 
 _SCORES_CODE = '''{rows}
 
-# How an answer is scored: copied from Before/After, eval/metrics.py.
+# How an answer is scored: copied from Before/After, eval/metrics/rouge.py.
 import functools
 import re
 from collections.abc import Sequence

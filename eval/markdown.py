@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from eval.metrics.metric import metric_named
 from eval.rows_text import about_the_rows
-from eval.schema import METRIC_TITLES, FewShot, Forgetting, Report, RowResult
+from eval.schema import FewShot, Forgetting, Report, RowResult
 from eval.statistics import Interval, Judgement
 
 FLIPS_SHOWN = 5
@@ -28,28 +29,28 @@ def headline(report: Report) -> str:
     """The verdict in a sentence: `Better: on 380 reviews accuracy rose from 0.51 to 0.78.`"""
     metric, verdict = report.primary, report.verdict
     on = f"on {report.n:,} {_NOUNS[report.task][report.n != 1]} {metric.title}"
-    base, tuned = f"{metric.base:.2f}", f"{metric.tuned:.2f}"
+    base, tuned = (f"{value:.{metric.metric.digits}f}" for value in (metric.base, metric.tuned))
     if verdict.outcome == "no evidence":
         return f"No evidence of a change: {on} is {base} before and {tuned} after."
-    verb = "rose" if verdict.outcome == "better" else "fell"
+    verb = "rose" if verdict.difference > 0 else "fell"
     return f"{verdict.outcome.capitalize()}: {on} {verb} from {base} to {tuned}."
 
 
 def explanation(report: Report) -> str:
     """What the verdict rests on, in one or two sentences that need no statistics."""
-    verdict = report.verdict
+    verdict, digits = report.verdict, report.primary.metric.digits
     if verdict.outcome == "no evidence":
-        if verdict.detectable is None and report.flips.same == report.n:
+        if verdict.detectable is None and verdict.interval.low == verdict.interval.high == 0:
             return "That is because every row scores the same before and after, so there is nothing to judge by."
         if verdict.detectable is None:
             return "So few rows can show nothing, however large the difference. Use a larger test set."
         return (
             f"That is not proof that nothing changed: {verdict.n:,} rows can show a difference of "
-            f"{verdict.detectable:.2f} or more, and this one is {_signed(verdict.difference)}."
+            f"{verdict.detectable:.{digits}f} or more, and this one is {verdict.difference:+.{digits}f}."
         )
     return (
-        f"The true difference is probably between {_signed(verdict.interval.low)} and "
-        f"{_signed(verdict.interval.high)}. If tuning changed nothing, a difference this large would turn up in "
+        f"The true difference is probably between {verdict.interval.low:+.{digits}f} and "
+        f"{verdict.interval.high:+.{digits}f}. If tuning changed nothing, a difference this large would turn up in "
         f"{_seldom(verdict.p_value)} test sets."
     )
 
@@ -70,16 +71,16 @@ def cost(forgetting: Forgetting) -> str:
 
 def few_shot_sentence(few_shot: FewShot, report: Report) -> str:
     """The tuned model against the base that is shown examples."""
-    name = report.primary.name
+    name, digits = report.primary.name, report.primary.metric.digits
     outcome = {
         "better": "the tuned model without any is better",
         "worse": "it is better than the tuned model without any",
         "no evidence": "there is no evidence of a difference to the tuned model without any",
     }[few_shot.judgement.outcome]
     return (
-        f"Shown {few_shot.examples} examples in every prompt, the base reaches {few_shot.scores[name]:.2f}, and "
-        f"{outcome} ({report.primary.tuned:.2f}); a prompt then takes {few_shot.prompt_tokens:.0f} tokens instead "
-        f"of {few_shot.prompt_tokens_without:.0f}."
+        f"Shown {few_shot.examples} examples in every prompt, the base reaches {few_shot.scores[name]:.{digits}f}, "
+        f"and {outcome} ({report.primary.tuned:.{digits}f}); a prompt then takes {few_shot.prompt_tokens:.0f} "
+        f"tokens instead of {few_shot.prompt_tokens_without:.0f}."
     )
 
 
@@ -90,12 +91,12 @@ def table(report: Report) -> str:
         "|---|---|---|---|---:|---|",
     ]
     for metric in report.metrics:
-        test = metric.judgement
+        test, digits = metric.judgement, metric.metric.digits + 1
         cells = [
             metric.title if metric.primary else f"{metric.title} (exploratory)",
-            with_interval(metric.base, metric.base_interval),
-            with_interval(metric.tuned, metric.tuned_interval),
-            with_interval(metric.difference, test.interval if test else None, sign="+"),
+            with_interval(metric.base, metric.base_interval, digits=digits),
+            with_interval(metric.tuned, metric.tuned_interval, digits=digits),
+            with_interval(metric.difference, test.interval if test else None, sign="+", digits=digits),
             p_value(test),
             test.outcome if test else "",
         ]
@@ -110,11 +111,15 @@ def p_value(test: Judgement | None) -> str:
     return "< 0.001" if test.p_value < 0.001 else f"{test.p_value:.3f}"
 
 
-def with_interval(value: float, interval: Interval | None, *, sign: str = "") -> str:
+def with_interval(value: float, interval: Interval | None, *, sign: str = "", digits: int = 3) -> str:
     """`0.765 (0.721 to 0.804)`."""
+
+    def written(number: float) -> str:
+        return f"{number:{sign}.{digits}f}"
+
     if interval is None:
-        return f"{value:{sign}.3f}"
-    return f"{value:{sign}.3f} ({interval.low:{sign}.3f} to {interval.high:{sign}.3f})"
+        return written(value)
+    return f"{written(value)} ({written(interval.low)} to {written(interval.high)})"
 
 
 def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
@@ -145,7 +150,7 @@ def _floors(report: Report) -> list[str]:
     scored = [floor.scores for floor in report.floors] + ([report.few_shot.scores] if report.few_shot else [])
     names = [metric.name for metric in report.metrics if all(metric.name in scores for scores in scored)]
     lines = [
-        f"| answers by | {' | '.join(METRIC_TITLES[name] for name in names)} |",
+        f"| answers by | {' | '.join(metric_named(name).title for name in names)} |",
         "|---" * (len(names) + 1) + "|",
     ]
 
@@ -209,16 +214,18 @@ def _writing(report: Report) -> list[str]:
 
 
 def _flips(report: Report, rows: Sequence[RowResult]) -> list[str]:
-    metric, flips = report.primary.name, report.flips
-    right = "went from wrong to right" if report.confusion else f"gained in {report.primary.title}"
-    wrong = "went from right to wrong" if report.confusion else "lost"
+    metric, flips = report.primary.metric, report.flips
+    binary = metric.kind == "binary"
+    right = "went from wrong to right" if binary else f"gained in {metric.title}"
+    wrong = "went from right to wrong" if binary else "lost"
+    neither = f"changed by less than {flips.threshold:g}" if flips.threshold else "neither"
     sections = [
         "## What flipped",
-        f"{flips.gained:,} rows {right}, {flips.lost:,} {wrong}, {flips.same:,} neither.",
+        f"{flips.gained:,} rows {right}, {flips.lost:,} {wrong}, {flips.same:,} {neither}.",
     ]
-    for title, worst in (("Gains", False), ("Losses", True)):
-        changed = [row for row in rows if row.change(metric) * (-1 if worst else 1) > 0]
-        changed.sort(key=lambda row: row.change(metric), reverse=not worst)
+    for title, kind in (("Gains", "gained"), ("Losses", "lost")):
+        changed = [row for row in rows if report.flip(row) == kind]
+        changed.sort(key=lambda row: abs(row.change(metric.name)), reverse=True)
         if changed:
             shown = "all" if len(changed) <= FLIPS_SHOWN else f"{FLIPS_SHOWN} of {len(changed):,}"
             sections += [f"### {title} ({shown})", *map(_example, changed[:FLIPS_SHOWN])]
@@ -262,10 +269,6 @@ def _example(row: RowResult) -> str:
     ]:
         parts.append(f"**{title}:** {_plain(' '.join(text.split())) or '(nothing)'}")
     return "\n\n".join(parts)
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}"
 
 
 def _seldom(p_value: float) -> str:

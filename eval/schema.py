@@ -2,7 +2,7 @@
 
     python -m eval.schema > eval/report.schema.json
 
-Knows values only; imports neither a model nor a metric, so that a page can read a report at once.
+Knows values only; imports neither a model nor what computes a metric, so that a page can read a report at once.
 """
 
 from __future__ import annotations
@@ -14,18 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data.tasks import TaskName
 from eval.calibration import ReliabilityBin
+from eval.metrics.metric import Flip, Metric, flip_of, metric_named
 from eval.statistics import Interval, Judgement
 from eval.text_quality import TextQuality
 
-METRIC_TITLES = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rougeL": "ROUGE-L",
-    "rougeLsum": "ROUGE-Lsum",
-    "bertscore": "BERTScore (MiniLM)",
-}
 _ROUNDING = 1e-12  # scores are of the order of 1; what differs by less differs by rounding
 
 
@@ -36,7 +28,7 @@ class _Strict(BaseModel):
 class MetricResult(_Strict):
     """One metric of both sides over the whole test set."""
 
-    name: str = Field(description="Its name: accuracy, macro_f1, rouge1, rouge2, rougeL, rougeLsum; or bertscore.")
+    name: str = Field(description="Its name, as in `eval.metrics.metric`.")
     primary: bool = Field(
         description="Whether the verdict is about this metric; exactly one is. The others are exploratory."
     )
@@ -51,9 +43,14 @@ class MetricResult(_Strict):
     )
 
     @property
+    def metric(self) -> Metric:
+        """What it is."""
+        return metric_named(self.name)
+
+    @property
     def title(self) -> str:
         """The metric's name as a person writes it."""
-        return METRIC_TITLES.get(self.name, self.name)
+        return self.metric.title
 
     @property
     def difference(self) -> float:
@@ -123,9 +120,14 @@ class DataInfo(_Strict):
 class Flips(_Strict):
     """How many rows changed: for labels whether they are right, for texts their primary score."""
 
-    gained: int = Field(description="Rows that went from wrong to right, or whose score rose.", ge=0)
-    lost: int = Field(description="Rows that went from right to wrong, or whose score fell.", ge=0)
-    same: int = Field(description="Rows that are as right or wrong as before, or whose score is the same.", ge=0)
+    gained: int = Field(description="Rows that went from wrong to right, or whose score got better.", ge=0)
+    lost: int = Field(description="Rows that went from right to wrong, or whose score got worse.", ge=0)
+    same: int = Field(description="The others.", ge=0)
+    threshold: float = Field(
+        default=0.0,
+        description="The change from which a score counts as better or worse; 0: any change does.",
+        ge=0,
+    )
 
 
 class Confusion(_Strict):
@@ -254,6 +256,10 @@ class Report(_Strict):
         judgement = self.primary.judgement
         assert judgement is not None
         return judgement
+
+    def flip(self, row: RowResult) -> Flip:
+        """Whether a row of this report gained, lost or stayed the same, as `flips` counts."""
+        return flip_of(row.change(self.primary.name), self.primary.metric, self.flips.threshold)
 
 
 class SideResult(_Strict):

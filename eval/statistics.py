@@ -80,18 +80,22 @@ def mean_interval(scores: Sequence[float], *, draws: int = DRAWS, seed: int = 0)
     return _bootstrap(_finite(scores), draws, seed)
 
 
-def judge_labels(base: Sequence[bool], tuned: Sequence[bool], *, alpha: float = 0.05) -> Judgement:
-    """Compare two accuracies, given whether each side has each row right.
+def judge_labels(
+    base: Sequence[float], tuned: Sequence[float], *, alpha: float = 0.05, higher_is_better: bool = True
+) -> Judgement:
+    """Compare two shares, such as accuracies, given for each side whether it has each row: 1 (True) or 0 (False).
 
     The p-value is McNemar's exact one: a row that one side alone has right is as likely to be either's
     (https://doi.org/10.1186/1471-2288-13-91). See `_tango_high` for the interval, `_detectable_share` for
     `detectable`, whose spread is the share of such rows.
 
     Raises:
-        ValueError: there are no rows, or not as many of both.
+        ValueError: there are no rows, not as many of both, or a value is neither 0 nor 1.
     """
     from scipy import stats
 
+    if odd := [value for value in (*base, *tuned) if value not in (0, 1)]:
+        raise ValueError(f"a row is right or wrong, 1 or 0, not {odd[0]}")
     pairs = list(zip(base, tuned, strict=True))
     n = len(pairs)
     if not n:
@@ -106,13 +110,19 @@ def judge_labels(base: Sequence[bool], tuned: Sequence[bool], *, alpha: float = 
         p_value=p_value,
         test="exact McNemar test",
         alpha=alpha,
-        outcome=_outcome(p_value, alpha, gains - losses),
+        outcome=_outcome(p_value, alpha, gains - losses, higher_is_better),
         detectable=_detectable_share(n, gains + losses, alpha),
     )
 
 
 def judge_scores(
-    base: Sequence[float], tuned: Sequence[float], *, alpha: float = 0.05, draws: int = DRAWS, seed: int = 0
+    base: Sequence[float],
+    tuned: Sequence[float],
+    *,
+    alpha: float = 0.05,
+    higher_is_better: bool = True,
+    draws: int = DRAWS,
+    seed: int = 0,
 ) -> Judgement:
     """Compare two means of any score that every row has.
 
@@ -140,15 +150,15 @@ def judge_scores(
         p_value=p_value,
         test="paired permutation test",
         alpha=alpha,
-        outcome=_outcome(p_value, alpha, difference),
+        outcome=_outcome(p_value, alpha, difference, higher_is_better),
         detectable=_detectable_mean(differences, alpha),
     )
 
 
-def _outcome(p_value: float, alpha: float, difference: float) -> Outcome:
+def _outcome(p_value: float, alpha: float, difference: float, higher_is_better: bool) -> Outcome:
     if p_value > alpha:
         return "no evidence"
-    return "better" if difference > 0 else "worse"
+    return "better" if (difference > 0) == higher_is_better else "worse"
 
 
 def _finite(scores: Sequence[float]) -> NDArray[np.float64]:

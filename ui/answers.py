@@ -63,7 +63,7 @@ class Turn:
                 side.label = self.labels[max(range(len(self.labels)), key=side.probabilities.__getitem__)]
                 side.is_right = side.label in self.references if self.references else None
             elif self.references and not self.labels:
-                from eval.metrics import rouge_scores
+                from eval.metrics.rouge import rouge_scores
 
                 side.score = f"ROUGE-L {rouge_scores(side.text, self.references)['rougeL']:.2f}"
 

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from eval.schema import METRIC_TITLES, Report, RowResult, SideResult
+from eval.metrics.metric import Metric
+from eval.schema import Report, RowResult, SideResult
 from ui.markup import Child, Markup, cell, join, table, tag
 
 FLIPS_FILE = "flips.csv"
@@ -34,16 +35,13 @@ class Flip:
     number: int
     """Its place in the test set, from 1."""
     row: RowResult
-    metric: str
+    metric: Metric
     """The primary metric."""
+    kind: Kind
 
     @property
     def change(self) -> float:
-        return self.row.change(self.metric)
-
-    @property
-    def kind(self) -> Kind:
-        return "gained" if self.change > 0 else "lost" if self.change < 0 else "same"
+        return self.row.change(self.metric.name)
 
     @property
     def size(self) -> tuple[float, float]:
@@ -55,7 +53,7 @@ class Flip:
         """One side's score: the probability of the right label, or the primary metric."""
         if side.probabilities is not None:
             return side.probabilities.get(self.row.references[0], 0.0)
-        return side.scores[self.metric]
+        return side.scores[self.metric.name]
 
     def holds(self, wanted: str) -> bool:
         """Whether the text, a reference or an answer contains `wanted`, case aside."""
@@ -65,7 +63,8 @@ class Flip:
 
 def flips(report: Report, rows: Iterable[RowResult]) -> list[Flip]:
     """Every row, the largest change first; rows that changed as much stay in the test set's order."""
-    found = [Flip(number, row, report.primary.name) for number, row in enumerate(rows, start=1)]
+    metric = report.primary.metric
+    found = [Flip(number, row, metric, report.flip(row)) for number, row in enumerate(rows, start=1)]
     return sorted(found, key=lambda flip: flip.size, reverse=True)
 
 
@@ -77,8 +76,12 @@ def chosen(found: Sequence[Flip], kind: str, wanted: str) -> list[Flip]:
 
 def kind_options(report: Report) -> list[tuple[str, str]]:
     """(label, kind) pairs for a radio, with how many rows there are of each."""
-    counts = report.flips.model_dump() | {"all": report.n}
-    return [(f"{kind.capitalize()} ({counts[kind]:,})", kind) for kind in KINDS]
+    found = report.flips
+    counts = {"all": report.n, "gained": found.gained, "lost": found.lost, "same": found.same}
+    titles = {kind: kind.capitalize() for kind in KINDS}
+    if found.threshold:
+        titles["same"] = f"Changed by less than {found.threshold:g}"
+    return [(f"{titles[kind]} ({counts[kind]:,})", kind) for kind in KINDS]
 
 
 def draw(found: Sequence[Flip]) -> Markup:
@@ -109,7 +112,7 @@ def _change(flip: Flip) -> Markup:
 def _answer(flip: Flip, side: SideResult) -> Markup:
     score = flip.shown(side)
     if side.probabilities is None:
-        return join([cell(side.answer), tag("div", f"{METRIC_TITLES[flip.metric]} {score:.2f}", class_="ba-small")])
+        return join([cell(side.answer), tag("div", f"{flip.metric.title} {score:.2f}", class_="ba-small")])
     mark = "✓" if side.answer in flip.row.references else "✗"
     sure = side.probabilities[side.answer]
     return join([tag("div", f"{mark} {side.answer}"), tag("div", f"{sure:.0%} sure", class_="ba-small")])

@@ -16,9 +16,10 @@ from pathlib import Path
 from data.errors import UserError
 from data.sources import shown_spec
 from eval.markdown import cost, explanation, few_shot_sentence, headline, p_value, with_interval
+from eval.metrics.metric import metric_named
 from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE, load
 from eval.rows_text import about_the_rows
-from eval.schema import METRIC_TITLES, Calibration, Confusion, MetricResult, Report, RowResult
+from eval.schema import Calibration, Confusion, MetricResult, Report, RowResult
 from eval.statistics import Interval
 from finetuning.remembered import Remembered
 from ui import charts, scratch, text
@@ -55,7 +56,8 @@ def _primary_score(path: str) -> str:
     if report is None:
         return ""
     metric = report.primary
-    return f"{metric.title} {metric.base:.2f} → {metric.tuned:.2f}"
+    digits = metric.metric.digits
+    return f"{metric.title} {metric.base:.{digits}f} → {metric.tuned:.{digits}f}"
 
 
 _primary_scores = Remembered(_primary_score, most=2**11)
@@ -110,9 +112,9 @@ def _metric_table(report: Report) -> Markup:
     rows = [
         [
             _metric_name(metric),
-            _value(metric.base, metric.base_interval),
-            _value(metric.tuned, metric.tuned_interval),
-            _value(metric.difference, metric.judgement.interval if metric.judgement else None, sign="+"),
+            _value(metric, metric.base, metric.base_interval),
+            _value(metric, metric.tuned, metric.tuned_interval),
+            _value(metric, metric.difference, metric.judgement.interval if metric.judgement else None, sign="+"),
             p_value(metric.judgement) or "–",
             metric.judgement.outcome if metric.judgement else "–",
         ]
@@ -128,9 +130,10 @@ def _metric_name(metric: MetricResult) -> Markup:
     return join([tag("span", metric.title, class_=look), tag("div", said, class_="ba-small")])
 
 
-def _value(value: float, interval: Interval | None, *, sign: str = "") -> Markup:
+def _value(metric: MetricResult, value: float, interval: Interval | None, *, sign: str = "") -> Markup:
     """A number over its interval."""
-    number, _, limits = with_interval(value, interval, sign=sign).partition(" (")
+    digits = metric.metric.digits + 1
+    number, _, limits = with_interval(value, interval, sign=sign, digits=digits).partition(" (")
     small = tag("div", limits.rstrip(")"), class_="ba-small") if limits else None
     return join([tag("span", number), small])
 
@@ -147,7 +150,7 @@ def _method(report: Report) -> Markup:
 
 def _changes(report: Report, rows: Sequence[RowResult]) -> Markup | None:
     """Labels: how many rows stayed or became right or wrong. Texts: every row's change."""
-    if report.confusion:
+    if report.confusion and report.primary.metric.kind == "binary":
         counts, lost = report.confusion.base, report.flips.lost
         right = sum(counts[index][index] for index in range(len(counts)))
         return charts.outcomes(right - lost, report.flips.gained, lost, report.n - right - report.flips.gained)
@@ -184,7 +187,7 @@ def _floors(report: Report) -> Markup | None:
         rows.append(row(f"base, {few_shot.examples} examples in its prompt", "", few_shot.scores))
     tuned = {metric.name: metric.tuned for metric in report.metrics}
     rows.append(row(tag("span", "tuned", class_="ba-strong ba-of-tuned"), "", tuned))
-    headers = ["answers by", *(METRIC_TITLES[name] for name in names)]
+    headers = ["answers by", *(metric_named(name).title for name in names)]
     scores = table(headers, rows, class_="ba-table ba-numbers", label="What else would score")
     said = tag("p", few_shot_sentence(few_shot, report), class_="ba-said") if few_shot else None
     return section("What else would score", said, scores)

@@ -4,7 +4,8 @@ import pytest
 
 from data.tasks import TASKS
 from eval import aggregate
-from eval.metrics import is_correct, rouge_scores
+from eval.metrics.labels import is_correct
+from eval.metrics.rouge import rouge_scores
 from eval.schema import (
     AdapterProofInfo,
     BaseModelInfo,

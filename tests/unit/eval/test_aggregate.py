@@ -9,7 +9,9 @@ import pytest
 from data.tasks import DIALOGUE, SENTIMENT
 from eval.aggregate import calibration, confusion, flips, floor_results, judge, measure, metrics, writing
 from eval.floors import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
-from eval.metrics import ROUGE_NAMES, Accuracy, MacroF1, Rouge
+from eval.metrics.evaluated import Accuracy, MacroF1, Rouge
+from eval.metrics.metric import METRICS, PRIMARY, Metric
+from eval.metrics.rouge import ROUGE_NAMES
 from eval.statistics import judge_labels, judge_scores, mean_interval, wilson
 from eval.text_quality import TextQuality, text_quality
 
@@ -110,20 +112,73 @@ def test_the_verdict_turns_with_the_sides(labels, texts):
         assert backwards.difference == pytest.approx(-forwards.difference)
 
 
-def test_judge_chooses_the_test_by_the_task():
-    assert judge([0.0, 1.0], [1.0, 1.0], SENTIMENT).test == "exact McNemar test"
-    assert judge([0.0, 1.0], [1.0, 1.0], DIALOGUE).test == "paired permutation test"
-    assert judge([0.0] * 6, [1.0] * 6, SENTIMENT).outcome == "better"
-    assert judge([0.0] * 6, [1.0] * 6, SENTIMENT, alpha=0.01).outcome == "no evidence"
+def test_the_metric_says_which_test_and_interval_it_has():
+    assert judge([0.0, 1.0], [1.0, 1.0], METRICS["accuracy"]).test == "exact McNemar test"
+    assert judge([0.0, 1.0], [1.0, 1.0], METRICS["rougeL"]).test == "paired permutation test"
+    assert judge([0.0] * 6, [1.0] * 6, METRICS["accuracy"]).outcome == "better"
+    assert judge([0.0] * 6, [1.0] * 6, METRICS["accuracy"], alpha=0.01).outcome == "no evidence"
+    with pytest.raises(ValueError, match="macro-F1 is of a whole test set"):
+        judge([0.0, 1.0], [1.0, 1.0], METRICS["macro_f1"])
+    with pytest.raises(ValueError, match="right or wrong"):
+        judge([0.0, 0.5], [1.0, 1.0], METRICS["accuracy"])
+
+
+@pytest.mark.parametrize("kind", ["binary", "real"])
+def test_where_lower_is_better_better_means_lower(kind):
+    errors = Metric("errors", "errors", kind, higher_is_better=False)
+    assert judge([1.0] * 8, [0.0] * 8, errors).outcome == "better"
+    assert judge([0.0] * 8, [1.0] * 8, errors).outcome == "worse"
+    assert judge([1.0] * 8, [0.0] * 8, errors).difference == -1.0
+
+
+def test_a_real_score_of_a_classification_is_not_judged_as_right_or_wrong(monkeypatch, label_row):
+    """The probability of the right label, say: its mean rises from 0.469 to 0.619, and it is 1 in no row."""
+    credit = Metric("credit", "credit", "real")
+    monkeypatch.setitem(METRICS, "credit", credit)
+    monkeypatch.setitem(PRIMARY, "sentiment", credit)
+    rows = []
+    for number in range(30):
+        row = label_row(f"Number {number}.", "positive", 0.9, 0.9)
+        base, tuned = 0.469 + (number % 5 - 2) / 50, 0.619 + (number % 3 - 1) / 50
+        scores = [row.base.scores | {"credit": base}, row.tuned.scores | {"credit": tuned}]
+        sides = [row.base.model_copy(update={"scores": s}) for s in scores]
+        rows.append(row.model_copy(update={"base": sides[0], "tuned": sides[1]}))
+    found, *others = metrics(rows, SENTIMENT)
+    assert [metric.name for metric in others] == ["accuracy", "macro_f1"]
+    assert (found.name, found.primary, found.judgement.outcome) == ("credit", True, "better")
+    assert found.judgement.test == "paired permutation test"
+    assert (found.base, found.tuned) == (pytest.approx(0.469), pytest.approx(0.619))
+    assert found.base_interval.low < 0.469 < found.base_interval.high < 0.5
 
 
 def test_flips_are_counted_by_the_primary_metric(labels, texts):
     for rows, task, name in ((labels, SENTIMENT, "accuracy"), (texts, DIALOGUE, "rougeL")):
         pairs = list(zip(column(rows, "base", name), column(rows, "tuned", name), strict=True))
         found = flips(rows, task)
-        assert found.gained == sum(after > before + 1e-12 for before, after in pairs) > 0
-        assert found.lost == sum(after < before - 1e-12 for before, after in pairs) > 0
+        least = 0.05 if name == "rougeL" else 1.0
+        assert found.gained == sum(after - before > least - 1e-12 for before, after in pairs) > 0
+        assert found.lost == sum(before - after > least - 1e-12 for before, after in pairs) > 0
         assert found.gained + found.lost + found.same == len(rows)
+
+
+def test_a_text_that_scores_almost_the_same_is_no_flip(text_row):
+    """Of a hundred texts that are worded a little otherwise, one is much better and one much worse."""
+    reference = " ".join(f"w{number}" for number in range(40))
+    words = reference.split()
+
+    def row(base, tuned):
+        return text_row("Ana: One.", [reference], " ".join(words[:base]), " ".join(words[:tuned]))
+
+    rows = [row(20, 21)] * 60 + [row(21, 20)] * 38 + [row(20, 30), row(30, 20)]
+    found = flips(rows, DIALOGUE)
+    assert (found.gained, found.lost, found.same, found.threshold) == (1, 1, 98, 0.05)
+
+
+def test_where_lower_is_better_a_row_gains_by_falling(monkeypatch, label_row):
+    monkeypatch.setitem(PRIMARY, "sentiment", Metric("accuracy", "errors", "binary", higher_is_better=False))
+    rows = [label_row("Bad.", "positive", 0.1, 0.9)] * 3 + [label_row("Good.", "positive", 0.9, 0.1)]
+    found = flips(rows, SENTIMENT)
+    assert (found.gained, found.lost) == (1, 3)
 
 
 def test_a_score_that_differs_by_rounding_is_no_flip(text_row):

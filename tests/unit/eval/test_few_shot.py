@@ -9,7 +9,8 @@ from eval import few_shot as module
 from eval.aggregate import judge, measure
 from eval.few_shot import choose, measure_few_shot
 from eval.harness import compare
-from eval.metrics import rouge_scores
+from eval.metrics.metric import METRICS
+from eval.metrics.rouge import rouge_scores
 
 REVIEWS = [(f"{'word ' * length}{length}", SENTIMENT.labels[length % 2]) for length in range(40)]
 DIALOGUES = [(f"Ana: {'so ' * length}?\nLeo: Yes.", f"Ana asks {length}.") for length in range(20)]
@@ -110,7 +111,7 @@ def test_labels_are_those_of_a_plain_forward_of_the_base(tiny_pair, answers):
     assert found.examples == 2
     assert found.scores == measure(expected, [row.references for row in rows], SENTIMENT)
     right = [float(answer == row.references[0]) for answer, row in zip(expected, rows, strict=True)]
-    assert found.judgement == judge(right, [row.tuned.scores["accuracy"] for row in rows], SENTIMENT)
+    assert found.judgement == judge(right, [row.tuned.scores["accuracy"] for row in rows], METRICS["accuracy"])
     assert found.judgement.difference == pytest.approx(
         sum(row.tuned.scores["accuracy"] for row in rows) / 20 - found.scores["accuracy"]
     )
@@ -128,7 +129,7 @@ def test_texts_are_those_of_a_plain_call_of_the_base(tiny_dialogue_pair, answers
     assert expected != [row.base.answer for row in rows]
     assert found.scores == measure(expected, [row.references for row in rows], DIALOGUE)
     each = [rouge_scores(answer, row.references)["rougeL"] for answer, row in zip(expected, rows, strict=True)]
-    assert found.judgement == judge(each, [row.tuned.scores["rougeL"] for row in rows], DIALOGUE)
+    assert found.judgement == judge(each, [row.tuned.scores["rougeL"] for row in rows], METRICS["rougeL"])
 
 
 @pytest.mark.parametrize("count", [1, 3])

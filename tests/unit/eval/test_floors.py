@@ -15,7 +15,8 @@ from data.sources import CORPORA, open_source
 from data.tasks import DIALOGUE, SENTIMENT, TASKS
 from eval import floors
 from eval.floors import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
-from eval.metrics import Accuracy, rouge_scores
+from eval.metrics.evaluated import Accuracy
+from eval.metrics.rouge import rouge_scores
 
 CARD = (CORPORA / "README.md").read_text(encoding="utf-8")
 WINDOWS = "Ana: My laptop is broken.\r\nLeo: Again?\r\nAna: Yes, since Monday."

@@ -13,7 +13,8 @@ from eval.bertscore import BertScore
 from eval.few_shot import choose, measure_few_shot
 from eval.forgetting import measure_forgetting
 from eval.harness import compare
-from eval.metrics import ROUGE_NAMES, Accuracy, MacroF1, rouge_scores
+from eval.metrics.evaluated import Accuracy, MacroF1
+from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
 from eval.report import load, save
 from models.pair import open_pair
 from models.scoring import ROUNDING, score_labels

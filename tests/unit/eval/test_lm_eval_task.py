@@ -14,7 +14,7 @@ from lm_eval.tasks import TaskManager
 from data.errors import DataError, ModelError
 from eval.harness import compare
 from eval.lm_eval_task import export_task
-from eval.metrics import ROUGE_NAMES, rouge_scores
+from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
 from models.loading import load_tokenizer
 from models.prompting import Prompter
 

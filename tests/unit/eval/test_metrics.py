@@ -7,7 +7,9 @@ import pytest
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics import accuracy_score, f1_score
 
-from eval.metrics import ROUGE_NAMES, Accuracy, MacroF1, Rouge, in_sentences, is_correct, rouge_scores
+from eval.metrics.evaluated import Accuracy, MacroF1, Rouge
+from eval.metrics.labels import is_correct
+from eval.metrics.rouge import ROUGE_NAMES, in_sentences, rouge_scores
 
 ANSWERS = [
     "Leo will repair the laptop on Friday. Ana is glad!",

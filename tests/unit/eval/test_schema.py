@@ -7,8 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from eval import schema as module
-from eval.metrics import ROUGE_NAMES, rouge_scores
-from eval.schema import METRIC_TITLES, ChangedAnswer, Forgetting, Report, RowResult, json_schema
+from eval.metrics.metric import METRICS
+from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
+from eval.schema import ChangedAnswer, Forgetting, Report, RowResult, json_schema
 from eval.statistics import judge_scores
 
 SCHEMA_FILE = Path(module.__file__).with_name("report.schema.json")
@@ -84,7 +85,7 @@ def test_the_verdict_is_that_of_the_primary_metric_wherever_it_stands(make_repor
 
 
 def test_every_metric_has_a_title(make_report, flipped, text_row):
-    assert set(METRIC_TITLES) >= {"accuracy", "macro_f1", *ROUGE_NAMES}
+    assert set(METRICS) >= {"accuracy", "macro_f1", *ROUGE_NAMES}
     report = make_report("dialogue", [text_row("Ana: Hi.", ["Hi."], "Hi.", "Ho.")])
     assert [metric.title for metric in report.metrics] == ["ROUGE-L", "ROUGE-1", "ROUGE-2", "ROUGE-Lsum"]
 
