@@ -223,7 +223,8 @@ class _Line:
 
 def _table(lines: list[_Line], now: Baseline) -> str:
     title = f"{metric_named(now.metric).title}, {len(now.tuned):,} rows"
-    head = f"| {now.name} ({title}) | before | after | difference | p | verdict |\n|---|---:|---:|---:|---:|---|"
+    change = f"difference ({1 - ALPHA:.0%} interval)"
+    head = f"| {now.name} ({title}) | before | after | {change} | p | verdict |\n|---|---:|---:|---:|---:|---|"
     return "\n".join([head, *(line.row() for line in lines)])
 
 
