@@ -25,7 +25,7 @@ from eval.bertscore import BertScore
 from eval.few_shot import choose, measure_few_shot
 from eval.forgetting import measure_forgetting
 from eval.metrics.labels import is_correct
-from eval.metrics.rouge import rouge_scores
+from eval.metrics.rouge import TOKENIZER, rouge_scores
 from eval.schema import (
     AdapterProofInfo,
     BaseModelInfo,
@@ -133,6 +133,7 @@ def compare(
         data=DataInfo(spec=data_spec, split=split, test_sha256=hash_rows(inputs, references)),
         train_rows=len(examples),
         batch_size=batch_size,
+        tokenizer="" if task.is_classification else TOKENIZER,
         max_new_tokens=None if task.is_classification else max_new_tokens,
         versions=_versions(),
         seconds=seconds,

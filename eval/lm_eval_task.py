@@ -12,15 +12,16 @@ import json
 import re
 import shlex
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from data import words
 from data.errors import DataError, ModelError
-from eval.metrics.rouge import BETWEEN_SENTENCES, ROUGE_NAMES, in_sentences, rouge_scorer, rouge_scores
+from eval.metrics import rouge
 from models.loading import Precision, device
 from models.prompting import Prompter
 from models.sources import ResolvedModel
@@ -175,7 +176,7 @@ def _config(prompter: Prompter, name: str, max_new_tokens: int) -> str:
             "doc_to_target": "label",
         }
     else:
-        names = ROUGE_NAMES
+        names = rouge.ROUGE_NAMES
         functions["process_results"] = "scores"
         config |= {
             "output_type": "generate_until",
@@ -199,13 +200,11 @@ def _code(*, scored: bool) -> str:
     """The Python file beside the task: it reads the rows, and scores summaries."""
     if not scored:
         return _ROWS_CODE
-    functions: list[Callable[..., Any]] = [rouge_scores, in_sentences, rouge_scorer]
-    return _SCORES_CODE.format(
-        rows=_ROWS_CODE,
-        names=ROUGE_NAMES,
-        between=BETWEEN_SENTENCES.pattern,
-        functions="\n\n".join(inspect.getsource(function) for function in functions),
-    )
+    copied = "\n\n".join(map(inspect.getsource, (words, rouge)))
+    for line in ("from __future__ import annotations\n", "from data.words import words\n"):
+        assert line in copied
+        copied = copied.replace(line, "")  # the one may not stand here, and the other does already
+    return f"{_ROWS_CODE}\n\n{_COPIED}\n{copied}\n\n{_SCORES_CODE}"
 
 
 _ROWS_CODE = '''"""The rows of the task beside this file."""
@@ -222,22 +221,9 @@ def rows(**metadata):
         return {"test": datasets.Dataset.from_list([json.loads(line) for line in lines])}
 '''
 
-_SCORES_CODE = '''{rows}
+_COPIED = "# How an answer is scored: copied from Before/After, data/words.py and eval/metrics/rouge.py."
 
-# How an answer is scored: copied from Before/After, eval/metrics/rouge.py.
-import functools
-import re
-from collections.abc import Sequence
-
-from rouge_score.rouge_scorer import RougeScorer
-
-ROUGE_NAMES = {names!r}
-BETWEEN_SENTENCES = re.compile(r"{between}")
-
-
-{functions}
-
-def scores(doc, answers):
+_SCORES_CODE = '''def scores(doc, answers):
     """ROUGE of the one answer to a row."""
     return rouge_scores(answers[0], doc["references"])
 '''

@@ -1,17 +1,17 @@
 """How a generated summary is written, apart from what it says: length, novelty, repetition, empty, cut off.
 
 Every measure is one number for one answer, so that they average over a test set. They describe, they are no
-verdict: a summary may be novel because it is well put or because it is invented. A word is a run of letters and
-digits, so "Ana's" is two; text is compared by Unicode NFKC without case. A script that writes no spaces between
-words counts a run of characters as one word. Knows texts, nothing about models or tasks.
+verdict: a summary may be novel because it is well put or because it is invented. What a word is says
+`data.words`. Knows texts, nothing about models or tasks.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from data.words import words
 
 _NGRAM = 3
 
@@ -66,7 +66,7 @@ def text_quality(
         length_ratio=length_ratio(answer, references),
         novelty=novelty(answer, dialogue),
         repetition=repetition(answer),
-        empty=float(not _words(answer)),
+        empty=float(not words(answer)),
         cut_off=float(tokens is not None and max_new_tokens is not None and tokens >= max_new_tokens),
     )
 
@@ -83,8 +83,8 @@ def length_ratio(answer: str, references: Sequence[str]) -> float:
     """
     if not references:
         raise ValueError("an answer needs at least one reference to compare its length with")
-    length = len(_words(answer))
-    lengths = [max(1, len(_words(reference))) for reference in references]
+    length = len(words(answer))
+    lengths = [max(1, len(words(reference))) for reference in references]
     return length / min(lengths, key=lambda other: (abs(other - length), other))
 
 
@@ -94,8 +94,8 @@ def novelty(answer: str, dialogue: str) -> float:
     1 − coverage of Grusky et al. 2018 (https://aclanthology.org/N18-1065). A word in another form (*wants* for
     *want*) is novel. 0 for an empty answer.
     """
-    words, known = _words(answer), set(_words(dialogue))
-    return sum(word not in known for word in words) / max(1, len(words))
+    said, known = words(answer), set(words(dialogue))
+    return sum(word not in known for word in said) / max(1, len(said))
 
 
 def repetition(answer: str) -> float:
@@ -103,13 +103,6 @@ def repetition(answer: str) -> float:
 
     seq-rep-3 of Welleck et al. 2020 (https://arxiv.org/abs/1908.04319), over words: 1 − distinct runs / runs.
     """
-    words = _words(answer)
-    runs = [tuple(words[start : start + _NGRAM]) for start in range(len(words) - _NGRAM + 1)]
+    said = words(answer)
+    runs = [tuple(said[start : start + _NGRAM]) for start in range(len(said) - _NGRAM + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0
-
-
-def _words(text: str) -> list[str]:
-    """The words of `text` as they are compared. Marks (accents, vowel signs) belong to the letter before them."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    kept = (char if char.isalnum() or unicodedata.category(char)[0] == "M" else " " for char in folded)
-    return [word for word in "".join(kept).split() if any(map(str.isalnum, word))]

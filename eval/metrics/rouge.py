@@ -1,4 +1,4 @@
-"""ROUGE of an answer. Knows texts, nothing about models or tasks."""
+"""ROUGE of an answer, in any script. Knows texts, nothing about models or tasks."""
 
 from __future__ import annotations
 
@@ -6,11 +6,18 @@ import functools
 import re
 from collections.abc import Sequence
 
+from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
+from rouge_score.tokenizers import Tokenizer
+
+from data.words import words
 
 ROUGE_NAMES = ("rouge1", "rouge2", "rougeL", "rougeLsum")
 
-BETWEEN_SENTENCES = re.compile(r"(?<=[.!?])\s+")
+TOKENIZER = "words of any script; of Han, Kana, Hangul, Thai, Lao, Khmer and Burmese single characters"
+"""How a text is cut, for the report. That of `rouge_score` itself knows the letters a to z and digits only."""
+
+BETWEEN_SENTENCES = re.compile(r"(?<=[.!?؟۔।॥])\s+|(?<=[。！？｡])\s*(?=\w)")
 
 
 def rouge_scores(prediction: str, references: Sequence[str]) -> dict[str, float]:
@@ -18,7 +25,7 @@ def rouge_scores(prediction: str, references: Sequence[str]) -> dict[str, float]
 
     As in the paper (Lin 2004, https://aclanthology.org/W04-1013), with Porter's stemmer. Where there are
     several references, each measure takes the one that gives it the most. ROUGE-Lsum compares sentence by
-    sentence. Only the letters a to z and digits count, so a text in another script scores 0.
+    sentence. On ASCII text equal to `rouge_score` with its own tokenizer.
     """
     scores = rouge_scorer().score_multi([in_sentences(text) for text in references], in_sentences(prediction))
     return {name: float(scores[name].fmeasure) for name in ROUGE_NAMES}
@@ -27,11 +34,23 @@ def rouge_scores(prediction: str, references: Sequence[str]) -> dict[str, float]
 def in_sentences(text: str) -> str:
     """`text` with a sentence a line, which is how `rouge_score` wants it for ROUGE-Lsum.
 
-    A sentence ends at `.`, `!` or `?` before a space. The other measures ignore white space.
+    A sentence ends at `.`, `!`, `?` or their like before a space, and at `。`, `！` or `？`, which none follows.
+    The other measures ignore white space.
     """
     return BETWEEN_SENTENCES.sub("\n", text.strip())
 
 
+class StemmedWords(Tokenizer):  # type: ignore[misc]  # rouge_score ships no types
+    """The words of a text; those of more than three ASCII signs by their stems, as in `rouge_score`."""
+
+    def __init__(self) -> None:
+        self._stem = PorterStemmer().stem
+
+    def tokenize(self, text: str) -> list[str]:
+        stems = (self._stem(word) if len(word) > 3 and word.isascii() else word for word in words(text))
+        return [stem for stem in stems if stem]
+
+
 @functools.cache
 def rouge_scorer() -> RougeScorer:
-    return RougeScorer(list(ROUGE_NAMES), use_stemmer=True)
+    return RougeScorer(list(ROUGE_NAMES), tokenizer=StemmedWords())

@@ -142,6 +142,9 @@ def test_the_rouge_of_the_folder_is_ours_on_words(tiny_dialogue_pair, export, tm
     scores = task.process_results(doc, [answer])
     assert scores == rouge_scores(answer, doc["references"])
     assert 0 < scores["rougeL"] < scores["rouge2"] < scores["rougeLsum"] < 1
+    other = {"references": ["Аня спрашивает о супе. Они говорят.", "安娜问起汤。他们在谈话。"]}
+    for answer in ("Они говорят о супе.", "他们谈汤。安娜问。", "Größe"):
+        assert task.process_results(doc | other, [answer]) == rouge_scores(answer, other["references"])
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else_is(tiny_pair, export, tmp_path):

@@ -4,6 +4,8 @@ import random
 from statistics import fmean
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 from sklearn.metrics import accuracy_score, f1_score
 
@@ -68,6 +70,58 @@ def test_rouge_knows_stems_and_the_best_reference():
     assert rouge_scores("he talks", ["he talked"])["rouge1"] == 1.0
     assert rouge_scores("a b c", ["x y z", "a b c"])["rouge2"] == 1.0
     assert rouge_scores("", ["a b c"]) == dict.fromkeys(ROUGE_NAMES, 0.0)
+
+
+OTHER_SCRIPTS = {
+    "Russian": ("Лео чинит ноутбук в пятницу.", "Лео чинит велосипед в субботу."),
+    "Greek": ("Ο Λέων επισκευάζει τον υπολογιστή.", "Ο Λέων αγοράζει έναν άλλο."),
+    "Chinese": ("小明星期五修电脑。", "小红星期六买自行车。"),
+    "Japanese": ("レオは金曜日にパソコンを直す。", "レオは土曜日に自転車を買う。"),
+    "Korean": ("레오는 금요일에 노트북을 고친다.", "레오는 토요일에 자전거를 산다."),
+    "Thai": ("เลโอซ่อมคอมพิวเตอร์วันศุกร์", "เลโอซื้อจักรยานวันเสาร์"),
+    "Arabic": ("يصلح ليو الحاسوب يوم الجمعة.", "يشتري ليو دراجة يوم السبت."),
+    "Hindi": ("लियो शुक्रवार को लैपटॉप ठीक करेगा।", "लियो शनिवार को साइकिल ख़रीदेगा।"),
+    "Hebrew": ("ליאו מתקן את המחשב ביום שישי.", "ליאו קונה אופניים ביום שבת."),
+}
+
+
+@pytest.mark.parametrize(("answer", "other"), OTHER_SCRIPTS.values(), ids=OTHER_SCRIPTS)
+def test_rouge_of_any_script_is_1_for_the_same_and_between_for_another_text(answer, other):
+    assert rouge_scores(answer, [answer]) == dict.fromkeys(ROUGE_NAMES, 1.0)
+    scores = rouge_scores(other, [answer])
+    assert 0 < scores["rouge1"] < 1 and 0 <= scores["rouge2"] <= scores["rouge1"]
+    assert 0 < scores["rougeL"] < 1 and 0 < scores["rougeLsum"] < 1
+    assert rouge_scores(other, ["Leo repairs it."])["rouge1"] == 0.0
+
+
+def test_rouge_does_not_take_a_letter_for_a_gap():
+    assert rouge_scores("Gr e", ["Größe"])["rouge1"] == 0.0
+    assert rouge_scores("GRÖSSE", ["Größe"])["rouge1"] == 1.0
+    assert rouge_scores("cafe\u0301", ["caf\u00e9"])["rouge1"] == 1.0  # an accent of its own, and in one letter
+
+
+def test_rouge_of_chinese_counts_characters_and_its_sentences_end_without_a_space():
+    scores = rouge_scores("他修电脑。", ["他买电脑。"])
+    assert (scores["rouge1"], scores["rouge2"]) == (pytest.approx(3 / 4), pytest.approx(1 / 3))
+    assert in_sentences("他修电脑。她买！“好？”他说。") == "他修电脑。\n她买！“好？”他说。"
+    scores = rouge_scores("他修电脑。她买车。", ["她买车。他修电脑。"])
+    assert scores["rougeLsum"] == 1.0
+    assert scores["rougeL"] == pytest.approx(4 / 7)
+
+
+TEXTS = st.text(st.characters(max_codepoint=127), max_size=60)
+WORDY = st.lists(
+    st.sampled_from(["talks", "talked", "Talking", "the", "3.50", "re-do", "Ana's", "runner", "."]), max_size=9
+).map(" ".join)
+
+
+@settings(max_examples=300, deadline=None)
+@given(TEXTS | WORDY, st.lists(TEXTS | WORDY, min_size=1, max_size=3))
+def test_rouge_of_ascii_text_is_that_of_rouge_score(answer, references):
+    scorer = RougeScorer(list(ROUGE_NAMES), use_stemmer=True)
+    each = [scorer.score(in_sentences(text), in_sentences(answer)) for text in references]
+    expected = {name: max(one[name].fmeasure for one in each) for name in ROUGE_NAMES}
+    assert rouge_scores(answer, references) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_order_of_sentences_counts_for_rouge_l_only():
