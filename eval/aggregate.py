@@ -109,15 +109,15 @@ def calibration(rows: Sequence[RowResult]) -> Calibration:
     """Whether each side's label probabilities mean what they say."""
 
     def of(sides: Sequence[SideResult]) -> CalibrationSide:
-        confidences, right = [], []
-        for side, row in zip(sides, rows, strict=True):
+        confidences, probabilities = [], []
+        for side in sides:
             assert side.probabilities is not None, "labels come with their probabilities"
             confidences.append(side.probabilities[side.answer])
-            right.append(side.probabilities[row.references[0]])
+            probabilities.append(side.probabilities)
         correct = [side.scores["accuracy"] for side in sides]
         return CalibrationSide(
             expected_calibration_error=expected_calibration_error(confidences, correct),
-            brier_score=brier_score(right),
+            brier_score=brier_score(probabilities, [row.references[0] for row in rows]),
             bins=reliability(confidences, correct),
         )
 

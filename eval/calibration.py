@@ -8,7 +8,7 @@ about models or tasks.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from statistics import fmean
 
@@ -80,16 +80,30 @@ def expected_calibration_error(confidences: Sequence[float], correct: Sequence[f
     return sum(part.n * abs(part.gap) for part in found) / len(confidences)
 
 
-def brier_score(right_probabilities: Sequence[float]) -> float:
-    """Mean squared distance of the right label's probability from 1, for two labels: 0 to 1, lower is better.
+def brier_score(probabilities: Sequence[Mapping[str, float]], right: Sequence[str]) -> float:
+    """Mean squared distance of the labels' probabilities from 1 for the right label and 0 for the others, halved.
 
-    It rewards both being right and knowing how sure to be; always saying 0.5 gives 0.25. This is the form for two
-    labels, half of Brier's sum over the labels (1950, https://doi.org/10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2).
+    0 to 1, lower is better: it rewards both being right and knowing how sure to be. Always giving k labels 1/k each
+    scores (k - 1) / 2k, so 0.25 with two. Halved, Brier's sum over the labels (1950,
+    https://doi.org/10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2) is with two labels the squared distance of the
+    right one's probability from 1.
+
+    Args:
+        probabilities: of each label, for each answer.
+        right: the right label of each.
 
     Raises:
-        ValueError: there is no probability, or one is not between 0 and 1.
+        ValueError: there is no answer, the two differ in length, or a value is not between 0 and 1.
+        KeyError: a right label has no probability.
     """
-    return fmean((1 - probability) ** 2 for probability in _probabilities(right_probabilities))
+
+    def distance(of_labels: Mapping[str, float], label: str) -> float:
+        known = dict(zip(of_labels, _probabilities(list(of_labels.values())), strict=True))
+        return ((1 - known.pop(label)) ** 2 + sum(value**2 for value in known.values())) / 2
+
+    if not probabilities:
+        raise ValueError("there are no answers to measure")
+    return fmean(distance(of_labels, label) for of_labels, label in zip(probabilities, right, strict=True))
 
 
 def _probabilities(values: Sequence[float]) -> list[float]:

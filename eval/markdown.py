@@ -6,16 +6,18 @@ A sentence first, for who never saw a p-value; then everything that a reviewer a
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from eval.metrics.metric import metric_named
 from eval.rows_text import about_the_rows
-from eval.schema import FewShot, Forgetting, Report, RowResult
-from eval.statistics import Interval, Judgement
+from eval.schema import Confusion, FewShot, Forgetting, Report, RowResult
+from eval.statistics import Interval, Judgement, mcnemar_p
 
 FLIPS_SHOWN = 5
+EXPLORATORY = "Every other p-value and comparison here is exploratory: none is corrected for how many there are."
 
 _NOUNS = {"sentiment": ("review", "reviews"), "dialogue": ("dialogue", "dialogues")}
+_UNLEARNED = {"first two turns": "repeating the first two turns", "longest turn": "repeating the longest turn"}
 _WRITING_TITLES = {
     "length_ratio": "length / reference",
     "novelty": "words not in the dialogue",
@@ -26,14 +28,66 @@ _WRITING_TITLES = {
 
 
 def headline(report: Report) -> str:
-    """The verdict in a sentence: `Better: on 380 reviews accuracy rose from 0.51 to 0.78.`"""
+    """The verdict in a sentence: `Better: on 380 reviews accuracy rose from 0.51 to 0.78.`
+
+    What takes from its worth is said first: labels that the test rows lack, and a rival that takes no learning.
+    """
+    caveats = [*_labels_without_rows(report), *_rivals_that_read_nothing(report)]
+    return " ".join([*caveats, _compared(report, than=" than the base" if caveats else "")])
+
+
+def _compared(report: Report, *, than: str) -> str:
+    """Tuned against base, after `Better` what it is better `than`, where that needs to be said."""
     metric, verdict = report.primary, report.verdict
     on = f"on {report.n:,} {_NOUNS[report.task][report.n != 1]} {metric.title}"
     base, tuned = (f"{value:.{metric.metric.digits}f}" for value in (metric.base, metric.tuned))
     if verdict.outcome == "no evidence":
         return f"No evidence of a change: {on} is {base} before and {tuned} after."
     verb = "rose" if verdict.difference > 0 else "fell"
-    return f"{verdict.outcome.capitalize()}: {on} {verb} from {base} to {tuned}."
+    return f"{verdict.outcome.capitalize()}{than}: {on} {verb} from {base} to {tuned}."
+
+
+def _labels_without_rows(report: Report) -> Iterator[str]:
+    """A sentence where a label is right in no test row: the scores then say nothing about it."""
+    if report.confusion is None:
+        return
+    counts = {label: sum(row) for label, row in zip(report.confusion.labels, report.confusion.base, strict=True)}
+    there = [label for label, count in counts.items() if count]
+    lacking = " or ".join(label for label, count in counts.items() if not count)
+    if len(there) == 1:
+        yield f"Every test row is {there[0]}: this says nothing about rows that are {lacking}."
+    elif lacking:
+        yield f"No test row is {lacking}: this says nothing about such rows."
+
+
+def _rivals_that_read_nothing(report: Report) -> Iterator[str]:
+    """A sentence where tuned is not shown to be better than an answer that takes no learning.
+
+    Labels: always the test rows' most frequent one, by the paired test of the verdict. Texts: the best floor.
+    """
+    metric = report.primary
+    if report.confusion and metric.name == "accuracy":
+        yield from _constant_answer(report.confusion, report)
+        return
+    floors = [floor for floor in report.floors if floor.name in _UNLEARNED and metric.name in floor.scores]
+    sign = 1 if metric.metric.higher_is_better else -1
+    best = max(floors, key=lambda floor: sign * floor.scores[metric.name], default=None)
+    if best and sign * metric.tuned <= sign * best.scores[metric.name]:
+        yield f"No better than {_UNLEARNED[best.name]} ({best.scores[metric.name]:.{metric.metric.digits}f})."
+
+
+def _constant_answer(confusion: Confusion, report: Report) -> Iterator[str]:
+    totals = list(map(sum, confusion.tuned))
+    common = totals.index(max(totals))
+    if totals[common] == report.n:
+        return  # only one label is there, which is said already
+    gains = sum(row[index] for index, row in enumerate(confusion.tuned) if index != common)
+    losses = totals[common] - confusion.tuned[common][common]
+    rival = f"always answering {confusion.labels[common]} ({totals[common] / report.n:.2f})"
+    if gains <= losses:
+        yield f"No better than {rival}."
+    elif mcnemar_p(gains, losses) > report.verdict.alpha:
+        yield f"No evidence that it is better than {rival}."
 
 
 def explanation(report: Report) -> str:
@@ -126,12 +180,11 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
     """The report for a person."""
     test = report.verdict
     sections = [
-        f"# {headline(report)}",
+        f"# {_plain(headline(report))}",
         explanation(report),
         table(report),
-        f"Intervals are 95 %. {report.primary.title[0].upper()}{report.primary.title[1:]} is the primary metric, "
-        f"judged by the {test.test} at p ≤ {test.alpha:g} over {report.n:,} pairs of answers to the same rows; the "
-        "others are exploratory.",
+        f"Intervals are 95 %. The verdict is about {report.primary.title} alone, by the {test.test} at "
+        f"p ≤ {test.alpha:g} over {report.n:,} pairs of answers to the same rows. {EXPLORATORY}",
         *_floors(report),
         *_forgetting(report),
         *_labels(report),
@@ -254,6 +307,7 @@ def _provenance(report: Report) -> str:
         "prompt": f"SHA-256 {report.prompt_sha256}",
         "data": f"{source}, SHA-256 {data.test_sha256}",
         "answers": f"{decoding}, {report.batch_size} rows a batch",
+        **({"ROUGE counts": report.tokenizer} if report.max_new_tokens is not None else {}),
         "versions": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
         "time": f"{report.seconds:.0f} s, ended {report.created}",
     }

@@ -145,7 +145,10 @@ class CalibrationSide(_Strict):
         description="Mean distance of confidence from accuracy over ten bins, 0 to 1; lower is better.", ge=0, le=1
     )
     brier_score: float = Field(
-        description="Mean squared distance of the right label's probability from 1; lower is better.", ge=0, le=1
+        description="Half the squared distance of the labels' probabilities from 1 for the right label and 0 for "
+        "the others, the mean over the rows; lower is better.",
+        ge=0,
+        le=1,
     )
     bins: list[ReliabilityBin] = Field(description="The reliability plot's points, lowest confidence first.")
 
@@ -240,6 +243,11 @@ class Report(_Strict):
     data: DataInfo = Field(description="The rows that both sides answered.")
     train_rows: int = Field(description="Training rows that floors and few-shot examples come from; 0: none given.")
     batch_size: int = Field(description="Test rows a batch.", ge=1)
+    tokenizer: str = Field(
+        default="the letters a to z and digits",
+        description="Texts only: what counted as a word for ROUGE. A report that does not say is of a time when no "
+        "word of another script did.",
+    )
     max_new_tokens: int | None = Field(description="Where an answer was cut off; none where labels were scored.")
     versions: dict[str, str] = Field(description="Versions of the libraries that the numbers depend on.")
     seconds: float = Field(description="How long both sides took to answer the test rows, in seconds.")

@@ -343,7 +343,7 @@ def _print_outcome(run: Run) -> None:
 
 
 def _print_report(report: Report) -> None:
-    from eval.markdown import cost, explanation, few_shot_sentence, headline, p_value, with_interval
+    from eval.markdown import EXPLORATORY, cost, explanation, few_shot_sentence, headline, p_value, with_interval
     from eval.rows_text import counts
 
     console.print(f"[bold]{headline(report)}[/] {explanation(report)}", highlight=False)
@@ -351,13 +351,14 @@ def _print_report(report: Report) -> None:
     for metric in report.metrics:
         test = metric.judgement
         table.add_row(
-            metric.title,
+            metric.title if metric.primary else f"{metric.title} (exploratory)",
             with_interval(metric.base, metric.base_interval),
             with_interval(metric.tuned, metric.tuned_interval),
             with_interval(metric.difference, test.interval if test else None, sign="+"),
             p_value(test),
         )
     console.print(table)
+    console.print(EXPLORATORY, highlight=False)
     if report.data.selection:
         console.print(counts(report.data.selection, report.n), highlight=False)
         for note in report.data.selection.notes:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.sources import shown_spec
-from eval.markdown import cost, explanation, few_shot_sentence, headline, p_value, with_interval
+from eval.markdown import EXPLORATORY, cost, explanation, few_shot_sentence, headline, p_value, with_interval
 from eval.metrics.metric import metric_named
 from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE, load
 from eval.rows_text import about_the_rows
@@ -143,7 +143,7 @@ def _method(report: Report) -> Markup:
     level = f"p ≤ {test.alpha:g}".replace(" ", "\N{NO-BREAK SPACE}")
     judged = (
         f"The verdict is about {report.primary.title} alone, by the {test.test} at {level} over {report.n:,} pairs "
-        "of answers to the same rows."
+        f"of answers to the same rows. {EXPLORATORY}"
     )
     return tag("div", f"{text.INTERVALS} {judged}", class_="ba-note")
 
@@ -303,5 +303,7 @@ def _facts(report: Report) -> Iterable[tuple[str, str]]:
     if said := about_the_rows(report):
         yield "rows", " ".join(said)
     yield "answers", f"{answered}, {report.batch_size} rows a batch"
+    if report.max_new_tokens is not None:
+        yield "ROUGE counts", report.tokenizer
     yield "versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())
     yield "time", f"{report.seconds:.0f} s, ended {report.created}"

@@ -95,10 +95,18 @@ def make_report():
 
 @pytest.fixture(scope="session")
 def flipped(label_row):
-    """`flipped(n, gains, losses)` → rows of which so many went right and wrong; the others stay right."""
+    """`flipped(n, gains, losses)` → rows of which so many went right and wrong; the others stay right.
 
-    def build(n, gains, losses):
+    The labels take turns, from positive on; `labels` gives others.
+    """
+
+    def build(n, gains, losses, labels=("positive", "negative")):
         kinds = [(0.2, 0.9)] * gains + [(0.9, 0.2)] * losses + [(0.8, 0.8)] * (n - gains - losses)
-        return [label_row(f"Review {number}.", "positive", *kind) for number, kind in enumerate(kinds)]
+        rows = []
+        for number, kind in enumerate(kinds):
+            right = labels[number % len(labels)]
+            sides = kind if right == "positive" else [1 - of_right for of_right in kind]
+            rows.append(label_row(f"Review {number}.", right, *sides))
+        return rows
 
     return build

@@ -86,22 +86,39 @@ def test_the_brier_score_equals_scikit_learns(seed):
     rng = random.Random(seed)
     positive = [rng.random() for _ in range(97)]
     labels = rng.choices(["negative", "positive"], k=97)
-    right = [p if label == "positive" else 1 - p for p, label in zip(positive, labels, strict=True)]
     expected = brier_score_loss(labels, positive, pos_label="positive")
-    assert brier_score(right) == pytest.approx(expected, abs=1e-12)
+    assert brier_score([both(p) for p in positive], labels) == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("names", [["a", "b"], ["a", "b", "c"], list("abcdefg")])
+def test_the_brier_score_of_any_number_of_labels_equals_scikit_learns(names):
+    rng = random.Random(len(names))
+    rows = [[rng.random() for _ in names] for _ in range(50)]
+    rows = [[value / sum(row) for value in row] for row in rows]
+    right = rng.choices(names, k=50)
+    expected = brier_score_loss(right, rows, labels=names, scale_by_half=True)
+    found = brier_score([dict(zip(names, row, strict=True)) for row in rows], right)
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def both(positive):
+    return {"negative": 1 - positive, "positive": positive}
 
 
 def test_the_brier_score_by_hand():
-    assert brier_score([0.5]) == 0.25
-    assert brier_score([1.0, 0.0]) == 0.5
-    assert brier_score([1.0]) == 0.0
+    assert brier_score([both(0.5)], ["positive"]) == 0.25
+    assert brier_score([both(1.0), both(0.0)], ["positive", "positive"]) == 0.5
+    assert brier_score([both(1.0)], ["positive"]) == 0.0
+    # What is left beside the right label counts by how it is spread: sure of one wrong label is worse.
+    assert brier_score([{"a": 0.5, "b": 0.25, "c": 0.25}], ["a"]) == (0.25 + 0.0625 + 0.0625) / 2
+    assert brier_score([{"a": 0.5, "b": 0.5, "c": 0.0}], ["a"]) == 0.25
 
 
 def test_what_rounding_puts_beyond_one_is_one():
     (only,) = reliability([1 + 5e-7], [1.0])
     assert (only.mean_confidence, only.low, only.high) == (1.0, 0.9, 1.0)
     assert expected_calibration_error([-5e-7], [0.0]) == 0.0
-    assert brier_score([1 + 5e-7]) == 0.0
+    assert brier_score([both(1 + 5e-7)], ["positive"]) == 0.0
 
 
 @pytest.mark.parametrize("measure", [reliability, expected_calibration_error])
@@ -126,7 +143,7 @@ def test_what_cannot_be_measured_is_refused(measure, confidences, correct, bins,
 @pytest.mark.parametrize("probabilities", [[], [1.1], [float("nan")]])
 def test_the_brier_score_refuses_what_is_no_probability(probabilities):
     with pytest.raises(ValueError, match=r"no answers|between 0 and 1"):
-        brier_score(probabilities)
+        brier_score([both(value) for value in probabilities], ["positive"] * len(probabilities))
 
 
 def test_a_bin_is_frozen_and_described():

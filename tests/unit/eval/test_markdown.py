@@ -7,8 +7,20 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from eval.markdown import cost, explanation, few_shot_sentence, headline, p_value, table, to_markdown, with_interval
-from eval.schema import ChangedAnswer, FewShot, Forgetting
+from eval.aggregate import judge
+from eval.markdown import (
+    EXPLORATORY,
+    cost,
+    explanation,
+    few_shot_sentence,
+    headline,
+    p_value,
+    table,
+    to_markdown,
+    with_interval,
+)
+from eval.metrics.metric import METRICS, Metric
+from eval.schema import ChangedAnswer, Confusion, FewShot, Forgetting, MetricResult, Report
 from eval.statistics import Interval, judge_labels, judge_scores
 
 TRAIN = [("A fine film.", "positive"), ("A dull film.", "negative"), ("Good soup.", "positive")]
@@ -80,9 +92,74 @@ def test_headline_of_a_worse_one(make_report, texts):
 @pytest.mark.parametrize(("n", "on"), [(1, "1 review"), (3, "3 reviews"), (1200, "1,200 reviews")])
 def test_headline_of_no_evidence(make_report, flipped, n, on):
     report = make_report("sentiment", flipped(n, 1, 0))
-    assert headline(report) == (
+    assert headline(report).endswith(
         f"No evidence of a change: on {on} accuracy is {report.primary.base:.2f} before and 1.00 after."
     )
+
+
+def test_headline_where_every_test_row_has_one_label(make_report, flipped):
+    """A model that always says positive has them all right, and that is no news."""
+    report = make_report("sentiment", flipped(9, 7, 0, labels=["positive"]), train=TRAIN)
+    assert report.verdict.outcome == "better"
+    assert headline(report) == (
+        "Every test row is positive: this says nothing about rows that are negative. Better than the base: on 9 "
+        "reviews accuracy rose from 0.22 to 1.00."
+    )
+    assert to_markdown(report, flipped(9, 7, 0, labels=["positive"])).startswith(f"# {headline(report)}\n")
+
+
+def test_headline_where_one_of_several_labels_lacks(make_report, flipped):
+    report = make_report("sentiment", flipped(40, 20, 2))
+    three = Confusion(
+        labels=["bad", "so so", "good"],
+        base=[[10, 0, 10], [0, 0, 0], [10, 0, 10]],
+        tuned=[[19, 0, 1], [0, 0, 0], [1, 0, 19]],
+    )
+    assert headline(report.model_copy(update={"confusion": three})) == (
+        "No test row is so so: this says nothing about such rows. Better than the base: on 40 reviews accuracy "
+        "rose from 0.50 to 0.95."
+    )
+
+
+@pytest.mark.parametrize(
+    ("negatives", "of_them_right", "first"),
+    [
+        (1, 0, "No better than always answering positive (0.98)."),
+        (1, 1, "No evidence that it is better than always answering positive (0.98)."),
+        (8, 8, None),
+    ],
+)
+def test_headline_where_always_giving_one_label_does_as_well(
+    make_report, label_row, negatives, of_them_right, first
+):
+    rows = [label_row(f"Good {number}.", "positive", 0.2, 0.9) for number in range(60 - negatives)]
+    for number in range(negatives):
+        rows.append(label_row(f"Bad {number}.", "negative", 0.2, 0.1 if number < of_them_right else 0.9))
+    report = make_report("sentiment", rows)
+    assert report.verdict.outcome == "better"
+    if first is None:
+        assert headline(report).startswith("Better: on 60 reviews")
+    else:
+        assert headline(report).startswith(f"{first} Better than the base: on 60 reviews accuracy rose from")
+
+
+def test_headline_where_repeating_the_first_turns_does_as_well(make_report, text_row):
+    said = "Ana: The laptop is broken and Leo repairs it."
+    rows = [text_row(said, [said], "laptop", "laptop broken Leo") for _ in range(9)]
+    report = make_report("dialogue", rows)
+    assert headline(report).startswith("No better than repeating the first two turns (1.00). Better than the base:")
+
+
+def test_headline_of_a_metric_whose_lower_values_are_better(make_report, flipped, monkeypatch):
+    errors = Metric("errors", "errors a row", "real", higher_is_better=False, digits=1)
+    monkeypatch.setitem(METRICS, "errors", errors)
+    report = make_report("sentiment", flipped(20, 9, 1), confusion=None)
+    metric = MetricResult(
+        name="errors", primary=True, base=12.34, tuned=9.87, judgement=judge([3.0, 2.0] * 9, [1.0, 1.0] * 9, errors)
+    )
+    report = report.model_copy(update={"metrics": [metric]})
+    assert headline(report) == "Better: on 20 reviews errors a row fell from 12.3 to 9.9."
+    assert "| errors a row | 12.34 | 9.87 | -2.47 (-1.72 to -1.28) |" in table(report)
 
 
 def test_explanation_gives_interval_and_chance(make_report, flipped):
@@ -260,15 +337,16 @@ def test_the_numbers_of_the_sections_are_those_of_the_report(make_report, flippe
     )
     text = to_markdown(report, rows)
     assert text.startswith(f"# {headline(report)}\n\n{explanation(report)}\n\n{table(report)}\n\n")
-    assert "judged by the exact McNemar test at p ≤ 0.05 over 20 pairs" in text
-    assert "| majority class | 1.000 | 1.000 |" in text
+    assert "The verdict is about accuracy alone, by the exact McNemar test at p ≤ 0.05 over 20 pairs" in text
+    assert EXPLORATORY in text
+    assert "| majority class | 0.500 | 0.333 |" in text
     assert f"| base | 0.550 | {report.metrics[1].base:.3f} |" in text
     assert "| base, 4 examples in the prompt | 0.610 | 0.590 |" in text
     assert f"| **tuned** | 0.950 | {report.metrics[1].tuned:.3f} |" in text
     assert few_shot_sentence(report.few_shot, report) in text
     assert cost(report.forgetting) in text and "9 passages, 1,234 tokens." in text
-    assert "| negative | 0 | 0 | 0 | 0 |" in text
-    assert "| positive | 9 | 1 | 11 | 19 |" in text  # right label, then base and tuned of each answer
+    assert "| negative | 6 | 9 | 4 | 1 |" in text
+    assert "| positive | 5 | 0 | 5 | 10 |" in text  # right label, then base and tuned of each answer
     base, tuned = report.calibration.base, report.calibration.tuned
     assert f"{base.expected_calibration_error:.3f} → {tuned.expected_calibration_error:.3f}." in text
     assert f"Brier score: {base.brier_score:.3f} → {tuned.brier_score:.3f}." in text
@@ -295,7 +373,8 @@ def test_the_report_says_how_it_was_answered(make_report, flipped, texts):
     text = to_markdown(make_report("sentiment", rows, kind="classifier", adapter_sha256=""), rows)
     assert "class probabilities of the head" in text and "SHA-256 not known" in text
     rows = texts([(1, 2), (3, 2)])
-    assert "greedy answers of at most 64 tokens" in to_markdown(make_report("dialogue", rows), rows)
+    text = to_markdown(make_report("dialogue", rows, tokenizer="words of any script"), rows)
+    assert "greedy answers of at most 64 tokens" in text and "- ROUGE counts: words of any script\n" in text
 
 
 # What flipped
@@ -306,7 +385,7 @@ def test_flips_show_the_largest_gains_and_losses_first(make_report, texts):
     losses = [(8, end) for end in (7, 1, 4)]
     rows = texts([*gains, *losses, (5, 5)])
     text = to_markdown(make_report("dialogue", rows), rows)
-    assert "7 rows gained in ROUGE-L, 3 lost, 1 neither." in text
+    assert "7 rows gained in ROUGE-L, 3 lost, 1 changed by less than 0.05." in text
     assert headings(text)[-3:-1] == ["### Gains (5 of 7)", "### Losses (all)"]
     won, lost = text.split("### Gains")[1].split("### Losses")
     shown = [[int(number) for number in re.findall(r"Dialogue (\d+)", part)] for part in (won, lost)]
@@ -330,8 +409,14 @@ def test_without_a_flip_there_are_no_examples(make_report, flipped):
 def test_a_row_that_differs_by_rounding_is_no_flip(make_report, text_row):
     rows = [text_row("Ana: One.", ["one two"], "one x x x", "one two x x x x x x x x")]
     text = to_markdown(make_report("dialogue", rows), rows)
-    assert "0 rows gained in ROUGE-L, 0 lost, 1 neither." in text
+    assert "0 rows gained in ROUGE-L, 0 lost, 1 changed by less than 0.05." in text
     assert "### " not in text
+
+    before = make_report("dialogue", rows).model_dump()
+    del before["flips"]["threshold"], before["tokenizer"]
+    read = Report(**before)
+    assert "0 rows gained in ROUGE-L, 0 lost, 1 neither." in to_markdown(read, rows)
+    assert "- ROUGE counts: the letters a to z and digits\n" in to_markdown(read, rows)
 
 
 # Foreign text

@@ -35,7 +35,7 @@ def test_the_sentences_come_first_then_the_numbers_with_their_intervals() -> Non
     assert places == sorted(places)
     for number in ("0.500", "0.750", "0.111 to 0.888", "+0.250", "+0.150 to +0.350", "0.030", "0.654", "+0.333"):
         assert number in drawn
-    assert drawn.count("exploratory") == 1
+    assert drawn.count("exploratory") == 2  # beside a metric, and what it means
     assert explanation(found) in drawn
 
 
