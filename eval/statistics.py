@@ -101,8 +101,8 @@ def judge_labels(
     n = len(pairs)
     if not n:
         raise ValueError("no rows to compare")
-    gains = sum(after and not before for before, after in pairs)
-    losses = sum(before and not after for before, after in pairs)
+    gains = sum(after > before for before, after in pairs)
+    losses = sum(after < before for before, after in pairs)
     p_value = mcnemar_p(gains, losses)
     return Judgement(
         n=n,

@@ -85,7 +85,7 @@ def test_light_modules_import_nothing_heavy_at_the_top(path):
     assert not tops & HEAVY
 
 
-@pytest.mark.parametrize("module", ["finetuning.cli", "finetuning.launch", "finetuning.training"])
+@pytest.mark.parametrize("module", ["finetuning.cli", "finetuning.launch", "finetuning.training", "eval.report"])
 def test_importing_a_light_module_loads_nothing_heavy(module):
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -159,7 +159,7 @@ def test_headline_of_a_metric_whose_lower_values_are_better(make_report, flipped
     )
     report = report.model_copy(update={"metrics": [metric]})
     assert headline(report) == "Better: on 20 reviews errors a row fell from 12.3 to 9.9."
-    assert "| errors a row | 12.34 | 9.87 | -2.47 (-1.72 to -1.28) |" in table(report)
+    assert "| errors a row | 12.34 | 9.87 | -2.47 (-1.75 to -1.25) |" in table(report)
 
 
 def test_explanation_gives_interval_and_chance(make_report, flipped):

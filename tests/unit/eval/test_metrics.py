@@ -1,6 +1,8 @@
 """The metrics equal scikit-learn and rouge_score, and per-example values average to them."""
 
 import random
+import subprocess
+import sys
 from statistics import fmean
 
 import pytest
@@ -133,6 +135,12 @@ def test_the_order_of_sentences_counts_for_rouge_l_only():
 
 def test_sentences_end_at_a_mark_before_a_space():
     assert in_sentences(" It cost 3.50. Why? No idea!  Ask Ana.") == "It cost 3.50.\nWhy?\nNo idea!\nAsk Ana."
+
+
+def test_scoring_an_answer_loads_no_library_of_metrics():
+    """`evaluate` takes seconds to import, and a page that scores one answer would wait for it."""
+    code = "import sys, eval.metrics.rouge; sys.exit(bool({'evaluate', 'datasets', 'torch'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize("metric", [Accuracy, MacroF1, Rouge])

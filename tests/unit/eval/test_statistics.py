@@ -222,6 +222,14 @@ def test_random_flips_come_close_to_the_full_enumeration():
     assert drawn.p_value == pytest.approx(full.p_value, abs=4 * math.sqrt(full.p_value / 10_000))
 
 
+def test_labels_are_right_or_wrong_however_that_is_written():
+    base, tuned = labels(9, 2, 30)
+    assert judge_labels([float(one) for one in base], [int(one) for one in tuned]) == judged(9, 2, 30)
+    for odd in (0.5, 2, math.nan):
+        with pytest.raises(ValueError, match="1 or 0, not"):
+            judge_labels([*base, odd], [*tuned, 1])
+
+
 def test_scores_of_0_and_1_are_judged_as_labels_are():
     base, tuned = labels(9, 2, 30)
     as_scores, as_labels = judge_scores(base, tuned), judge_labels(base, tuned)
@@ -388,6 +396,12 @@ def test_the_interval_of_two_equal_means_holds_0_in_95_percent(unchanged):
 def test_the_interval_of_two_means_holds_the_truth_in_95_percent():
     judgements, truth = simulate(1_000, 100, kept=(0.6, 0.8), beta=(6, 5))  # standard error 0.007
     assert share_of(judgements, covers(truth)) == IN_FIVE_PERCENT
+
+
+def test_the_interval_of_few_skewed_differences_holds_the_truth_as_often():
+    """The bootstrap that it replaced held it in 0.924 of such sets of 20 rows."""
+    judgements, truth = simulate(1_500, 20, kept=(0.1, 0.5))
+    assert 0.93 <= share_of(judgements, covers(truth)) <= 0.97
 
 
 def test_the_interval_of_one_mean_holds_the_truth_in_95_percent():
