@@ -6,9 +6,8 @@ import functools
 import re
 from collections.abc import Sequence
 
-from nltk.stem.porter import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
-from rouge_score.tokenizers import Tokenizer
+from rouge_score.tokenizers import DefaultTokenizer, Tokenizer
 
 from data.words import words
 
@@ -40,17 +39,19 @@ def in_sentences(text: str) -> str:
     return BETWEEN_SENTENCES.sub("\n", text.strip())
 
 
-class StemmedWords(Tokenizer):  # type: ignore[misc]  # rouge_score ships no types
-    """The words of a text; those of more than three ASCII signs by their stems, as in `rouge_score`."""
+class AnyScript(Tokenizer):  # type: ignore[misc]  # rouge_score ships no types
+    """The words of a text; those of ASCII letters as `rouge_score` takes them, by their stems."""
 
     def __init__(self) -> None:
-        self._stem = PorterStemmer().stem
+        self._ascii = DefaultTokenizer(use_stemmer=True)
 
     def tokenize(self, text: str) -> list[str]:
-        stems = (self._stem(word) if len(word) > 3 and word.isascii() else word for word in words(text))
-        return [stem for stem in stems if stem]
+        found: list[str] = []
+        for word in words(text):
+            found += self._ascii.tokenize(word) if word.isascii() else [word]
+        return found
 
 
 @functools.cache
 def rouge_scorer() -> RougeScorer:
-    return RougeScorer(list(ROUGE_NAMES), tokenizer=StemmedWords())
+    return RougeScorer(list(ROUGE_NAMES), tokenizer=AnyScript())
