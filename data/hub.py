@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import DataError
-from data.limits import MAX_DOWNLOAD_BYTES, MAX_FILE_BYTES, MAX_ROWS
+from data.limits import MAX_CELLS, MAX_DOWNLOAD_BYTES, MAX_FILE_BYTES, MAX_ROWS
 from data.network import hub_reachable
 from data.printable import printable
 from data.table import Table, check_columns
@@ -131,13 +131,14 @@ def _table(rows: Dataset) -> Table:
     notes = []
     chance = random.Random(0)
     numbers = list(range(len(rows)))
-    if len(rows) > MAX_ROWS:
-        numbers = sorted(chance.sample(numbers, MAX_ROWS))
-        notes.append(f"Of {len(rows):,} rows a fixed sample of {MAX_ROWS:,} is used.")
-        rows = rows.select(numbers)
     # Pictures and sounds would be decoded, and nested values held, for nothing.
     columns = check_columns([name for name, feature in rows.features.items() if _is_plain(feature)])
     rows = rows.select_columns(list(columns))
+    most = min(MAX_ROWS, MAX_CELLS // max(1, len(columns)))
+    if len(rows) > most:
+        numbers = sorted(chance.sample(numbers, most))
+        notes.append(f"Of {len(rows):,} rows a fixed sample of {most:,} is used.")
+        rows = rows.select(numbers)
     class_names = {
         column: feature.names
         for column, feature in rows.features.items()

@@ -14,6 +14,7 @@ MAX_DOWNLOAD_BYTES = 2_000_000_000
 MAX_LINES = 5_000_000
 MAX_LINE_BYTES = 4_000_000
 MAX_ROWS = 200_000
+"""Of any source. A file with more is refused; of a larger data set on the Hub a sample of this size is taken."""
 MAX_COLUMNS = 1_000
 MAX_CELLS = 5_000_000
 """Rows times columns; for JSON the values that are there."""

@@ -76,7 +76,7 @@ def choose_rows(
         DataError: the source cannot be used, or no row is left.
     """
     task = TASKS[PromptContract.load(adapter).task]
-    training = Training.of(adapter)
+    training = Training.of(adapter, task)
     of_run = training.recipe.data if training.recipe and training.in_a_run else None
     usual, known = (of_run.columns or {}, of_run.labels or {}) if of_run else ({}, {})
     labels = {**known, **(labels or {})}
@@ -106,7 +106,7 @@ def choose_rows(
 
 def rows_of_run(adapter: Path, opened: Opened, findings: Findings) -> JudgedRows:
     """The rows that a run judges its adapter on at its end: `opened`, of which it was just trained."""
-    return _of_run(opened, Training.of(adapter), findings=findings)
+    return _of_run(opened, Training.of(adapter, opened.task), findings=findings)
 
 
 def findings_of(splits: Mapping[str, Dataset], task: Task) -> Findings:
@@ -136,14 +136,15 @@ class Training:
     train_sha256: str | None = None
 
     @classmethod
-    def of(cls, adapter: Path) -> Training:
+    def of(cls, adapter: Path, task: Task) -> Training:
         """What the run that `adapter` lies in says; of one that lies elsewhere, the recipe in its card."""
         run = Run(adapter.resolve().parent)
         if adapter.resolve() == run.adapter and (run.folder / "recipe.yaml").is_file():
             beginning = Beginning.load(run)
             sha256 = beginning.train_sha256 if beginning else None
             return cls(run.recipe(), True, TrainedRows.load(run.folder), sha256)
-        return cls(_recipe_in_card(adapter))
+        recipe = _recipe_in_card(adapter)
+        return cls(recipe if recipe and recipe.task == task.name else None)
 
     @property
     def on_a_corpus(self) -> bool:

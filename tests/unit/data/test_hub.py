@@ -5,7 +5,7 @@ import json
 import datasets
 import pytest
 
-from data import hub
+from data import hub, limits
 from data.errors import DataError
 
 
@@ -79,3 +79,10 @@ def test_of_long_texts_a_sample_is_read_and_not_the_first_rows(monkeypatch):
     assert [number for number, _ in table.rows] == sorted(number for number, _ in table.rows)
     assert f"of 400 rows a fixed sample of {len(table.rows)} is used" in table.notes[0]
     assert hub._table(datasets.Dataset.from_list(rows)).rows == table.rows
+
+
+def test_rows_of_the_hub_are_as_many_as_those_of_a_file(monkeypatch):
+    assert hub.MAX_ROWS == limits.MAX_ROWS
+    monkeypatch.setattr(hub, "MAX_CELLS", 40)
+    table = hub._table(datasets.Dataset.from_list([{"text": str(n), "label": 1} for n in range(60)]))
+    assert len(table.rows) == 20 and "Of 60 rows a fixed sample of 20" in table.notes[0]
