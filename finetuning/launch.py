@@ -32,6 +32,8 @@ CANCEL_S = 10.0
 """A worker that was asked to stop has this long after the end of its step; then it is ended by force."""
 TRASH = ".trash"
 TRASH_DAYS = 7.0
+_FOLDERS = ("BEFORE_AFTER_RUNS", "BEFORE_AFTER_CACHE", "BEFORE_AFTER_BUNDLED", "HF_HOME", "XDG_CACHE_HOME")
+"""What in the environment names a folder."""
 _started_here: list[subprocess.Popen[bytes]] = []
 """Workers whose end this process has to collect, so that they do not stay as zombies. Nothing else relies on it."""
 
@@ -243,12 +245,18 @@ def _start(run: Run) -> bool:
 
 
 def worker_environment() -> dict[str, str]:
-    """The environment that a worker runs in: the present one, with settings that make training fast."""
-    return os.environ | {
+    """The environment that a worker runs in: the present one, with settings that make training fast.
+
+    The worker's folder is another than that of whoever starts it, so folders are named by their whole paths.
+    """
+    named = {name: os.environ.get(name, "~") for name in _FOLDERS}
+    folders = {name: str(Path(value).absolute()) for name, value in named.items() if value and value[0] != "~"}
+    fast = {
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", _allocator()),
     }
+    return os.environ | folders | fast
 
 
 def _allocator() -> str:

@@ -148,6 +148,16 @@ def test_what_is_named_from_one_folder_is_found_from_any(
     assert launch.with_whole_paths(saved) == saved
 
 
+def test_folders_in_the_environment_are_found_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BEFORE_AFTER_CACHE", "models/cache")
+    monkeypatch.setenv("HF_HOME", "~/hub")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    environment = launch.worker_environment()
+    assert environment["BEFORE_AFTER_CACHE"] == str(tmp_path / "models" / "cache")
+    assert environment["HF_HOME"] == "~/hub" and "XDG_CACHE_HOME" not in environment
+
+
 def test_what_there_is_to_say_of_the_rows_is_noted_before_training(stopped):
     said = str(stopped.status().facts["data"])
     assert said.startswith("Only ") and "answers have to become right" in said
