@@ -26,8 +26,8 @@ def sample(rows: Dataset, count: int | None, task: Task, *, seed: int = TEST_SEE
     """
     if count is None or count >= len(rows):
         return rows
-    labels = rows[task.target_column] if task.is_classification else None
-    return rows.select(drawn(rows[task.input_column], count, labels=labels, seed=seed))
+    labels = rows[task.target_column][:] if task.is_classification else None
+    return rows.select(drawn(rows[task.input_column][:], count, labels=labels, seed=seed))
 
 
 def drawn(texts: Sequence[str], count: int, *, labels: Sequence[str] | None = None, seed: int = 0) -> list[int]:
