@@ -24,10 +24,8 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-_ENOUGH_TO_TRY = 12
-"""Test rows from which some outcome is always clear."""
-_FEW_TEST_ROWS = 60
-"""Below this many, a change of a tenth of the answers or more may go unseen."""
+_FEW_TEST_ROWS = 100
+"""Test rows of labels below which it is said what they can show."""
 _ROWS_AT_ONCE = 1000
 _PARALLELISM = "TOKENIZERS_PARALLELISM"
 
@@ -55,8 +53,8 @@ def open_data(recipe: Recipe) -> Opened:
 
 def said_of(opened: Opened, findings: Sequence[str]) -> list[str]:
     """What a person should know of the rows before training on them, a sentence or two each."""
-    few = few_test_rows(len(opened.splits["test"]), opened.task)
-    return [*([few] if few else []), *findings, *opened.notes, *how_read(opened)]
+    weak = weak_test(opened.splits["test"], opened.task)
+    return [*([weak] if weak else []), *findings, *opened.notes, *how_read(opened)]
 
 
 def how_read(opened: Opened | OpenedTest) -> list[str]:
@@ -64,29 +62,22 @@ def how_read(opened: Opened | OpenedTest) -> list[str]:
     return [] if opened.spec.startswith("corpus:") else [opened.mapping.reason]
 
 
-def few_test_rows(count: int, task: Task) -> str | None:
-    """What so few test rows cannot show, in a sentence; None where they are enough.
+def weak_test(test: Dataset, task: Task) -> str | None:
+    """What this test split cannot show, whatever is trained, in a sentence; None where it is strong enough."""
+    from eval.statistics import fewest_rows, smallest_difference
 
-    The very tests of `eval.statistics` decide.
-    """
-    from eval.statistics import judge_labels, judge_scores
-
-    def is_clear(mended: int) -> bool:
-        after = [1] * mended + [0] * (count - mended)
-        if task.is_classification:
-            return judge_labels([False] * count, [bool(each) for each in after]).outcome == "better"
-        return judge_scores([0.0] * count, [float(each) for each in after]).outcome == "better"
-
+    count = len(test)
     rows = "1 test row" if count == 1 else f"{count} test rows"
-    if count < _ENOUGH_TO_TRY and not is_clear(count):
-        return f"No verdict is possible on {rows}, whatever the answers: add rows, or name a test set."
-    if not task.is_classification or count >= _FEW_TEST_ROWS:
+    if count < fewest_rows():
+        return f"No verdict is possible on {rows}, whatever the answers: it takes {fewest_rows()} at least."
+    if not task.is_classification:
         return None
-    needed = next(mended for mended in range(1, count + 1) if is_clear(mended))
-    return (
-        f"Only {rows}: at least {needed} answers have to become right, and none wrong, before that can be told "
-        f"from chance ({needed / count:.2f} of accuracy)."
-    )
+    if len(labels := set(test[task.target_column])) == 1:
+        return f"Every test row is {labels.pop()}: a model that always says so would have them all right."
+    if count < _FEW_TEST_ROWS:
+        least = smallest_difference(count)
+        return f"On {rows} accuracy has to rise by {least:.2f} or more to be told from chance, mostly."
+    return None
 
 
 def encode_for_causal(rows: Dataset, prompter: Prompter, max_tokens: int) -> Dataset:

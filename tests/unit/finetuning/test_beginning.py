@@ -160,5 +160,5 @@ def test_folders_in_the_environment_are_found_from_any_folder(tmp_path, monkeypa
 
 def test_what_there_is_to_say_of_the_rows_is_noted_before_training(stopped):
     said = str(stopped.status().facts["data"])
-    assert said.startswith("Only ") and "answers have to become right" in said
+    assert said.startswith("On 8 test rows accuracy has to rise")
     assert "No test row occurs in training." in said and "rows to train on" in said

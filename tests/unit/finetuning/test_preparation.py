@@ -11,7 +11,7 @@ from data.tasks import DIALOGUE, SENTIMENT
 from data.validate import ProblemsError
 from eval.statistics import judge_labels
 from finetuning import preparation
-from finetuning.preparation import encode_for_causal, encode_for_classifier, few_test_rows, open_data, token_preview
+from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, token_preview, weak_test
 from finetuning.recipe import load_recipe, with_overrides
 from models.loading import load_tokenizer
 from models.prompting import Prompter
@@ -110,12 +110,19 @@ def test_a_classifiers_rows_become_tokens_mask_and_class(tiny_bert, recipe_on, m
         encode_for_classifier(rows, tokenizer, shorter)
 
 
-def test_too_few_test_rows_are_said_before_training():
-    assert few_test_rows(4, SENTIMENT).startswith("No verdict is possible on 4 test rows")
-    assert few_test_rows(1, DIALOGUE).startswith("No verdict is possible on 1 test row,")
-    said = few_test_rows(20, SENTIMENT)
-    needed = int(said.split("at least ")[1].split()[0])
-    clear = [False] * 20, [True] * needed + [False] * (20 - needed)
-    assert judge_labels(*clear).outcome == "better"
-    assert judge_labels([False] * 20, [True] * (needed - 1) + [False] * (21 - needed)).outcome == "no evidence"
-    assert few_test_rows(400, SENTIMENT) is few_test_rows(30, DIALOGUE) is None
+def test_what_a_test_split_cannot_show_is_said_before_training():
+    def said(*labels, task=SENTIMENT):
+        return weak_test(Dataset.from_dict({task.input_column: labels, task.target_column: labels}), task)
+
+    for few in range(1, 6):
+        assert said(*["positive", "negative", "positive", "negative", "negative"][:few]).startswith("No verdict is")
+        assert judge_labels([False] * few, [True] * few).outcome == "no evidence"
+        assert said(*["a"] * few, task=DIALOGUE).startswith(f"No verdict is possible on {few} test row")
+    assert judge_labels([False] * 6, [True] * 6).outcome == "better"
+    assert said(*["a"] * 6, task=DIALOGUE) is None
+    assert (
+        said(*["positive"] * 60)
+        == "Every test row is positive: a model that always says so would have them all right."
+    )
+    assert "On 20 test rows accuracy has to rise by 0.3" in said(*["positive", "negative"] * 10)
+    assert said(*["positive", "negative"] * 200) is None
