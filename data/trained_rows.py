@@ -24,6 +24,7 @@ KEYS_FILE = "trained-rows.json"
 _MAX_BYTES = 2**25
 """The keys of 200,000 rows, the most that is read of any source, take an eighth."""
 _KEY_BYTES = 8  # of 200,000 texts asked of 200,000 keys, one is taken for another once in 500 million such tests
+_SALT_BYTES = 16
 _ROWS_AT_ONCE = 1000
 
 
@@ -37,7 +38,7 @@ class TrainedRows:
     @classmethod
     def of(cls, texts: Iterable[str]) -> TrainedRows:
         """Those texts, under a new salt."""
-        salt = secrets.token_bytes(16)
+        salt = secrets.token_bytes(_SALT_BYTES)
         return cls(salt, (_key(text, salt) for text in texts))
 
     @classmethod
@@ -48,7 +49,8 @@ class TrainedRows:
             if not path.is_file() or path.stat().st_size > _MAX_BYTES:
                 return None
             saved = json.loads(path.read_text(encoding="utf-8"))
-            return cls(bytes.fromhex(saved["salt"]), map(str, saved["keys"]))
+            salt = bytes.fromhex(saved["salt"])
+            return cls(salt, map(str, saved["keys"])) if len(salt) == _SALT_BYTES else None
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 

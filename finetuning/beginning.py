@@ -47,18 +47,19 @@ class Beginning(BaseModel):
     """Dotted name → value, of every setting that decides what is trained."""
     train_sha256: str
     """Of the training rows, see `trained_rows.hash_rows`."""
-    base: dict[str, str]
-    """Name, revision, weights_sha256 and precision of the base."""
+    weights_sha256: str
+    """Of the base's weights."""
+    precision: str
+    """How the base's weights were held."""
 
     @classmethod
     def of(cls, recipe: Recipe, train_sha256: str, origin: BaseOrigin) -> Beginning:
-        base = {
-            "name": origin.name,
-            "revision": origin.revision,
-            "weights_sha256": origin.weights_sha256,
-            "precision": origin.precision,
-        }
-        return cls(settings=_settings(recipe), train_sha256=train_sha256, base=base)
+        return cls(
+            settings=_settings(recipe),
+            train_sha256=train_sha256,
+            weights_sha256=origin.weights_sha256,
+            precision=origin.precision,
+        )
 
     @classmethod
     def load(cls, run: Run) -> Beginning | None:
@@ -115,15 +116,15 @@ class Beginning(BaseModel):
         Raises:
             RunError: its weights are others, or they are held in another precision.
         """
-        if origin.weights_sha256 != self.base["weights_sha256"]:
+        if origin.weights_sha256 != self.weights_sha256:
             raise RunError(
                 "The base model's weights have changed since the run began",
                 got=f"{origin.name} {origin.revision}".strip(),
                 fix="Start a new run, or put the base model back as it was.",
             )
-        if origin.precision != self.base["precision"]:
+        if origin.precision != self.precision:
             raise RunError(
-                f"The base was held in {self.base['precision']} at the checkpoint",
+                f"The base was held in {self.precision} at the checkpoint",
                 got=origin.precision,
                 fix="Go on where it began, or start a new run.",
             )
@@ -145,7 +146,7 @@ def check_submitted(run: Run, recipe: Recipe) -> None:
     """
     try:
         submitted = json.loads(read_text(run.folder / SUBMITTED_FILE, limit=_MAX_BYTES))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return
     for spec in _files(recipe):
         before = submitted.get(spec) if isinstance(submitted, dict) else None

@@ -10,7 +10,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from data.errors import RunError
+from data.trained_rows import KEYS_FILE, TrainedRows
 from finetuning import cli, launch
+from finetuning.beginning import BEGAN_FILE, SUBMITTED_FILE, Beginning, check_submitted
 from finetuning.recipe import load_recipe
 from finetuning.runs import Status, create_run, list_runs
 
@@ -26,9 +28,23 @@ DEEP = b"[" * 100_000
 anything = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+FILES = [
+    "status.json",
+    "recipe.yaml",
+    "metrics.jsonl",
+    "owner",
+    "worker.log",
+    BEGAN_FILE,
+    SUBMITTED_FILE,
+    KEYS_FILE,
+]
+
+
 @pytest.fixture
 def run(tmp_path):
-    return create_run(RECIPE, tmp_path)
+    run = create_run(RECIPE, tmp_path)
+    run.adapter.mkdir()  # there is something to go on from, so that what it began with is read
+    return run
 
 
 def value_or_error(read):
@@ -47,6 +63,10 @@ def read_everything(run):
         assert isinstance(line["step"], int) and float(line["loss"]) == line["loss"]
     assert isinstance(run.owner, str) and isinstance(run.log_tail(), str)
     run.checkpoint()
+    value_or_error(lambda: Beginning.load(run))
+    value_or_error(lambda: check_submitted(run, RECIPE))
+    keys = TrainedRows.load(run.folder)
+    assert keys is None or "a text" not in keys
     assert run in list_runs(run.folder.parent)
 
 
@@ -56,7 +76,7 @@ def read_everything(run):
 @example(data=b"a: &a [1]\nb: [*a, *a]\n")
 @example(data=b"\xff\xfe\x00")
 @example(data=b"1" * 5000)
-@pytest.mark.parametrize("name", ["status.json", "recipe.yaml", "metrics.jsonl", "owner", "worker.log", "cancel"])
+@pytest.mark.parametrize("name", [*FILES, "cancel"])
 def test_a_file_of_any_bytes(name, data, run):
     (run.folder / name).write_bytes(data)
     read_everything(run)
@@ -93,7 +113,7 @@ def test_a_bad_line_is_left_out_and_the_others_stay(run):
     assert [line["step"] for line in run.metrics()[0]] == [1, 3, 4]
 
 
-@pytest.mark.parametrize("name", ["status.json", "recipe.yaml", "metrics.jsonl", "owner", "worker.log"])
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("how", ["missing", "folder", "pipe", "huge", "loop"])
 def test_a_file_that_is_no_file(how, name, run):
     path = run.folder / name
