@@ -91,7 +91,11 @@ def _constant_answer(confusion: Confusion, report: Report) -> Iterator[str]:
 
 
 def explanation(report: Report) -> str:
-    """What the verdict rests on, in one or two sentences that need no statistics."""
+    """What the verdict rests on, in sentences that need no statistics, and what was amiss in training."""
+    return f"{_ground(report)} {report.training}".strip()
+
+
+def _ground(report: Report) -> str:
     verdict, digits = report.verdict, report.primary.metric.digits
     if verdict.outcome == "no evidence":
         if verdict.detectable is None and verdict.interval.low == verdict.interval.high == 0:

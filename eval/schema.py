@@ -241,6 +241,9 @@ class Report(_Strict):
     adapter_sha256: str = Field(description="SHA-256 of the adapter's weights file; empty where it is not known.")
     prompt_sha256: str = Field(description="Hash of the prompt contract, equal to that of training.")
     data: DataInfo = Field(description="The rows that both sides answered.")
+    training: str = Field(
+        default="", description="A sentence about the training that it came out of, where something was amiss."
+    )
     train_rows: int = Field(description="Training rows that floors and few-shot examples come from; 0: none given.")
     batch_size: int = Field(description="Test rows a batch.", ge=1)
     tokenizer: str = Field(

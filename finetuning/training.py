@@ -8,6 +8,7 @@ its turn comes: a mistake in the data is told before torch is loaded.
 from __future__ import annotations
 
 import contextlib
+import gc
 import shutil
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from data.trained_rows import TrainedRows, hash_rows
 from eval.report import save as save_report
 from finetuning.beginning import Beginning, check_submitted
 from finetuning.journal import Cancelled, Journal
+from finetuning.loss_trend import rise
 from finetuning.model_card import model_card
 from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, said_of
 from finetuning.processes import peak_memory_mb
@@ -76,6 +78,7 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     journal.fact(data="\n".join(said_of(opened, findings.sentences)))
     if not run.adapter.is_dir():  # it is there where a run goes on that ended during its evaluation
         _train(run, journal, recipe, opened.splits["train"], train_sha256)
+        _free_what_trained()
     journal.write(state="evaluating")
     journal.phase("Comparing base and tuned")
     from finetuning.evaluation import evaluate_adapter
@@ -87,8 +90,9 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
         forgetting=recipe.evaluation.forgetting,
         on_progress=journal.tell,
     )
-    save_report(result.report, result.rows, run.evaluation)
-    (run.adapter / "README.md").write_text(model_card(recipe, result.report, result.rows), encoding="utf-8")
+    report = result.report.model_copy(update={"training": str(journal.status.facts.get("loss", ""))})
+    save_report(report, result.rows, run.evaluation)
+    (run.adapter / "README.md").write_text(model_card(recipe, report, result.rows), encoding="utf-8")
 
 
 def _train(run: Run, journal: Journal, recipe: Recipe, rows: Dataset, train_sha256: str) -> None:
@@ -166,6 +170,7 @@ def _fine_tune(
     seconds = before + time.perf_counter() - started
     journal.write(training_seconds=round(seconds, 2))
     journal.fact(peak_memory_mb=_peak_memory_mb())
+    journal.fact(loss=rise([line["loss"] for line in run.metrics()[0]], recipe.training.learning_rate))
     journal.check()
     making = run.folder / ".making-adapter"
     making.mkdir(exist_ok=True)
@@ -174,6 +179,15 @@ def _fine_tune(
     origin.save(making)
     making.rename(run.adapter)
     shutil.rmtree(run.checkpoints, ignore_errors=True)  # the adapter is whole: nothing to resume
+
+
+def _free_what_trained() -> None:
+    """Let go of model, optimizer and trainer, which hold each other: the evaluation loads a base of its own."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _peak_memory_mb() -> int:

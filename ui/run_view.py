@@ -34,6 +34,8 @@ def state_line(run: Run, visitor: Visitor, *, with_id: bool = True) -> Markup:
         unit = "steps" if status.state == "running" else ""
         what = counted(status.phase or "Working", status.done, status.total, unit)
         parts.append(progress(what, status.done, status.total))
+    if (amiss := status.facts.get("loss")) and status.state != "finished":  # then the report says it
+        parts.append(tag("div", str(amiss), class_="ba-note"))
     if status.error:
         said = visitor.shown(status.error)
         parts.append(tag("div", tag("div", said, class_="ba-strong"), class_="ba-problems"))

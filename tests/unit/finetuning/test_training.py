@@ -1,17 +1,21 @@
 """A whole run in this process on tiny models of each architecture: every file is there, and means what it says."""
 
+import gc
 import json
+import weakref
 
 import pytest
 import torch
 from transformers import DistilBertConfig, DistilBertModel
 
 from data.errors import DataError, RecipeError, RunError
+from eval.markdown import explanation
 from eval.report import load as load_report
 from finetuning.export import copy_adapter
 from finetuning.runs import Run, create_run
 from finetuning.training import run_training
 from models.adapters import BaseOrigin
+from models.loading import load
 from models.pair import open_pair
 
 
@@ -150,3 +154,41 @@ def test_a_run_of_a_single_step_learns(tiny_llama, recipe_on, tmp_path):
     run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, "training.max_steps=1"), tmp_path)
     assert run.metrics()[0][0]["learning_rate"] > 0
     assert open_pair(run.adapter).proof.largest_change > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "model"), [("sentiment-smollm2-lora", "tiny_llama"), ("sentiment-minilm-lora", "tiny_bert")]
+)
+def test_the_trained_model_is_gone_when_the_evaluation_opens_one(
+    name, model, request, recipe_on, tmp_path, monkeypatch
+):
+    trained, alive = [], []
+
+    def loading(*arguments, **options):
+        loaded = load(*arguments, **options)
+        trained.append(weakref.ref(loaded.model))
+        return loaded
+
+    def opening(*arguments, **options):
+        alive.extend(one() is not None for one in trained)
+        return open_pair(*arguments, **options)
+
+    monkeypatch.setattr("finetuning.training.load", loading)
+    monkeypatch.setattr("finetuning.evaluation.open_pair", opening)
+    gc.disable()  # whether Python happens to collect in time is not what is tested
+    try:
+        run_to_end(recipe_on(name, request.getfixturevalue(model)), tmp_path)
+    finally:
+        gc.enable()
+    assert alive == [False]
+
+
+def test_a_loss_that_rose_is_said_in_status_report_and_model_card(tiny_bert, recipe_on, tmp_path):
+    more = ["training.max_steps=24", "training.learning_rate=1"]
+    run = run_to_end(recipe_on("sentiment-minilm-lora", tiny_bert, *more), tmp_path)
+    said = run.status().facts["loss"]
+    assert said.startswith("The loss rose in training, from ") and said.endswith("training.learning_rate was 1.")
+    report, _ = load_report(run.evaluation)
+    assert report.training == said and explanation(report).endswith(said)
+    assert said in (run.evaluation / "report.md").read_text()
+    assert said in (run.adapter / "README.md").read_text()
