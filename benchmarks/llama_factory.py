@@ -75,8 +75,10 @@ def run(command: str, case: Case, overrides: tuple[str, ...], same: Measured, *,
 
 
 def environment() -> dict[str, str]:
-    """The shell's, told to look nothing up on the network."""
-    return os.environ | {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    """That of our worker, with its settings for malloc, told to look nothing up on the network."""
+    from finetuning.launch import worker_environment
+
+    return worker_environment() | {"HF_HUB_OFFLINE": "1"}
 
 
 def in_precision(base: Path, folder: Path, precision: str) -> Path:

@@ -1,6 +1,7 @@
 """python -m benchmarks.training: training steps of ours against TRL's `SFTTrainer` and LLaMA-Factory's, same rows.
 
-Each run has a process of its own, as a user would start it: TRL in the shell's environment, ours in the worker's.
+Each run has a process of its own: ours in the worker's environment, whose settings let malloc keep what was freed;
+TRL once in the shell's, as a user would start it, and once in the worker's, so that only the step is compared.
 First the losses of both are compared step by step in float32; then they are timed in turns in the precision of the
 recipe. LLaMA-Factory takes part where its command is found.
 """
@@ -28,6 +29,7 @@ CHECKED = ("training.batch_size=4",)
 CHECKED_STEPS = 3
 TOLERANCE = 1e-4
 TRL, OURS, LLAMA_FACTORY = "TRL's SFTTrainer", "Before/After", "LLaMA-Factory"
+TRL_SAME_MALLOC = "TRL's SFTTrainer, our malloc settings"
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ def compare(case: Case, runs: int, steps: int, peak: float, llamafactory: str | 
     tell(f"{case.title}: largest difference {difference:.2g}")
     ways = {
         TRL: partial(run_process, "trl", case, WARM_UP + steps),
+        TRL_SAME_MALLOC: partial(run_process, "trl", case, WARM_UP + steps, malloc=True),
         OURS: partial(run_process, "ours", case, WARM_UP + steps),
     }
     command, note = llama_factory.find(llamafactory), ""
@@ -120,7 +123,10 @@ def compare(case: Case, runs: int, steps: int, peak: float, llamafactory: str | 
         apart = abs(llama_factory.first_loss(command, case, CHECKED, exact["ours"]) - exact["ours"].losses[0])
         if not apart <= TOLERANCE:
             raise DisagreementError(f"{case.title}: LLaMA-Factory's first loss differs by {apart:.2g} in float32")
-        note = f"LLaMA-Factory was given the same tokens; its first loss in float32 differs by {apart:.1g}."
+        note = (
+            "LLaMA-Factory was given the same tokens and our malloc settings; its first loss in float32 differs by "
+            f"{apart:.1g}."
+        )
         ours = run_process("ours", case, WARM_UP + steps)  # which rows a step has
         ways[LLAMA_FACTORY] = partial(llama_factory.run, command, case, (), ours)
     found = in_turns(ways, runs)
@@ -137,15 +143,30 @@ def largest_difference(one: list[float], other: list[float]) -> float:
 
 
 def run_process(
-    trainer: str, case: Case, steps: int, *, exact: bool = False, overrides: tuple[str, ...] = ()
+    trainer: str,
+    case: Case,
+    steps: int,
+    *,
+    exact: bool = False,
+    malloc: bool = False,
+    overrides: tuple[str, ...] = (),
 ) -> Measured:
-    """What `benchmarks.training_process` finds in a process of its own."""
+    """What `benchmarks.training_process` finds in a process of its own.
+
+    Args:
+        trainer: `ours`, which runs in the worker's environment, or `trl`, which runs in the shell's.
+        case: the recipe.
+        steps: how many, those that warm up among them.
+        exact: compute in float32.
+        malloc: run TRL in the worker's environment, too.
+        overrides: further settings of the recipe.
+    """
     from finetuning.launch import worker_environment
 
     command = [sys.executable, "-m", "benchmarks.training_process", trainer, case.recipe, "--steps", str(steps)]
     for setting in (*case.overrides, *overrides):
         command += ["--set", setting]
-    environment = worker_environment() if trainer == "ours" else dict(os.environ)
+    environment = worker_environment() if malloc or trainer == "ours" else dict(os.environ)
     command += ["--exact"] if exact else []
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     if done.returncode:
