@@ -236,7 +236,7 @@ def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  
     opened = open_data(loaded)
     for sentence in said_of(opened, inspect(opened.splits, opened.task).sentences()):
         console.print(sentence, highlight=False, markup=False)
-    console.print(estimate_recipe(loaded, rows=len(opened.splits["train"])).sentence(), highlight=False)
+    console.print(estimate_recipe(loaded, splits=opened.splits).sentence(), highlight=False)
 
 
 def main() -> None:
@@ -326,6 +326,8 @@ def _progress() -> Progress:
 
 def _print_outcome(run: Run) -> None:
     status = run.status()
+    if status.state != "finished" and status.facts.get("loss"):
+        console.print(str(status.facts["loss"]), highlight=False, markup=False)
     if status.state == "failed":
         raise RunError(f"The run failed: {(status.error or '').rstrip('.')}", fix=f"The log is {run.log_file}.")
     if status.state != "finished":

@@ -1,33 +1,40 @@
 """What a run will take, before it starts: parameters, memory and time. Loads no weights.
 
 Parameters are counted on the `meta` device from the base model's configuration. Memory is weights, gradients,
-optimizer state and the activations of one batch. Time is the matrix products of all steps at the speed that one
-measured product reaches on this machine, times the share of it that training reached in `benchmarks/`.
+optimizer state and the activations of the largest batch. Time is that of the rows' real lengths at the speed at
+which this machine computes layers like the base's (`calibration`), evaluation included.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import time
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from data.errors import ModelError
+from finetuning.calibration import RANK, Speeds, speeds
+from finetuning.evaluation_time import evaluation_seconds
 from finetuning.recipe import Recipe
+from finetuning.row_lengths import Lengths, lengths_of
 from finetuning.strategies import ParameterCount, check_target_modules
 from finetuning.trainers.arguments import steps
 from models.adapter_files import HEADS, adapter_shapes, linear_layers
 
-_TYPICAL_TOKENS = {"sentiment": 65, "dialogue": 215}
-"""Mean tokens a row of the bundled corpora in the causal prompt; used when the rows are not given."""
-_TRAINING_EFFICIENCY = 0.45
-"""Share of the matrix-product peak that a training step reaches on two CPU cores."""
+if TYPE_CHECKING:
+    from datasets import Dataset
+
 _RUNTIME_MB = 700
 """Python, torch and the libraries, before any weight."""
-
-_LONGEST_BATCH = 1.45
-"""Tokens of an epoch's largest batch over those of its mean one, in the bundled corpora."""
+_START_S = 25.0
+"""Starting the worker and its libraries, and reading the data; by measurement on two slow cores."""
+_READ_MB_PER_S = 60.0
+"""Of weights that are found, checked and loaded, twice: to train, and to evaluate."""
+_UNSURE = 0.25
+"""How far the run may be off, either way, as it is shown."""
+_ROWS_AT_ONCE_MB = 250
+"""What an evaluation's batch takes beside the weights."""
 
 # Configurations of the shipped recipes' base models, so that an estimate needs neither network nor weights.
 _CONFIGS: dict[str, dict[str, Any]] = {
@@ -60,54 +67,140 @@ class Estimate:
     weight_mb: float
     """The base's weights in memory, in MiB."""
     memory_mb: float
-    """Peak of the whole process, in MiB; rough."""
-    seconds: float
-    """Training alone; rough."""
+    """Peak of the whole process, in MiB."""
+    loading_s: float
+    """Until the first step: libraries, data, the base; and the base again for the evaluation."""
+    training_s: float
+    evaluation_s: float
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return self.loading_s + self.training_s + self.evaluation_s
 
     def sentence(self) -> str:
-        """`460,800 of 134,975,808 parameters train · about 1.9 GB · about 4 min`."""
+        """`460,800 of 134,975,808 parameters train · about 1.9 GB of memory · 6 to 10 min (training …)`."""
         total = f"{self.total:,}"
         if self.stored != self.total:
             total = f"{self.stored:,} stored ({self.total:,} before two 4-bit weights are packed into one)"
-        minutes = self.seconds / 60
-        length = f"{minutes:.0f} min" if minutes >= 1.5 else f"{max(10, round(self.seconds, -1)):.0f} s"
+        parts = f"training {_span(self.training_s)}, evaluation {_span(self.evaluation_s)}"
         return (
             f"{self.trainable:,} of {total} parameters train · about {self.memory_mb / 1024:.1f} GB of memory "
-            f"· about {length}"
+            f"· {_span(self.seconds)} in all ({parts})"
         )
 
 
-def estimate(recipe: Recipe, *, rows: int | None = None, tokens: int | None = None) -> Estimate:
+def _span(seconds: float) -> str:
+    """`6 to 10 min`, or in seconds."""
+    low, high = seconds * (1 - _UNSURE), seconds * (1 + _UNSURE)
+    if high < 120:
+        ends, unit = [max(5 * round(end / 5), 5) for end in (low, high)], "s"
+    else:
+        ends, unit = [max(round(end / 60), 1) for end in (low, high)], "min"
+    return f"{ends[0]} to {ends[1]} {unit}" if ends[0] != ends[1] else f"about {ends[0]} {unit}"
+
+
+def estimate(recipe: Recipe, *, splits: Mapping[str, Dataset] | None = None) -> Estimate:
     """Estimate the run of `recipe`.
 
     Args:
         recipe: what would be run.
-        rows: training rows; left out, those of the recipe's data source are counted.
-        tokens: mean tokens a row.
+        splits: its rows, where they are open already.
 
     Raises:
+        DataError: the rows cannot be read.
         ModelError: nothing is known of the base model without fetching it.
         RecipeError: as `check_target_modules`.
     """
     count = parameter_count(recipe)
-    width, layers = _shape(recipe.model.base)
-    rows = rows if rows is not None else _count_rows(recipe)
-    tokens = tokens or _TYPICAL_TOKENS[recipe.task]
+    config = _config(recipe.model.base)
+    if splits is None:
+        from finetuning.preparation import open_data
+
+        splits = open_data(recipe).splits
+    train, test = lengths_of(recipe, splits)
+    machine = speeds(recipe, config)
     weight_mb = _weight_mb(recipe, count)
-    positions = recipe.training.batch_size * tokens
-    values = _LONGEST_BATCH * positions * width * layers * _kept_values(recipe)
-    activations_mb = values * _bytes_a_value(recipe) / 2**20
-    optimizer_mb = count.trainable * 16 / 2**20  # float32 weight, gradient and two moments
-    backbone = count.total - _embedding_parameters(recipe)
-    work = 4 * backbone * positions * steps(recipe, rows) * recipe.training.gradient_accumulation
+    batches = _batches(recipe, train)
+    machine = _at_rank(machine, recipe, count)
+    training = sum(_step_s(recipe, config, machine, batch) for batch in batches) / max(1, len(batches))
     return Estimate(
         trainable=count.trainable,
         total=count.total,
         stored=count.stored,
         weight_mb=weight_mb,
-        memory_mb=_RUNTIME_MB + weight_mb + activations_mb + optimizer_mb,
-        seconds=work / (_peak_flops(recipe.model.precision == "float32") * _TRAINING_EFFICIENCY),
+        memory_mb=_memory_mb(recipe, config, count, weight_mb, batches),
+        loading_s=_START_S + 2 * weight_mb / _READ_MB_PER_S,
+        training_s=training * steps(recipe, train.rows) * recipe.training.gradient_accumulation,
+        evaluation_s=evaluation_seconds(recipe, int(config.num_hidden_layers), machine, train, test),
     )
+
+
+@dataclass(frozen=True)
+class _Batch:
+    rows: int
+    tokens: int
+    """That are computed: without padding and the shared prefix where layers are computed by hand."""
+    longest: int
+    supervised: int
+
+    @property
+    def pairs(self) -> int:
+        """Of a token and one that it may see, computed as if each row were as long as the longest."""
+        return self.rows * self.longest**2
+
+
+def _batches(recipe: Recipe, train: Lengths) -> list[_Batch]:
+    """The batches of an epoch over the sampled rows, in like lengths as they are trained on."""
+    from finetuning.trainers.lengths import LikeLengthSampler
+
+    lengths, size = train.whole, recipe.training.batch_size
+    order = list(LikeLengthSampler(lengths, size, seed=recipe.training.seed))
+    batches = []
+    for at in range(0, len(order), size):
+        rows = [lengths[index] for index in order[at : at + size]]
+        if len(rows) < size and train.rows > len(lengths):
+            continue  # short only because the sample is
+        tokens = len(rows) * max(rows)
+        if _by_hand(recipe):
+            tokens = sum(rows) - (len(rows) - 1) * train.shared
+        supervised = sum(train.answers[index] for index in order[at : at + size])
+        batches.append(_Batch(len(rows), tokens, max(rows), supervised))
+    return batches
+
+
+def _at_rank(machine: Speeds, recipe: Recipe, count: ParameterCount) -> Speeds:
+    """The speeds with an adapter of the recipe's rank, by operations: four a frozen weight, six a trained one."""
+    frozen, measured = count.total - count.trainable, count.trainable * RANK / recipe.lora.rank
+    share = (4 * frozen + 6 * count.trainable) / (4 * frozen + 6 * measured)
+    return replace(machine, train_token=machine.train_token * share)
+
+
+def _step_s(recipe: Recipe, config: Any, machine: Speeds, batch: _Batch) -> float:
+    layer = batch.tokens * machine.train_token + batch.pairs * machine.train_pair
+    return int(config.num_hidden_layers) * layer + batch.supervised * machine.head_train
+
+
+def _memory_mb(
+    recipe: Recipe, config: Any, count: ParameterCount, weight_mb: float, batches: Sequence[_Batch]
+) -> float:
+    """The larger of training's peak, at its largest batch, and the evaluation's."""
+    kept = max((batch.tokens * _kept_values(recipe, config, batch.longest) for batch in batches), default=0.0)
+    activations = kept * int(config.num_hidden_layers) * _bytes_a_value(recipe) / 2**20
+    optimizer = count.trainable * 16 / 2**20  # float32 weight, gradient and two moments
+    head = 0.0
+    if recipe.trainer == "causal":  # some positions' logits and probabilities in float32, and their product
+        head = 3 * 256 * int(config.vocab_size) * 4 / 2**20
+    evaluation = _ROWS_AT_ONCE_MB + (_unpacked_mb(recipe, count) if recipe.model.precision == "nf4" else 0.0)
+    return _RUNTIME_MB + weight_mb + max(activations + optimizer + head, evaluation)
+
+
+def _unpacked_mb(recipe: Recipe, count: ParameterCount) -> float:
+    """What the layers take that an evaluation on a processor holds unpacked as well (`models.pair`)."""
+    from models.loading import device
+
+    packed = 2 * (count.total - count.stored)
+    return packed * _bytes_a_value(recipe) / 2**20 if device().type == "cpu" and count.total < 5 * 10**8 else 0.0
 
 
 def parameter_count(recipe: Recipe) -> ParameterCount:
@@ -161,20 +254,6 @@ def _config(base: str) -> Any:
     )
 
 
-def _shape(base: str) -> tuple[int, int]:
-    """Hidden size and number of layers."""
-    config = _config(base)
-    return int(config.hidden_size), int(config.num_hidden_layers)
-
-
-def _embedding_parameters(recipe: Recipe) -> int:
-    """Parameters that take part in no matrix product of a training step: the embeddings, and the projection,
-    which only the few supervised positions go through."""
-    config = _config(recipe.model.base)
-    copies = 1 if recipe.trainer == "classifier" or getattr(config, "tie_word_embeddings", True) else 2
-    return int(config.vocab_size) * int(config.hidden_size) * copies
-
-
 def _weight_mb(recipe: Recipe, count: ParameterCount) -> float:
     from models.loading import device
 
@@ -187,17 +266,29 @@ def _weight_mb(recipe: Recipe, count: ParameterCount) -> float:
     return (count.total - count.trainable) * _bytes_a_value(recipe) / 2**20
 
 
-def _kept_values(recipe: Recipe) -> int:
-    """Values of a layer's width that are kept for each position and layer until its backward pass.
+def _by_hand(recipe: Recipe) -> bool:
+    """Whether the layers are computed by `models/llama.py`, as far as a recipe says."""
+    from models.loading import device
 
-    Measured as peak memory, with what the allocator holds back. SmolLM2-135M by hand on a CPU took 15 on
-    reviews and 21 on dialogues in float32, 20 and 27 in bfloat16; MiniLM by autograd 53. On an H100 Llama-2-7B's
-    shape took 24, SmolLM2-135M's 21.
+    return recipe.trainer == "causal" and not recipe.lora.dropout and device().type == "cpu"
+
+
+def _kept_values(recipe: Recipe, config: Any, longest: int) -> float:
+    """Values that are kept for each position and layer until its backward pass, for rows of `longest` tokens.
+
+    By hand: what `models.llama._Layer.forward` returns, and the attention's weights; the allocator held back a
+    quarter more in bfloat16. By the modules, as measured: 53 times the width for MiniLM on a processor, and 21 to
+    24 on an H100, whose kernels keep no weights of the attention.
     """
     from models.loading import device
 
-    by_hand = recipe.trainer == "causal" and not recipe.lora.dropout  # models/llama.py
-    return 24 if by_hand or device().type != "cpu" else 55
+    width, heads = int(config.hidden_size), int(config.num_attention_heads)
+    if _by_hand(recipe):
+        size = int(getattr(config, "head_dim", None) or width // heads)
+        seen = int(config.num_key_value_heads or heads) * size
+        kept = 4 * width + 2 * heads * size + 2 * seen + 4 * int(config.intermediate_size) + heads * longest
+        return kept * (1.0 if _bytes_a_value(recipe) == 4 else 1.25)
+    return 24.0 * width if device().type != "cpu" else 47.0 * width + 3 * heads * longest
 
 
 def _bytes_a_value(recipe: Recipe) -> int:
@@ -207,27 +298,3 @@ def _bytes_a_value(recipe: Recipe) -> int:
     if precision in {"auto", "nf4"}:
         precision = best_precision()
     return 4 if precision == "float32" else 2
-
-
-def _count_rows(recipe: Recipe) -> int:
-    from finetuning.preparation import open_data
-
-    return len(open_data(recipe).splits["train"])
-
-
-@functools.lru_cache(maxsize=2)
-def _peak_flops(float32: bool) -> float:
-    """Floating-point operations a second of a large matrix product on this machine, measured once."""
-    import torch
-
-    from models.loading import best_precision, device
-
-    dtype = torch.float32 if float32 else getattr(torch, best_precision())
-    size = 1024
-    left = torch.randn(size, size, device=device(), dtype=dtype)
-    best = float("inf")
-    for _ in range(20):
-        started = time.perf_counter()
-        (left @ left).sum().item()
-        best = min(best, time.perf_counter() - started)
-    return 2 * size**3 / best

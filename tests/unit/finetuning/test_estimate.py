@@ -1,13 +1,18 @@
 """Parameter counts on the meta device, exactly as published for the two classic examples."""
 
+import json
+import platform
+
 import pytest
 
 from data.errors import ModelError, RecipeError
+from finetuning import calibration
+from finetuning.calibration import Speeds
 from finetuning.estimate import estimate, parameter_count
 from finetuning.recipe import load_recipe
 from finetuning.strategies import add_adapter, count_parameters
 from models.loading import load
-from models.sources import resolve
+from models.sources import cache_folder, resolve
 
 
 def test_distilbert_counts_are_the_classic_ones():
@@ -35,16 +40,87 @@ def test_a_module_that_cannot_be_adapted_is_named():
         parameter_count(load_recipe("sentiment-smollm2-lora", ["lora.target_modules=[q_proj, lm_head]"]))
 
 
-def test_the_sentence_explains_why_two_totals_differ():
-    sentence = estimate(load_recipe("dialogue-smollm2-qlora"), rows=100).sentence()
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BEFORE_AFTER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(calibration, "_known", {})
+
+
+def long_rows(path, tokens):
+    rows = [{"dialogue": "Ana: " + "so warm " * (tokens // 2), "summary": "Ana is warm."} for _ in range(24)]
+    path.write_text(
+        "".join(json.dumps(row | {"dialogue": f"{n} {row['dialogue']}"}) + "\n" for n, row in enumerate(rows))
+    )
+    return path
+
+
+def test_the_sentence_explains_why_two_totals_differ(tiny_llama, recipe_on):
+    sentence = estimate(recipe_on("dialogue-smollm2-qlora", tiny_llama)).sentence()
     assert "stored" in sentence and "before two 4-bit weights are packed into one" in sentence
+    assert "in all (training " in sentence and "evaluation " in sentence
 
 
-def test_more_rows_take_longer_and_four_bit_takes_less_memory():
-    qlora = load_recipe("dialogue-smollm2-qlora")
-    lora = load_recipe("dialogue-smollm2-qlora", ["strategy=lora", "model.precision=float32"])
-    assert estimate(qlora, rows=400).seconds > 1.8 * estimate(qlora, rows=200).seconds
-    assert estimate(qlora, rows=8).weight_mb < 0.25 * estimate(lora, rows=8).weight_mb
+def test_more_steps_take_longer_and_four_bit_takes_less_memory(tiny_llama, recipe_on):
+    few, many = (recipe_on("dialogue-smollm2-qlora", tiny_llama, f"training.max_steps={n}") for n in (20, 40))
+    lora = recipe_on("dialogue-smollm2-qlora", tiny_llama, "strategy=lora", "model.precision=float32")
+    assert estimate(many).training_s == pytest.approx(2 * estimate(few).training_s)
+    assert estimate(many).evaluation_s == estimate(few).evaluation_s > 0
+    assert estimate(few).weight_mb < estimate(lora).weight_mb
+
+
+def test_longer_rows_take_longer_by_more_than_their_tokens_and_more_memory(
+    tiny_llama, recipe_on, tmp_path, monkeypatch
+):
+    flat = Speeds(1e-6, 1e-8, 5e-7, 5e-9, 1e-4, 1e-5, 1e-5)
+    monkeypatch.setattr("finetuning.estimate.speeds", lambda recipe, config: flat)
+    short, long = (
+        estimate(
+            recipe_on(
+                "dialogue-smollm2-qlora", tiny_llama, f"data.source=file:{long_rows(tmp_path / f'{n}.jsonl', n)}",
+                "training.max_tokens=4096",
+            )
+        )
+        for n in (60, 600)
+    )  # fmt: skip
+    assert long.training_s > 10 * short.training_s
+    assert long.evaluation_s > short.evaluation_s
+    assert long.memory_mb > short.memory_mb
+
+
+def test_few_shot_and_forgetting_are_counted(tiny_llama, recipe_on):
+    none = ["evaluation.few_shot=0", "evaluation.forgetting=false"]
+    alone = estimate(recipe_on("dialogue-smollm2-qlora", tiny_llama, *none)).evaluation_s
+    shown = estimate(recipe_on("dialogue-smollm2-qlora", tiny_llama, none[1])).evaluation_s
+    general = estimate(recipe_on("dialogue-smollm2-qlora", tiny_llama, none[0])).evaluation_s
+    assert min(shown, general) > alone > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "base"), [("sentiment-smollm2-lora", "tiny_llama"), ("sentiment-minilm-lora", "tiny_bert")]
+)
+def test_a_layer_is_measured_once_a_machine_and_kept(name, base, recipe_on, request, monkeypatch):
+    monkeypatch.setattr(calibration, "_others", lambda: 0.0)
+    recipe = recipe_on(name, request.getfixturevalue(base))
+    first = estimate(recipe)
+    (key,) = json.loads((cache_folder() / calibration.FILE).read_text())
+    assert key.startswith(platform.node())
+    monkeypatch.setattr(calibration, "_known", {})
+    monkeypatch.setattr(calibration, "_measure", lambda shape: pytest.fail("measured again"))
+    again = estimate(recipe_on(name, request.getfixturevalue(base), "lora.rank=16"))
+    assert again.evaluation_s == first.evaluation_s and again.training_s > first.training_s > 0
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"x": 3}', "not JSON", '{"x": {"train_token": -1}}'])
+def test_a_damaged_file_of_speeds_is_measured_again(text, tiny_llama, recipe_on):
+    cache_folder().mkdir(parents=True)
+    (cache_folder() / calibration.FILE).write_text(text)
+    assert estimate(recipe_on("sentiment-smollm2-lora", tiny_llama)).training_s > 0
+
+
+def test_what_was_measured_beside_others_is_not_kept(tiny_llama, recipe_on, monkeypatch):
+    monkeypatch.setattr(calibration, "_others", lambda: 0.9)
+    assert estimate(recipe_on("sentiment-smollm2-lora", tiny_llama)).seconds > 0
+    assert not (cache_folder() / calibration.FILE).exists()
 
 
 def test_an_unknown_base_is_an_error_that_says_so():

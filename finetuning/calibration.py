@@ -1,0 +1,288 @@
+"""How fast this machine computes layers like a base model's, measured on a model of two of them.
+
+The two go through the code that training and evaluation use, on random weights and tokens. What was measured is
+kept in the user's cache folder under the name of the machine, and a hash of its processor, of torch's version and
+of the layer's shape. Of several tries the fastest counts: others use the machine, too. What was measured while they
+did is not kept.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import hashlib
+import json
+import platform
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.writing import write_atomically
+from finetuning.recipe import Recipe, with_overrides
+from models.sources import cache_folder
+
+if TYPE_CHECKING:
+    import torch
+
+FILE = "layer-speeds.json"
+RANK = 8
+"""Of the adapter that is measured."""
+_LAYERS = 2
+_TOKENS = 768
+_FEW_TOKENS = 128
+_LARGE_LAYER = 2 * 10**7
+"""Parameters from which a layer is measured on `_FEW_TOKENS` on a processor: more would take many seconds."""
+_TRIES = 3
+_DECODED_ROWS = 32
+_SUPERVISED = 64
+_BUSY = 0.3
+"""Share of the processor that others use, from which a measurement is not kept."""
+
+
+@dataclass(frozen=True)
+class Speeds:
+    """Seconds that one layer takes for each token, and for each pair of a token and one that it may see."""
+
+    train_token: float
+    train_pair: float
+    """Forward and backward."""
+    pass_token: float
+    pass_pair: float
+    """Forward alone."""
+    decode_row: float
+    """For a token of one row, where a batch of rows is decoded."""
+    head_train: float
+    """The whole projection onto the vocabulary, for a position that is trained on."""
+    head_decode: float
+    """The same for a decoded one."""
+
+
+def speeds(recipe: Recipe, config: Any) -> Speeds:
+    """Of a layer of the base model with the recipe's adapter on this machine.
+
+    Args:
+        recipe: names trainer, modules and precision; 4-bit weights are taken for as fast as what they unpack to,
+            and the adapter is measured at rank 8.
+        config: the base model's.
+    """
+    from models.loading import best_precision
+
+    precision = recipe.model.precision
+    if precision in {"auto", "nf4"}:
+        precision = best_precision()
+    # Nothing is measured again for another rank: whoever tries some on the page would wait each time.
+    recipe = with_overrides(recipe, {"lora.rank": RANK, "lora.alpha": 2 * RANK})
+    key = _key([recipe.trainer, recipe.lora.model_dump(), precision, config.to_dict()])
+    if key not in _known:
+        _known[key] = _kept_or_measured(key, _Shape(recipe, config, precision))
+    return _known[key]
+
+
+_known: dict[str, Speeds] = {}
+
+
+@dataclass(frozen=True)
+class _Shape:
+    recipe: Recipe
+    config: Any
+    precision: str
+
+
+def _kept_or_measured(key: str, shape: _Shape) -> Speeds:
+    place = cache_folder() / FILE
+    kept = _read(place)
+    if key in kept:
+        return Speeds(**kept[key])
+    others = _others()
+    measured = _measure(shape)
+    if max(others, _others()) < _BUSY:
+        with contextlib.suppress(OSError):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(place, json.dumps(kept | {key: asdict(measured)}, indent=1))
+    return measured
+
+
+def _read(place: Path) -> dict[str, dict[str, float]]:
+    """What was measured before, whatever somebody did to the file."""
+    names = {field.name for field in fields(Speeds)}
+    try:
+        known = json.loads(place.read_text(encoding="utf-8"))
+        return {
+            key: value
+            for key, value in known.items()
+            if value.keys() == names and all(0 <= float(seconds) < 1e4 for seconds in value.values())
+        }
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _key(about: list[Any]) -> str:
+    """The machine's name, and a hash of all that the speed depends on."""
+    import torch
+
+    from models.loading import device
+
+    where = torch.cuda.get_device_name() if device().type == "cuda" else _processor()
+    told = json.dumps([where, torch.get_num_threads(), torch.__version__, *about], sort_keys=True, default=str)
+    return f"{platform.node()} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _others() -> float:
+    """The share of the processor that is in use while this process waits, from 0 to 1."""
+    import psutil
+
+    return psutil.cpu_percent(interval=0.1) / 100
+
+
+def _measure(shape: _Shape) -> Speeds:
+    import torch
+
+    from models.loading import device, keep_freed_memory
+
+    keep_freed_memory()
+    with torch.random.fork_rng(), torch.device("cpu"):
+        torch.manual_seed(0)
+        model = _model(shape)
+        layer = sum(value.numel() for value in model.get_base_model().parameters()) / _LAYERS
+        tokens = _FEW_TOKENS if layer > _LARGE_LAYER and device().type == "cpu" else _TOKENS
+        short, long = _batch(tokens, 64, shape.config), _batch(tokens, tokens // 2, shape.config)
+        step = _step(model, shape.recipe)
+        train, train_pair = _fit(lambda batch: step(batch, True), short, long)
+        forward, forward_pair = _fit(lambda batch: step(batch, False), short, long)
+        if shape.recipe.trainer == "classifier":
+            return Speeds(train, train_pair, forward, forward_pair, 0.0, 0.0, 0.0)
+        head_train, head_decode = _head(shape)
+        decoded = _decode(model, shape)
+        return Speeds(train, train_pair, forward, forward_pair, decoded, head_train, head_decode)
+
+
+def _model(shape: _Shape) -> Any:
+    """Two layers of the base with the recipe's adapter, as a trainer would have them."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+
+    from finetuning.strategies import add_adapter
+    from models.attention import use_matrix_products
+    from models.fused_lora import fuse_lora
+    from models.loading import device
+
+    config = copy.deepcopy(shape.config)
+    config.num_hidden_layers, config.vocab_size, config.pad_token_id = _LAYERS, 256, 0
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[:_LAYERS]
+    kind: Any = AutoModelForCausalLM if shape.recipe.trainer == "causal" else AutoModelForSequenceClassification
+    base = kind.from_config(config).to(device(), getattr(torch, shape.precision))
+    model = add_adapter(base, shape.recipe)
+    fuse_lora(model)
+    if device().type == "cpu":
+        use_matrix_products(base)
+    return model.train()
+
+
+def _batch(tokens: int, length: int, config: Any) -> torch.Tensor:
+    """Rows of `length` random tokens, [B, T], `tokens` in all."""
+    import torch
+
+    length = min(length, int(getattr(config, "max_position_embeddings", length)) - 2)
+    return torch.randint(5, 250, (max(1, tokens // length), length))
+
+
+def _step(model: Any, recipe: Recipe) -> Callable[[Any, bool], None]:
+    """Takes a batch through the layers, and back where it is trained on."""
+    import torch
+
+    from models.llama import LlamaLayers, is_alike
+    from models.packing import PackedRows
+
+    base = model.get_base_model()
+    by_hand = LlamaLayers(base) if recipe.trainer == "causal" and is_alike(base) else None
+
+    def hidden(batch: torch.Tensor) -> Any:
+        if by_hand is None:
+            batch = batch.to(base.device)
+            return base.base_model(input_ids=batch, attention_mask=torch.ones_like(batch))[0]
+        packed = PackedRows(batch.tolist(), heads=by_hand.heads)
+        return by_hand(packed, torch.arange(len(packed.tokens)))
+
+    def step(batch: torch.Tensor, trained: bool) -> None:
+        with torch.set_grad_enabled(trained):
+            result = hidden(batch).float().sum()
+        if trained:
+            result.backward()
+        result.item()
+
+    return step
+
+
+def _fit(step: Callable[[Any], None], short: torch.Tensor, long: torch.Tensor) -> tuple[float, float]:
+    """A layer's seconds a token and a pair, from rows that are short and rows that are long."""
+    taken = [_fastest(lambda batch=batch: step(batch)) / _LAYERS for batch in (short, long)]
+    tokens = [batch.numel() for batch in (short, long)]
+    pairs = [batch.numel() * batch.shape[1] for batch in (short, long)]
+    # Two equations: taken = tokens * a + pairs * b.
+    apart = tokens[0] * pairs[1] - tokens[1] * pairs[0]
+    a_pair = max(0.0, (tokens[0] * taken[1] - tokens[1] * taken[0]) / apart) if apart else 0.0
+    return max(0.0, (taken[0] - pairs[0] * a_pair) / tokens[0]), a_pair
+
+
+def _head(shape: _Shape) -> tuple[float, float]:
+    """Seconds a position of the projection onto the vocabulary, trained and decoded."""
+    import torch
+
+    from models.head import label_log_probs
+    from models.loading import device
+
+    size, dtype = int(shape.config.hidden_size), getattr(torch, shape.precision)
+    head = torch.nn.Linear(size, int(shape.config.vocab_size), bias=False, device="meta")
+    head = head.to_empty(device=device()).to(dtype).requires_grad_(False)
+    head.weight.data.uniform_(-0.02, 0.02)
+    rows = torch.randn(_SUPERVISED, size, device=device()).to(dtype)
+    labels = torch.arange(_SUPERVISED, device=device())
+    trained = _fastest(lambda: label_log_probs(rows.clone().requires_grad_(), head, labels)[0].sum().item())
+    with torch.no_grad():
+        decoded = _fastest(lambda: head(rows[:_DECODED_ROWS]).argmax(-1).sum().item())
+    return trained / _SUPERVISED, decoded / _DECODED_ROWS
+
+
+def _decode(model: Any, shape: _Shape) -> float:
+    """A layer's seconds for the next token of one row of a batch."""
+    import torch
+
+    from models.decoding import greedy
+    from models.llama import LlamaLayers, is_alike
+
+    base = model.eval().get_base_model()
+    rows = torch.randint(5, 250, (_DECODED_ROWS, 64))
+    if not is_alike(base):  # a token alone, without what came before it
+        with torch.no_grad():
+            step = _fastest(lambda: base.base_model(input_ids=rows[:, :1].to(base.device))[0].sum().item())
+        return step / _LAYERS / _DECODED_ROWS
+    layers = LlamaLayers(base)
+    layers.prepare_decoding()
+    ends, last = [], None
+    for _ in greedy(layers, [], rows.tolist(), max_new_tokens=6, ends=set()):
+        now = time.perf_counter()
+        ends += [now - last] if last is not None else []
+        last = now
+    return min(ends) / _LAYERS / _DECODED_ROWS
+
+
+def _fastest(work: Callable[[], Any]) -> float:
+    """Seconds of the fastest of some tries, after one that warms up."""
+    work()
+    best = float("inf")
+    for _ in range(_TRIES):
+        started = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - started)
+    return best
