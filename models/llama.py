@@ -34,7 +34,7 @@ class Attends(Protocol):
 
 
 PIECE = 256
-"""Tokens of a prefix that are computed at once: as fast as all at once, and a second or so on two cores."""
+"""Tokens of a prefix that are computed at once: enough for large products, and few enough to stop between."""
 _ALIKE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
 
 

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 MAX_NEW_TOKENS = {"sentiment": 40, "dialogue": 80}
 """Where an answer in the chat is cut off."""
 
-MOST_TOKENS = 2048
-"""Of a message with its instruction and what was said before. Others wait while they are read."""
+MOST_TOKENS = 1024
+"""Of a message with its instruction and what was said before. Others wait while they are read, which takes two slow
+cores some 10 s a side."""
+_WEIGHED_TOKENS = 64
+"""Of a prompt, to find what the second side costs: that is asked of the tokens which follow, and nobody can stop it."""
 
 _Result = TypeVar("_Result")
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="answers")
@@ -86,7 +89,7 @@ def weigh(pair: Pair, turn: Turn) -> None:
     from models.generation import second_side_cost
 
     if pair.second_side_cost is None:
-        prompt = prompt_tokens(pair, turn, [], "tuned")
+        prompt = prompt_tokens(pair, turn, [], "tuned")[-_WEIGHED_TOKENS:]
         pair.second_side_cost = _compute(lambda: second_side_cost(pair, prompt))
     turn.second_side_cost = pair.second_side_cost
 

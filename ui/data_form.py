@@ -27,6 +27,8 @@ from ui.visitors import Visitor
 PREVIEW_ROWS = 3
 FEW_ROWS = 100
 """With fewer test rows it is said how large a difference has to be to be found."""
+OWN = "own"
+"""The rows that a tuned model's own run set aside for its test."""
 GUESS = "guess"
 """The value of a column dropdown that leaves the choice to the guess."""
 
@@ -36,6 +38,7 @@ class Chosen:
     """What the form says."""
 
     source: str
+    """As `data.sources` names it; or `OWN`."""
     columns: dict[str, str] | None
     labels: dict[str, str | None] | None
 
@@ -72,13 +75,12 @@ class DataForm:
         return [self.input_column.input, self.target_column.input, self.labels.submit]
 
 
-def build_data_form(task: Task, name: str, *, hub_allowed: bool = True) -> DataForm:
-    """The components, with ids that start with `name`."""
+def build_data_form(task: Task, name: str, *, hub_allowed: bool = True, own: bool = False) -> DataForm:
+    """The components, with ids that start with `name`; with `own`, a tuned model's own test rows come first."""
     corpora = [(f"Bundled {corpus}", f"corpus:{corpus}") for corpus in corpus_names(task)]
     others = [(text.SOURCES["file"], "file"), *([(text.SOURCES["hub"], "hub")] if hub_allowed else [])]
-    kind = gr.Radio(
-        [*corpora, *others], value=corpora[0][1], show_label=False, elem_id=f"{name}-source", container=False
-    )
+    known = [*([(text.SOURCES["own"], OWN)] if own else []), *corpora, *others]
+    kind = gr.Radio(known, value=known[0][1], show_label=False, elem_id=f"{name}-source", container=False)
     file = gr.File(
         label=text.DATA_FORMATS,
         file_types=[".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet"],
@@ -111,7 +113,7 @@ def read(
     task: Task, kind: str, file: str | None, hub: str, input_column: str, target_column: str, labels: str
 ) -> Chosen | None:
     """What the form's values ask for; None while a file or a name is still missing."""
-    if kind in {f"corpus:{corpus}" for corpus in corpus_names(task)}:
+    if kind in {OWN, *(f"corpus:{corpus}" for corpus in corpus_names(task))}:
         return Chosen(kind, None, None)
     if kind == "file" and file:
         source = f"file:{file}"

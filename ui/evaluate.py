@@ -105,7 +105,8 @@ class Evaluate:
         chosen = data_form.read(choice.task, *values[start : start + each])
         if chosen is None:
             raise DataError("No test set is chosen", fix="Upload a file, or write the name of a data set.")
-        visitor.check_source(chosen.source)
+        if chosen.source != data_form.OWN:
+            visitor.check_source(chosen.source)
         examples = FEW_SHOT_EXAMPLES[choice.task.name] if few_shot else 0
         work = _Work(choice, chosen, _row_count(rows, visitor), examples, bool(forgetting), visitor)
         unchanged = [gr.skip()] * len(self.view.outputs)
@@ -118,7 +119,7 @@ class Evaluate:
         except DataError as error:
             yield [data_form.problems(error, visitor), *unchanged]
             return
-        except UserError:
+        except Exception:  # whatever it is, nothing is being done any more
             yield ["", *unchanged]
             raise
         yield ["", *self.view.draw(work.folder, choice.key, visitor)]
@@ -233,7 +234,7 @@ class _Work:
         task, chosen = self._choice.task, self._chosen
         judged = choose_rows(
             self._choice.adapter,
-            chosen.source,
+            None if chosen.source == data_form.OWN else chosen.source,
             columns=chosen.columns,
             labels=chosen.labels,
             rows=self._rows,
@@ -278,7 +279,7 @@ def build_evaluate(limits: Limits | None = None) -> Evaluate:
     gr.HTML(tag("div", "Test set", class_="ba-small"), elem_classes="ba-plain")
     for name, known in TASKS.items():
         with gr.Column(visible=name == first) as group:
-            forms[name] = data_form.build_data_form(known, f"evaluate-{name}", hub_allowed=hub_allowed)
+            forms[name] = data_form.build_data_form(known, f"evaluate-{name}", hub_allowed=hub_allowed, own=True)
         groups[name] = group
     with gr.Row(elem_classes="ba-checks"):
         few_shot = gr.Checkbox(

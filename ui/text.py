@@ -35,6 +35,7 @@ STEPS = {
     5: "Evaluate",
 }
 SOURCES = {
+    "own": "Its own test rows",
     "bundled": "Bundled",
     "file": "Upload a file",
     "hub": "Hub dataset",

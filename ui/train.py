@@ -144,7 +144,7 @@ class TrainTask:
             with train_form.in_labels():
                 run = visitor.submit(recipe, opened)
         else:
-            gr.Info(text.SAME_RUN, title="Already started")
+            gr.Info(text.SAME_RUN)
         return [run.id, "", gr.Timer(active=True)]
 
     # ---- following a run ----

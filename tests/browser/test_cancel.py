@@ -21,7 +21,7 @@ def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: B
         open_train(second)
         expect(second.locator("#sentiment-state")).to_contain_text("of 40 steps", timeout=15_000)
     page.dblclick("#sentiment-start")  # the same form once more is the same run
-    expect(page.locator(".toast-body").first).to_contain_text("Already started", timeout=15_000)
+    expect(page.locator(".toast-body").first).to_contain_text("it is shown below", timeout=15_000)
     page.wait_for_timeout(2000)
     assert len(list(runs_folder.glob("sentiment-*/recipe.yaml"))) == runs + 1
     page.locator("#sentiment-seed input").fill("7")

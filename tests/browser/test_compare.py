@@ -35,6 +35,10 @@ def test_an_example_streams_and_is_scored_against_its_reference(page: Page) -> N
     expect(page.locator("#follow")).to_be_hidden()
     wait_for_answers(page)
     expect(page.locator("#after .ba-score")).to_have_text(re.compile("^(positive|negative)$"))
+    page.set_viewport_size({"width": 390, "height": 800})  # one under the other, with bars to see
+    sides = [page.locator(side).bounding_box() for side in ("#before .ba-panel", "#after .ba-panel")]
+    assert sides[0]["y"] + sides[0]["height"] <= sides[1]["y"] and sides[1]["x"] + sides[1]["width"] <= 390
+    assert page.locator("#after .ba-bar").first.bounding_box()["width"] > 100
 
 
 def test_dialogues_are_stopped_followed_up_and_scored(page: Page) -> None:

@@ -162,6 +162,22 @@ def test_a_long_message_that_is_stopped_lets_the_next_visitor_in(
     assert text.STOPPED in page[tab.before]
 
 
+def test_what_cannot_be_stopped_reads_no_long_message(tab: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the second side costs is measured after the answer, when Stop is no longer heeded."""
+    from models import generation
+
+    asked, measure = [], generation.second_side_cost
+
+    def measured(pair: Any, prompt: list[int], **options: Any) -> float | None:
+        asked.append(len(prompt))
+        return measure(pair, prompt, **options)
+
+    monkeypatch.setattr(generation, "second_side_cost", measured)
+    page = shown(tab.write("soup " * 100, SENTIMENT_KEY, [], request()))
+    assert len(asked) == 1 and asked[0] <= 64
+    assert page[tab.turns][0].second_side_cost is not None
+
+
 def labelled(words: str, probabilities: list[float], *, references: list[str]) -> Turn:
     turn = Turn("Fine soup.", references, SENTIMENT.labels, base=Side(words, probabilities=probabilities))
     turn.tuned = Side("positive", probabilities=[0.1, 0.9])

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,8 +16,10 @@ from datasets import Dataset
 from data.errors import DataError, ModelError, RecipeError
 from data.sources import Opened, open_source
 from data.tasks import DIALOGUE, SENTIMENT
+from eval.report import load
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe, recipe_names
+from finetuning.runs import create_run
 from ui import choices, data_form, train_form
 from ui.data_form import GUESS, Chosen
 from ui.evaluate import Evaluate, TimeLeft, build_evaluate
@@ -148,6 +151,45 @@ def test_evaluate_opens_with_the_report_that_a_model_came_with(laid_out: Callabl
     shown = drawn[tab.view.shown]
     assert tab.show_own(key, shown, request) == gr.skip(), "what was evaluated here stays"
     assert tab.rows.value == "" and tab.rows.placeholder == "all"
+
+
+def test_a_run_is_evaluated_on_its_own_test_rows_unless_others_are_chosen(
+    tmp_path: Path, tiny_adapter: Path, laid_out: Callable[..., Evaluate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
+    opened(tmp_path, ["positive"])
+    run = create_run(load_recipe("sentiment-smollm2-lora", [f"data.source=file:{tmp_path / 'rows.csv'}"]))
+    shutil.copytree(tiny_adapter, run.adapter)
+    tab = laid_out(build_evaluate)
+    assert tab.forms["sentiment"].kind.value == data_form.OWN
+    behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
+    request = gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
+    for chosen, spec in ((data_form.OWN, "rows.csv"), ("corpus:reviews", "corpus:reviews")):
+        forms = [each.value for form in tab.forms.values() for each in form.inputs]
+        forms[0] = chosen
+        *_, last = tab.evaluate("sentiment", f"run:{run.id}", "4", False, False, request, *forms)
+        report, _ = load(dict(zip(tab.drawn, last, strict=True))[tab.view.shown].folder)
+        assert report.data.spec.endswith(spec) and report.n == 4
+
+
+def test_an_evaluation_that_breaks_leaves_no_bar_behind(
+    laid_out: Callable[..., Evaluate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("eval.report.save", broken)
+    monkeypatch.setattr("finetuning.evaluation.evaluate_adapter", broken)
+    tab = laid_out(build_evaluate)
+    behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
+    request = gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
+    forms = [each.value for form in tab.forms.values() for each in form.inputs]
+    steps = tab.evaluate("sentiment", "bundled:sentiment-smollm2-lora", "", False, False, request, *forms)
+    bars = []
+    with pytest.raises(OSError, match="No space"):
+        for step in steps:
+            bars.append(step[0])
+    assert any("ba-progress" in bar for bar in bars) and bars[-1] == ""
 
 
 def test_an_upload_is_kept_beside_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
