@@ -25,7 +25,7 @@ MOST_TOKENS = 1024
 """Of a message with its instruction and what was said before. Others wait while they are read, which takes two slow
 cores some 10 s a side."""
 _WEIGHED_TOKENS = 64
-"""Of a prompt, to find what the second side costs: that is asked of the tokens which follow, and nobody can stop it."""
+"""Of a prompt, to find what the second side costs a token of the answer, which nobody can stop."""
 
 _Result = TypeVar("_Result")
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="answers")
