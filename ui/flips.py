@@ -113,9 +113,10 @@ def _answer(flip: Flip, side: SideResult) -> Markup:
     score = flip.shown(side)
     if side.probabilities is None:
         return join([cell(side.answer), tag("div", f"{flip.metric.title} {score:.2f}", class_="ba-small")])
-    mark = "✓" if side.answer in flip.row.references else "✗"
+    is_right = side.answer in flip.row.references
+    said = tag("div", f"{'✓' if is_right else '✗'} {side.answer}", class_=None if is_right else "ba-wrong")
     sure = side.probabilities[side.answer]
-    return join([tag("div", f"{mark} {side.answer}"), tag("div", f"{sure:.0%} sure", class_="ba-small")])
+    return join([said, tag("div", f"{sure:.0%} sure", class_="ba-small")])
 
 
 def to_csv(report: Report, found: Sequence[Flip]) -> str:

@@ -18,7 +18,7 @@ from data.sources import shown_spec
 from eval.markdown import EXPLORATORY, cost, explanation, few_shot_sentence, headline, p_value, with_interval
 from eval.metrics.metric import metric_named
 from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE, load
-from eval.rows_text import about_the_rows
+from eval.rows_text import about_the_rows, counts
 from eval.schema import Calibration, Confusion, MetricResult, Report, RowResult
 from eval.statistics import Interval
 from finetuning.remembered import Remembered
@@ -105,7 +105,14 @@ def verdict(report: Report, rows: Sequence[RowResult]) -> Markup:
     """The sentence, the numbers with their intervals, and how the rows changed."""
     sentences = [(headline(report), "ba-headline"), (explanation(report), "ba-said")]
     said = tag("div", *(tag("p", sentence, class_=look) for sentence, look in sentences))
-    return tag("div", said, _metric_table(report), _method(report), _changes(report, rows), class_="ba-stack")
+    shown = (_rows_judged(report), _metric_table(report), _method(report), _changes(report, rows))
+    return tag("div", said, *shown, class_="ba-stack")
+
+
+def _rows_judged(report: Report) -> Markup | None:
+    """How many rows were given, trained on and judged; a report of before does not know."""
+    selection = report.data.selection
+    return tag("div", counts(selection, report.n), class_="ba-note") if selection else None
 
 
 def _metric_table(report: Report) -> Markup:
@@ -151,8 +158,8 @@ def _method(report: Report) -> Markup:
 def _changes(report: Report, rows: Sequence[RowResult]) -> Markup | None:
     """Labels: how many rows stayed or became right or wrong. Texts: every row's change."""
     if report.confusion and report.primary.metric.kind == "binary":
-        counts, lost = report.confusion.base, report.flips.lost
-        right = sum(counts[index][index] for index in range(len(counts)))
+        base, lost = report.confusion.base, report.flips.lost
+        right = sum(base[index][index] for index in range(len(base)))
         return charts.outcomes(right - lost, report.flips.gained, lost, report.n - right - report.flips.gained)
     if not rows:
         return None

@@ -9,6 +9,7 @@ import pytest
 from data.errors import RunError, UserError
 from eval.markdown import cost, explanation, few_shot_sentence, headline
 from eval.report import save
+from eval.schema import Selection
 from eval.statistics import Interval
 from tests.unit.ui.report_samples import bare, label_rows, report, text_rows
 from ui import charts, flips, reports
@@ -37,6 +38,22 @@ def test_the_sentences_come_first_then_the_numbers_with_their_intervals() -> Non
         assert number in drawn
     assert drawn.count("exploratory") == 2  # beside a metric, and what it means
     assert explanation(found) in drawn
+
+
+def test_what_was_trained_on_and_left_out_is_said_beside_the_verdict() -> None:
+    found = report()
+    selection = Selection(
+        given=200, repeated=0, contradictory=0, trained_on=150, trained_kept=False, known_by="run", eligible=50
+    )
+    data = found.data.model_copy(update={"selection": selection})
+    drawn = reports.verdict(found.model_copy(update={"data": data, "n": 50}), [])
+    assert "200 rows given, 150 trained on and left out; 50 judged" in drawn
+    assert "judged" not in reports.verdict(found, label_rows())
+
+
+def test_a_wrong_answer_is_marked_as_wrong_on_either_side() -> None:
+    drawn = flips.draw(flips.flips(report(), label_rows()))
+    assert '<div class="ba-wrong">✗' in drawn and "<div>✓" in drawn and 'ba-wrong">✓' not in drawn
 
 
 @pytest.mark.parametrize(("task", "rows_with"), BOTH)
