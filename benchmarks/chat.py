@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks.results import ROOT, DisagreementError, in_turns, median, table, tell
 from models.adapters import BASE, TUNED
+from models.chat_template import PLAIN_TEMPLATE
 from models.generation import stream_answers
 from models.pair import Pair, open_pair
 
@@ -135,6 +136,7 @@ def open_endless(adapter: Path, *, exact: bool = False) -> Pair:
     pad = pair.tokenizer.pad_token
     pair.tokenizer.eos_token = NEVER_SAID
     pair.tokenizer.pad_token = pad
+    pair.tokenizer.chat_template = PLAIN_TEMPLATE  # which ends a turn by that token; the prompts keep their own
     pair.model.generation_config.eos_token_id = pair.tokenizer.eos_token_id
     return pair
 

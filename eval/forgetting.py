@@ -145,20 +145,16 @@ def _answers(pair: Sides, instructions: Sequence[str], *, tuned: bool) -> list[s
     """The greedy answers of one side, of at most 32 tokens."""
     import torch
 
+    from models.chat_template import ChatTemplate
     from models.decoding import greedy
     from models.generation import end_tokens
 
     if not instructions:
         return []
-    prompts = [
-        pair.tokenizer.apply_chat_template(
-            [{"role": "system", "content": ""}, {"role": "user", "content": text}],
-            add_generation_prompt=True,
-            tokenize=True,
-            return_dict=False,
-        )
-        for text in instructions
-    ]
+    template = ChatTemplate.of(pair.tokenizer)
+    asked = [[{"role": "system", "content": ""}, {"role": "user", "content": text}] for text in instructions]
+    rendered = [template.render(messages) for messages in asked]
+    prompts: list[list[int]] = pair.tokenizer(rendered, add_special_tokens=False)["input_ids"]
     with torch.inference_mode(), pair.side(tuned) as model:
         ends = end_tokens(model, pair.tokenizer)
         if pair.layers:

@@ -182,7 +182,7 @@ def _config(prompter: Prompter, name: str, max_new_tokens: int) -> str:
             "output_type": "generate_until",
             "doc_to_target": "references",
             "generation_kwargs": {
-                "until": [str(prompter.tokenizer.eos_token)],
+                "until": list(dict.fromkeys([prompter.template.end.strip(), str(prompter.tokenizer.eos_token)])),
                 "max_gen_toks": max_new_tokens,
                 "do_sample": False,
             },

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.adapters import BASE, TUNED
 from models.batches import like_lengths
+from models.chat_template import ChatTemplate
 from models.pair import Pair
 from models.prefix import StoppedError
 from models.prompting import Message
@@ -329,10 +330,11 @@ def _drop_adapter_names(pair: Pair) -> None:
 
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """The tokens that end a turn: the tokenizer's, and what the model's own generation settings name."""
+    """The tokens that end a turn: the chat template's, the tokenizer's, and what the model's own settings name."""
     ends = model.generation_config.eos_token_id
     more = ends if isinstance(ends, list) else [ends]
-    return {int(token) for token in [tokenizer.eos_token_id, *more] if token is not None}
+    own = [ChatTemplate.of(tokenizer).end_token, tokenizer.eos_token_id]
+    return {int(token) for token in [*own, *more] if token is not None}
 
 
 def _snapshots(streamer: _RowStreamer) -> AnswerPair:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from data.errors import ModelError
 from data.tasks import Task
-from models.prompting import PLAIN_TEMPLATE
+from models.chat_template import PLAIN_TEMPLATE
 from models.sources import ResolvedModel
 
 if TYPE_CHECKING:

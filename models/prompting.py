@@ -1,7 +1,8 @@
 """The one prompt: a row or a message → the tokens a model sees. Used by training, evaluation and chat alike.
 
-A task's instruction goes into the system message, so no default system message is ever added. Everything that
-shapes the prompt is in a `PromptContract`, whose hash is saved with an adapter and compared before its use.
+A task's instruction goes into the system message, so no default system message is ever added; where a template has
+none, it goes before the user's first message (`models.chat_template`). Everything that shapes the prompt is in a
+`PromptContract`, whose hash is saved with an adapter and compared before its use.
 Knows tokenizers, never models.
 """
 
@@ -11,13 +12,15 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ModelError
 from data.tasks import TASKS, Task
 from models.adapter_files import read_json
+from models.chat_template import ChatTemplate, Variables
+from models.chat_template import Message as Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,16 +33,6 @@ INSTRUCTIONS: dict[str, str] = {
     "dialogue": "Summarize the conversation in one or two short sentences.",
 }
 
-# For base models that were never given a chat template, such as Llama-2-7b-hf.
-PLAIN_TEMPLATE = (
-    "{{ bos_token }}{% for message in messages %}"
-    "{% if message['role'] == 'system' %}{{ message['content'] + '\\n\\n' }}"
-    "{% elif message['role'] == 'user' %}{{ 'Input:\\n' + message['content'] + '\\n\\nAnswer:\\n' }}"
-    "{% else %}{{ message['content'] + eos_token + '\\n\\n' }}{% endif %}{% endfor %}"
-)
-
-Message = dict[str, str]
-
 
 @dataclass(frozen=True)
 class PromptContract:
@@ -50,14 +43,29 @@ class PromptContract:
     template: str
     """The chat template, as Jinja; empty for a classifier, which sees the bare text."""
     special_tokens: dict[str, str]
+    # What a template needs beyond its messages. Left out of the hash and the file where there is nothing to say, as
+    # in those from before there was any of it.
+    variables: Variables = field(default_factory=dict)
+    """What the template is told: a date that stays, no thoughts before an answer."""
+    instruction_in: str = "system"
+    """The role whose message holds the instruction: `user` where the template has no system message."""
+    lead: str = ""
+    """What the template writes between a prompt and an answer."""
+    end: str = ""
+    """What ends an answer; empty for the tokenizer's end of text."""
+
+    def stated(self) -> dict[str, Any]:
+        """Its fields but those that say nothing."""
+        said = {each.name for each in fields(self) if getattr(self, each.name) != _SILENT.get(each.name)}
+        return {name: value for name, value in asdict(self).items() if name in said}
 
     @property
     def sha256(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(self.stated(), sort_keys=True).encode()).hexdigest()
 
     def save(self, folder: Path) -> None:
         """Write `prompt.json`: the contract and its hash."""
-        text = json.dumps(asdict(self) | {"sha256": self.sha256}, indent=2, ensure_ascii=False)
+        text = json.dumps(self.stated() | {"sha256": self.sha256}, indent=2, ensure_ascii=False)
         (folder / CONTRACT_FILE).write_text(text + "\n", encoding="utf-8")
 
     @classmethod
@@ -98,7 +106,12 @@ class PromptContract:
         tokens = self.special_tokens
         if not isinstance(tokens, dict):
             raise ValueError("special_tokens is not an object")
-        if not all(isinstance(value, str) for value in (self.instruction, self.template, *tokens.values())):
+        if not isinstance(self.variables, dict) or not all(
+            isinstance(value, (bool, str)) for value in self.variables.values()
+        ):
+            raise ValueError("variables is not an object of texts")
+        texts = (self.instruction, self.template, self.instruction_in, self.lead, self.end, *tokens.values())
+        if not all(isinstance(value, str) for value in texts):
             raise ValueError("it holds something other than text")
         if len(self.instruction) > MAX_INSTRUCTION_CHARS:
             raise ValueError(f"the instruction is longer than {MAX_INSTRUCTION_CHARS:,} characters")
@@ -114,6 +127,9 @@ class PromptContract:
             got=f"{trained.sha256[:12]} in training, {self.sha256[:12]} now",
             fix="Train again with the present prompt, or go back to the version that trained it.",
         )
+
+
+_SILENT: dict[str, Any] = {"variables": {}, "instruction_in": "system", "lead": "", "end": ""}
 
 
 @dataclass(frozen=True)
@@ -135,8 +151,13 @@ class PlainText:
     model. A space after its first character makes it the text that it is; other text stays as it is.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
-        added = (token.content for token in tokenizer.added_tokens_decoder.values() if token.special)
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, template: str = "") -> None:
+        """Args:
+        tokenizer: whose tokens.
+        template: a chat template: what it writes stands for structure, too, as `<think>` does.
+        """
+        known = tokenizer.added_tokens_decoder.values()
+        added = (token.content for token in known if token.special or token.content in template)
         tokens = sorted(
             {*added, *map(str, tokenizer.all_special_tokens)} - {""}, key=lambda token: (-len(token), token)
         )
@@ -154,13 +175,21 @@ class Prompter:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, task: Task, *, instruction: str | None = None) -> None:
         self.tokenizer = tokenizer
         self.task = task
-        self.plain = PlainText(tokenizer)
+        self.template = ChatTemplate.of(tokenizer)
+        self.plain = PlainText(tokenizer, self.template.text)
         self.contract = PromptContract(
             task=task.name,
             instruction=INSTRUCTIONS[task.name] if instruction is None else instruction,
-            template=str(tokenizer.chat_template or PLAIN_TEMPLATE),
+            template=self.template.text,
             special_tokens={key: str(value) for key, value in sorted(tokenizer.special_tokens_map.items())},
+            variables=self.template.variables,
+            instruction_in="system" if self.template.takes_system else "user",
+            lead=self.template.lead,
+            end="" if self.template.end == str(tokenizer.eos_token) else self.template.end,
         )
+        # Thoughts that are over stand in the prompt; a space belongs to the word after it.
+        lead = self.template.lead
+        self._prompt_end, self._answer_start = (lead, "") if lead.strip() else ("", lead)
 
     @classmethod
     def from_contract(cls, tokenizer: PreTrainedTokenizerBase, contract: PromptContract) -> Prompter:
@@ -177,18 +206,18 @@ class Prompter:
 
     def prompt(self, text: str, history: Sequence[Message] = ()) -> str:
         """The prompt as text, up to where the model answers."""
-        return self._render(self.messages(text, history), add_generation_prompt=True)
+        return self.template.render(self.messages(text, history)) + self._prompt_end
 
     def completion(self, target: str) -> str:
         """What the model is trained to answer: the target and the token that ends a turn."""
-        return self.plain(target.strip()) + str(self.tokenizer.eos_token)
+        return self._answer_start + self.plain(target.strip()) + self.template.end
 
     def encode_prompt(self, text: str, history: Sequence[Message] = ()) -> list[int]:
         return self._encode(self.prompt(text, history))
 
     def encode_target(self, target: str) -> list[int]:
         """The target's tokens as they follow a prompt, without the end of turn."""
-        return self._encode(self.plain(target.strip()))
+        return self._encode(self._answer_start + self.plain(target.strip()))
 
     def encode_row(self, row: Mapping[str, Any]) -> EncodedExample:
         """A training row as tokens. Prompt and completion are encoded apart, as in evaluation and chat."""
@@ -211,16 +240,6 @@ class Prompter:
     def _encode(self, text: str) -> list[int]:
         # The template writes its own special tokens, so the tokenizer must add none.
         return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
-
-    def _render(self, messages: list[Message], *, add_generation_prompt: bool) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(
-                messages,
-                chat_template=self.contract.template,
-                add_generation_prompt=add_generation_prompt,
-                tokenize=False,
-            )
-        )
 
 
 def classifier_contract(tokenizer: PreTrainedTokenizerBase, task: Task) -> PromptContract:

@@ -1,0 +1,146 @@
+"""How a base model's chat template wants to be spoken to, found out by rendering, not by the model's name.
+
+A template may refuse a system message or leave it out, write today's date, let the model think before it answers
+unless told not to, and end a turn with another token than the tokenizer's end of text. Knows tokenizers, no tasks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from data.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# For base models that were never given a chat template, such as Llama-2-7b-hf.
+PLAIN_TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] + '\\n\\n' }}"
+    "{% elif message['role'] == 'user' %}{{ 'Input:\\n' + message['content'] + '\\n\\nAnswer:\\n' }}"
+    "{% else %}{{ message['content'] + eos_token + '\\n\\n' }}{% endif %}{% endfor %}"
+)
+TODAY = "2024-07-26"
+"""What a template that asks for today's date is told, so that a prompt is the same tomorrow."""
+_DATE = "date"
+_THINKING = ("enable_thinking", "thinking")
+"""By these variables templates are told not to begin an answer with thoughts."""
+_NOW = re.compile(r"strftime_now\(\s*(?:\"([^\"]*)\"|'([^']*)')")
+_ASKED, _SAID = "a question 4711", "an answer 4712"
+_INSTRUCTED = "an instruction 4713"
+
+Message = dict[str, str]
+Variables = dict[str, bool | str]
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A tokenizer's template; what it is told beside the messages, and what it does with them."""
+
+    tokenizer: PreTrainedTokenizerBase
+    text: str
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
+        return cls(tokenizer, str(tokenizer.chat_template or PLAIN_TEMPLATE))
+
+    @cached_property
+    def variables(self) -> Variables:
+        """What changes its text beside the messages: a fixed date, and that the model is not to think first."""
+        asked = [{"role": "user", "content": _ASKED}]
+        found: Variables = {}
+        if self._try(asked, {_DATE: TODAY}) != self._try(asked, {_DATE: "2001-02-03"}):
+            found[_DATE] = TODAY
+        plain = self._try(asked, found)
+        return found | {name: False for name in _THINKING if self._try(asked, found | {name: False}) != plain}
+
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether a system message is written; if not, it goes before the first message of the user."""
+        messages = [{"role": "system", "content": _INSTRUCTED}, {"role": "user", "content": _ASKED}]
+        return _INSTRUCTED in (self._try(messages, self.variables) or "")
+
+    @cached_property
+    def lead(self) -> str:
+        """What it writes between a prompt and an answer: an empty block of thoughts, a space, or nothing."""
+        asked = [{"role": "user", "content": _ASKED}]
+        prompt = self._try(asked, self.variables) or ""
+        before, found, _ = self._answered.partition(_SAID)
+        return before.removeprefix(prompt) if found and before.startswith(prompt) else ""
+
+    @cached_property
+    def end(self) -> str:
+        """What it writes after an answer, up to the token that ends the turn."""
+        _, _, after = self._answered.partition(_SAID)
+        tokens = sorted((str(token) for token in self.tokenizer.get_added_vocab()), key=len, reverse=True)
+        pattern = rf"\s*(?:{'|'.join(map(re.escape, tokens))})" if tokens else r"(?!)"
+        found = re.match(pattern, after)
+        return found[0] if found else str(self.tokenizer.eos_token)
+
+    @cached_property
+    def end_token(self) -> int | None:
+        """The token that ends a turn."""
+        return self.tokenizer.get_vocab().get(self.end.strip())
+
+    def render(self, messages: Sequence[Message], *, generation: bool = True) -> str:
+        """The conversation as text; with `generation` up to where the model answers.
+
+        Raises:
+            ModelError: the template refuses it.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            return self._render(self._fitting(messages), self.variables, generation=generation)
+        except TemplateError as error:
+            raise ModelError(
+                f"The base model's chat template refuses this conversation: {error}",
+                got=", ".join(message["role"] for message in messages),
+                fix="Choose another base model, or clear the conversation.",
+            ) from None
+
+    def _fitting(self, messages: Sequence[Message]) -> list[Message]:
+        """`messages`, whose first may be the system's, as the template takes them."""
+        if messages[0]["role"] != "system" or self.takes_system or not messages[0]["content"]:
+            return list(messages) if self.takes_system else [each for each in messages if each["role"] != "system"]
+        system, first, *rest = messages
+        return [first | {"content": f"{system['content']}\n\n{first['content']}"}, *rest]
+
+    @cached_property
+    def _answered(self) -> str:
+        turns = [{"role": "user", "content": _ASKED}, {"role": "assistant", "content": _SAID}]
+        return self._try(turns, self.variables, generation=False) or ""
+
+    def _try(self, messages: list[Message], variables: Mapping[str, Any], *, generation: bool = True) -> str | None:
+        """The text, or None where the template refuses."""
+        from jinja2 import TemplateError
+
+        try:
+            return self._render(messages, variables, generation=generation)
+        except TemplateError:
+            return None
+
+    def _render(self, messages: list[Message], variables: Mapping[str, Any], *, generation: bool) -> str:
+        values = dict(variables)
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages,
+                chat_template=self._on(str(values.pop(_DATE))) if _DATE in values else self.text,
+                add_generation_prompt=generation,
+                tokenize=False,
+                **values,
+            )
+        )
+
+    def _on(self, day: str) -> str:
+        """The template, in which it is always `day`. A function cannot be given to it, so it gets a macro."""
+        formats = {double or single for double, single in _NOW.findall(self.text)}
+        answers = {each: date.fromisoformat(day).strftime(each) for each in sorted(formats)}
+        macro = f"{{% macro strftime_now(format) %}}{{{{ {answers!r}.get(format, {day!r}) }}}}{{% endmacro %}}"
+        # The empty text keeps a line break that the template begins with: it would be the end of the macro's line.
+        return f"{macro}{{{{ '' }}}}{self.text}" if "strftime_now" in self.text else self.text
