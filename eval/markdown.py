@@ -30,9 +30,10 @@ _WRITING_TITLES = {
 def headline(report: Report) -> str:
     """The verdict in a sentence: `Better: on 380 reviews accuracy rose from 0.51 to 0.78.`
 
-    What takes from its worth is said first: labels that the test rows lack, and a rival that takes no learning.
+    What takes from its worth is said first: that the rows were trained on, labels that they lack, and a rival that
+    takes no learning.
     """
-    caveats = [*_labels_without_rows(report), *_rivals_that_read_nothing(report)]
+    caveats = [*_known_rows(report), *_labels_without_rows(report), *_rivals_that_read_nothing(report)]
     return " ".join([*caveats, _compared(report, than=" than the base" if caveats else "")])
 
 
@@ -45,6 +46,13 @@ def _compared(report: Report, *, than: str) -> str:
         return f"No evidence of a change: {on} is {base} before and {tuned} after."
     verb = "rose" if verdict.difference > 0 else "fell"
     return f"{verdict.outcome.capitalize()}{than}: {on} {verb} from {base} to {tuned}."
+
+
+def _known_rows(report: Report) -> Iterator[str]:
+    """A sentence where someone asked to judge rows that were trained on, and there were some."""
+    selection = report.data.selection
+    if selection and selection.trained_kept and selection.trained_on:
+        yield "Judged on rows that it was trained on, too: this says little about new ones."
 
 
 def _labels_without_rows(report: Report) -> Iterator[str]:

@@ -30,7 +30,7 @@ def test_a_shipped_adapter_is_evaluated_and_a_row_is_opened_in_compare(page: Pag
     evaluate(page, rows=ROWS)
 
     expect(verdict.locator(".ba-headline")).to_have_text(
-        re.compile(rf"^(Better|Worse|No evidence of a change): on {ROWS} reviews accuracy ")
+        re.compile(rf"(Better|Worse|No evidence of a change)( than the base)?: on {ROWS} reviews accuracy ")
     )
     expect(verdict.locator(".ba-metrics tbody tr")).to_have_count(2)
     expect(verdict.locator(".ba-metrics tbody tr").last).to_contain_text("exploratory")

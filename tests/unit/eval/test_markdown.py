@@ -20,7 +20,7 @@ from eval.markdown import (
     with_interval,
 )
 from eval.metrics.metric import METRICS, Metric
-from eval.schema import ChangedAnswer, Confusion, FewShot, Forgetting, MetricResult, Report
+from eval.schema import ChangedAnswer, Confusion, FewShot, Forgetting, MetricResult, Report, Selection
 from eval.statistics import Interval, judge_labels, judge_scores
 
 TRAIN = [("A fine film.", "positive"), ("A dull film.", "negative"), ("Good soup.", "positive")]
@@ -106,6 +106,22 @@ def test_headline_where_every_test_row_has_one_label(make_report, flipped):
         "reviews accuracy rose from 0.22 to 1.00."
     )
     assert to_markdown(report, flipped(9, 7, 0, labels=["positive"])).startswith(f"# {headline(report)}\n")
+
+
+@pytest.mark.parametrize(("kept", "trained_on"), [(True, 30), (True, 0), (False, 30), (False, None)])
+def test_headline_where_rows_that_were_trained_on_are_judged(make_report, flipped, kept, trained_on):
+    report = make_report("sentiment", flipped(40, 20, 2))
+    selection = Selection(
+        given=40, repeated=0, contradictory=0, trained_on=trained_on, trained_kept=kept, known_by="run", eligible=40
+    )
+    data = report.data.model_copy(update={"selection": selection})
+    said = headline(report.model_copy(update={"data": data}))
+    if kept and trained_on:
+        assert said.startswith(
+            "Judged on rows that it was trained on, too: this says little about new ones. Better"
+        )
+    else:
+        assert said == "Better: on 40 reviews accuracy rose from 0.50 to 0.95."
 
 
 def test_headline_where_one_of_several_labels_lacks(make_report, flipped):
