@@ -217,7 +217,7 @@ def _score_interval(gains: int, losses: int, n: int, alpha: float) -> Interval:
     low, high = -_score_limit(losses, gains, n, z), _score_limit(gains, losses, n, z)
     if mcnemar_p(gains, losses) > alpha:  # 0 may be the very limit, and then rounding must not leave it out
         low, high = min(low, 0.0), max(high, 0.0)
-    return Interval(low=low, high=high)
+    return Interval(low=round(low, 9) + 0.0, high=round(high, 9) + 0.0)  # as exact as they are found, and no -0
 
 
 def _score_limit(gains: int, losses: int, n: int, z: float) -> float:

@@ -155,6 +155,12 @@ def test_interval_and_test_agree_for_every_table_of_up_to_100_rows():
     assert tables == 176_850
 
 
+def test_a_limit_that_is_0_is_written_without_a_sign_of_doubt():
+    """4 and 5 gains and no loss are the most that the exact test lets pass of so many discordant rows."""
+    for gains in (4, 5):
+        assert str(judged(gains, 0, 40).interval.low) == str(judged(0, gains, 40).interval.high) == "0.0"
+
+
 @pytest.mark.parametrize("alpha", [0.2, 0.01, 0.03125])
 def test_interval_and_test_agree_at_any_alpha(alpha):
     for n, gains, losses in itertools.product((12, 40), range(21), range(21)):
