@@ -19,7 +19,7 @@ from data.sources import Opened, corpus_names
 from data.splits import SPLIT_NAMES
 from data.tasks import Task
 from data.validate import SHOWN, ProblemsError
-from eval import statistics
+from eval.statistics import fewest_rows, smallest_difference
 from ui import text
 from ui.markup import Child, Markup, cell, join, sentences, table, tag
 from ui.visitors import Visitor
@@ -219,14 +219,14 @@ def too_small(opened: Opened) -> Markup | None:
     if task.is_classification and len(labels := set(test[task.target_column])) == 1:
         return _warning(text.ONE_LABEL.format(label=labels.pop()))
     if task.is_classification and len(test) < FEW_ROWS:
-        least = statistics.smallest_difference(len(test))
+        least = smallest_difference(len(test))
         return tag("div", text.FEW.format(rows=len(test), least=least), class_="ba-note")
     return None
 
 
 def too_few(rows: int) -> Markup | None:
     """That no verdict is possible on so many test rows; None where one is."""
-    least = statistics.fewest_rows()
+    least = fewest_rows()
     return _warning(text.TOO_FEW.format(rows=rows, s="s" * (rows != 1), least=least)) if rows < least else None
 
 
