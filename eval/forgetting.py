@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from data.errors import DataError
 from eval.schema import ChangedAnswer, Forgetting
-from eval.statistics import judge_scores
+from eval.statistics import Judgement, judge_scores
 
 if TYPE_CHECKING:
     import torch
@@ -56,14 +56,15 @@ def measure_forgetting(
 
     Args:
         pair: of kind `causal`.
-        passages: general prose; one of a single token, which nothing predicts, is left out.
+        passages: general prose; one of a single token that nothing predicts is left out.
         instructions: what a person could ask any assistant.
         on_progress: called with passages and instructions done, and of all.
 
     Raises:
-        DataError: no passage has two tokens.
+        DataError: no passage has a token that another comes before.
     """
-    encoded = [pair.tokenizer(text, add_special_tokens=False)["input_ids"] for text in passages]
+    begin = _begin(pair.tokenizer)
+    encoded = [begin + pair.tokenizer(text, add_special_tokens=False)["input_ids"] for text in passages]
     rows = [row for row in encoded if len(row) > 1]
     if not rows:
         raise DataError("There is no passage of general text to measure forgetting on", fix="Give at least one.")
@@ -79,20 +80,17 @@ def measure_forgetting(
         agreed += sum(one == other for one, other in zip(base_best, tuned_best, strict=True))
         if on_progress:
             on_progress(min(start + BATCH_SIZE, len(rows)), total)
-    lengths = [len(row) - 1 for row in rows]  # nothing predicts the first token
+    tokens = sum(len(row) - 1 for row in rows)  # nothing predicts the first token
     answers = {tuned: _answers(pair, instructions, tuned=tuned) for tuned in (False, True)}
     if on_progress:
         on_progress(total, total)
     return Forgetting(
         passages=len(rows),
-        tokens=sum(lengths),
-        base_perplexity=math.exp(-sum(likelihood[False]) / sum(lengths)),
-        tuned_perplexity=math.exp(-sum(likelihood[True]) / sum(lengths)),
-        judgement=judge_scores(
-            [value / length for value, length in zip(likelihood[False], lengths, strict=True)],
-            [value / length for value, length in zip(likelihood[True], lengths, strict=True)],
-        ),
-        agreement=agreed / sum(lengths),
+        tokens=tokens,
+        base_perplexity=math.exp(-sum(likelihood[False]) / tokens),
+        tuned_perplexity=math.exp(-sum(likelihood[True]) / tokens),
+        judgement=_judge(likelihood[False], likelihood[True], tokens),
+        agreement=agreed / tokens,
         answers=[
             ChangedAnswer(instruction=text, base=base, tuned=tuned)
             for text, base, tuned in zip(instructions, answers[False], answers[True], strict=True)
@@ -100,8 +98,28 @@ def measure_forgetting(
     )
 
 
+def _begin(tokenizer: Any) -> list[int]:
+    """The token that the tokenizer itself puts before a text, as the model has seen in training; of many, none.
+
+    It alone knows: a tokenizer may name a beginning that only the chat template writes.
+    """
+    begin = tokenizer.bos_token_id
+    return [] if begin is None or tokenizer("a")["input_ids"][:1] != [begin] else [begin]
+
+
+def _judge(base: list[float], tuned: list[float], tokens: int) -> Judgement:
+    """The paired test on the passages' log-likelihoods, each as a whole: a long passage counts for more, as it does
+    in the perplexities. Their unit makes the mean difference that of the log-perplexities, in nats a token.
+    """
+    unit = tokens / len(base)
+    return judge_scores([value / unit for value in base], [value / unit for value in tuned])
+
+
 def _predict(pair: Sides, rows: list[list[int]], *, tuned: bool) -> tuple[list[float], list[int]]:
-    """Each row's log-likelihood in nats, [B], and the most probable next token at every position of all rows."""
+    """Each row's log-likelihood in nats, [B], and the most probable next token at every position of all rows.
+
+    A row's first token, the beginning where the tokenizer has one, is only read.
+    """
     import torch
 
     targets = torch.tensor([token for row in rows for token in row[1:]])

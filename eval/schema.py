@@ -205,7 +205,8 @@ class Forgetting(_Strict):
     base_perplexity: float = Field(description="exp of the base's mean negative log-likelihood a token; 1 or more.")
     tuned_perplexity: float = Field(description="The same of the tuned model; higher is worse.")
     judgement: Judgement = Field(
-        description="The paired test on the passages' mean log-likelihood a token, in nats: below 0 tuned is worse."
+        description="The paired test on the passages' log-likelihoods, long ones counting for more: the difference "
+        "is that of the log-perplexities, in nats a token, and below 0 tuned is worse."
     )
     agreement: float = Field(description="Share of positions where both predict the same next token, 0 to 1.")
     answers: list[ChangedAnswer] = Field(description="Both sides' greedy answers to general instructions.")

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,10 +119,66 @@ def test_perplexity_is_that_of_a_plain_loss_whatever_the_batch(sides, batch_size
         for one, two in zip(ones, twos, strict=True)
     )
     assert found.agreement == pytest.approx(same / tokens, abs=1e-12) and found.agreement < 1
-    judgement = judge_scores([-loss for loss, _, _ in base], [-loss for loss, _, _ in tuned])
-    assert found.judgement.difference == pytest.approx(judgement.difference, abs=1e-4)
+    sums = ([-loss * count for loss, count, _ in each] for each in (base, tuned))
+    judgement = judge_scores(*sums)
+    difference = math.log(found.base_perplexity) - math.log(found.tuned_perplexity)
+    assert found.judgement.difference == pytest.approx(difference, abs=1e-9)
+    assert found.judgement.difference == pytest.approx(judgement.difference * len(PASSAGES) / tokens, abs=1e-4)
     assert (found.judgement.outcome, found.judgement.n) == (judgement.outcome, len(PASSAGES))
     assert found.judgement.p_value == judgement.p_value
+
+
+def test_test_and_perplexity_speak_of_the_same_change():
+    """Nine short passages a little better, a long one worse: perplexity rises, so the test must not say better."""
+    lengths = [4] * 9 + [400]
+    base = [-3.0 * length for length in lengths]
+    tuned = [(-2.8 if length == 4 else -3.3) * length for length in lengths]
+    found = module._judge(base, tuned, sum(lengths))
+    assert found.difference == pytest.approx((sum(tuned) - sum(base)) / sum(lengths)) and found.difference < 0
+    assert found.outcome != "better"
+    assert judge_scores([-3.0] * 10, [-2.8] * 9 + [-3.3]).difference > 0  # what counts every passage the same
+
+
+def with_beginning(folder, source):
+    """The tiny Llama whose tokenizer puts a token before every text, as Llama's own does."""
+    from tokenizers import processors
+    from transformers import PreTrainedTokenizerFast
+
+    shutil.copytree(source, folder)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    begin = "<|im_start|>"
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"{begin} $A", pair=f"{begin} $A {begin} $B", special_tokens=[(begin, tokenizer.bos_token_id)]
+    )
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_a_passage_begins_as_the_models_texts_do(by_hand, tiny_llama, make_adapter, tmp_path, monkeypatch):
+    """Where the tokenizer adds a token in front, the passage's first token is predicted from it."""
+    llama = with_beginning(tmp_path / "llama", tiny_llama)
+    pair = open_pair(make_adapter(tmp_path / "adapter", llama))
+    if by_hand:
+        assert pair.layers is not None
+    else:
+        monkeypatch.setattr(pair, "layers", None)
+    ids = [pair.tokenizer(text)["input_ids"] for text in PASSAGES]
+    assert all(row[0] == pair.tokenizer.bos_token_id for row in ids)
+    found = measure_forgetting(pair, PASSAGES, [])
+    tokens = sum(len(row) - 1 for row in ids)
+    assert (found.passages, found.tokens) == (len(PASSAGES), tokens)
+    for tuned, perplexity in ((False, found.base_perplexity), (True, found.tuned_perplexity)):
+        total = 0.0
+        for row in ids:
+            one = torch.tensor([row])
+            with torch.no_grad(), pair.side(tuned) as model:
+                total += float(model(input_ids=one, labels=one).loss) * (len(row) - 1)
+        assert perplexity == pytest.approx(math.exp(total / tokens), rel=1e-4)
+
+
+def test_a_token_that_only_the_template_writes_begins_no_passage(tiny_pair):
+    assert tiny_pair.tokenizer.bos_token_id is not None and module._begin(tiny_pair.tokenizer) == []
 
 
 def test_answers_are_those_of_each_side_alone(sides):
