@@ -6,14 +6,16 @@ Pure: takes rows, opens no model. The same rows give the same numbers.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from data.tasks import Task
 from eval.calibration import brier_score, expected_calibration_error, reliability
 from eval.floors import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
 from eval.metrics.evaluated import Accuracy, MacroF1, Rouge
+from eval.metrics.labels import is_correct
 from eval.metrics.metric import METRICS, PRIMARY, Metric, flip_of
+from eval.metrics.rouge import rouge_scores
 from eval.schema import (
     Calibration,
     CalibrationSide,
@@ -38,6 +40,14 @@ def measure(answers: Sequence[str], references: Sequence[Sequence[str]], task: T
     for metric in (Accuracy(), MacroF1()):
         scores |= metric.compute(predictions=list(answers), references=labels)
     return scores
+
+
+def row_scores(answers: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> list[float]:
+    """The primary metric of each answer."""
+    name, pairs = PRIMARY[task.name].name, zip(answers, references, strict=True)
+    if task.is_classification:
+        return [{"accuracy": is_correct(answer, label)}[name] for answer, (label,) in pairs]
+    return [rouge_scores(answer, texts)[name] for answer, texts in pairs]
 
 
 def metrics(rows: Sequence[RowResult], task: Task) -> list[MetricResult]:
@@ -146,17 +156,21 @@ def writing(rows: Sequence[RowResult], max_new_tokens: int) -> Writing:
 
 
 def floor_results(
-    rows: Sequence[RowResult], task: Task, train: Sequence[tuple[str, str]] | None
+    rows: Sequence[RowResult],
+    task: Task,
+    train: Sequence[tuple[str, str]] | None,
+    more: Mapping[str, Sequence[str]] | None = None,
 ) -> list[FloorResult]:
-    """What needs no language model, scored on the same rows.
+    """What needs no tuning, scored on the same rows, each with the paired test of tuned against it.
 
     Args:
         rows: the comparison's rows.
         task: their task.
         train: input and label of each training row; without, the floors that learn from them are left out.
+        more: answers of other floors by their names in `eval.floors`.
     """
     inputs = [row.input for row in rows]
-    answers: dict[str, list[str]] = {}
+    answers: dict[str, Sequence[str]] = {}
     if not task.is_classification:
         answers["first two turns"] = [lead_two(text) for text in inputs]
         answers["longest turn"] = [longest_turn(text) for text in inputs]
@@ -165,7 +179,14 @@ def floor_results(
         answers["majority class"] = majority_class(labels, len(rows))
         answers["TF-IDF + logistic regression"] = tfidf_logistic_regression(texts, labels, inputs)
     references = [row.references for row in rows]
+    metric = PRIMARY[task.name]
+    tuned = [row.tuned.scores[metric.name] for row in rows]
     return [
-        FloorResult(name=name, sentence=FLOORS[name].sentence, scores=measure(given, references, task))
-        for name, given in answers.items()
+        FloorResult(
+            name=name,
+            sentence=FLOORS[name].sentence,
+            scores=measure(given, references, task),
+            judgement=judge(row_scores(given, references, task), tuned, metric),
+        )
+        for name, given in (answers | dict(more or {})).items()
     ]

@@ -1,87 +1,169 @@
 """The base model with examples in its prompt: what one gets without tuning, for more tokens an answer.
 
-A tuned model that only equals it still answers with a fraction of the prompt.
+Which examples stand there, and in which order, moves the answers as much as tuning may, so several draws are
+measured: each has examples of its own in an order of its own, from all training rows. What the tuned model has to
+beat is the mean over the draws, row by row: what somebody gets who takes the first examples at hand. A tuned model
+that only equals it still answers with a fraction of the prompt.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from statistics import fmean, median
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from statistics import fmean
+from typing import Any
 
 from data.tasks import Task
-from eval.aggregate import judge, measure
-from eval.metrics.labels import is_correct
+from eval.aggregate import judge, measure, row_scores
 from eval.metrics.metric import PRIMARY
-from eval.metrics.rouge import rouge_scores
 from eval.schema import FewShot, RowResult
+from eval.statistics import judge_scores
 from models.generation import answer_base_batch
 from models.pair import Pair
 from models.prompting import Message
 from models.scoring import score_base_labels
 
-SEED = 0
+DRAWS = 3
+"""By default: each costs one more pass of the base over the test rows."""
+MOST_PROMPT_TOKENS = 4096
+"""Of a prompt with examples, where the model could take more: a longer one would cost more than it shows."""
+
+Example = tuple[str, str]
+"""Input and target."""
 
 
-def choose(train: Sequence[tuple[str, str]], count: int, task: Task) -> list[tuple[str, str]]:
-    """`count` examples of `train`, (input, target) each: drawn by a fixed seed from the shorter half of the rows.
+def choose(
+    train: Sequence[Example],
+    count: int,
+    task: Task,
+    *,
+    seed: int = 0,
+    fits: Callable[[Example], bool] | None = None,
+) -> list[Example]:
+    """`count` examples of all of `train`, drawn and ordered by `seed`; fewer where there are not as many.
 
-    The labels of a classification take turns, so that the examples do not lean to one.
+    Of a classification every label stands there as often as any other, or once more.
+
+    Args:
+        train: the rows to draw from.
+        count: how many are wanted.
+        task: theirs.
+        seed: another one draws others.
+        fits: asked of each row that is drawn; where it says no, the next one is.
     """
-    middle = median(len(text) for text, _ in train)
-    short = [row for row in train if len(row[0]) <= middle]
-    random.Random(SEED).shuffle(short)
+    chance = random.Random(seed)
+    rows = list(train)
+    chance.shuffle(rows)
+
+    def fitting(label: str | None) -> Iterator[Example]:
+        of_label = (row for row in rows if label is None or row[1] == label)
+        return (row for row in of_label if fits is None or fits(row))
+
     if not task.is_classification:
-        return short[:count]
-    by_label = {label: [row for row in short if row[1] == label] for label in task.labels}
-    turns = [label for label in task.labels if by_label[label]]
-    chosen: list[tuple[str, str]] = []
+        return list(islice(fitting(None), count))
+    there = {label for _, label in rows}
+    turns = [label for label in task.labels if label in there]
+    chance.shuffle(turns)  # one of them may stand there once more
+    waiting = {label: fitting(label) for label in turns}
+    chosen: list[Example] = []
     while turns and len(chosen) < count:
-        label = turns[len(chosen) % len(turns)]
-        if not by_label[label]:
+        example = next(waiting[turns[len(chosen) % len(turns)]], None)
+        if example is None:
             break
-        chosen.append(by_label[label].pop())
+        chosen.append(example)
+    chance.shuffle(chosen)
     return chosen
+
+
+def draw(
+    pair: Pair, inputs: Sequence[str], train: Sequence[Example], count: int, draws: int, max_new_tokens: int
+) -> list[list[Example]]:
+    """`draws` lists of at most `count` examples, so short that the longest of `inputs` fits behind any of them.
+
+    Empty where no row of `train` is short enough.
+    """
+    prompter, config = pair.prompter, pair.model.config
+    assert prompter is not None
+    room = min(getattr(config, "max_position_embeddings", MOST_PROMPT_TOKENS), MOST_PROMPT_TOKENS)
+    room -= max(len(prompter.encode_prompt(text)) for text in inputs) + max_new_tokens
+
+    def fits(example: Example) -> bool:
+        text, target = example
+        return count * len(prompter.encode_prompt(text) + prompter.encode_target(target)) <= room
+
+    drawn = (choose(train, count, pair.task, seed=seed, fits=fits) for seed in range(draws))
+    return [examples for examples in drawn if examples]
 
 
 def measure_few_shot(
     pair: Pair,
     rows: Sequence[RowResult],
-    examples: Sequence[tuple[str, str]],
+    draws: Sequence[Sequence[Example]],
     *,
     max_new_tokens: int,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> FewShot:
-    """Let the base answer the rows of a comparison again, with `examples` in front.
+    """Let the base answer the rows of a comparison again, with the examples of each draw in front.
 
     Args:
         pair: of kind `causal`.
         rows: the comparison's rows, with the tuned side's answers.
-        examples: (input, target) each.
+        draws: the examples of each, one draw at least.
         max_new_tokens: where an answer is cut off.
-        on_progress: called with rows done and rows in all.
+        on_progress: called with rows done and rows in all, over all draws.
     """
     task, prompter = pair.task, pair.prompter
     assert prompter is not None
+    inputs = [row.input for row in rows]
+    references = [row.references for row in rows]
+    scores: list[dict[str, float]] = []
+    by_draw: list[list[float]] = []
+    tokens: list[float] = []
+    for number, examples in enumerate(draws):
+        history = _messages(examples)
+        told = _counting(on_progress, number * len(rows), len(draws) * len(rows))
+        answers = _answers(pair, inputs, history, max_new_tokens, told)
+        scores.append(measure(answers, references, task))
+        by_draw.append(row_scores(answers, references, task))
+        tokens.append(fmean(len(prompter.encode_prompt(text, history)) for text in inputs))
+    metric = PRIMARY[task.name]
+    tuned = [row.tuned.scores[metric.name] for row in rows]
+    each = [fmean(values) for values in zip(*by_draw, strict=True)]
+    return FewShot(
+        examples=max(len(examples) for examples in draws),
+        draws=scores,
+        scores={name: fmean(one[name] for one in scores) for name in scores[0]},
+        # Means of several draws are no longer right or wrong.
+        judgement=judge(each, tuned, metric)
+        if len(draws) == 1
+        else judge_scores(each, tuned, higher_is_better=metric.higher_is_better),
+        prompt_tokens=fmean(tokens),
+        prompt_tokens_without=fmean(len(prompter.encode_prompt(text)) for text in inputs),
+    )
+
+
+def _messages(examples: Sequence[Example]) -> list[Message]:
     history: list[Message] = []
     for text, target in examples:
         history += [{"role": "user", "content": text}, {"role": "assistant", "content": target}]
-    inputs = [row.input for row in rows]
-    references = [row.references for row in rows]
-    if task.is_classification:
+    return history
+
+
+def _answers(
+    pair: Pair, inputs: list[str], history: list[Message], max_new_tokens: int, on_progress: Any
+) -> list[str]:
+    if pair.task.is_classification:
         scores = score_base_labels(pair, inputs, history, on_batch=on_progress)
-        answers = [task.labels[values.index(max(values))] for values in scores]
-        each = [is_correct(answer, label) for answer, (label,) in zip(answers, references, strict=True)]
-    else:
-        given = answer_base_batch(pair, inputs, history, max_new_tokens=max_new_tokens, on_batch=on_progress)
-        answers = [answer.text for answer in given]
-        pairs = zip(answers, references, strict=True)
-        each = [rouge_scores(answer, texts)[PRIMARY[task.name].name] for answer, texts in pairs]
-    tuned = [row.tuned.scores[PRIMARY[task.name].name] for row in rows]
-    return FewShot(
-        examples=len(examples),
-        scores=measure(answers, references, task),
-        judgement=judge(each, tuned, PRIMARY[task.name]),
-        prompt_tokens=fmean(len(prompter.encode_prompt(text, history)) for text in inputs),
-        prompt_tokens_without=fmean(len(prompter.encode_prompt(text)) for text in inputs),
-    )
+        return [pair.task.labels[values.index(max(values))] for values in scores]
+    given = answer_base_batch(pair, inputs, history, max_new_tokens=max_new_tokens, on_batch=on_progress)
+    return [answer.text for answer in given]
+
+
+def _counting(
+    on_progress: Callable[[int, int], None] | None, before: int, total: int
+) -> Callable[[int, int], None] | None:
+    """`on_progress` for one draw: the rows of the draws before it count as done."""
+    if on_progress is None:
+        return None
+    return lambda done, _: on_progress(before + done, total)

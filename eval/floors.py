@@ -1,7 +1,8 @@
-"""Answers that need no language model, so that a score means something: it should stand above these.
+"""Answers that need no tuning, so that a score means something: it should stand above these.
 
 Each floor gives predictions, which the harness scores with the same metrics as base and tuned. A turn of a
-dialogue is a line `Name: words`, and what follows it up to the next such line. Knows no model.
+dialogue is a line `Name: words`, and what follows it up to the next such line. Knows no model: what a frozen one
+answers is in `eval.probe`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,11 @@ FLOORS: dict[str, Floor] = {
             "TF-IDF + logistic regression",
             "sentiment",
             "Weighs words and pairs of words, learned from the same training rows; no language model.",
+        ),
+        Floor(
+            "frozen base + logistic regression",
+            "sentiment",
+            "Learns nothing but a head on the base's features, from at most 1,000 of the same training rows.",
         ),
         Floor("first two turns", "dialogue", "Repeats the first two turns of the dialogue word for word."),
         Floor("longest turn", "dialogue", "Repeats the turn with the most words, word for word."),

@@ -22,10 +22,11 @@ from data.general import instructions, passages
 from data.tasks import Task
 from eval.aggregate import calibration, confusion, flips, floor_results, metrics, writing
 from eval.bertscore import BertScore
-from eval.few_shot import choose, measure_few_shot
+from eval.few_shot import DRAWS, draw, measure_few_shot
 from eval.forgetting import measure_forgetting
 from eval.metrics.labels import is_correct
 from eval.metrics.rouge import TOKENIZER, rouge_scores
+from eval.probe import probe
 from eval.schema import (
     AdapterProofInfo,
     BaseModelInfo,
@@ -65,6 +66,7 @@ def compare(
     *,
     train: datasets.Dataset | None = None,
     few_shot: int = 0,
+    few_shot_draws: int = DRAWS,
     forgetting: bool = False,
     data_spec: str = "",
     split: str = "test",
@@ -79,6 +81,7 @@ def compare(
         test: rows with the task's columns.
         train: training rows, for the floors that learn from them and for few-shot examples.
         few_shot: examples in the prompt of a base that is shown some; 0 leaves it out. A classifier has no prompt.
+        few_shot_draws: how often the examples are drawn; each draw is one more pass of the base.
         forgetting: measure both sides on general text, too. A classifier predicts none.
         data_spec: where the rows come from, for the report.
         split: which split they are, for the report.
@@ -113,8 +116,12 @@ def compare(
         calibration=calibration(rows) if task.is_classification else None,
         near_ties=_near_ties(rows) if task.is_classification else None,
         writing=None if task.is_classification else writing(rows, max_new_tokens),
-        floors=floor_results(rows, task, examples),
-        few_shot=_few_shot(pair, rows, examples, few_shot, max_new_tokens, tell("The base with examples")),
+        floors=floor_results(
+            rows, task, examples, _probe(pair, examples, inputs, tell("What the frozen base knows"))
+        ),
+        few_shot=_few_shot(
+            pair, rows, examples, few_shot, few_shot_draws, max_new_tokens, tell("The base with examples")
+        ),
         forgetting=_forgetting(pair, tell("General text, to see what was forgotten")) if forgetting else None,
         base=BaseModelInfo(
             name=pair.base.name,
@@ -123,6 +130,7 @@ def compare(
             weights_sha256=pair.base.weights_sha256,
         ),
         precision=pair.precision,
+        computed_in=str(pair.model.dtype).removeprefix("torch."),
         adapter_proof=AdapterProofInfo(
             largest_change=pair.proof.largest_change,
             same_weights=pair.proof.same_weights,
@@ -163,13 +171,25 @@ def _few_shot(
     rows: Sequence[RowResult],
     train: list[tuple[str, str]],
     count: int,
+    draws: int,
     max_new_tokens: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> FewShot | None:
     if not count or not train or pair.kind != "causal":
         return None
-    examples = choose(train, count, pair.task)
-    return measure_few_shot(pair, rows, examples, max_new_tokens=max_new_tokens, on_progress=on_progress)
+    drawn = draw(pair, [row.input for row in rows], train, count, draws, max_new_tokens)
+    if not drawn:
+        return None
+    return measure_few_shot(pair, rows, drawn, max_new_tokens=max_new_tokens, on_progress=on_progress)
+
+
+def _probe(
+    pair: Pair, train: list[tuple[str, str]], inputs: list[str], on_progress: Callable[[int, int], None] | None
+) -> dict[str, list[str]]:
+    """The floor that a classifier's base gives, by its name."""
+    if pair.kind != "classifier" or not train:
+        return {}
+    return {"frozen base + logistic regression": probe(pair, train, inputs, on_progress=on_progress)}
 
 
 def _forgetting(pair: Pair, on_progress: Callable[[int, int], None] | None) -> Forgetting | None:

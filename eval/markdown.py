@@ -15,6 +15,10 @@ from eval.statistics import Interval, Judgement, mcnemar_p
 
 FLIPS_SHOWN = 5
 EXPLORATORY = "Every other p-value and comparison here is exploratory: none is corrected for how many there are."
+UNTRAINED_HEAD = (
+    "The base here has a classification head of random weights, so it answers by chance and is no fair rival: "
+    'compare the tuned model with "frozen base + logistic regression" and TF-IDF instead.'
+)
 
 _NOUNS = {"sentiment": ("review", "reviews"), "dialogue": ("dialogue", "dialogues")}
 _UNLEARNED = {"first two turns": "repeating the first two turns", "longest turn": "repeating the longest turn"}
@@ -100,7 +104,8 @@ def _constant_answer(confusion: Confusion, report: Report) -> Iterator[str]:
 
 def explanation(report: Report) -> str:
     """What the verdict rests on, in sentences that need no statistics, and what was amiss in training."""
-    return f"{_ground(report)} {report.training}".strip()
+    head = UNTRAINED_HEAD if report.kind == "classifier" else ""
+    return " ".join(part for part in (_ground(report), head, report.training) if part)
 
 
 def _ground(report: Report) -> str:
@@ -138,16 +143,26 @@ def cost(forgetting: Forgetting) -> str:
 def few_shot_sentence(few_shot: FewShot, report: Report) -> str:
     """The tuned model against the base that is shown examples."""
     name, digits = report.primary.name, report.primary.metric.digits
+    low, high = few_shot.spread(name)
+    draws = ""
+    if few_shot.draws[1:]:
+        draws = f" on the mean of {len(few_shot.draws)} draws of them ({low:.{digits}f} to {high:.{digits}f})"
     outcome = {
         "better": "the tuned model without any is better",
         "worse": "it is better than the tuned model without any",
         "no evidence": "there is no evidence of a difference to the tuned model without any",
     }[few_shot.judgement.outcome]
     return (
-        f"Shown {few_shot.examples} examples in every prompt, the base reaches {few_shot.scores[name]:.{digits}f}, "
-        f"and {outcome} ({report.primary.tuned:.{digits}f}); a prompt then takes {few_shot.prompt_tokens:.0f} "
-        f"tokens instead of {few_shot.prompt_tokens_without:.0f}."
+        f"Shown {few_shot.examples} examples in every prompt, the base reaches "
+        f"{few_shot.scores[name]:.{digits}f}{draws}, and {outcome} ({report.primary.tuned:.{digits}f}); a prompt "
+        f"then takes {few_shot.prompt_tokens:.0f} tokens instead of {few_shot.prompt_tokens_without:.0f}."
     )
+
+
+def few_shot_title(few_shot: FewShot) -> str:
+    """`base, 4 examples in the prompt (mean of 3 draws)`: what a table calls it."""
+    draws = f" (mean of {len(few_shot.draws)} draws)" if few_shot.draws[1:] else ""
+    return f"base, {few_shot.examples} examples in the prompt{draws}"
 
 
 def table(report: Report) -> str:
@@ -214,18 +229,20 @@ def _floors(report: Report) -> list[str]:
         return []
     scored = [floor.scores for floor in report.floors] + ([report.few_shot.scores] if report.few_shot else [])
     names = [metric.name for metric in report.metrics if all(metric.name in scores for scores in scored)]
+    titles = [metric_named(name).title for name in names]
     lines = [
-        f"| answers by | {' | '.join(metric_named(name).title for name in names)} |",
-        "|---" * (len(names) + 1) + "|",
+        f"| answers by | {' | '.join(titles)} | tuned against it, p | verdict |",
+        "|---" * (len(names) + 3) + "|",
     ]
 
-    def row(title: str, scores: dict[str, float]) -> str:
-        return f"| {title} | {' | '.join(f'{scores[name]:.3f}' for name in names)} |"
+    def row(title: str, scores: dict[str, float], test: Judgement | None = None) -> str:
+        cells = [title, *(f"{scores[name]:.3f}" for name in names), p_value(test), test.outcome if test else ""]
+        return f"| {' | '.join(cells)} |"
 
-    lines += [row(floor.name, floor.scores) for floor in report.floors]
-    lines.append(row("base", {metric.name: metric.base for metric in report.metrics}))
-    if report.few_shot:
-        lines.append(row(f"base, {report.few_shot.examples} examples in the prompt", report.few_shot.scores))
+    lines += [row(floor.name, floor.scores, floor.judgement) for floor in report.floors]
+    lines.append(row("base", {metric.name: metric.base for metric in report.metrics}, report.verdict))
+    if few_shot := report.few_shot:
+        lines.append(row(few_shot_title(few_shot), few_shot.scores, few_shot.judgement))
     lines.append(row("**tuned**", {metric.name: metric.tuned for metric in report.metrics}))
     explained = [f"{floor.name}: {floor.sentence}" for floor in report.floors]
     said = [few_shot_sentence(report.few_shot, report)] if report.few_shot else []
@@ -314,7 +331,7 @@ def _provenance(report: Report) -> str:
     facts = {
         "base model": f"{_plain(base.name)}, from {base.origin}{revision}",
         "base weights": f"SHA-256 {base.weights_sha256}",
-        "precision": report.precision,
+        "precision": report.precision + (f", computed in {report.computed_in}" if report.computed_in else ""),
         "adapter": f"{_plain(report.adapter_proof.sentence)}; SHA-256 {report.adapter_sha256 or 'not known'}",
         "prompt": f"SHA-256 {report.prompt_sha256}",
         "data": f"{source}, SHA-256 {data.test_sha256}",

@@ -168,25 +168,40 @@ class Writing(_Strict):
 
 
 class FloorResult(_Strict):
-    """What an answer scores that needs no language model."""
+    """What an answer scores that needs no tuning."""
 
     name: str = Field(description="The floor's name as in `eval.floors`.")
     sentence: str = Field(description="How it answers.")
     scores: dict[str, float] = Field(description="Its value of each metric, 0 to 1.")
+    judgement: Judgement | None = Field(
+        default=None,
+        description="The paired test, on the primary metric, of tuned against it; none in reports of before.",
+    )
 
 
 class FewShot(_Strict):
     """The base model with examples in its prompt, beside the tuned one without."""
 
     examples: int = Field(description="Examples in the prompt, taken from the training rows.", ge=1)
-    scores: dict[str, float] = Field(description="The base's value of each metric with them, 0 to 1.")
+    draws: list[dict[str, float]] = Field(
+        default=[],
+        description="The base's value of each metric with each draw of examples, which has an order of its own; "
+        "empty in reports of before, which knew one.",
+    )
+    scores: dict[str, float] = Field(description="The means of these over the draws, 0 to 1.")
     judgement: Judgement = Field(
-        description="The paired test, on the primary metric, of tuned without examples against base with them."
+        description="The paired test, on the primary metric, of tuned without examples against base with them: of "
+        "several draws, against the mean of each row's score over them."
     )
     prompt_tokens: float = Field(description="Mean prompt tokens an answer with the examples.")
     prompt_tokens_without: float = Field(
         description="Mean prompt tokens an answer without them, as both sides had."
     )
+
+    def spread(self, metric: str) -> tuple[float, float]:
+        """The lowest and the highest value of `metric` over the draws."""
+        values = [scores[metric] for scores in self.draws] or [self.scores[metric]]
+        return min(values), max(values)
 
 
 class ChangedAnswer(_Strict):
@@ -233,11 +248,16 @@ class Report(_Strict):
         "the size of logits (`models.scoring.ROUNDING`), so that other hardware may answer otherwise.",
     )
     writing: Writing | None = Field(default=None, description="Texts only.")
-    floors: list[FloorResult] = Field(default=[], description="What needs no language model, on the same rows.")
+    floors: list[FloorResult] = Field(default=[], description="What needs no tuning, on the same rows.")
     few_shot: FewShot | None = Field(default=None, description="None where it was not asked for.")
     forgetting: Forgetting | None = Field(default=None, description="None where it was not asked for.")
     base: BaseModelInfo = Field(description="The base weights that both sides used.")
     precision: str = Field(description="float32, bfloat16 or nf4 (4 bit).")
+    computed_in: str = Field(
+        default="",
+        description="float32 or bfloat16: what products were computed in, which for nf4 depends on the machine; "
+        "empty in reports of before.",
+    )
     adapter_proof: AdapterProofInfo = Field(description="That the adapter acts.")
     adapter_sha256: str = Field(description="SHA-256 of the adapter's weights file; empty where it is not known.")
     prompt_sha256: str = Field(description="Hash of the prompt contract, equal to that of training.")

@@ -9,11 +9,15 @@ A table is printed either way.
 """
 
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
 from data.errors import RunError
 from data.sources import open_source
+from data.trained_rows import TrainedRows
+from eval.exactness import check as check_fast_path
+from eval.exactness import open_plain
 from eval.gate import (
     Baseline,
     baseline_file,
@@ -27,9 +31,11 @@ from eval.gate import (
 from eval.harness import compare
 from models.adapter_files import CONFIG_FILE
 from models.pair import open_pair
+from models.scoring import ROUNDING
 
 BUNDLED = Path(__file__).parents[1] / "models" / "bundled"
 ADAPTERS = sorted(path.parent for path in BUNDLED.glob(f"*/{CONFIG_FILE}"))
+FAST_PATH_ROWS = 4
 CORPORA = {"sentiment": "corpus:reviews", "dialogue": "corpus:dialogues"}
 
 
@@ -55,6 +61,21 @@ def test_bundled_adapter_is_not_worse(
     assert outcome.passed, "; ".join(outcome.failures)
 
 
+@pytest.mark.parametrize("folder", ADAPTERS, ids=lambda path: path.name)
+def test_bundled_adapter_loses_nothing_to_the_fast_path(folder: Path) -> None:
+    """A few rows by the libraries' own modules, too; `python -m benchmarks.fast_path` takes as many as you like."""
+    pair = open_pair(folder)
+    plain = open_plain(pair, folder)
+    test = open_source(CORPORA[pair.task.name], pair.task).splits["test"].select(range(FAST_PATH_ROWS))
+    found = list(check_fast_path(pair, plain, test[pair.task.input_column][:], max_new_tokens=24))
+    assert len(found) == 2 * FAST_PATH_ROWS
+    ours, theirs = (fmean(getattr(one, way) for one in found) for way in ("fast_error", "own_error"))
+    if plain.exact is plain.own:  # in float32 nothing is rounded but the order of sums
+        assert max(one.fast_error for one in found) < 1e-3
+        assert [one.fast for one in found if one.margin > 1e-3] == [one.own for one in found if one.margin > 1e-3]
+    assert ours <= theirs + ROUNDING
+
+
 def test_run_is_not_worse(pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(pytestconfig.getoption("--run"))
     report, rows, test = frozen_rows(folder / "eval")
@@ -66,10 +87,12 @@ def test_run_is_not_worse(pytestconfig: pytest.Config, capsys: pytest.CaptureFix
         limit = report.max_new_tokens or 64
         return measured(run.name, compare(pair, test, data_spec=report.data.spec, max_new_tokens=limit))
 
-    other = pytestconfig.getoption("--against")
-    outcome = check_run(
-        scored(folder), Baseline.of(folder.name, report, rows), scored(Path(other)) if other else None
-    )
+    against, trained_on = None, None
+    if other := pytestconfig.getoption("--against"):
+        against = scored(Path(other))
+        if trained := TrainedRows.load(Path(other)):
+            trained_on = [row.input in trained for row in rows]
+    outcome = check_run(scored(folder), Baseline.of(folder.name, report, rows), against, trained_on)
     with capsys.disabled():
         print(f"\n{outcome}")
     assert outcome.passed, "; ".join(outcome.failures)

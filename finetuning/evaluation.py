@@ -42,6 +42,7 @@ def evaluate_adapter(
         judged.rows,
         train=judged.train,
         few_shot=few_shot,
+        few_shot_draws=judged.settings.few_shot_draws,
         forgetting=forgetting,
         data_spec=shown_spec(judged.spec),
         batch_size=judged.settings.batch_size,

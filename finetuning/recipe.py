@@ -94,6 +94,8 @@ class EvaluationSettings(Settings):
     """Where a generated answer is cut off."""
     few_shot: Annotated[int, Field(ge=0, le=32)] = 4
     """Examples shown to a base that is compared as well, in its prompt; 0 leaves it out."""
+    few_shot_draws: Annotated[int, Field(ge=1, le=10)] = 3
+    """How often they are drawn, each time in another order; each draw is one more pass of the base."""
     forgetting: bool = True
     """Measure on general text what tuning cost elsewhere."""
 

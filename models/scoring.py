@@ -32,7 +32,7 @@ _BATCH_TOKENS = 8192
 ROUNDING = 0.125
 """The step of bfloat16 between 16 and 32, the size of the larger logits: a difference of log-probabilities up to it
 may be rounding, where another machine or batch computes in bfloat16."""
-_CLASSIFIER_MAX_TOKENS = 512
+CLASSIFIER_MAX_TOKENS = 512
 
 OnBatch = Callable[[int, int], None]
 """Called with the number of texts done and of all."""
@@ -228,7 +228,7 @@ def _classifier_scorer(pair: Pair, texts: Sequence[str]) -> tuple[list[int], Sco
     import torch
 
     def encode(texts: list[str], **options: Any) -> Any:
-        return pair.tokenizer(texts, truncation=True, max_length=_CLASSIFIER_MAX_TOKENS, **options)
+        return pair.tokenizer(texts, truncation=True, max_length=CLASSIFIER_MAX_TOKENS, **options)
 
     def score(indexes: list[int], tuned: bool) -> torch.Tensor:
         inputs = encode([texts[index] for index in indexes], padding=True, return_tensors="pt")

@@ -15,12 +15,21 @@ from pathlib import Path
 
 from data.errors import UserError
 from data.sources import shown_spec
-from eval.markdown import EXPLORATORY, cost, explanation, few_shot_sentence, headline, p_value, with_interval
+from eval.markdown import (
+    EXPLORATORY,
+    cost,
+    explanation,
+    few_shot_sentence,
+    few_shot_title,
+    headline,
+    p_value,
+    with_interval,
+)
 from eval.metrics.metric import metric_named
 from eval.report import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE, load
 from eval.rows_text import about_the_rows, counts
 from eval.schema import Calibration, Confusion, MetricResult, Report, RowResult
-from eval.statistics import Interval
+from eval.statistics import Interval, Judgement
 from finetuning.remembered import Remembered
 from ui import charts, scratch, text
 from ui.flips import FLIPS_FILE, flips, to_csv
@@ -184,17 +193,18 @@ def _floors(report: Report) -> Markup | None:
     others = [floor.scores for floor in report.floors] + ([few_shot.scores] if few_shot else [])
     names = [metric.name for metric in report.metrics if all(metric.name in scores for scores in others)]
 
-    def row(title: Child, said: str, scores: dict[str, float]) -> list[Child]:
+    def row(title: Child, said: str, scores: dict[str, float], test: Judgement | None = None) -> list[Child]:
         explained = tag("div", said, class_="ba-small ba-wrapped") if said else None
-        return [join([title, explained]), *(f"{scores[name]:.3f}" for name in names)]
+        verdict = f"{test.outcome}, p {p_value(test)}" if test else ""
+        return [join([title, explained]), *(f"{scores[name]:.3f}" for name in names), verdict]
 
-    rows = [row(floor.name, floor.sentence, floor.scores) for floor in report.floors]
-    rows.append(row("base", "", {metric.name: metric.base for metric in report.metrics}))
+    rows = [row(floor.name, floor.sentence, floor.scores, floor.judgement) for floor in report.floors]
+    rows.append(row("base", "", {metric.name: metric.base for metric in report.metrics}, report.verdict))
     if few_shot:
-        rows.append(row(f"base, {few_shot.examples} examples in its prompt", "", few_shot.scores))
+        rows.append(row(few_shot_title(few_shot), "", few_shot.scores, few_shot.judgement))
     tuned = {metric.name: metric.tuned for metric in report.metrics}
     rows.append(row(tag("span", "tuned", class_="ba-strong ba-of-tuned"), "", tuned))
-    headers = ["answers by", *(metric_named(name).title for name in names)]
+    headers = ["answers by", *(metric_named(name).title for name in names), "tuned against it"]
     scores = table(headers, rows, class_="ba-table ba-numbers", label="What else would score")
     said = tag("p", few_shot_sentence(few_shot, report), class_="ba-said") if few_shot else None
     return section("What else would score", said, scores)

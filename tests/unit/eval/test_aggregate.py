@@ -267,6 +267,8 @@ def test_floors_of_labels_learn_from_the_training_rows_and_are_scored_alike(labe
     for floor in found:
         assert floor.scores == measure(given[floor.name], references, SENTIMENT)
         assert floor.sentence == FLOORS[floor.name].sentence
+        right = [answer == row.references[0] for answer, row in zip(given[floor.name], rows, strict=True)]
+        assert floor.judgement == judge(right, [row.tuned.scores["accuracy"] for row in rows], METRICS["accuracy"])
     assert [floor.scores["accuracy"] for floor in found] == [pytest.approx(1 / 3), 1.0]
 
 
@@ -300,7 +302,10 @@ def test_of_texts_only_what_is_drawn_depends_on_the_order_of_the_rows(texts):
     """Interval and p-value are drawn at random by a fixed seed, row by row: they move by what draws move."""
     other = shuffled(texts)
     assert flips(other, DIALOGUE) == flips(texts, DIALOGUE)
-    assert floor_results(other, DIALOGUE, None) == floor_results(texts, DIALOGUE, None)
+    drawn = {"judgement": None}
+    assert [floor.model_copy(update=drawn) for floor in floor_results(other, DIALOGUE, None)] == [
+        floor.model_copy(update=drawn) for floor in floor_results(texts, DIALOGUE, None)
+    ]
     for side in ("base", "tuned"):
         one, two = (getattr(writing(rows, 8), side).model_dump() for rows in (texts, other))
         assert one == pytest.approx(two)

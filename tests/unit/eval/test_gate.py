@@ -109,6 +109,131 @@ def test_other_versions_are_noted_not_failed(baseline):
     assert "torch 1.0 →" in outcome.notes[0]
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"metric": "macro_f1"}, "macro-F1 cannot be compared with scores of accuracy"),
+        ({"task": "dialogue", "metric": "rougeL"}, "the task 'dialogue'"),
+    ],
+)
+def test_scores_of_something_else_are_not_compared(changed, said, baseline):
+    then = baseline.model_copy(update={"tuned": [0.0] * len(baseline.tuned)} | changed)
+    for outcome in (check(baseline, then), check_run(baseline, baseline, then)):
+        (failure,) = outcome.failures
+        assert said in failure
+    assert "then → now" not in check(baseline, then).table
+
+
+def test_another_precision_is_noted_and_judged(baseline):
+    then = baseline.model_copy(update={"precision": "nf4", "computed_in": "bfloat16"})
+    outcome = check(baseline, then)
+    assert outcome.passed
+    assert "nf4 computed in bfloat16 → float32" in outcome.notes[0]
+    worse = baseline.model_copy(update={"tuned": [0.0] * len(baseline.tuned)})
+    assert not check(worse, then).passed
+
+
+def of_scores(baseline, tuned, **changed):
+    base = [0.0, 1.0] * (len(tuned) // 2) + [0.0] * (len(tuned) % 2)
+    return baseline.model_copy(update={"base": base, "tuned": tuned} | changed)
+
+
+@pytest.mark.parametrize("right", [0, 7, 8])
+def test_a_gate_that_could_never_fail_does(right, baseline):
+    """Seven rows, or seven right ones of a hundred: to lose them all is no evidence at p ≤ 0.01."""
+    for rows in {max(right, 1), 100}:
+        base = [0.0] * rows
+        before = of_scores(baseline, [1.0] * right + [0.0] * (rows - right), base=base)
+        lost = of_scores(baseline, base, base=base)
+        assert any("got worse" in failure for failure in check(lost, before).failures) == (right == 8)
+        outcomes = (check(before, before), check_run(before, before, None), check_run(before, before, before))
+        for outcome in outcomes:
+            assert outcome.passed == (right == 8)
+            assert right == 8 or f"{right} of tiny could get worse, and p ≤ 0.01 takes 8" in outcome.failures[0]
+
+
+def test_the_smallest_loss_that_it_would_catch_is_in_the_table(baseline):
+    """As many rows differ as in the comparison, and as many more as the loss: four times of five it is caught."""
+    rows, chance = 120, random.Random(1)
+    before = of_scores(baseline, [1.0] * 100 + [0.0] * 20)
+    after = of_scores(baseline, [0.0] * 4 + [1.0] * 96 + [1.0] * 4 + [0.0] * 16)
+    (line,) = [line for line in check(after, before).table.splitlines() if line.startswith("| tuned, then → now")]
+    loss = float(line.split("|")[-2])
+    assert 0.05 < loss < 0.2
+    caught = 0
+    for _ in range(200):
+        share = max(8 / rows, loss)
+        moves = [chance.random() for _ in range(rows)]
+        was = [1.0 if move < (share + loss) / 2 or move >= share else 0.0 for move in moves]
+        now = [0.0 if move < (share + loss) / 2 else 1.0 for move in moves]
+        caught += bool(check(of_scores(baseline, now), of_scores(baseline, was)).failures)
+    assert 0.7 < caught / 200 < 0.9
+
+
+def test_where_no_row_differs_eight_that_lose_are_caught(baseline):
+    before = of_scores(baseline, [0.5] * 40, task="dialogue", metric="rougeL")
+    assert "| any in 8 rows |" in check(before, before).table
+    for lost in (7, 8):
+        after = of_scores(baseline, [0.4] * lost + [0.5] * (40 - lost), task="dialogue", metric="rougeL")
+        assert check(after, before).passed == (lost == 7)
+
+
+def test_rows_that_the_other_run_was_trained_on_are_no_test_of_it(baseline):
+    """The other run knows its hundred training rows by heart and is worse on the rest."""
+    now = of_scores(baseline, [1.0] * 50 + [0.0] * 50 + [1.0] * 20)
+    other = of_scores(baseline, [1.0] * 100 + [0.0] * 20, name="other")
+    assert any("worse than other" in failure for failure in check_run(now, now, other).failures)
+    outcome = check_run(now, now, other, [True] * 92 + [False] * 28)
+    assert outcome.passed
+    assert outcome.notes == ("other was trained on 92 of these rows: it is compared on the other 28.",)
+    assert "| other → tiny | 0.286 | 0.714 |" in outcome.table
+    for left in (0, 7):
+        outcome = check_run(now, now, other, [False] * left + [True] * (120 - left))
+        assert any(f"of {left} rows {left} of other could get worse" in failure for failure in outcome.failures)
+    assert "not known" in check_run(now, now, other, None).notes[0]
+    assert check_run(now, now, None).notes == ()
+
+
+def test_a_slow_slide_is_caught_though_each_step_is_no_evidence(baseline, tmp_path):
+    path = tmp_path / "tiny.json"
+    rights = (100, 97, 94, 91)
+    for right in rights:
+        now = of_scores(baseline, [1.0] * right + [0.0] * (120 - right))
+        outcome = check(now, read_baseline(path) if right < 100 else now)
+        assert outcome.passed == (right > 91)
+        write_baseline(now, path)
+    (failure,) = outcome.failures
+    assert "slid since" in failure and "0.833 → 0.758" in failure
+    assert "| tuned, first → now | 0.833 | 0.758" in outcome.table
+    kept = read_baseline(path)
+    assert sum(kept.first.tuned) == 100 and sum(kept.tuned) == 91
+
+
+@pytest.mark.parametrize(
+    "changed", ["adapter_sha256", "base_weights_sha256", "test_sha256", "prompt_sha256", "versions"]
+)
+def test_another_adapter_base_or_test_set_begins_a_line_and_nothing_else_does(changed, baseline, tmp_path):
+    path = tmp_path / "tiny.json"
+    write_baseline(baseline, path)
+    assert read_baseline(path).first is None
+    value = {"torch": "1.0"} if changed == "versions" else "0" * 64
+    write_baseline(baseline.model_copy(update={changed: value}), path)
+    first = read_baseline(path).first
+    assert (first is None) == (changed not in ("prompt_sha256", "versions"))
+    assert first is None or first.tuned == baseline.tuned
+
+
+def test_a_baseline_of_before_is_read(baseline, tmp_path):
+    """Without the first of its line and without what it was computed in."""
+    old = baseline.model_dump(exclude={"first", "computed_in"})
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps(old), encoding="utf-8")
+    then = read_baseline(path)
+    assert check(baseline.model_copy(update={"computed_in": ""}), then).passed
+    write_baseline(baseline, path)
+    assert read_baseline(path).first.created == baseline.created
+
+
 def test_a_baseline_survives_the_disk_and_a_damaged_one_is_named(baseline, tmp_path):
     path = baseline_file("tiny", "package mirror", tmp_path)
     assert path.name == "tiny.package-mirror.json"

@@ -10,11 +10,12 @@ from data.errors import DataError
 from data.general import instructions, passages
 from eval.aggregate import calibration, confusion, flips, floor_results, metrics, writing
 from eval.bertscore import BertScore
-from eval.few_shot import choose, measure_few_shot
+from eval.few_shot import draw, measure_few_shot
 from eval.forgetting import measure_forgetting
 from eval.harness import compare
 from eval.metrics.evaluated import Accuracy, MacroF1
 from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
+from eval.probe import probe
 from eval.report import load, save
 from models.pair import open_pair
 from models.scoring import ROUNDING, score_labels
@@ -164,8 +165,9 @@ def test_the_hash_of_the_test_set_is_that_of_its_texts(tiny_pair):
     )
 
 
-COMPARING, WITH_EXAMPLES, FORGETTING = (
+COMPARING, PROBING, WITH_EXAMPLES, FORGETTING = (
     "Comparing base and tuned",
+    "What the frozen base knows",
     "The base with examples",
     "General text, to see what was forgotten",
 )
@@ -196,6 +198,7 @@ def complete(tiny_pair, tiny_dialogue_pair, tiny_classifier_pair):
     }
 
 
+PROBE = "frozen base + logistic regression"
 KINDS = ("sentiment", "dialogue", "classifier")
 
 
@@ -210,17 +213,19 @@ def test_every_section_is_that_of_its_own_function(complete, kind):
     assert report.confusion == (confusion(rows, task) if labels else None)
     assert report.calibration == (calibration(rows) if labels else None)
     assert report.writing == (None if labels else writing(rows, 8))
-    assert report.floors == floor_results(rows, task, train)
-    assert len(report.floors) == 2
+    inputs = [row.input for row in rows]
+    probed = {PROBE: probe(pair, train, inputs)} if kind == "classifier" else {}
+    assert report.floors == floor_results(rows, task, train, probed)
+    assert len(report.floors) == 2 + len(probed)
     assert report.train_rows == len(test)
     assert report.max_new_tokens == (None if labels else 8)
     assert (report.adapter_sha256, report.batch_size) == (pair.adapter_sha256, 2)
     if kind == "classifier":
         assert (report.few_shot, report.forgetting) == (None, None)
         return
-    examples = choose(train, 2, task)
-    assert report.few_shot == measure_few_shot(pair, rows, examples, max_new_tokens=8)
-    assert report.few_shot.examples == len(examples) > 0
+    draws = draw(pair, inputs, train, 2, 3, 8)
+    assert report.few_shot == measure_few_shot(pair, rows, draws, max_new_tokens=8)
+    assert report.few_shot.examples == len(draws[0]) > 0 and len(report.few_shot.draws) == 3
     assert report.forgetting == measure_forgetting(pair, passages(), instructions())
     assert report.forgetting.passages == len(passages()) > 50
 
@@ -262,7 +267,7 @@ def test_a_complete_report_survives_the_disk(complete, kind, tmp_path):
 @pytest.mark.parametrize("kind", KINDS)
 def test_progress_names_each_phase_in_order_and_ends_it(complete, kind):
     _, test, _, seen = complete[kind]
-    phases = [COMPARING] if kind == "classifier" else [COMPARING, WITH_EXAMPLES, FORGETTING]
+    phases = [COMPARING, PROBING] if kind == "classifier" else [COMPARING, WITH_EXAMPLES, FORGETTING]
     assert list(dict.fromkeys(what for what, _, _ in seen)) == phases
     assert [what for what, _, _ in seen] == sorted((what for what, _, _ in seen), key=phases.index)
     for phase in phases:

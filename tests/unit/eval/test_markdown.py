@@ -271,6 +271,39 @@ def test_few_shot_sentence(make_report, flipped, outcome, says):
     )
 
 
+def test_the_spread_of_several_draws_is_said(make_report, flipped):
+    report = make_report("sentiment", flipped(40, 20, 2))
+    draws = [{"accuracy": value, "macro_f1": value} for value in (0.53, 0.67, 0.63)]
+    few_shot = make_few_shot().model_copy(update={"draws": draws})
+    said = few_shot_sentence(few_shot, report)
+    assert "the base reaches 0.61 on the mean of 3 draws of them (0.53 to 0.67), and" in said
+    rows = flipped(40, 20, 2)
+    assert "| base, 4 examples in the prompt (mean of 3 draws) | 0.610 |" in to_markdown(
+        report.model_copy(update={"few_shot": few_shot}), rows
+    )
+
+
+def test_of_a_classifier_it_is_said_that_the_bases_head_is_random(make_report, flipped):
+    rows = flipped(40, 20, 2)
+    for kind in ("causal", "classifier"):
+        report = make_report("sentiment", rows, kind=kind)
+        for said in (explanation(report), to_markdown(report, rows)):
+            assert ("classification head of random weights" in said) == (kind == "classifier")
+
+
+def test_every_floor_has_its_test_in_the_table(make_report, flipped):
+    rows = flipped(40, 20, 2)
+    report = make_report("sentiment", rows, train=TRAIN)
+    without = [floor.model_copy(update={"judgement": None}) for floor in report.floors]  # as in a report of before
+    old = report.model_copy(update={"floors": without})
+    assert len(report.floors) == 2
+    for floor in report.floors:
+        values = " | ".join(f"{floor.scores[name]:.3f}" for name in ("accuracy", "macro_f1"))
+        judged = f"{p_value(floor.judgement)} | {floor.judgement.outcome} |"
+        assert f"| {floor.name} | {values} | {judged}" in to_markdown(report, rows)
+        assert f"| {floor.name} | {values} |  |  |" in to_markdown(old, rows)
+
+
 def test_numbers_are_written_for_people():
     test = judge_labels([False] * 12, [True] * 12)
     assert p_value(test) == "< 0.001" and p_value(None) == ""
@@ -379,7 +412,7 @@ def test_what_else_would_score_is_shown_by_the_metrics_that_all_have(make_report
     extra = report.metrics[0].model_copy(update={"name": "bertscore", "primary": False})
     report = report.model_copy(update={"metrics": [*report.metrics, extra]})
     text = to_markdown(report, rows)
-    assert "| answers by | ROUGE-L | ROUGE-1 | ROUGE-2 | ROUGE-Lsum |\n" in text
+    assert "| answers by | ROUGE-L | ROUGE-1 | ROUGE-2 | ROUGE-Lsum | tuned against it, p | verdict |\n" in text
     assert "| base, 4 examples in the prompt | 0.210 | 0.300 | 0.100 | 0.200 |" in text
     assert "| BERTScore (MiniLM) (exploratory) |" in text
 

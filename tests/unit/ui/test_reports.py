@@ -77,7 +77,7 @@ def test_what_else_would_score_and_what_it_cost() -> None:
     assert found.few_shot and found.forgetting
     assert few_shot_sentence(found.few_shot, found) in drawn
     assert cost(found.forgetting) in drawn
-    assert "base, 4 examples in its prompt" in drawn and "0.400" in drawn
+    assert "base, 4 examples in the prompt" in drawn and "0.400" in drawn
     assert "10,645 tokens" in drawn and "-0.040 (-0.140 to +0.060) nats" in drawn
     for mean in ("1.50", "0.25", "0.12", "0.75"):
         assert mean in drawn
