@@ -201,11 +201,12 @@ def _step(model: Any, recipe: Recipe) -> Callable[[Any, bool], None]:
     """Takes a batch through the layers, and back where it is trained on."""
     import torch
 
-    from models.llama import LlamaLayers, is_alike
+    from models.llama import LlamaLayers
     from models.packing import PackedRows
+    from models.supports import supports
 
     base = model.get_base_model()
-    by_hand = LlamaLayers(base) if recipe.trainer == "causal" and is_alike(base) else None
+    by_hand = LlamaLayers(base) if recipe.trainer == "causal" and supports(base) else None
 
     def hidden(batch: torch.Tensor) -> Any:
         if by_hand is None:
@@ -259,11 +260,12 @@ def _decode(model: Any, shape: _Shape) -> float:
     import torch
 
     from models.decoding import greedy
-    from models.llama import LlamaLayers, is_alike
+    from models.llama import LlamaLayers
+    from models.supports import supports
 
     base = model.eval().get_base_model()
     rows = torch.randint(5, 250, (_DECODED_ROWS, 64))
-    if not is_alike(base):  # a token alone, without what came before it
+    if not supports(base):  # a token alone, without what came before it
         with torch.no_grad():
             step = _fastest(lambda: base.base_model(input_ids=rows[:, :1].to(base.device))[0].sum().item())
         return step / _LAYERS / _DECODED_ROWS

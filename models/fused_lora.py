@@ -18,7 +18,8 @@ import torch
 from peft.tuners.lora import LoraLayer
 from torch.nn.functional import linear
 
-from models.projections import is_plain, weight_of
+from models.projections import weight_of
+from models.supports import is_plain_lora
 
 
 class _FusedLora(torch.autograd.Function):
@@ -55,7 +56,7 @@ def fuse_lora(model: torch.nn.Module) -> int:
     """
     fused = 0
     for layer in model.modules():
-        if isinstance(layer, LoraLayer) and is_plain(layer):
+        if isinstance(layer, LoraLayer) and is_plain_lora(layer):
             layer.forward = types.MethodType(_forward(layer.forward), layer)
             fused += 1
     return fused
@@ -63,7 +64,8 @@ def fuse_lora(model: torch.nn.Module) -> int:
 
 def _forward(own: Any) -> Any:
     def forward(self: Any, x: torch.Tensor, *arguments: Any, **options: Any) -> torch.Tensor:
-        if self.disable_adapters or self.merged or arguments or options:  # options: rows that are mixed
+        # Options: rows of both sides. Another adapter may have been set since, or the base been unfrozen.
+        if self.disable_adapters or arguments or options or not is_plain_lora(self):
             result: torch.Tensor = own(x, *arguments, **options)
             return result
         (name,) = self.active_adapters

@@ -137,7 +137,8 @@ def second_side_cost(pair: Pair, prompt: list[int], *, tokens: int = 6, times: i
     Returns:
         A ratio of medians, measured now; None where `transformers` generates, a token of which is not its own step.
     """
-    if pair.layers is None:
+    layers = pair.layers
+    if layers is None:
         return None
     from models.decoding import greedy
 
@@ -145,7 +146,7 @@ def second_side_cost(pair: Pair, prompt: list[int], *, tokens: int = 6, times: i
     for _ in range(times):
         for base in taken:
             last = None
-            for _ in greedy(pair.layers, [prompt] * base, [prompt], max_new_tokens=tokens, ends=set()):
+            for _ in greedy(layers, [prompt] * base, [prompt], max_new_tokens=tokens, ends=set()):
                 now = time.perf_counter()
                 if last is not None:
                     taken[base].append(now - last)
@@ -275,10 +276,11 @@ def _steps(
     """Decode by the pair's layers, in this thread; yields after every token, which the streamer then has."""
     from models.decoding import greedy
 
-    assert pair.layers is not None
+    layers = pair.layers
+    assert layers is not None
     ends = end_tokens(pair.model, pair.tokenizer)
     limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "ends": ends, "should_stop": should_stop}
-    for tokens in greedy(pair.layers, base, tuned, **limits):
+    for tokens in greedy(layers, base, tuned, **limits):
         streamer.take(tokens)
         yield
 

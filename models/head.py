@@ -1,18 +1,26 @@
-"""The vocabulary projection in training: what the loss needs of each supervised position, without all its logits.
+"""The vocabulary projection: what a loss or a score needs of some positions, without all logits.
 
 For a vocabulary of 50,000, the float32 logits of 250 positions are 50 MB, and autograd would keep several of
 them. Here some positions at a time go through the projection, and what is kept for the backward is the
-gradient of the hidden states.
+gradient of the hidden states. That holds where logits are the projection and nothing else; models that scale or cap
+them afterwards are let do so, on those positions only.
 
-Shapes: S supervised positions, H hidden size, V vocabulary.
+Shapes: B rows, T tokens, S supervised positions, H hidden size, V vocabulary.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+
+from models.supports import is_plain_head
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _POSITIONS = 64
 """Positions at a time: what is done to their logits stays in the processor's cache."""
@@ -30,7 +38,12 @@ def label_log_probs(hidden: Tensor, head: Any, labels: Tensor) -> tuple[Tensor, 
     """
     if _is_frozen(head):
         return _LabelLogProbs.apply(hidden, head.weight, labels)  # type: ignore[no-untyped-call, no-any-return]
-    log_probs = head(hidden).float().log_softmax(dim=-1)
+    return of_logits(head(hidden), labels)
+
+
+def of_logits(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The same from logits, [S, V]."""
+    log_probs = logits.float().log_softmax(dim=-1)
     chosen = log_probs.gather(1, labels[:, None])[:, 0]
     with torch.no_grad():
         entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
@@ -39,8 +52,55 @@ def label_log_probs(hidden: Tensor, head: Any, labels: Tensor) -> tuple[Tensor, 
 
 def _is_frozen(head: Any) -> bool:
     """Whether the projection is by a plain weight that is not trained."""
-    plain = type(head) is torch.nn.Linear
-    return plain and getattr(head, "bias", None) is None and not head.weight.requires_grad
+    return is_plain_head(head) and head.bias is None and not head.weight.requires_grad
+
+
+def makes_logits(model: PreTrainedModel) -> bool:
+    """Whether `model`'s logits are what its head makes of the last hidden states, and nothing is done to either.
+
+    Two tokens go through it to see: the very tensors have to be the same.
+    """
+    tokens = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+    seen: dict[str, Any] = {}
+
+    def after_layers(_: Any, __: Any, output: Any) -> None:
+        seen["hidden"] = getattr(output, "last_hidden_state", None)
+
+    def after_head(_: Any, given: tuple[Any, ...], output: Any) -> None:
+        seen["read"], seen["made"] = given[0], output
+
+    layers: Any = model.base_model
+    hooks = [layers.register_forward_hook(after_layers), _head(model).register_forward_hook(after_head)]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):  # dropout draws as if this had not been
+            logits = model(input_ids=tokens, use_cache=False).logits
+    finally:
+        for hook in hooks:
+            hook.remove()
+    hidden, read = seen.get("hidden"), seen.get("read")
+    if hidden is None or read is None:
+        return False
+    return logits is seen["made"] and hidden.shape == read.shape and hidden.data_ptr() == read.data_ptr()
+
+
+@contextlib.contextmanager
+def only_at(model: PreTrainedModel, choose: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Within it, `model` has logits only where `choose` says.
+
+    Args:
+        model: of any kind; what it does to its logits, it does to these.
+        choose: hidden states, [B, T, H] → those that are projected, [..., H].
+    """
+    hook = _head(model).register_forward_pre_hook(lambda _, given: (choose(given[0]), *given[1:]))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _head(model: PreTrainedModel) -> torch.nn.Module:
+    head: Any = model.get_output_embeddings()
+    return head  # type: ignore[no-any-return]
 
 
 class _LabelLogProbs(torch.autograd.Function):

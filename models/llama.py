@@ -3,7 +3,8 @@
 A CPU spends half of a training step outside of the large matrix products when autograd drives `transformers`' and
 peft's modules. Here each layer is one step of autograd: it computes real tokens only (`packing`), adds low-rank
 updates and residuals in place (`projections`), and keeps no more than its backward needs. Weights
-stay where they are, in the model's own modules. In float32 losses and gradients equal the modules' (tests).
+stay where they are, in the model's own modules. In float32 losses and gradients equal the modules' (tests), for the
+models that `models.supports` lists.
 
 Shapes: N tokens, H hidden size, F of the feed-forward, Q query heads, K key-value heads, D head size.
 """
@@ -20,7 +21,7 @@ from transformers import PreTrainedModel
 
 from models.packing import PackedRows
 from models.prefix import StoppedError
-from models.projections import Projections, is_plain, product
+from models.projections import Projections, product
 
 Turn = tuple[Tensor, Tensor]
 """Cosine and sine of the rotary embedding of N tokens, [N, 1, D] each."""
@@ -35,13 +36,19 @@ class Attends(Protocol):
 
 PIECE = 256
 """Tokens of a prefix that are computed at once: enough for large products, and few enough to stop between."""
-_ALIKE = ("LlamaForCausalLM", "MistralForCausalLM", "Qwen2ForCausalLM")
 
 
 class LlamaLayers:
-    """A model from its embedding to the last layer's output, before the final norm."""
+    """A model from its embedding to the last layer's output, before the final norm.
+
+    With the adapter that was active when these were made, if that is not switched off now.
+    """
 
     def __init__(self, model: PreTrainedModel) -> None:
+        """
+        Args:
+            model: one that `models.supports` lists.
+        """
         config = model.config
         whole: Any = model
         self._model = whole.base_model
@@ -51,6 +58,14 @@ class LlamaLayers:
         self._layers = [_Layer(layer) for layer in self._model.layers]
         self.dtype: torch.dtype = self._model.embed_tokens.weight.dtype
         self.depth = len(self._layers)
+        adapted = [module for layer in self._layers for part in layer.parts for module in part.adapted]
+        self._adapted = adapted[0] if adapted else None
+        self._adapter = self._active()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether what is active in the model is still what these were made of."""
+        return self._active() == self._adapter
 
     def __call__(self, rows: PackedRows, keep: Tensor) -> Tensor:
         """The last layer's output at the places `keep`, [len(keep), H], adapted; autograd goes through it.
@@ -59,6 +74,8 @@ class LlamaLayers:
             rows: the tokens, their shared prefix among them.
             keep: places of `rows.tokens` that are wanted, each once, in rising order.
         """
+        if self._is_off():  # then nothing is trained
+            return self.infer(rows.tokens, self.turn(rows.positions), [rows] * self.depth, keep=keep)
         x, turn = self._embed(rows.tokens), self.turn(rows.positions)
         for layer in self._layers:
             places = keep if layer is self._layers[-1] else None
@@ -81,8 +98,9 @@ class LlamaLayers:
             turn: of their positions.
             attend: how the tokens attend in each layer.
             keep: places that are wanted, each once, in rising order.
-            plain: how many tokens, from the first, go without the adapter.
+            plain: how many tokens, from the first, go without the adapter; all of them where it is switched off.
         """
+        plain = len(tokens) if self._is_off() else plain
         x = self._embed(tokens)
         for layer, rows in zip(self._layers, attend, strict=True):
             places = keep if layer is self._layers[-1] else None
@@ -96,9 +114,7 @@ class LlamaLayers:
 
     def logits(self, x: Tensor) -> Tensor:
         """Of the next token, [N, V], from the last layer's output."""
-        if type(self._head) is torch.nn.Linear:
-            return product(self.norm(x), self._head.weight, self._head.bias)
-        return self._head(self.norm(x))  # type: ignore[no-any-return]
+        return product(self.norm(x), self._head.weight, self._head.bias)
 
     def norm(self, x: Tensor) -> Tensor:
         """The final norm, [N, H]."""
@@ -109,6 +125,17 @@ class LlamaLayers:
         for layer in self._layers:
             for part in layer.parts:
                 part.prepare_decoding()
+
+    def _active(self) -> tuple[str, float, int] | None:
+        """The adapter, how strongly it acts, and which weights it has; peft sets these alike in all layers."""
+        if self._adapted is None:
+            return None
+        (name,) = self._adapted.active_adapters
+        return name, self._adapted.scaling[name], id(self._adapted.lora_A[name].weight)
+
+    def _is_off(self) -> bool:
+        """Whether peft has switched the adapter off, as for a reference or for the base's side."""
+        return self._adapted is not None and self._adapted.disable_adapters
 
     def _embed(self, tokens: Tensor) -> Tensor:
         return embedding(tokens, self._model.embed_tokens.weight)
@@ -182,23 +209,6 @@ class _Recorder(_Behind):
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, None]:
         self.seen = self._behind(key, value)
         return self._rows.attend(query, *self.seen, scaling)[0], None
-
-
-def is_alike(model: PreTrainedModel) -> bool:
-    """Whether `LlamaLayers` computes what `model` does: on a CPU, full attention, plain LoRA or none."""
-    from peft.tuners.lora import LoraLayer
-
-    config = model.config
-    adapted = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    return (
-        type(model).__name__ in _ALIKE
-        and model.device.type == "cpu"
-        and config.hidden_act == "silu"
-        and not getattr(config, "attention_dropout", 0.0)
-        and set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
-        and not (getattr(config, "sliding_window", None) and getattr(config, "use_sliding_window", True))
-        and all(is_plain(layer) and not layer.merged for layer in adapted)
-    )
 
 
 class _Layer:

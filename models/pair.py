@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,21 +49,24 @@ class Pair:
     """Of the adapter's weights file."""
     second_side_cost: float | None = None
     """As `generation.second_side_cost` found it, once it was asked for."""
+    _layers: LlamaLayers | None = field(default=None, init=False, repr=False)
 
-    @functools.cached_property
+    @property
     def layers(self) -> LlamaLayers | None:
-        """The model's layers by hand, which are faster, where they compute the same."""
+        """The model's layers by hand, which are faster, where they compute what it does as it is now."""
         if self.kind != "causal":
             return None
-        from models.llama import LlamaLayers, is_alike
+        from models.llama import LlamaLayers
+        from models.supports import supports
 
         model: Any = self.model.get_base_model()
-        if not is_alike(model):
+        if not supports(model):
             return None
-        layers = LlamaLayers(model)
-        if self.precision != "nf4" or model.num_parameters() < _UNPACKED_AT_MOST:
-            layers.prepare_decoding()
-        return layers
+        if self._layers is None:
+            self._layers = LlamaLayers(model)
+            if self.precision != "nf4" or model.num_parameters() < _UNPACKED_AT_MOST:
+                self._layers.prepare_decoding()
+        return self._layers if self._layers.is_current else None
 
     @contextlib.contextmanager
     def side(self, tuned: bool) -> Iterator[PeftModel]:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import Tensor
 from torch.nn.functional import linear
 
@@ -37,6 +38,8 @@ class Projections:
 
     def __init__(self, *layers: torch.nn.Module) -> None:
         self._bases = [_base(layer) for layer in layers]
+        self.adapted: list[Any] = [layer for layer in layers if layer is not _base(layer)]
+        """Those with an adapter, as peft wraps them."""
         self._updates = [_update(layer) for layer in layers]
         self._few: _FewRows | None = None
         self._low_rank = [update for update in self._updates if update]
@@ -155,21 +158,6 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return result if bias is None else result.add_(bias)
 
 
-def is_plain(layer: Any) -> bool:
-    """Whether a LoRA layer is linear, with one low-rank update of its own precision or float32 and nothing else."""
-    base = layer.get_base_layer()
-    if not isinstance(base, torch.nn.Linear) or len(layer.active_adapters) != 1:
-        return False
-    (name,) = layer.active_adapters
-    packed = getattr(base.weight, "quant_state", None)
-    return (
-        isinstance(layer.lora_dropout[name], torch.nn.Identity)
-        and not layer.lora_bias[name]
-        and name not in layer.lora_variant
-        and layer.lora_A[name].weight.dtype in (torch.float32, packed.dtype if packed else base.weight.dtype)
-    )
-
-
 def weight_of(base: Any) -> Tensor:
     """The frozen weight, [O, I], out of its 4 bits where it is packed."""
     weight: Tensor = base.weight
@@ -181,13 +169,11 @@ def weight_of(base: Any) -> Tensor:
 
 
 def _base(layer: Any) -> torch.nn.Linear:
-    base: torch.nn.Linear = layer.get_base_layer() if hasattr(layer, "get_base_layer") else layer
-    return base
+    base: Any = layer.base_layer if isinstance(layer, LoraLayer) else layer
+    return base  # type: ignore[no-any-return]
 
 
 def _update(layer: Any) -> _LowRank | None:
-    from peft.tuners.lora import LoraLayer
-
     if not isinstance(layer, LoraLayer):
         return None
     (name,) = layer.active_adapters

@@ -121,15 +121,10 @@ def _causal_scorer(
     assert pair.prompter is not None
     keep_freed_memory()
     prompter = pair.prompter
-    labels = [prompter.encode_target(label) for label in pair.task.labels]
     prompts = [prompter.encode_prompt(text, history) for text in texts]
     shared = prompts[0][:-1] if len(prompts) == 1 and should_stop else shared_start(prompts)
     prefixes: dict[bool, Prefix | LlamaPrefix] = {}
-    weight = _head(pair).weight  # [V, H]
-    if all(len(label) == 1 for label in labels):  # then no other token's probability is asked for
-        weight = weight[[label[0] for label in labels]]  # [L, H]
-        labels = [[index] for index in range(len(labels))]
-    weight = weight.float()
+    head = _Float32Head(pair, [prompter.encode_target(label) for label in pair.task.labels])
 
     def score(indexes: list[int], tuned: bool) -> torch.Tensor:
         import torch
@@ -143,29 +138,24 @@ def _causal_scorer(
                     prefixes[tuned] = LlamaPrefix(layers, shared, adapted=tuned, should_stop=should_stop)
                 else:
                     prefixes[tuned] = Prefix(model, shared)
-            return _label_log_probs(pair, rows, labels, prefixes[tuned], weight)
+            return _label_log_probs(rows, head, prefixes[tuned])
 
     return [len(prompt) for prompt in prompts], score
 
 
-def _label_log_probs(
-    pair: Pair,
-    prompts: list[list[int]],
-    labels: list[list[int]],
-    prefix: Prefix | LlamaPrefix,
-    weight: torch.Tensor,
-) -> torch.Tensor:
-    """Label log-probabilities, [B, L], where `prompts` go on from `prefix`; `weight` projects onto the tokens.
+def _label_log_probs(prompts: list[list[int]], head: _Float32Head, prefix: Prefix | LlamaPrefix) -> torch.Tensor:
+    """Label log-probabilities, [B, L], where `prompts` go on from `prefix`.
 
     Every label is one continuation of the prompt. Labels that share all but their last token cost one row
     between them, so two one-token labels, the usual case, are scored in one forward pass of one row a text.
     """
     import torch
 
+    labels = head.labels
     total = torch.zeros(len(prompts), len(labels))
     for stem in sorted({tuple(label[:-1]) for label in labels}):
         rows = [prompt + list(stem) for prompt in prompts]
-        log_probs = _last_log_probs(pair, rows, len(stem) + 1, prefix, weight)  # every stem token, and the last one
+        log_probs = _last_log_probs(rows, len(stem) + 1, head, prefix)  # every stem token, and the last one
         shared = sum((log_probs[:, position, token] for position, token in enumerate(stem)), torch.zeros(len(rows)))
         for column, label in enumerate(labels):
             if tuple(label[:-1]) == stem:
@@ -174,53 +164,61 @@ def _label_log_probs(
 
 
 def _last_log_probs(
-    pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix | LlamaPrefix, weight: torch.Tensor
+    rows: list[list[int]], wanted: int, head: _Float32Head, prefix: Prefix | LlamaPrefix
 ) -> torch.Tensor:
     """Float32 log-probabilities at the last `wanted` positions of each row, [B, wanted, V]."""
-    import torch
-
     if isinstance(prefix, Prefix):
-        with _logits_by(pair, weight):
-            logits = _padded_logits(pair, rows, wanted, prefix)
+        with head.in_place():
+            logits = prefix.logits(rows, wanted)
     else:
-        logits = torch.nn.functional.linear(prefix.last(rows, wanted).to(weight.dtype), weight)
-    return logits.log_softmax(dim=-1).cpu()
+        logits = head(prefix.last(rows, wanted))
+    return logits.float().log_softmax(dim=-1).cpu()
 
 
-def _padded_logits(pair: Pair, rows: list[list[int]], wanted: int, prefix: Prefix) -> torch.Tensor:
-    """Logits at the last `wanted` positions of each row, [B, wanted, V]."""
-    batch = pair.batch(rows)
-    ids, mask = prefix.before(batch["input_ids"], batch["attention_mask"])
-    seen = len(prefix.tokens)
-    return pair.model(  # type: ignore[no-any-return]
-        input_ids=ids[:, seen:],
-        attention_mask=mask,
-        position_ids=(mask.cumsum(-1) - 1).clamp(min=0)[:, seen:],
-        past_key_values=prefix.cache(len(rows)),
-        use_cache=seen > 0,
-        logits_to_keep=wanted,
-    ).logits
+class _Float32Head:
+    """The vocabulary projection in float32, onto the labels' tokens alone where no other's probability matters.
 
+    One that is more than a weight and a bias, an adapted one for example, projects as it does itself.
+    """
 
-def _head(pair: Pair) -> torch.nn.Linear:
-    """The vocabulary projection."""
-    model: Any = pair.model.get_base_model()
-    head: torch.nn.Linear = model.get_output_embeddings()
-    return head
+    def __init__(self, pair: Pair, labels: list[list[int]]) -> None:
+        from models.head import makes_logits
+        from models.supports import is_plain_head
 
+        model: Any = pair.model.get_base_model()
+        self._head: Any = model.get_output_embeddings()
+        self._weight: torch.Tensor | None = None
+        self._bias: torch.Tensor | None = None
+        self.labels = labels
+        """As columns of what this projects onto."""
+        if not is_plain_head(self._head):
+            return
+        tokens: list[int] | slice = slice(None)
+        if all(len(label) == 1 for label in labels) and (pair.layers is not None or makes_logits(model)):
+            tokens = [label[0] for label in labels]
+            self.labels = [[index] for index in range(len(labels))]
+        self._weight = self._head.weight[tokens].detach().float()  # [V or L, H]
+        if self._head.bias is not None:
+            self._bias = self._head.bias[tokens].detach().float()
 
-@contextlib.contextmanager
-def _logits_by(pair: Pair, weight: torch.Tensor) -> Iterator[None]:
-    """Within it, the vocabulary projection is by `weight`, in its precision."""
-    import torch
+    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Logits of hidden states, [..., V or L]."""
+        import torch
 
-    hook = _head(pair).register_forward_hook(
-        lambda _, inputs, __: torch.nn.functional.linear(inputs[0].to(weight.dtype), weight)
-    )
-    try:
-        yield
-    finally:
-        hook.remove()
+        assert self._weight is not None
+        return torch.nn.functional.linear(hidden.to(self._weight.dtype), self._weight, self._bias)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Within it, the model projects by this; what it does to its logits afterwards, it does to these."""
+        if self._weight is None:
+            yield
+            return
+        hook = self._head.register_forward_hook(lambda _, given, __: self(given[0]))
+        try:
+            yield
+        finally:
+            hook.remove()
 
 
 def _classifier_scorer(pair: Pair, texts: Sequence[str]) -> tuple[list[int], Scorer]:

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from peft import PeftModel
+from transformers import PreTrainedModel
 
 from finetuning.trainers.lengths import LikeLengthBatches
 from models.attention import use_matrix_products
@@ -24,7 +26,13 @@ class AdapterTraining(LikeLengthBatches):
             super().__init__(model=model, **options)  # type: ignore[call-arg]
         fuse_lora(self.model)
         if self.accelerator.device.type == "cpu":
-            use_matrix_products(self.model.get_base_model())
+            use_matrix_products(without_adapter_wrapper(self.model))
+
+
+def without_adapter_wrapper(model: Any) -> PreTrainedModel:
+    """The model itself, whose layers an adapter is in, if it has one."""
+    whole: Any = model.get_base_model() if isinstance(model, PeftModel) else model
+    return whole  # type: ignore[no-any-return]
 
 
 @contextmanager

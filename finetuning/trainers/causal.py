@@ -1,13 +1,14 @@
 """Supervised fine-tuning of a language model: TRL's `SFTTrainer`, prompt and completion, loss on the completion.
 
-What is ours in it is speed on a CPU, with equal losses: TRL projects every position onto the vocabulary there,
-prompt included, although only the completion is supervised; here only the supervised positions are. A Llama-like
-model's layers are computed by hand (`models/llama.py`), others' attention and LoRA without torch's and peft's
-detours (`attention`, `fused_lora`).
+What is ours in it is speed on a CPU, with equal losses and gradients: TRL projects every position onto the
+vocabulary there, prompt included, although only the completion is supervised; here only the supervised positions
+are. Layers of the models that `models.supports` lists are computed by hand (`models/llama.py`), others' attention
+and LoRA without torch's and peft's detours (`attention`, `fused_lora`).
 """
 
 from __future__ import annotations
 
+import functools
 import types
 from typing import Any
 
@@ -19,12 +20,13 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.utils import FusedCausalLMOutput
 
 from finetuning.recipe import Recipe
-from finetuning.trainers.adapted import AdapterTraining
+from finetuning.trainers.adapted import AdapterTraining, without_adapter_wrapper
 from finetuning.trainers.arguments import shared_arguments
-from models.head import label_log_probs
-from models.llama import LlamaLayers, is_alike
+from models.head import label_log_probs, makes_logits, of_logits, only_at
+from models.llama import LlamaLayers
 from models.packing import PackedRows
 from models.prefix import shared_start
+from models.supports import supports
 
 
 class CausalTrainer(AdapterTraining, SFTTrainer):
@@ -33,7 +35,7 @@ class CausalTrainer(AdapterTraining, SFTTrainer):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         if self.accelerator.device.type == "cpu":
-            project_supervised_positions(self.model.get_base_model())
+            project_supervised_positions(without_adapter_wrapper(self.model))
 
 
 def causal_trainer(
@@ -65,31 +67,50 @@ def project_supervised_positions(model: PreTrainedModel) -> None:
 
     It answers the same call (`fused_lm_head=True`) with the same fields, [B, T-1] each and zero where the label is
     -100: log-probability of the label, entropy of the prediction, whether the label was the most probable token.
+    What is active in the model, and trained, is seen at each call.
     """
     fused_forward = model.forward
-    layers = LlamaLayers(model) if is_alike(model) else None
+    layers: LlamaLayers | None = None
+
+    @functools.cache
+    def has_plain_logits() -> bool:
+        return makes_logits(model)
 
     def forward(self: PreTrainedModel, *arguments: Any, fused_lm_head: bool = False, **inputs: Any) -> Any:
+        nonlocal layers
         if not fused_lm_head:
             return fused_forward(*arguments, **inputs)
         labels = inputs.pop("labels")[:, 1:]  # [B, T-1]
         inputs.pop("num_items_in_batch", None)
-        mask = labels != -100
-        if layers:
+        mask, router_loss = labels != -100, None
+        if not arguments and _are_rows(inputs) and supports(self):
+            if layers is None or not layers.is_current:
+                layers = LlamaLayers(self)
             hidden = layers.norm(_packed(layers, inputs["input_ids"], inputs["attention_mask"], mask))
-        else:
+            values = label_log_probs(hidden, self.get_output_embeddings(), labels[mask])
+        elif has_plain_logits() and not inputs.get("output_router_logits"):
             # Contiguous rows first: one matrix product, where a sliced 3-D product would copy the whole weight.
             hidden = self.base_model(*arguments, **inputs).last_hidden_state[:, :-1][mask]
-        chosen, entropy, is_top1 = label_log_probs(hidden, self.get_output_embeddings(), labels[mask])
-
-        def spread(values: torch.Tensor) -> torch.Tensor:
-            return values.new_zeros(mask.shape).masked_scatter(mask, values)
-
+            values = label_log_probs(hidden, self.get_output_embeddings(), labels[mask])
+        else:
+            with only_at(self, lambda hidden: hidden[:, :-1][mask][None]):
+                outputs = fused_forward(*arguments, **inputs)
+            values = of_logits(outputs.logits[0], labels[mask])
+            router_loss = getattr(outputs, "aux_loss", None)
+        chosen, entropy, is_top1 = (value.new_zeros(mask.shape).masked_scatter(mask, value) for value in values)
         return FusedCausalLMOutput(
-            log_probs=spread(chosen), entropy=spread(entropy), is_top1=spread(is_top1), label_mask=mask
+            log_probs=chosen, entropy=entropy, is_top1=is_top1, label_mask=mask, aux_loss=router_loss
         )
 
     model.forward = types.MethodType(forward, model)
+
+
+def _are_rows(inputs: dict[str, Any]) -> bool:
+    """Whether all that is given are rows of tokens, padded on the right."""
+    mask = inputs.get("attention_mask")
+    if mask is None or mask.dim() != 2 or not inputs.keys() <= {"input_ids", "attention_mask", "use_cache"}:
+        return False
+    return bool(mask[:, 0].all() and (mask[:, 1:] <= mask[:, :-1]).all())
 
 
 def _packed(

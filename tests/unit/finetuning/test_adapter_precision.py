@@ -12,11 +12,11 @@ from finetuning.trainers.classifier import classifier_trainer
 from models import loading
 from models.adapters import BaseOrigin
 from models.fused_lora import fuse_lora
-from models.llama import is_alike
 from models.loading import load
 from models.pair import open_pair
 from models.prompting import Prompter, classifier_contract
 from models.sources import resolve
+from models.supports import supports
 
 CASES = {
     "lora": ("sentiment-smollm2-lora", "tiny_llama", ["model.precision=bfloat16"]),
@@ -134,7 +134,7 @@ def test_loss_and_gradients_by_hand_are_the_modules(recipe):
         return scores.gather(2, labels[:, 1:, None].clamp(min=0))[..., 0][labels[:, 1:] != -100].sum()
 
     expected, gradients = step_by(modules, model, ids, labels)
-    assert is_alike(base)
+    assert supports(base)
     project_supervised_positions(base)
     loss, by_hand = step_by(lambda **inputs: base(fused_lm_head=True, **inputs).log_probs.sum(), model, ids, labels)
     torch.testing.assert_close(loss, expected, rtol=0.01, atol=0.0)

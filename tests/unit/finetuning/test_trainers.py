@@ -10,10 +10,10 @@ from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.causal import CausalTrainer, causal_trainer
 from finetuning.trainers.lengths import LikeLengthSampler
 from models import loading
-from models.llama import is_alike
 from models.loading import load
 from models.prompting import Prompter
 from models.sources import resolve
+from models.supports import supports
 
 
 def losses(trainer):
@@ -38,7 +38,7 @@ def test_losses_equal_trls_step_by_step_in_float32(settings, tiny_llama, recipe_
     trainer = causal_trainer(
         recipe, add_adapter(loaded.model, recipe), loaded.tokenizer, rows, str(tmp_path / "a"), []
     )
-    assert is_alike(trainer.model.get_base_model())  # so that its layers are computed by hand
+    assert supports(trainer.model.get_base_model())  # so that its layers are computed by hand
     ours = losses(trainer)
 
     loaded, rows = prepared(recipe)

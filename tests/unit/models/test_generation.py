@@ -199,5 +199,8 @@ def test_what_the_second_side_costs_is_measured(pair):
     prompt = pair.prompter.encode_prompt("The soup was cold.")
     assert 0.3 < second_side_cost(pair, prompt) < 5
     other = dataclasses.replace(pair)
-    other.layers = None  # a model that `generate` decodes
-    assert second_side_cost(other, prompt) is None
+    other.model.requires_grad_(True)  # then `generate` decodes
+    try:
+        assert second_side_cost(other, prompt) is None
+    finally:
+        other.model.requires_grad_(False)

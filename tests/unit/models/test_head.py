@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from transformers import GraniteConfig, GraniteForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from models.head import label_log_probs
+from models.head import label_log_probs, makes_logits, only_at
 
 
 @pytest.mark.parametrize("positions", [1, 256, 600])
@@ -32,3 +33,38 @@ def test_a_head_that_is_trained_gets_its_gradient():
     chosen, _, _ = label_log_probs(torch.randn(3, 4), head, torch.tensor([1, 2, 3]))
     chosen.sum().backward()
     assert head.weight.grad.abs().max() > 0
+
+
+SIZES = {
+    "vocab_size": 40,
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+}
+
+
+@pytest.mark.parametrize("scaling", [1.0, 4.0])
+def test_logits_that_are_scaled_are_not_the_heads(scaling):
+    assert not makes_logits(GraniteForCausalLM(GraniteConfig(logits_scaling=scaling, **SIZES)))
+
+
+def test_to_see_whose_logits_they_are_draws_no_random_number_and_leaves_no_hook():
+    model = Qwen3ForCausalLM(Qwen3Config(head_dim=8, attention_dropout=0.5, **SIZES)).train()
+    torch.manual_seed(1)
+    expected = torch.rand(1)
+    torch.manual_seed(1)
+    assert makes_logits(model)
+    assert torch.rand(1) == expected
+    assert not any(part._forward_hooks for part in model.modules())
+
+
+def test_logits_at_some_positions_are_scaled_as_all_are():
+    model = GraniteForCausalLM(GraniteConfig(logits_scaling=4.0, **SIZES)).eval()
+    ids = torch.tensor([[5, 6, 7, 8], [9, 8, 7, 6]])
+    with torch.no_grad():
+        expected = model(input_ids=ids).logits
+        with only_at(model, lambda hidden: hidden[:, 1:3]):
+            torch.testing.assert_close(model(input_ids=ids).logits, expected[:, 1:3])
+        assert model(input_ids=ids).logits.shape == expected.shape

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 
 from models.prefix import Prefix, shared_start
 
@@ -37,58 +38,38 @@ def whole_logits(model, row):
         return model(input_ids=torch.tensor([row])).logits[0]
 
 
-def logits_from(prefix, pair, model, rows):
-    """The logits of what follows the prefix, a list of [T, V]."""
-    rest = [row[len(prefix.tokens) :] for row in rows]
-    batch = pair.batch(rest)
-    ids, mask = prefix.before(batch["input_ids"], batch["attention_mask"])
-    seen = len(prefix.tokens)
-    with torch.no_grad():
-        logits = model(
-            input_ids=ids[:, seen:],
-            attention_mask=mask,
-            position_ids=(mask.cumsum(-1) - 1).clamp(min=0)[:, seen:],
-            past_key_values=prefix.cache(len(rows)),
-        ).logits
-    return [one[len(one) - len(row) :] for one, row in zip(logits, rest, strict=True)]
-
-
 @pytest.mark.parametrize("tuned", [False, True])
-@pytest.mark.parametrize("length", ["all that is shared", 5, 1])
-def test_a_cached_prefix_gives_the_logits_of_the_whole_prompt(tiny_pair, rows, tuned, length):
+@pytest.mark.parametrize("length", ["all that is shared", 5, 1, 0])
+def test_rows_behind_a_prefix_have_the_logits_of_the_whole_prompt(tiny_pair, rows, tuned, length):
     shared = shared_start(rows)
     assert len(shared) > 20 and len({len(row) for row in rows}) == 3
     tokens = shared if isinstance(length, str) else shared[:length]
-    with tiny_pair.side(tuned) as model:
+    with tiny_pair.side(tuned) as model, torch.no_grad():
         prefix = Prefix(model, tokens)
+        assert prefix.is_cached == bool(tokens)
         for _ in range(2):  # a batch leaves the cache as it was for the next one
-            for row, logits in zip(rows, logits_from(prefix, tiny_pair, model, rows), strict=True):
-                torch.testing.assert_close(logits, whole_logits(model, row)[len(tokens) :], atol=2e-5, rtol=1e-5)
+            logits = prefix.logits([row[len(tokens) :] for row in rows], 2)
+            for row, own in zip(rows, logits, strict=True):
+                torch.testing.assert_close(own, whole_logits(model, row)[-2:], atol=2e-5, rtol=1e-5)
 
 
 def test_the_prefix_of_one_side_is_not_that_of_the_other(tiny_pair, rows):
     """So that the test above would see a cache that was computed by the wrong side."""
     shared = shared_start(rows)
+    rest = [row[len(shared) :] for row in rows]
     with tiny_pair.side(tuned=True) as model:
         prefix = Prefix(model, shared)
-    with tiny_pair.side(tuned=False) as model:
-        (logits,) = logits_from(prefix, tiny_pair, model, rows[:1])
-        assert (logits - whole_logits(model, rows[0])[len(shared) :]).abs().max() > 1e-3
+    with tiny_pair.side(tuned=False) as model, torch.no_grad():
+        own = prefix.logits(rest, 1)[0, -1]
+        assert (own - whole_logits(model, rows[0])[-1]).abs().max() > 1e-3
 
 
-def test_the_padding_lies_between_prefix_and_row(tiny_pair):
-    prefix = Prefix(tiny_pair.model, [4, 5])
-    batch = tiny_pair.batch([[6], [7, 8, 9]])
-    ids, mask = prefix.before(batch["input_ids"], batch["attention_mask"])
-    pad = tiny_pair.tokenizer.pad_token_id
-    assert ids.tolist() == [[4, 5, pad, pad, 6], [4, 5, 7, 8, 9]]
-    assert mask.tolist() == [[1, 1, 0, 0, 1], [1, 1, 1, 1, 1]]
-
-
-@pytest.mark.parametrize("rows", [[[6]], [[6], [7, 8]]])
-def test_without_tokens_there_is_no_cache_and_a_batch_stays_as_it_is(tiny_pair, rows):
-    prefix = Prefix(tiny_pair.model, [])
-    assert prefix.cache(len(rows)) is None
-    batch = tiny_pair.batch(rows)
-    ids, mask = prefix.before(batch["input_ids"], batch["attention_mask"])
-    assert torch.equal(ids, batch["input_ids"]) and torch.equal(mask, batch["attention_mask"])
+def test_a_prefix_that_cannot_be_gone_on_from_is_computed_with_each_row(tiny_pair, rows, monkeypatch):
+    monkeypatch.setattr(transformers.cache_utils, "DynamicLayer", transformers.cache_utils.StaticLayer)
+    shared = shared_start(rows)
+    prefix = Prefix(tiny_pair.model, shared)
+    assert not prefix.is_cached
+    with torch.no_grad():
+        logits = prefix.logits([row[len(shared) :] for row in rows], 1)
+        for row, own in zip(rows, logits, strict=True):
+            torch.testing.assert_close(own, whole_logits(tiny_pair.model, row)[-1:], atol=2e-5, rtol=1e-5)
