@@ -271,7 +271,8 @@ def _decode(model: Any, shape: _Shape) -> float:
         return step / _LAYERS / _DECODED_ROWS
     layers = LlamaLayers(base)
     layers.prepare_decoding()
-    ends, last = [], None
+    ends: list[float] = []
+    last: float | None = None
     for _ in greedy(layers, [], rows.tolist(), max_new_tokens=6, ends=set()):
         now = time.perf_counter()
         ends += [now - last] if last is not None else []

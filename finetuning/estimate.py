@@ -23,7 +23,7 @@ from finetuning.trainers.arguments import steps
 from models.adapter_files import HEADS, adapter_shapes, linear_layers
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import DatasetDict
 
 _RUNTIME_MB = 700
 """Python, torch and the libraries, before any weight."""
@@ -100,7 +100,7 @@ def _span(seconds: float) -> str:
     return f"{ends[0]} to {ends[1]} {unit}" if ends[0] != ends[1] else f"about {ends[0]} {unit}"
 
 
-def estimate(recipe: Recipe, *, splits: Mapping[str, Dataset] | None = None) -> Estimate:
+def estimate(recipe: Recipe, *, splits: DatasetDict | Mapping[str, Any] | None = None) -> Estimate:
     """Estimate the run of `recipe`.
 
     Args:

@@ -17,7 +17,7 @@ from models.prompting import Prompter
 from models.sources import in_reach
 
 if TYPE_CHECKING:
-    from datasets import Dataset
+    from datasets import Dataset, DatasetDict
 
 _SAMPLE = 512
 """Rows of a split whose tokens are counted."""
@@ -50,7 +50,7 @@ class Lengths:
         return sum(self.answers) / max(1, len(self.answers))
 
 
-def lengths_of(recipe: Recipe, splits: Mapping[str, Dataset]) -> tuple[Lengths, Lengths]:
+def lengths_of(recipe: Recipe, splits: DatasetDict | Mapping[str, Any]) -> tuple[Lengths, Lengths]:
     """Of the training and of the test split."""
     from models.loading import load_tokenizer
 
