@@ -2,14 +2,15 @@
 
 The two go through the code that training and evaluation use, on random weights and tokens. What was measured is
 kept in the user's cache folder under the name of the machine, and a hash of its processor, of torch's version and
-of the layer's shape. Of several tries the fastest counts: others use the machine, too. What was measured while they
-did is not kept.
+of the layer's shape. Beside other work threads wait for each other, and the clock tells of that work: there one
+thread's own time counts, as if all were free, and is not kept.
 """
 
 from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import hashlib
 import json
 import platform
@@ -37,8 +38,10 @@ _LARGE_LAYER = 2 * 10**7
 _TRIES = 3
 _DECODED_ROWS = 32
 _SUPERVISED = 64
-_BUSY = 0.3
-"""Share of the processor that others use, from which a measurement is not kept."""
+_BUSY = 0.15
+"""Share of the processor that others use, from which the clock is not believed."""
+_GAIN_OF_THREADS = 0.85
+"""How much of a core's work each of several threads does; assumed where that cannot be measured."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,9 @@ def _kept_or_measured(key: str, shape: _Shape) -> Speeds:
     kept = _read(place)
     if key in kept:
         return Speeds(**kept[key])
-    others = _others()
-    measured = _measure(shape)
-    if max(others, _others()) < _BUSY:
+    alone = _others() < _BUSY
+    measured = _measure(shape, _Watch() if alone else _ThreadWatch())
+    if alone and _others() < _BUSY:
         with contextlib.suppress(OSError):
             place.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(place, json.dumps(kept | {key: asdict(measured)}, indent=1))
@@ -138,31 +141,75 @@ def _processor() -> str:
 
 
 def _others() -> float:
-    """The share of the processor that is in use while this process waits, from 0 to 1."""
+    """The share of the processor that is in use while this thread waits, from 0 to 1."""
     import psutil
 
-    return psutil.cpu_percent(interval=0.1) / 100
+    from models.loading import device
+
+    return psutil.cpu_percent(interval=0.2) / 100 if device().type == "cpu" else 0.0
 
 
-def _measure(shape: _Shape) -> Speeds:
+class _Watch:
+    """Seconds by the clock."""
+
+    def now(self) -> float:
+        return time.perf_counter()
+
+    def fastest(self, work: Callable[[], Any]) -> float:
+        """Of some tries, after one that warms up."""
+        work()
+        best = float("inf")
+        for _ in range(_TRIES):
+            started = self.now()
+            work()
+            best = min(best, self.now() - started)
+        return best
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class _ThreadWatch(_Watch):
+    """What this thread computes by itself, whoever else waits, shared among the threads there are."""
+
+    def __enter__(self) -> _Watch:
+        import torch
+
+        self._threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        torch.set_num_threads(self._threads)
+
+    def now(self) -> float:
+        return time.thread_time() / (1 if self._threads == 1 else self._threads * _GAIN_OF_THREADS)
+
+
+def _measure(shape: _Shape, watch: _Watch) -> Speeds:
     import torch
 
     from models.loading import device, keep_freed_memory
 
     keep_freed_memory()
-    with torch.random.fork_rng(), torch.device("cpu"):
+    with torch.random.fork_rng(), watch:
         torch.manual_seed(0)
         model = _model(shape)
         layer = sum(value.numel() for value in model.get_base_model().parameters()) / _LAYERS
         tokens = _FEW_TOKENS if layer > _LARGE_LAYER and device().type == "cpu" else _TOKENS
         short, long = _batch(tokens, 64, shape.config), _batch(tokens, tokens // 2, shape.config)
         step = _step(model, shape.recipe)
-        train, train_pair = _fit(lambda batch: step(batch, True), short, long)
-        forward, forward_pair = _fit(lambda batch: step(batch, False), short, long)
+        train, train_pair = _fit(watch, lambda batch: step(batch, True), short, long)
+        forward, forward_pair = _fit(watch, lambda batch: step(batch, False), short, long)
         if shape.recipe.trainer == "classifier":
             return Speeds(train, train_pair, forward, forward_pair, 0.0, 0.0, 0.0)
-        head_train, head_decode = _head(shape)
-        decoded = _decode(model, shape)
+        head_train, head_decode = _head(watch, shape)
+        decoded = _decode(watch, model)
         return Speeds(train, train_pair, forward, forward_pair, decoded, head_train, head_decode)
 
 
@@ -225,9 +272,11 @@ def _step(model: Any, recipe: Recipe) -> Callable[[Any, bool], None]:
     return step
 
 
-def _fit(step: Callable[[Any], None], short: torch.Tensor, long: torch.Tensor) -> tuple[float, float]:
+def _fit(
+    watch: _Watch, step: Callable[[Any], None], short: torch.Tensor, long: torch.Tensor
+) -> tuple[float, float]:
     """A layer's seconds a token and a pair, from rows that are short and rows that are long."""
-    taken = [_fastest(lambda batch=batch: step(batch)) / _LAYERS for batch in (short, long)]
+    taken = [watch.fastest(functools.partial(step, batch)) / _LAYERS for batch in (short, long)]
     tokens = [batch.numel() for batch in (short, long)]
     pairs = [batch.numel() * batch.shape[1] for batch in (short, long)]
     # Two equations: taken = tokens * a + pairs * b.
@@ -236,7 +285,7 @@ def _fit(step: Callable[[Any], None], short: torch.Tensor, long: torch.Tensor) -
     return max(0.0, (taken[0] - pairs[0] * a_pair) / tokens[0]), a_pair
 
 
-def _head(shape: _Shape) -> tuple[float, float]:
+def _head(watch: _Watch, shape: _Shape) -> tuple[float, float]:
     """Seconds a position of the projection onto the vocabulary, trained and decoded."""
     import torch
 
@@ -249,13 +298,13 @@ def _head(shape: _Shape) -> tuple[float, float]:
     head.weight.data.uniform_(-0.02, 0.02)
     rows = torch.randn(_SUPERVISED, size, device=device()).to(dtype)
     labels = torch.arange(_SUPERVISED, device=device())
-    trained = _fastest(lambda: label_log_probs(rows.clone().requires_grad_(), head, labels)[0].sum().item())
+    trained = watch.fastest(lambda: label_log_probs(rows.clone().requires_grad_(), head, labels)[0].sum().item())
     with torch.no_grad():
-        decoded = _fastest(lambda: head(rows[:_DECODED_ROWS]).argmax(-1).sum().item())
+        decoded = watch.fastest(lambda: head(rows[:_DECODED_ROWS]).argmax(-1).sum().item())
     return trained / _SUPERVISED, decoded / _DECODED_ROWS
 
 
-def _decode(model: Any, shape: _Shape) -> float:
+def _decode(watch: _Watch, model: Any) -> float:
     """A layer's seconds for the next token of one row of a batch."""
     import torch
 
@@ -267,25 +316,15 @@ def _decode(model: Any, shape: _Shape) -> float:
     rows = torch.randint(5, 250, (_DECODED_ROWS, 64))
     if not supports(base):  # a token alone, without what came before it
         with torch.no_grad():
-            step = _fastest(lambda: base.base_model(input_ids=rows[:, :1].to(base.device))[0].sum().item())
+            token = rows[:, :1].to(base.device)
+            step = watch.fastest(lambda: base.base_model(input_ids=token)[0].sum().item())
         return step / _LAYERS / _DECODED_ROWS
     layers = LlamaLayers(base)
     layers.prepare_decoding()
     ends: list[float] = []
     last: float | None = None
     for _ in greedy(layers, [], rows.tolist(), max_new_tokens=6, ends=set()):
-        now = time.perf_counter()
+        now = watch.now()
         ends += [now - last] if last is not None else []
         last = now
     return min(ends) / _LAYERS / _DECODED_ROWS
-
-
-def _fastest(work: Callable[[], Any]) -> float:
-    """Seconds of the fastest of some tries, after one that warms up."""
-    work()
-    best = float("inf")
-    for _ in range(_TRIES):
-        started = time.perf_counter()
-        work()
-        best = min(best, time.perf_counter() - started)
-    return best

@@ -1,9 +1,11 @@
 """Parameter counts on the meta device, exactly as published for the two classic examples."""
 
+import itertools
 import json
 import platform
 
 import pytest
+import torch
 
 from data.errors import ModelError, RecipeError
 from finetuning import calibration
@@ -105,7 +107,7 @@ def test_a_layer_is_measured_once_a_machine_and_kept(name, base, recipe_on, requ
     (key,) = json.loads((cache_folder() / calibration.FILE).read_text())
     assert key.startswith(platform.node())
     monkeypatch.setattr(calibration, "_known", {})
-    monkeypatch.setattr(calibration, "_measure", lambda shape: pytest.fail("measured again"))
+    monkeypatch.setattr(calibration, "_measure", lambda *_: pytest.fail("measured again"))
     again = estimate(recipe_on(name, request.getfixturevalue(base), "lora.rank=16"))
     assert again.evaluation_s == first.evaluation_s and again.training_s > first.training_s > 0
 
@@ -117,10 +119,14 @@ def test_a_damaged_file_of_speeds_is_measured_again(text, tiny_llama, recipe_on)
     assert estimate(recipe_on("sentiment-smollm2-lora", tiny_llama)).training_s > 0
 
 
-def test_what_was_measured_beside_others_is_not_kept(tiny_llama, recipe_on, monkeypatch):
+def test_beside_others_a_threads_own_time_counts_and_is_not_kept(tiny_llama, recipe_on, monkeypatch):
+    threads = torch.get_num_threads()
     monkeypatch.setattr(calibration, "_others", lambda: 0.9)
-    assert estimate(recipe_on("sentiment-smollm2-lora", tiny_llama)).seconds > 0
+    # By the clock, each look would come an hour after the last one.
+    monkeypatch.setattr(calibration.time, "perf_counter", itertools.count(0.0, 3600.0).__next__)
+    assert 0 < estimate(recipe_on("sentiment-smollm2-lora", tiny_llama)).training_s < 60
     assert not (cache_folder() / calibration.FILE).exists()
+    assert torch.get_num_threads() == threads
 
 
 def test_an_unknown_base_is_an_error_that_says_so():
