@@ -36,7 +36,7 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
         examples = round(settings.few_shot * sum(train.whole) / max(1, len(train.whole)))
         draw = work.passes(test, examples)
         draw += test.rows * work.decoded((base_tokens + tuned_tokens) / 2) if generates else 0.0
-        seconds += int(getattr(settings, "few_shot_draws", 1)) * draw
+        seconds += settings.few_shot_draws * draw
     if settings.forgetting:
         seconds += work.forgetting()
     return seconds
