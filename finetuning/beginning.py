@@ -7,7 +7,8 @@ these are noted when the first attempt begins, and compared before any later one
     submitted.json   SHA-256 of each file that the rows come from, when the run was submitted
     began.json       what the first attempt began from
 
-A run that was made before there were such files goes on unasked.
+A run that was made before there were such files goes on unasked, unless it learned from a sample of the rows: that
+is drawn in another way now.
 """
 
 from __future__ import annotations
@@ -156,6 +157,20 @@ def check_submitted(run: Run, recipe: Recipe) -> None:
                 got=spec.removeprefix("file:"),
                 fix="Start a new run with it.",
             )
+
+
+def check_unrecorded(run: Run, recipe: Recipe) -> None:
+    """Refuse to go on from a checkpoint that nobody knows the rows of.
+
+    Raises:
+        RunError: it is of before there were records, and its rows were a sample.
+    """
+    if recipe.data.train_rows is not None and run.checkpoint() is not None:
+        raise RunError(
+            "This run was begun by an earlier version, which drew other rows for data.train_rows",
+            got=recipe.data.train_rows,
+            fix="Start a new run.",
+        )
 
 
 def with_whole_paths(recipe: Recipe) -> Recipe:

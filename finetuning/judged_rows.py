@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data import doors
 from data.errors import DataError, RecipeError, UserError
 from data.hygiene import inspect
 from data.repeats import Repeats
@@ -240,10 +241,11 @@ def _judge(
     seen = {place for place, text in enumerate(test[task.input_column]) if finds(text)} if finds else set()
     if seen and not keep_trained:
         if len(seen) == len(test):
+            kept = ", or add --keep-trained-rows" if doors.current() == "command" else ""
             raise DataError(
                 "Every row was trained on, so none can show what was learned",
                 got=f"{len(test):,} rows of {shown_spec(spec)}",
-                fix="Give rows that it was not trained on.",
+                fix=f"Give rows that it was not trained on{kept}.",
             )
         test = test.select([place for place in range(len(test)) if place not in seen])
     judged = sample(test, rows, task)

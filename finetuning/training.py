@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from data.errors import RunError
 from data.trained_rows import TrainedRows, hash_rows
 from eval.report import save as save_report
-from finetuning.beginning import Beginning, check_submitted
+from finetuning.beginning import Beginning, check_submitted, check_unrecorded
 from finetuning.journal import Cancelled, Journal
 from finetuning.loss_trend import rise
 from finetuning.model_card import model_card
@@ -65,6 +65,7 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     beginning = Beginning.load(run)
     if beginning is None:
         check_submitted(run, recipe)
+        check_unrecorded(run, recipe)
     else:
         beginning.check_settings(run, recipe)
     opened = open_data(recipe)

@@ -103,6 +103,11 @@ def test_a_run_of_before_goes_on_unasked(stopped, file):
     (stopped.folder / BEGAN_FILE).unlink()
     (stopped.folder / SUBMITTED_FILE).unlink()
     launch.resume(stopped)
+    whole = stopped.recipe()
+    stopped.replace_recipe(with_overrides(whole, {"data.train_rows": 20}))
+    with pytest.raises(RunError, match="drew other rows"):
+        run_training(stopped, never)
+    stopped.replace_recipe(whole)
     run_training(stopped, never)
     assert stopped.status().state == "finished"
 
