@@ -90,8 +90,11 @@ def resume(
     from finetuning.runs import open_run
 
     opened = open_run(run)
+    said = str(
+        opened.status().facts.get("data", "")
+    )  # by an earlier attempt: said again only if it reads otherwise
     launch.resume(opened, max_minutes=max_minutes)
-    _follow(opened)
+    _follow(opened, said)
     _print_outcome(opened)
 
 
@@ -103,7 +106,7 @@ def cancel(run: Annotated[str, typer.Argument(help="The id of a run that is queu
 
     opened = open_run(run)
     launch.cancel(opened)
-    _follow(opened)
+    _follow(opened, _said(opened))
     console.print(f"Run {opened.id} is {opened.status().state}.", highlight=False)
 
 
@@ -288,17 +291,22 @@ def _judged(
     return choose_rows(adapter, data, columns=columns, labels=labels, rows=rows, keep_trained=keep_trained)
 
 
-def _follow(run: Run) -> None:
+def _said(run: Run) -> str:
+    """What the worker has noted of the run's rows, if it has read them."""
+    return str(run.status().facts.get("data", ""))
+
+
+def _follow(run: Run, said: str = "") -> None:
     """Show the run's progress until it has ended, and what there is to say of its rows before it trains on them."""
     from finetuning.launch import wait
     from finetuning.metrics_reader import MetricsReader
 
-    metrics, loss, said = MetricsReader(run.folder / "metrics.jsonl"), "", ""
+    metrics, loss = MetricsReader(run.folder / "metrics.jsonl"), ""
     with _progress() as bar:
         task = bar.add_task("Waiting", total=None)
         for _ in wait(run):
             status = run.status()
-            if (about := str(status.facts.get("data", ""))) != said:
+            if (about := _said(run)) != said:
                 bar.console.print(about, highlight=False, markup=False)
                 said = about
             what = status.phase or status.state.capitalize()
