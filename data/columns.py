@@ -23,11 +23,11 @@ from data.tasks import Task
 INPUT_NAMES = {
     "sentiment": (
         "text", "sentence", "review", "review_text", "reviewtext", "review_body", "content", "tweet",
-        "comment", "body", "message", "feedback", "document", "input",
+        "comment", "body", "message", "feedback", "document", "input", "instruction",
     ),
     "dialogue": (
         "dialogue", "dialog", "conversation", "transcript", "chat", "messages", "article", "document", "text",
-        "source", "content", "input",
+        "source", "content", "input", "instruction",
     ),
 }  # fmt: skip
 TARGET_NAMES = {
@@ -288,10 +288,12 @@ def _ambiguous(
 ) -> DataError:
     """The error for a column that could not be found; `free` are those that are not the other column."""
     if len(names) < 2:
+        holds_turns = any(isinstance(value, tuple) for row in rows for value in row.values())
         return DataError(
             f"The task '{task.name}' needs two columns, and there is only one",
             got=names,
-            fix=f"Write the {task.input_column} in one column and the {task.target_column} in another.",
+            fix=f"Write the {task.input_column} in one column and the {task.target_column} in another."
+            + (" What is there are conversations, in which no assistant answers a user." if holds_turns else ""),
         )
     plausible = _plausible(task_column, free, rows, task)
     if plausible:

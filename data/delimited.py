@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -21,6 +22,9 @@ from data.table import Table, check_columns, check_size
 from data.validate import Problem
 
 DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
+SEPARATOR = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=([\t -!#-~])"?[ \t]*\r?\n', re.IGNORECASE)
+"""The line that Excel writes, and reads, before all others."""
+NUMBER = re.compile(r"[+-]?\d+(?:,\d+)?", re.ASCII)
 SNIFFED_ROWS = 200
 SNIFFED_CHARS = 1_000_000
 QUOTING_FIX = "Put quotes around a text that holds the delimiter, and double the quotes inside it."
@@ -35,7 +39,11 @@ def read_delimited(content: bytes, name: str, *, tabs: bool, header_names: Colle
     """
     shown = one_line(name)
     notes = []
-    delimiter = "\t" if tabs and b"\t" in content else _sniffed_delimiter(content)
+    named = SEPARATOR.match(content)
+    if named:
+        content, delimiter = content[named.end() :], named[1].decode()
+    else:
+        delimiter = "\t" if tabs and b"\t" in content else _sniffed_delimiter(content)
     if delimiter is None:
         raise DataError(
             "No delimiter splits this file into columns",
@@ -43,7 +51,7 @@ def read_delimited(content: bytes, name: str, *, tabs: bool, header_names: Colle
             fix=f"Separate the columns by {' or '.join(DELIMITERS.values())}. {QUOTING_FIX}",
         )
     if delimiter != ("\t" if tabs else ","):
-        notes.append(f"The columns of {shown} are separated by {DELIMITERS[delimiter]}.")
+        notes.append(f"The columns of {shown} are separated by {DELIMITERS.get(delimiter, delimiter)}.")
     records = _records(content, delimiter)
     if not records:
         raise DataError("The file cannot be cut into rows: a quote is opened and never closed", fix=QUOTING_FIX)
@@ -58,16 +66,33 @@ def read_delimited(content: bytes, name: str, *, tabs: bool, header_names: Colle
     check_columns(columns)
     rows: list[tuple[int, dict[str, Any]]] = []
     problems: list[Problem] = []
+    empty = dict.fromkeys(columns)
     for number in range(1, len(records) - first + 1):
         record = records[number + first - 1]
         records[number + first - 1] = []  # from here on the fields are held by the row
         if len(record) == len(columns):
             rows.append((number, dict(zip(columns, record, strict=True))))
+        elif not any(field.strip() for field in record):
+            rows.append((number, dict(empty)))
         else:
             fields = "1 field" if len(record) == 1 else f"{len(record)} fields"
             what = f"The row has {fields}, the file has {len(columns)} columns"
             problems.append(Problem(what, QUOTING_FIX, number))
+    if delimiter != ",":
+        notes += _without_decimal_commas(rows, columns)
     return Table(tuple(columns), tuple(rows), tuple(problems), tuple(notes))
+
+
+def _without_decimal_commas(rows: list[tuple[int, dict[str, Any]]], columns: list[str]) -> list[str]:
+    """Write 4,5 as 4.5 in columns that hold nothing but numbers; returns the notes that say so."""
+    notes = []
+    for column in columns:
+        values = [value.strip() for _, row in rows if (value := row[column])]
+        if all(NUMBER.fullmatch(value) for value in values) and any("," in value for value in values):
+            for _, row in rows:
+                row[column] = row[column] and row[column].strip().replace(",", ".")
+            notes.append(f"The commas in the numbers of '{one_line(column)}' are decimal points.")
+    return notes
 
 
 def _lines(content: bytes) -> Iterator[str]:

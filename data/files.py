@@ -1,4 +1,4 @@
-"""A table out of one file: JSON Lines, JSON, CSV, TSV, other delimited text, Parquet.
+"""A table out of one file: JSON Lines, JSON, CSV, TSV, other delimited text, each packed with gzip or not; Parquet.
 
 The door for files: it opens nothing but plain files of a bounded size (`data.limits`), knows suffixes and
 encodings, and leaves each format to its module. What is wrong with single lines is collected in
@@ -7,9 +7,11 @@ encodings, and leaves each format to its module. What is wrong with single lines
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import stat
+import zlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -19,12 +21,25 @@ from data.errors import DataError
 from data.json_files import read_json, read_json_lines
 from data.limits import MAX_FILE_BYTES, MAX_LINE_BYTES, MAX_LINES
 from data.parquet import read_parquet
-from data.table import FEWER, Table
+from data.table import FEWER, Table, without_blank_rows
 from data.validate import Problem, ProblemsError
 
-__all__ = ["SUFFIXES", "Table", "read_table"]
+__all__ = ["SUFFIXES", "Table", "is_readable", "names_a_file", "plain_content", "read_splits", "read_table"]
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet")
+PACKED = ".gz"
+SPREADSHEET = ("a spreadsheet", "Save its sheet as CSV in UTF-8 (in Excel: 'CSV UTF-8') and use that file.")
+PACKAGE = ("an archive", "Unpack it, and use the file in it, or the folder.")
+FOREIGN = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), SPREADSHEET),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst"), PACKAGE),
+    **dict.fromkeys(
+        (".pkl", ".pickle", ".pt", ".pth"),
+        ("a pickle, which could run a program", "Save it with df.to_parquet('data.parquet')."),
+    ),
+    **dict.fromkeys((".feather",), ("an Arrow file", "Save it with df.to_parquet('data.parquet').")),
+}
+"""Suffix → what people bring that is not read, and what to do."""
 READ_WITHOUT_WAITING = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 UTF8_FIX = "Save the file as UTF-8 (in Excel: 'CSV UTF-8')."
 SHOWN_LINES = 1_000
@@ -56,37 +71,81 @@ UNICODE_KINDS = {
 }
 
 
-def read_table(path: Path, *, header_names: Collection[str] = ()) -> Table:
-    """Returns the table in `path`, by its suffix. A first row that has all `header_names` is a header.
-
-    Raises DataError if the file is missing, empty, too large or of an unknown kind, ProblemsError if it is
-    not UTF-8.
-    """
-    content = _content(path)
-    suffix = path.suffix.casefold()
-    if suffix == ".parquet":
-        table = read_parquet(content, path.name, names_beside(path))
-    else:
-        _check_text(content, path)
-        if suffix in (".jsonl", ".ndjson"):
-            table = read_json_lines(content.removeprefix(b"\xef\xbb\xbf"))
-        elif suffix == ".json":
-            table = read_json(content.removeprefix(b"\xef\xbb\xbf"), path.name)
-        else:
-            table = read_delimited(content, path.name, tabs=suffix == ".tsv", header_names=header_names)
-        table = with_class_names(table, names_beside(path))
-    if not table.rows and not table.problems:
-        raise DataError("The file has no rows", got=str(path), fix="Choose a file with rows in it.")
-    return table
+def is_readable(path: Path) -> bool:
+    """Returns whether a file of this name can hold a table: by its suffix, packed with gzip or not."""
+    return _suffix(path) in SUFFIXES
 
 
-def _content(path: Path) -> bytes:
-    """The bytes of a plain file. Neither a pipe nor a device is opened, which could keep us waiting for ever."""
+def names_a_file(written: str) -> bool:
+    """Returns whether `written` is the name of a file or a folder, of whatever kind, and not of something else."""
     try:
+        path = Path(written).expanduser()
+        return bool(written) and (is_readable(path) or path.suffix.casefold() in FOREIGN or path.exists())
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def read_table(path: Path, *, header_names: Collection[str] = ()) -> Table:
+    """Returns the table in `path`, or of a file with splits the one to train on. See `read_splits`."""
+    return read_splits(path, header_names=header_names)["train"]
+
+
+def read_splits(path: Path, *, header_names: Collection[str] = ()) -> dict[str, Table]:
+    """Returns the tables in `path`, by its suffix: one, called train, or those of a JSON file with splits.
+
+    A first row that has all `header_names` is a header. Raises DataError if the file is missing, empty, too large
+    or of an unknown kind, ProblemsError if it is not UTF-8.
+    """
+    content, suffix, described = plain_content(path), _suffix(path), names_beside(path)
+    if path.suffix.casefold() == PACKED:
+        content = _unpacked(content, path)
+    if suffix == ".parquet":
+        tables = {"train": read_parquet(content, path.name, described)}
+    else:
+        _check_text(content, path, suffix)
+        tables = _read_text(content.removeprefix(b"\xef\xbb\xbf"), path, suffix, header_names)
+        tables = {split: with_class_names(table, described) for split, table in tables.items()}
+    tables = {split: without_blank_rows(table, path.name) for split, table in tables.items()}
+    if not tables["train"].rows and not tables["train"].problems:
+        raise DataError("The file has no rows", got=str(path), fix="Choose a file with rows in it.")
+    return tables
+
+
+def _read_text(content: bytes, path: Path, suffix: str, header_names: Collection[str]) -> dict[str, Table]:
+    if suffix == ".json":
+        return read_json(content, path.name)
+    if suffix in (".jsonl", ".ndjson"):
+        return read_json_lines(content, path.name)
+    return {"train": read_delimited(content, path.name, tabs=suffix == ".tsv", header_names=header_names)}
+
+
+def _suffix(path: Path) -> str:
+    """The suffix that says what the file holds, which for a.csv.gz is .csv."""
+    suffix = path.suffix.casefold()
+    return path.with_suffix("").suffix.casefold() if suffix == PACKED else suffix
+
+
+def _unpacked(content: bytes, path: Path) -> bytes:
+    try:
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+            unpacked = packed.read(MAX_FILE_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"The file cannot be unpacked: {error}", got=path.name, fix="Pack it again.") from None
+    if len(unpacked) > MAX_FILE_BYTES:
+        most = f"{MAX_FILE_BYTES // 1_000_000} MB"
+        raise DataError(f"Unpacked, the file is larger than {most}", got=path.name, fix=FEWER)
+    return unpacked
+
+
+def plain_content(path: Path) -> bytes:
+    """Returns the bytes of a plain file. Neither pipe nor device is opened: that could keep us waiting for ever."""
+    try:
+        if (known := FOREIGN.get(path.suffix.casefold())) is not None:
+            raise DataError(f"This is {known[0]}", got=path.name, fix=known[1])
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
             raise _no_file("This is a folder, not a file", path)
-        if path.suffix.casefold() not in SUFFIXES:
+        if not is_readable(path) and path.suffix != ".arrow":
             raise DataError(
                 "A file of this kind cannot be read", got=path.name, fix=f"Use one of: {', '.join(SUFFIXES)}."
             )
@@ -121,7 +180,7 @@ def _no_file(what: str, path: Path) -> DataError:
 # ---- text --------------------------------------------------------------------------------------------------
 
 
-def _check_text(content: bytes, path: Path) -> None:
+def _check_text(content: bytes, path: Path, suffix: str) -> None:
     """Raises DataError unless `content` is UTF-8 text in lines of a bounded length."""
     for start, encoding in UNICODE_KINDS.items():
         if content.startswith(start):
@@ -131,13 +190,16 @@ def _check_text(content: bytes, path: Path) -> None:
             raise DataError(
                 f"The file is named {path.suffix} but is {kind}",
                 got=path.name,
-                fix="Save the table itself as CSV, JSON Lines or Parquet.",
+                fix=f"Name it {path.name}.gz."
+                if "gzip" in kind
+                else "Save the table itself as CSV, JSON Lines or Parquet.",
             )
     if not content.removeprefix(b"\xef\xbb\xbf").strip():
         raise DataError("The file is empty", got=str(path), fix="Choose a file with rows in it.")
     if content.count(b"\n") > MAX_LINES:
         raise DataError(f"The file has more than {MAX_LINES:,} lines", got=path.name, fix=FEWER)
-    if path.suffix.casefold() != ".json":
+    is_list = suffix in (".jsonl", ".ndjson") and content.removeprefix(b"\xef\xbb\xbf")[:1] == b"["
+    if suffix != ".json" and not is_list:
         _check_lines(content)
     _check_utf8(content, path)
     if b"\0" in content:

@@ -17,6 +17,7 @@ from data.errors import DataError
 from data.limits import MAX_CELLS, MAX_DOWNLOAD_BYTES, MAX_FILE_BYTES, MAX_ROWS
 from data.network import hub_reachable
 from data.printable import printable
+from data.splits import SPLIT_OF
 from data.table import Table, check_columns
 from data.tasks import Task
 
@@ -31,11 +32,6 @@ KNOWN_COLUMNS: dict[str, dict[str, str]] = {
 }
 """Repository → task column → its column."""
 
-SPLIT_OF = {
-    "train": "train", "training": "train",
-    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 CONFIGURATION = re.compile(r"[\w.+-]{0,200}", re.ASCII)
 

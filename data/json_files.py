@@ -1,16 +1,19 @@
-"""JSON and JSON Lines → a table. Of a nested value only a list of texts is kept as it is.
+"""JSON and JSON Lines → tables. Of nested values only lists of texts and lists of turns are kept.
 
-A number, a text or a list of texts may be what a task needs; anything else in a cell is remembered as an
-empty list or object, so that it can be complained about without being held.
+A number, a text, a list of texts or a conversation may be what a task needs; anything else in a cell is remembered
+as an empty list or object, so that it can be complained about without being held.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import sys
 from typing import Any
 
+from data.conversations import turns_of
 from data.errors import DataError
+from data.json_shapes import splits_in
 from data.limits import MAX_BRACKETS, MAX_COLUMNS
 from data.printable import brief
 from data.table import Table, check_columns, check_size
@@ -30,9 +33,53 @@ class _Refused(ValueError):
     """Valid JSON that has no one meaning."""
 
 
-def read_json_lines(content: bytes) -> Table:
-    """Returns the table in `content`, one object a line. Lines that are not JSON objects are problems."""
+def read_json_lines(content: bytes, name: str) -> dict[str, Table]:
+    """Returns split → table, one object a line. Lines that are not JSON objects are problems.
+
+    Many files are called so that are one list, or objects written over several lines: they are read as that.
+    """
     _check_brackets(content)
+    first_line = content.lstrip().partition(b"\n")[0]
+    if first_line.startswith(b"[") and not _is_list(first_line, of_several=content):
+        return read_json(content, name)
+    if first_line.startswith(b"{") and not _is_object(first_line):
+        objects = _one_after_the_other(content.decode())
+        if objects is not None:
+            return {"train": _table(objects)}
+    return {"train": _lines(content)}
+
+
+def read_json(content: bytes, name: str) -> dict[str, Table]:
+    """Returns split → table: a list of objects, alone or as a value of an object, or what pandas writes.
+
+    Raises DataError if the file is not JSON or holds no rows.
+    """
+    _check_brackets(content)
+    try:
+        value = _parsed(content.decode())
+    except json.JSONDecodeError as error:
+        first_line, _, rest = content.lstrip().partition(b"\n")
+        if rest.strip() and _is_object(first_line):
+            return {"train": _lines(content)}  # many data sets call JSON Lines .json
+        raise DataError(
+            f"The file is not JSON: {error.msg} at line {error.lineno}, character {error.colno}",
+            got=name,
+            fix='Write a list of objects, [{"…": …}, …], or name it .jsonl if it has one object a line.',
+        ) from None
+    except _Refused as error:
+        raise DataError(f"The JSON file cannot be used: {error}", got=name, fix="Correct the file.") from None
+    splits = splits_in(value)
+    if splits is None:
+        raise DataError(
+            "The JSON file does not hold a list of rows",
+            got=name,
+            fix='Write [{"…": …}, …] or {"data": [{"…": …}, …]}; with pandas, df.to_json(path, orient="records").',
+        )
+    del value
+    return {split: _table(items) for split, items in splits.items()}
+
+
+def _lines(content: bytes) -> Table:
     rows: list[tuple[int, dict[str, Any]]] = []
     problems: list[Problem] = []
     cells = 0
@@ -59,39 +106,13 @@ def read_json_lines(content: bytes) -> Table:
     return Table(_all_columns(rows), tuple(rows), tuple(problems))
 
 
-def read_json(content: bytes, name: str) -> Table:
-    """Returns the table in `content`: a list of objects, alone or as a value of an object.
-
-    Raises DataError if the file is not JSON or holds no list of rows.
-    """
-    _check_brackets(content)
-    try:
-        value = _parsed(content.decode())
-    except json.JSONDecodeError as error:
-        first_line, _, rest = content.lstrip().partition(b"\n")
-        if rest.strip() and _is_object(first_line):
-            return read_json_lines(content)  # many data sets call JSON Lines .json
-        raise DataError(
-            f"The file is not JSON: {error.msg} at line {error.lineno}, character {error.colno}",
-            got=name,
-            fix='Write a list of objects, [{"…": …}, …], or name it .jsonl if it has one object a line.',
-        ) from None
-    except _Refused as error:
-        raise DataError(f"The JSON file cannot be used: {error}", got=name, fix="Correct the file.") from None
-    if isinstance(value, dict):
-        lists = [item for item in value.values() if isinstance(item, list) and item and isinstance(item[0], dict)]
-        value = value["data"] if isinstance(value.get("data"), list) else lists[0] if len(lists) == 1 else value
-    if not isinstance(value, list):
-        raise DataError(
-            "The JSON file does not hold a list of rows",
-            got=name,
-            fix='Write [{"…": …}, …] or {"data": [{"…": …}, …]}.',
-        )
-    check_size(rows=len(value), cells=sum(_cells(item) for item in value if isinstance(item, dict)))
+def _table(items: list[Any]) -> Table:
+    """The objects of a list as rows; what is no object is a problem. Takes the list apart."""
+    check_size(rows=len(items), cells=sum(_cells(item) for item in items if isinstance(item, dict)))
     rows: list[tuple[int, dict[str, Any]]] = []
     problems: list[Problem] = []
-    for number, item in enumerate(value, start=1):
-        value[number - 1] = None  # from here on it is held by the row
+    for number, item in enumerate(items, start=1):
+        items[number - 1] = None  # from here on it is held by the row
         try:
             row = _row(item)
         except _Refused as error:
@@ -103,6 +124,26 @@ def read_json(content: bytes, name: str) -> Table:
         else:
             rows.append((number, row))
     return Table(_all_columns(rows), tuple(rows), tuple(problems))
+
+
+def _one_after_the_other(text: str) -> list[Any] | None:
+    """The objects that stand one after the other, over however many lines; None if there is anything else."""
+    decoder = json.JSONDecoder(object_pairs_hook=_object)
+    text = text.removeprefix("\ufeff").strip()
+    found: list[Any] = []
+    place = 0
+    try:
+        while place < len(text):
+            value, place = decoder.raw_decode(text, place)
+            if not isinstance(value, dict):
+                return None
+            found.append(value)
+            check_size(rows=len(found))
+            while place < len(text) and text[place] in " \t\r\n":
+                place += 1
+    except (ValueError, RecursionError):
+        return None
+    return found
 
 
 def _check_brackets(content: bytes) -> None:
@@ -148,7 +189,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {}
     if isinstance(value, list):
-        return [_whole(item) for item in value] if all(isinstance(item, str) for item in value) else [None]
+        if all(isinstance(item, str) for item in value):
+            return [_whole(item) for item in value]
+        turns = turns_of(value)
+        return [None] if turns is None else tuple((sys.intern(speaker), _whole(said)) for speaker, said in turns)
     return value
 
 
@@ -166,6 +210,14 @@ def _whole(text: str) -> str:
 
 def _kind(line: bytes) -> str:
     return NAMES.get(type(json.loads(line)), "nothing")
+
+
+def _is_list(line: bytes, *, of_several: bytes) -> bool:
+    """Whether a line is a list by itself, with other lines after it."""
+    try:
+        return isinstance(_parsed(line.decode()), list) and len(of_several.strip()) > len(line.strip())
+    except ValueError:
+        return False
 
 
 def _is_object(line: bytes) -> bool:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from data.class_names import ClassNames, names_in_schema, with_class_names
+from data.conversations import keys_of_turn
 from data.errors import DataError
 from data.limits import MAX_CELLS, MAX_COLUMNS, MAX_FILE_BYTES
 from data.table import FEWER, Table, check_columns, check_size
@@ -51,11 +52,11 @@ def read_parquet(content: bytes, name: str, described: ClassNames) -> Table:
         chars = 0
         values = []
         for column in read.columns:
-            cells = [cell for chunk in column.chunks for cell in _cells(chunk)]
-            chars += sum(_length(cell) for cell in cells)
+            found = [cell for chunk in column.chunks for cell in cells(chunk)]
+            chars += sum(length(cell) for cell in found)
             if chars > MAX_FILE_BYTES:
-                raise _too_large(chars)
-            values.append(cells)
+                raise too_large(chars)
+            values.append(found)
     except (pyarrow.ArrowException, OSError, ValueError, OverflowError) as error:
         raise _unreadable(name, str(error).strip().split("\n", 1)[0][:300]) from None
     rows = (dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True))
@@ -77,7 +78,7 @@ def _check_metadata(metadata: pyarrow.parquet.FileMetaData) -> None:
     if values > MAX_CELLS:
         check_size(cells=values)
     if unpacked > MAX_FILE_BYTES:
-        raise _too_large(unpacked)
+        raise too_large(unpacked)
 
 
 def _chunks(metadata: pyarrow.parquet.FileMetaData) -> Iterator[pyarrow.parquet.ColumnChunkMetaData]:
@@ -86,21 +87,23 @@ def _chunks(metadata: pyarrow.parquet.FileMetaData) -> Iterator[pyarrow.parquet.
         yield from (described.column(index) for index in range(metadata.num_columns))
 
 
-def _cells(array: pyarrow.Array) -> list[Any]:
-    """The values of one array. Texts of a dictionary are the same objects wherever they are repeated."""
+def cells(array: pyarrow.Array) -> list[Any]:
+    """Returns the values of one array. Texts of a dictionary are the same objects wherever they are repeated."""
     import pyarrow
     from pyarrow import types
 
     kind = array.type
     if types.is_dictionary(kind):
         array.validate(full=True)
-        words = _cells(array.dictionary)
+        words = cells(array.dictionary)
         return [None if index is None else words[index] for index in array.indices.to_pylist()]
     if types.is_list(kind) or types.is_large_list(kind):
+        if types.is_struct(kind.value_type):
+            return _conversations(array)
         inner = kind.value_type.value_type if types.is_dictionary(kind.value_type) else kind.value_type
         if not (types.is_string(inner) or types.is_large_string(inner)):
             return [[None] if valid else None for valid in array.is_valid().to_pylist()]
-        words = _cells(array.values)
+        words = cells(array.values)
         places = pairwise(array.offsets.to_pylist())
         return [
             words[start:end] if valid else None for (start, end), valid in zip(places, _valid(array), strict=True)
@@ -120,18 +123,35 @@ def _cells(array: pyarrow.Array) -> list[Any]:
     return list(array.to_pylist())
 
 
+def _conversations(array: pyarrow.Array) -> list[Any]:
+    """Lists of turns as tuples of (speaker, text); an empty list for lists of anything else."""
+    names = [field.name for field in array.type.value_type]
+    keys = keys_of_turn(names)
+    if keys is None or len(set(names)) < len(names):
+        return [[None] if valid else None for valid in _valid(array)]
+    speakers, texts = (cells(array.values.field(key)) for key in keys)
+    turns: list[Any] = []
+    for (start, end), valid in zip(pairwise(array.offsets.to_pylist()), _valid(array), strict=True):
+        said = tuple(zip(speakers[start:end], texts[start:end], strict=True)) if valid else ()
+        whole = all(isinstance(part, str) for turn in said for part in turn)
+        turns.append(said if said and whole else [None] if valid else None)
+    return turns
+
+
 def _valid(array: pyarrow.Array) -> list[bool]:
     return list(array.is_valid().to_pylist())
 
 
-def _length(cell: Any) -> int:
+def length(cell: Any) -> int:
+    """Returns how many characters a cell holds."""
     if isinstance(cell, str):
         return len(cell)
-    return sum(_length(item) for item in cell) if isinstance(cell, list) else 0
+    return sum(length(item) for item in cell) if isinstance(cell, (list, tuple)) else 0
 
 
-def _too_large(unpacked: int) -> DataError:
-    what = f"Unpacked, the Parquet file would take more than {MAX_FILE_BYTES // 1_000_000} MB"
+def too_large(unpacked: int) -> DataError:
+    """Returns the error for a file that is larger than it may be once it is unpacked."""
+    what = f"Unpacked, the file would take more than {MAX_FILE_BYTES // 1_000_000} MB"
     return DataError(what, got=f"{unpacked // 1_000_000:,} MB", fix=FEWER)
 
 

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data import hub
 from data.columns import ColumnMapping, guess
 from data.errors import DataError
-from data.files import SUFFIXES, Table, read_table
+from data.files import SUFFIXES, Table, names_a_file, read_splits, read_table
+from data.folders import read_folder
 from data.repeats import Repeats, one_row_a_text, without_overlap
+from data.shapes import shaped
 from data.splits import SPLIT_NAMES, split_rows
 from data.tasks import TASKS, Task
-from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows
+from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows, without_empty
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -67,23 +69,23 @@ def open_source(
     test: str | None = None,
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str | None] | None = None,
+    skip_empty: bool = False,
 ) -> Opened:
     """Returns the source `spec` as three splits.
 
     `test` names a second source: its test split, or all rows of a file, are the test split, and `spec` gives
     only train and validation. `columns` and `labels` are explicit choices as in `data.columns.guess`; in the
-    test source they hold where it has such columns.
+    test source they hold where it has such columns. `skip_empty` leaves out rows with an empty field.
 
     Raises DataError if a source cannot be found or mapped, ProblemsError with everything wrong with its rows.
     """
-    chosen = _Choices(task, dict(columns or {}), dict(labels or {}))
+    chosen = _Choices(task, dict(columns or {}), dict(labels or {}), skip_empty=skip_empty)
     source = _read(spec, chosen)
     if test is None:
         splits, how, notes = _with_own_test(source, task)
     else:
-        as_there = _Choices(
-            task, {}, chosen.labels, usual=chosen.columns, for_another=not spec.startswith("corpus:")
-        )
+        another = not spec.startswith("corpus:")
+        as_there = replace(chosen, columns={}, usual=chosen.columns, for_another=another)
         splits, how, notes = _with_other_test(source, task, _read(test, as_there, is_test=True), test)
     splits["test"], repeats = one_row_a_text(splits["test"], task)
     _check_every_split(splits, spec)
@@ -106,6 +108,7 @@ def open_test(
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str | None] | None = None,
     usual_columns: Mapping[str, str] | None = None,
+    skip_empty: bool = False,
 ) -> OpenedTest:
     """Returns the test rows of the source `spec`: its test split, or all rows where it has none, as in a file.
 
@@ -113,7 +116,7 @@ def open_test(
     `open_source` for the rest, also for errors.
     """
     usual = dict(usual_columns or {})
-    chosen = _Choices(task, dict(columns or {}), dict(labels or {}), usual=usual, for_another=True)
+    chosen = _Choices(task, dict(columns or {}), dict(labels or {}), skip_empty, usual, for_another=True)
     source = _read(spec, chosen, is_test=True)
     rows, repeats = one_row_a_text(source.test_rows, task)
     if not rows:
@@ -124,7 +127,7 @@ def open_test(
 def absolute_spec(spec: str) -> str:
     """Returns `spec` so that it names the same rows from any folder: a file by its whole path."""
     kind, _, rest = spec.partition(":")
-    if kind in ("corpus", "hub") or (kind != "file" and Path(spec).suffix.casefold() not in SUFFIXES):
+    if kind in ("corpus", "hub") or (kind != "file" and not names_a_file(spec)):
         return spec
     return f"file:{_path(rest if kind == 'file' else spec).absolute()}"
 
@@ -152,6 +155,7 @@ class _Choices:
     task: Task
     columns: dict[str, str]
     labels: dict[str, str | None]
+    skip_empty: bool = False
     usual: dict[str, str] = field(default_factory=dict)
     """Columns that were chosen for other rows."""
     for_another: bool = False
@@ -187,7 +191,7 @@ def _read(spec: str, chosen: _Choices, *, is_test: bool = False) -> _Source:
         return _corpus(rest, chosen.task)
     if kind == "hub":
         return _hub(rest, chosen)
-    if kind == "file" or Path(spec).suffix.casefold() in SUFFIXES:
+    if kind == "file" or names_a_file(spec):
         return _file(_path(rest if kind == "file" else spec), chosen, is_test=is_test)
     raise DataError("This is not a source of examples", got=spec, fix=f"Write {FORMS}.")
 
@@ -225,23 +229,35 @@ def _corpus_columns(name: str) -> set[str]:
 
 
 def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
-    table = read_table(path, header_names=tuple((chosen.usual | chosen.columns).values()))
-    if not table.rows:
-        raise ProblemsError(table.problems, source=path.name)
-    mapping = chosen.mapping(table)
-    minimum = 1 if is_test else MIN_ROWS_TO_SPLIT
-    rows, problems = check_rows(table.rows, chosen.task, mapping, minimum=minimum)
-    problems = [*table.problems, *problems]
-    if problems:
-        raise ProblemsError(sorted(problems, key=lambda problem: problem.row or 0), source=path.name)
-    notes = [*table.notes, *_left_out(len(table.rows) - len(rows), path.name)]
-    return _Source({"train": rows}, mapping, table.columns, tuple(notes))
+    """A file, or a folder of files; with splits of its own, or with one, called train until it is divided."""
+    header_names = tuple((chosen.usual | chosen.columns).values())
+    read = read_folder if path.is_dir() else read_splits
+    tables = {split: shaped(table, chosen.task) for split, table in read(path, header_names=header_names).items()}
+    if is_test:
+        tables = {"train": tables.get("test", tables["train"])}
+    if not tables["train"].rows:
+        raise ProblemsError(tables["train"].problems, source=path.name)
+    mapping = chosen.mapping(tables["train"])
+    splits: dict[str, list[Row]] = {}
+    notes: list[str] = []
+    for split, table in tables.items():
+        where = path.name if len(tables) == 1 else f"{path.name}, {split}"
+        kept = without_empty(table.rows, mapping) if chosen.skip_empty else table.rows
+        minimum = MIN_ROWS_TO_SPLIT if len(tables) == 1 and not is_test else 1
+        rows, problems = check_rows(kept, chosen.task, mapping, minimum=minimum)
+        problems = [*table.problems, *problems]
+        if problems:
+            raise ProblemsError(sorted(problems, key=lambda problem: problem.row or 0), source=where)
+        notes += [*table.notes, *_left_out_empty(len(table.rows) - len(kept), where)]
+        notes += _left_out(len(kept) - len(rows), where)
+        splits[split] = rows
+    return _Source(_with_test(splits, path.name, notes), mapping, tables["train"].columns, tuple(notes))
 
 
 def _hub(name: str, chosen: _Choices) -> _Source:
     """Rows that cannot be used are left out and counted: unlike a file, nobody here can mend them."""
     task = chosen.task
-    tables = hub.read_hub(name)
+    tables = {split: shaped(table, task) for split, table in hub.read_hub(name).items()}
     mapping = chosen.mapping(tables["train"], known_columns=hub.known_columns(name, task))
     splits: dict[str, list[Row]] = {}
     notes: list[str] = []
@@ -254,14 +270,28 @@ def _hub(name: str, chosen: _Choices) -> _Source:
             raise ProblemsError(problems, source=name)
         notes += [*table.notes, *_left_out(len(table.rows) - len(rows), f"the {split} split of {name}")]
         splits[split] = rows
-    if "test" not in splits and "validation" in splits:
-        splits["test"] = splits.pop("validation")
-        notes.append(f"The validation split of {name} is the test split here.")
-    return _Source(splits, mapping, tables["train"].columns, tuple(notes))
+    return _Source(_with_test(splits, name, notes), mapping, tables["train"].columns, tuple(notes))
+
+
+def _with_test(splits: dict[str, list[Row]], name: str, notes: list[str]) -> dict[str, list[Row]]:
+    """The splits, of which validation is for the test where there is none."""
+    if "test" in splits or "validation" not in splits:
+        return splits
+    notes.append(f"The validation split of {name} is the test split here.")
+    return {
+        **{split: rows for split, rows in splits.items() if split != "validation"},
+        "test": splits["validation"],
+    }
 
 
 def _only_one_label(rows: Sequence[Row], task: Task) -> bool:
     return task.is_classification and len({row[task.target_column] for row in rows}) < 2
+
+
+def _left_out_empty(count: int, where: str) -> list[str]:
+    if count == 0:
+        return []
+    return [f"{count:,} row{'s' * (count > 1)} of {where} left out: a field that is needed is empty."]
 
 
 def _left_out(count: int, where: str) -> list[str]:

@@ -16,6 +16,13 @@ from data.tasks import Task
 
 SPLIT_NAMES = ("train", "validation", "test")
 
+SPLIT_OF = {
+    "train": "train", "training": "train",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+"""What tools call a split → what it is here."""
+
 Row = dict[str, Any]
 
 _BETWEEN_WORDS = re.compile(r"[\W_]+")

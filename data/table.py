@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from data.errors import DataError
 from data.limits import MAX_CELLS, MAX_COLUMNS, MAX_NAME_CHARS, MAX_ROWS
 from data.printable import one_line
-from data.validate import Problem
+from data.validate import Problem, is_nothing
 
 FEWER = "Keep the rows and columns that are needed, or cut the file into several."
 
@@ -24,6 +24,16 @@ class Table:
     """(row number as a person counts, values by column)."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def without_blank_rows(table: Table, name: str) -> Table:
+    """Returns `table` without the rows that hold nothing at all, as Excel leaves at the end; a note counts them."""
+    rows = tuple(row for row in table.rows if not all(is_nothing(value) for value in row[1].values()))
+    blank = len(table.rows) - len(rows)
+    if not blank:
+        return table
+    what = "1 blank row" if blank == 1 else f"{blank:,} blank rows"
+    return replace(table, rows=rows, notes=(*table.notes, f"{what} of {one_line(name)} left out."))
 
 
 def check_columns(names: Sequence[str]) -> tuple[str, ...]:

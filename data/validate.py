@@ -78,7 +78,9 @@ def check_rows(
     clean: list[Row] = []
     problems: list[Problem] = []
     for number, values in rows:
-        text, text_problem = _text(values, mapping.input)
+        text, text_problem = _text(
+            values if task.is_classification else _in_lines(values, mapping.input), mapping.input
+        )
         target: Any
         if mapping.labels is None:
             target, target_problem = _texts(values, mapping.target)
@@ -97,6 +99,14 @@ def check_rows(
             kept = {name: values[name] for name in keep if name in values}
             clean.append({task.input_column: text, task.target_column: target, **kept, "row": number})
     return clean, problems + _problems_of_the_whole(clean, problems, task, mapping, minimum)
+
+
+def without_empty(
+    rows: Sequence[tuple[int, Mapping[str, Any]]], mapping: ColumnMapping
+) -> list[tuple[int, Mapping[str, Any]]]:
+    """Returns the rows whose two columns both hold something."""
+    both = (mapping.input, mapping.target)
+    return [(number, row) for number, row in rows if not any(is_nothing(row.get(column)) for column in both)]
 
 
 def _problems_of_the_whole(
@@ -124,14 +134,25 @@ def _text(values: Mapping[str, Any], column: str) -> tuple[str | None, Complaint
     if column not in values:
         return None, ("The column is missing", "Add it, or remove the row.")
     value = values[column]
-    if _is_nothing(value):
-        return None, ("The text is empty", "Write a text, or remove the row.")
+    if is_nothing(value):
+        return None, ("The text is empty", f"Write a text, or {_leave_out()}.")
     if not isinstance(value, str):
-        return None, (f"The value is not text but {type(value).__name__}", "Write it as text.")
+        kind = "a conversation" if isinstance(value, tuple) else type(value).__name__
+        return None, (f"The value is not text but {kind}", "Write it as text.")
     if len(value) > MAX_CELL_CHARS:
         what = f"The text has {len(value):,} characters, and the most is {MAX_CELL_CHARS:,}"
         return None, (what, "Shorten it, or remove the row.")
     return value.replace("\r\n", "\n").strip(), None
+
+
+def _in_lines(values: Mapping[str, Any], column: str) -> Mapping[str, Any]:
+    """A conversation that is a list of turns, as the lines of a text."""
+    value = values.get(column)
+    if isinstance(value, tuple):
+        return {column: "\n".join(f"{speaker}: {said}" if speaker else said for speaker, said in value)}
+    if isinstance(value, list) and value and all(isinstance(turn, str) for turn in value):
+        return {column: "\n".join(value)}
+    return values
 
 
 def _texts(values: Mapping[str, Any], column: str) -> tuple[str | list[str] | None, Complaint | None]:
@@ -152,11 +173,11 @@ def _label(
     if column not in values:
         return None, ("The column is missing", "Add it, or remove the row.")
     value = values[column]
-    if isinstance(value, (list, dict, bytes)):
+    if isinstance(value, (list, tuple, dict, bytes)):
         return None, (f"The label is not a word or a number but {type(value).__name__}", "Write it as a word.")
     key = label_key(value)
     if key == "":
-        return None, ("The label is empty", f"Write one of {', '.join(task.labels)}, or remove the row.")
+        return None, ("The label is empty", f"Write one of {', '.join(task.labels)}, or {_leave_out()}.")
     if key not in labels:
         known = ", ".join(brief(raw) for raw in list(labels)[:12])
         return None, (
@@ -166,13 +187,16 @@ def _label(
     return labels[key], None
 
 
+def _leave_out() -> str:
+    return f"{doors.change(doors.SKIP_EMPTY, 'true')} to leave such rows out"
+
+
 def _meanings(task: Task) -> str:
     return f"{', '.join(task.labels)} or skip"
 
 
-def _is_nothing(value: Any) -> bool:
-    return (
-        value is None
-        or (isinstance(value, float) and math.isnan(value))
-        or (isinstance(value, str) and not value.strip())
-    )
+def is_nothing(value: Any) -> bool:
+    """Returns whether a cell is empty: nothing, no number, a blank text, or a list without an item."""
+    if isinstance(value, float):
+        return math.isnan(value)
+    return value is None or (isinstance(value, str) and not value.strip()) or value in ([], ())

@@ -287,8 +287,16 @@ def _judged(
     from finetuning.judged_rows import choose_rows
     from finetuning.recipe import read_mapping
 
-    columns, labels = read_mapping(mapping)
-    return choose_rows(adapter, data, columns=columns, labels=labels, rows=rows, keep_trained=keep_trained)
+    read = read_mapping(mapping)
+    return choose_rows(
+        adapter,
+        data,
+        columns=read.columns,
+        labels=read.labels,
+        skip_empty=read.skip_empty,
+        rows=rows,
+        keep_trained=keep_trained,
+    )
 
 
 def _said(run: Run) -> str:

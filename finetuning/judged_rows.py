@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data import doors
 from data.errors import DataError, RecipeError, UserError
@@ -57,6 +57,7 @@ def choose_rows(
     *,
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str | None] | None = None,
+    skip_empty: bool = False,
     rows: int | None = None,
     keep_trained: bool = False,
     check: Callable[[Dataset], None] | None = None,
@@ -69,6 +70,7 @@ def choose_rows(
             split, as its recipe has it; for an adapter that is no run's, the bundled corpus of its task.
         columns: see `data.sources.open_source`; what they leave open is as in the run.
         labels: the same.
+        skip_empty: leave out rows with an empty field, as a run that does so.
         rows: judge a fixed sample of this many.
         keep_trained: judge rows that were trained on, too.
         check: told the rows before any is left out for having been trained on; may refuse them.
@@ -82,13 +84,15 @@ def choose_rows(
     usual, known = (of_run.columns or {}, of_run.labels or {}) if of_run else ({}, {})
     labels = {**known, **(labels or {})}
     if source is None and training.recipe is not None and (training.in_a_run or training.on_a_corpus):
-        own = {"data.columns": {**usual, **(columns or {})} or None, "data.labels": labels or None}
+        own: dict[str, Any] = {"data.columns": {**usual, **(columns or {})} or None, "data.labels": labels or None}
+        own["data.skip_empty"] = skip_empty or training.recipe.data.skip_empty
         opened = open_data(with_overrides(training.recipe, own | {"data.test_rows": None}))
         if check is not None:
             check(opened.splits["test"])
         return _of_run(opened, training, rows=rows, keep_trained=keep_trained)
     spec = source or CORPUS_OF_TASK[task.name]
-    found = open_test(spec, task, columns=columns, labels=labels, usual_columns=usual)
+    skip_empty = skip_empty or bool(of_run and of_run.skip_empty)
+    found = open_test(spec, task, columns=columns, labels=labels, usual_columns=usual, skip_empty=skip_empty)
     if check is not None:
         check(found.rows)
     train, notes = training.rows(None)

@@ -43,6 +43,7 @@ def open_data(recipe: Recipe) -> Opened:
         test=settings.test,
         columns=settings.columns,
         labels=settings.labels,
+        skip_empty=settings.skip_empty,
     )
     task = recipe.task_definition
     splits = type(opened.splits)(opened.splits)

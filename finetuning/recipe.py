@@ -42,6 +42,8 @@ class DataSettings(Settings):
     """Task column → column of the source, where the guess is wrong."""
     labels: dict[str, str | None] | None = None
     """Label value in the source → task label; null leaves such rows out."""
+    skip_empty: bool = False
+    """Leave out rows whose text, label or summary is empty; else they are refused with their numbers."""
     train_rows: Annotated[int, Field(ge=8)] | None = None
     """Use only this many training rows: a sample by training.seed, with every label in its share."""
     test_rows: Annotated[int, Field(ge=1)] | None = None
@@ -215,8 +217,8 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     return parse_recipe(values)
 
 
-def read_mapping(overrides: Sequence[str]) -> tuple[dict[str, str] | None, dict[str, str | None] | None]:
-    """Columns and labels out of `data.columns.NAME=COLUMN` and `data.labels.VALUE=LABEL`, as in a recipe.
+def read_mapping(overrides: Sequence[str]) -> DataSettings:
+    """How rows are read, out of `data.columns.NAME=COLUMN`, `data.labels.VALUE=LABEL` and `data.skip_empty=true`.
 
     Raises:
         RecipeError: it is another setting, or no such value.
@@ -224,18 +226,17 @@ def read_mapping(overrides: Sequence[str]) -> tuple[dict[str, str] | None, dict[
     values: dict[str, Any] = {"data": {"source": ""}}
     for override in overrides:
         key = override.partition("=")[0]
-        if not key.startswith(("data.columns.", "data.labels.")):
+        if not key.startswith(("data.columns.", "data.labels.")) and key != "data.skip_empty":
             raise RecipeError(
                 "Only how the rows are read can be set here",
                 got=override[:100],
-                fix="Write data.columns.NAME=COLUMN or data.labels.VALUE=LABEL.",
+                fix="Write data.columns.NAME=COLUMN, data.labels.VALUE=LABEL or data.skip_empty=true.",
             )
         _apply(values, override)
     try:
-        data = DataSettings.model_validate(values["data"])
+        return DataSettings.model_validate(values["data"])
     except ValidationError as error:
         raise RecipeError("The mapping is not valid: " + "; ".join(_sentences(error))) from None
-    return data.columns, data.labels
 
 
 def _apply(values: dict[str, Any], override: str) -> None:

@@ -41,6 +41,7 @@ class Chosen:
     """As `data.sources` names it; or `OWN`."""
     columns: dict[str, str] | None
     labels: dict[str, str | None] | None
+    skip_empty: bool = False
 
 
 @dataclass
@@ -54,10 +55,13 @@ class DataForm:
     input_column: gr.Dropdown
     target_column: gr.Dropdown
     labels: gr.Textbox
+    skip_empty: gr.Checkbox
 
     @property
     def inputs(self) -> list[Any]:
-        return [self.kind, self.file, self.hub, self.input_column, self.target_column, self.labels]
+        return [
+            self.kind, self.file, self.hub, self.input_column, self.target_column, self.labels, self.skip_empty
+        ]  # fmt: skip
 
     @property
     def parts(self) -> list[Any]:
@@ -72,7 +76,7 @@ class DataForm:
     @property
     def other_reading(self) -> list[Any]:
         """The triggers of the same rows read in another way."""
-        return [self.input_column.input, self.target_column.input, self.labels.submit]
+        return [self.input_column.input, self.target_column.input, self.labels.submit, self.skip_empty.input]
 
 
 def build_data_form(task: Task, name: str, *, hub_allowed: bool = True, own: bool = False) -> DataForm:
@@ -83,7 +87,7 @@ def build_data_form(task: Task, name: str, *, hub_allowed: bool = True, own: boo
     kind = gr.Radio(known, value=known[0][1], show_label=False, elem_id=f"{name}-source", container=False)
     file = gr.File(
         label=text.DATA_FORMATS,
-        file_types=[".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet"],
+        file_types=[".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".gz"],
         visible=False,
         height=110,
         elem_id=f"{name}-file",
@@ -106,11 +110,21 @@ def build_data_form(task: Task, name: str, *, hub_allowed: bool = True, own: boo
             visible=task.is_classification,
             elem_id=f"{name}-labels",
         )
-    return DataForm(kind, file, hub, mapping, input_column, target_column, labels)
+        skip_empty = gr.Checkbox(
+            False, label=doors.FIELDS[doors.SKIP_EMPTY], container=False, elem_id=f"{name}-skip-empty"
+        )
+    return DataForm(kind, file, hub, mapping, input_column, target_column, labels, skip_empty)
 
 
 def read(
-    task: Task, kind: str, file: str | None, hub: str, input_column: str, target_column: str, labels: str
+    task: Task,
+    kind: str,
+    file: str | None,
+    hub: str,
+    input_column: str,
+    target_column: str,
+    labels: str,
+    skip_empty: bool | None = False,
 ) -> Chosen | None:
     """What the form's values ask for; None while a file or a name is still missing."""
     if kind in {OWN, *(f"corpus:{corpus}" for corpus in corpus_names(task))}:
@@ -123,7 +137,7 @@ def read(
         return None
     picked = {task.input_column: input_column, task.target_column: target_column}
     columns = {name: column for name, column in picked.items() if column and column != GUESS}
-    return Chosen(source, columns or None, read_labels(labels))
+    return Chosen(source, columns or None, read_labels(labels), bool(skip_empty))
 
 
 def read_labels(written: str) -> dict[str, str | None] | None:
@@ -162,8 +176,8 @@ def without_columns(values: Sequence[Any]) -> list[Any]:
 
     Done here because a dropdown that is hidden takes no new value in the page.
     """
-    kind, file, hub, _, _, labels = values
-    return [kind, file, hub, GUESS, GUESS, labels]
+    kind, file, hub, _, _, *others = values
+    return [kind, file, hub, GUESS, GUESS, *others]
 
 
 def column_updates(opened: Opened | None, columns: Sequence[str] = ()) -> list[Any]:

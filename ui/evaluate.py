@@ -237,6 +237,7 @@ class _Work:
             None if chosen.source == data_form.OWN else chosen.source,
             columns=chosen.columns,
             labels=chosen.labels,
+            skip_empty=chosen.skip_empty,
             rows=self._rows,
             check=lambda rows: self._visitor.check_rows({"test": rows}, task),
         )

@@ -247,7 +247,9 @@ class TrainTask:
         libraries.ready()
         from data.sources import open_source
 
-        opened = open_source(chosen.source, self.task, columns=chosen.columns, labels=chosen.labels)
+        opened = open_source(
+            chosen.source, self.task, columns=chosen.columns, labels=chosen.labels, skip_empty=chosen.skip_empty
+        )
         visitor.check_rows(opened.splits, self.task)
         return opened
 

@@ -138,6 +138,7 @@ def read(task: str, chosen: Chosen, name: str, *fields: Any) -> Recipe:
     settings["strategy"] = "qlora" if settings["model.precision"] == "nf4" else "lora"
     settings["data.source"] = chosen.source
     settings["data.columns"], settings["data.labels"] = chosen.columns, chosen.labels
+    settings["data.skip_empty"] = chosen.skip_empty
     with in_labels():
         return with_overrides(load_recipe(name), settings)
 

@@ -132,6 +132,26 @@ def _add_disguises() -> None:
     HOSTILE["Parquet magic and nothing else"] = ("a.parquet", put(b"PAR1PAR1"))
 
 
+def _add_packed() -> None:
+    HOSTILE["gzip of nothing"] = ("a.csv.gz", put(gzip.compress(b"")))
+    HOSTILE["gzip cut in the middle"] = ("a.csv.gz", put(gzip.compress(csv_of().encode())[:60]))
+    HOSTILE["gzip of a gzip"] = ("a.csv.gz", put(gzip.compress(gzip.compress(csv_of().encode()))))
+    HOSTILE["gzip of a pickle"] = ("a.jsonl.gz", put(gzip.compress(pickle.dumps(rows()))))
+    HOSTILE["zip named .csv.gz"] = ("a.csv.gz", put(archive("zip")))
+    HOSTILE["gzip of what is no table"] = ("a.exe.gz", put(gzip.compress(b"MZ")))
+    HOSTILE["script in messages"] = (
+        "a.jsonl",
+        lines_of(
+            [{"messages": [{"role": SCRIPT, "content": HIDDEN}, {"role": "assistant", "content": TURNS}]}] * 20
+        ),
+    )
+    chat = [{"role": "user", "content": f"{TURNS} {SCRIPT} {n}"} for n in range(20)]
+    HOSTILE["turns in messages"] = (
+        "a.jsonl",
+        lines_of([{"messages": [each, {"role": "assistant", "content": f"{HIDDEN} {TURNS}"}]} for each in chat]),
+    )
+
+
 def _add_json() -> None:
     deep = 200_000
     HOSTILE["deep JSON list"] = ("a.json", put("[" * deep + "]" * deep))
@@ -302,6 +322,19 @@ def _add_big() -> None:
     BIG["a line of 1 GB"] = ("a.csv", _sparse_line)
     BIG["a line of 1 GB, as JSON"] = ("a.json", _sparse_line)
     BIG["a line of 90 MB"] = ("a.csv", repeated(b"text,label\n", b"ab,", 30_000_000))
+    BIG["gzip of 3 GB"] = ("a.csv.gz", lambda path: path.write_bytes(gzip.compress(bytes(10_000_000)) * 300))
+    turn = b'{"role": "user", "content": "a"},'
+    turns = b'{"messages": [' + turn * 100_000 + b'{"role": "assistant", "content": "b"}]}\n'
+    BIG["a million turns in JSON lines"] = ("a.jsonl", repeated(b"", turns, 10))
+    BIG["a million objects in a row"] = ("a.jsonl", repeated(b"{\n", b'"a":1}\n{', 1_000_000, b"}"))
+    BIG["a column of a million places"] = (
+        "a.json",
+        put(
+            "{"
+            + ", ".join(f'"c{c}": {{' + ", ".join(f'"{n}": 0' for n in range(100_000)) + "}" for c in range(20))
+            + "}"
+        ),
+    )
     BIG["a cell of 10 MB"] = ("a.csv", repeated(b"text,label\n", b"x", 10_000_000, b",1\n"))
     BIG["a million empty lines"] = ("a.jsonl", repeated(b"", b"\n", 1_000_000, b'{"text": "a", "label": 1}\n'))
     BIG["90 million empty lines"] = ("a.csv", repeated(b"", b"\n", 90_000_000, b"\xff"))
@@ -321,7 +354,8 @@ def _add_big() -> None:
 
 
 for _add in (
-    _add_encodings, _add_disguises, _add_json, _add_tables, _add_texts, _add_parquet, _add_odd_files, _add_big
+    _add_encodings, _add_disguises, _add_packed, _add_json, _add_tables, _add_texts, _add_parquet, _add_odd_files,
+    _add_big,
 ):  # fmt: skip
     _add()
 

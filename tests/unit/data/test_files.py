@@ -199,3 +199,17 @@ def test_a_first_row_of_numbers_that_count_nothing_is_data(write, content):
     table = read_table(write("a.csv", content))
     assert table.columns == ("column_1", "column_2")
     assert numbers(table) == list(range(1, content.count("\n") + 1))
+
+
+def test_the_line_that_excel_begins_with_names_the_delimiter(write):
+    table = read_table(write("a.csv", "\ufeffsep=;\r\ntext;label\r\nfine, warm;1\r\ncold;0\r\n"))
+    assert table.columns == ("text", "label")
+    assert values(table)[0] == {"text": "fine, warm", "label": "1"}
+
+
+def test_a_comma_in_a_number_between_semicolons_is_a_decimal_point(write):
+    table = read_table(write("a.csv", "text;rating\nfine, warm;4,5\n1,5;2\n"))
+    assert [row["rating"] for row in values(table)] == ["4.5", "2"]
+    assert values(table)[1]["text"] == "1,5"  # among texts it stays what it is
+    assert any("decimal points" in note for note in table.notes)
+    assert values(read_table(write("b.csv", 'text,rating\nfine,"4,5"\nbad,2\n')))[0]["rating"] == "4,5"
