@@ -30,6 +30,14 @@ ALL_SPLITS = "dataset_dict.json"
 IN_A_NAME = re.compile(rf"(?:^|[^a-z])({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))})(?:[^a-z]|$)")
 
 
+def is_folder(path: Path) -> bool:
+    """Returns whether `path` is a folder; what cannot be looked at is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def read_folder(folder: Path, *, header_names: Collection[str] = ()) -> dict[str, Table]:
     """Returns split → table; one split is called train. See `data.files.read_table` for files.
 

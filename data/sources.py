@@ -16,7 +16,7 @@ from data import hub
 from data.columns import ColumnMapping, guess
 from data.errors import DataError
 from data.files import SUFFIXES, Table, names_a_file, read_splits, read_table
-from data.folders import read_folder
+from data.folders import is_folder, read_folder
 from data.repeats import Repeats, one_row_a_text, without_overlap
 from data.shapes import shaped
 from data.splits import SPLIT_NAMES, split_rows
@@ -231,7 +231,7 @@ def _corpus_columns(name: str) -> set[str]:
 def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
     """A file, or a folder of files; with splits of its own, or with one, called train until it is divided."""
     header_names = tuple((chosen.usual | chosen.columns).values())
-    read = read_folder if path.is_dir() else read_splits
+    read = read_folder if is_folder(path) else read_splits
     tables = {split: shaped(table, chosen.task) for split, table in read(path, header_names=header_names).items()}
     if is_test:
         tables = {"train": tables.get("test", tables["train"])}
