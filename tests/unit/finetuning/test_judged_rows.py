@@ -151,9 +151,8 @@ def test_columns_and_labels_can_be_set_beside_those_of_the_run(trained, tmp_path
     file.write_text("text,mark\n" + "".join(f"new remark {n},LABEL_{n % 3}\n" for n in range(30)))
     with pytest.raises(DataError):
         choose_rows(trained.adapter, str(file))
-    columns, labels = read_mapping(
-        ["data.columns.label=mark", "data.columns.text=text", "data.labels.LABEL_2=skip"]
-    )
+    read = read_mapping(["data.columns.label=mark", "data.columns.text=text", "data.labels.LABEL_2=skip"])
+    columns, labels = read.columns, read.labels
     judged = choose_rows(trained.adapter, str(file), columns=columns, labels=labels)
     assert len(judged.rows) == 20 and set(judged.rows["label"]) == {"negative", "positive"}
     assert any("mapped by hand" in note for note in judged.selection.notes)
