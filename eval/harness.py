@@ -37,6 +37,7 @@ from eval.schema import (
     RowResult,
     SideResult,
 )
+from models.context import max_positions, require_room
 from models.generation import GENERATION_BATCH_SIZE, Answer, answer_batch
 from models.pair import Pair
 from models.scoring import ROUNDING, SCORING_BATCH_SIZE, score_labels
@@ -91,10 +92,19 @@ def compare(
 
     Raises:
         DataError: `test` or `train` is empty, lacks a column of the task, or holds a label that the task does not
-            have.
+            have; or a test row does not fit into the model.
     """
     task = pair.task
     inputs, references = _checked_rows(test, task, "test set")
+    require_room(
+        test,
+        prompter=pair.prompter,
+        tokenizer=pair.tokenizer,
+        column=task.input_column,
+        limit=max_positions(pair.model.config),
+        labels=task.labels,
+        new_tokens=max_new_tokens,
+    )
     examples = _examples(train, task) if train is not None else []
     tell = _telling(on_progress)
     started = time.perf_counter()

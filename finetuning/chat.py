@@ -10,6 +10,8 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from data.errors import DataError
+from models.context import max_positions
 from models.generation import Answer, AnswerPair, stream_answers
 from models.pair import Pair, open_pair
 from models.prompting import Message
@@ -26,12 +28,28 @@ def converse(adapter: Path, console: Console, *, message: str | None, max_new_to
         text = message if message is not None else console.input("[bold]You:[/] ").strip()
         if not text:
             return
-        if pair.kind == "classifier":
-            _show_labels(pair, text, console)
-        else:
-            _answer(pair, text, histories, console, max_new_tokens)
+        try:
+            if pair.kind == "classifier":
+                _show_labels(pair, text, console)
+            else:
+                _answer(pair, text, histories, console, max_new_tokens)
+        except DataError as error:
+            if message is not None:
+                raise
+            console.print(str(error), style="red", highlight=False, markup=False)
         if message is not None:
             return
+
+
+def _check_length(pair: Pair, tokens: int) -> None:
+    """Raise a `DataError` where a message, with all before it and its answer, is longer than the model reads."""
+    limit = max_positions(pair.model.config)
+    if limit is not None and tokens > limit:
+        raise DataError(
+            f"This message is too long: with what was said before and its answer it takes {tokens:,} tokens, and "
+            f"{pair.base.name} reads at most {limit:,}",
+            fix="Shorten it, or begin anew.",
+        )
 
 
 def _answer(
@@ -43,6 +61,7 @@ def _answer(
 ) -> None:
     assert pair.prompter is not None
     base, tuned = (pair.prompter.encode_prompt(text, history) for history in histories)
+    _check_length(pair, max(len(base), len(tuned)) + max_new_tokens)
     last: AnswerPair | None = None
     with Live(console=console, auto_refresh=False) as live:
         for last in stream_answers(pair, base, tuned, max_new_tokens=max_new_tokens):
@@ -63,6 +82,7 @@ def _side_by_side(answers: AnswerPair) -> Columns:
 def _show_labels(pair: Pair, text: str, console: Console) -> None:
     import math
 
+    _check_length(pair, len(pair.tokenizer(text)["input_ids"]))
     scores = score_labels(pair, [text])[0]
     for title, values in (("Before · base ", scores.base), ("After · tuned", scores.tuned)):
         shares = ", ".join(

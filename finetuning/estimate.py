@@ -21,6 +21,7 @@ from finetuning.row_lengths import Lengths, lengths_of
 from finetuning.strategies import ParameterCount, check_target_modules
 from finetuning.trainers.arguments import steps
 from models.adapter_files import HEADS, adapter_shapes, linear_layers
+from models.context import max_positions
 
 if TYPE_CHECKING:
     from datasets import DatasetDict
@@ -41,12 +42,12 @@ _CONFIGS: dict[str, dict[str, Any]] = {
     "HuggingFaceTB/SmolLM2-135M-Instruct": {
         "model_type": "llama", "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536,
         "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": True, "max_position_embeddings": 8192,
     },
     "NousResearch/Llama-2-7b-hf": {
         "model_type": "llama", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008,
         "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32,
-        "tie_word_embeddings": False,
+        "tie_word_embeddings": False, "max_position_embeddings": 4096,
     },
     "distilbert/distilbert-base-uncased": {"model_type": "distilbert", "vocab_size": 30522},
     "sentence-transformers/all-MiniLM-L6-v2": {
@@ -110,13 +111,14 @@ def estimate(recipe: Recipe, *, splits: DatasetDict | Mapping[str, Any] | None =
     Raises:
         DataError: the rows cannot be read.
         ModelError: nothing is known of the base model without fetching it.
-        RecipeError: as `check_target_modules`.
+        RecipeError: as `check_target_modules`; or `training.max_tokens` is more than the base reads.
     """
     count = parameter_count(recipe)
     config = _config(recipe.model.base)
-    if splits is None:
-        from finetuning.preparation import open_data
+    from finetuning.preparation import open_data, require_positions
 
+    require_positions(recipe, max_positions(config))
+    if splits is None:
         splits = open_data(recipe).splits
     train, test = lengths_of(recipe, splits)
     machine = speeds(recipe, config)

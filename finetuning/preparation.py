@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from data.errors import RecipeError
 from data.samples import sample
 from data.sources import Opened, OpenedTest, open_source
 from data.tasks import Task
@@ -81,7 +82,17 @@ def weak_test(test: Dataset, task: Task) -> str | None:
     return None
 
 
-def encode_for_causal(rows: Dataset, prompter: Prompter, max_tokens: int) -> Dataset:
+def require_positions(recipe: Recipe, limit: int | None) -> None:
+    """Raise a `RecipeError` where `training.max_tokens` allows rows longer than the base's `limit` of tokens."""
+    if limit is not None and recipe.training.max_tokens > limit:
+        raise RecipeError(
+            f"training.max_tokens is {recipe.training.max_tokens:,}, and {recipe.model.base} reads at most "
+            f"{limit:,} tokens",
+            fix=f"Set training.max_tokens to {limit} or less.",
+        )
+
+
+def encode_for_causal(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
     """Rows as `input_ids` and `completion_mask` (1 where the loss is taken), five bytes a token.
 
     Some rows at a time, so that little more than the tokens is ever in memory.
@@ -101,7 +112,7 @@ def encode_for_causal(rows: Dataset, prompter: Prompter, max_tokens: int) -> Dat
             encoded = prompter.encode_rows([{given: text, wanted: target} for text, target in pairs])
         batches.append(_as_arrow(encoded))
         lengths += [len(example.input_ids) for example in encoded]
-    _refuse_long_rows(rows, lengths, max_tokens, given)
+    _refuse_long_rows(rows, lengths, max_tokens, given, limit)
     kinds = {"input_ids": pa.list_(pa.int32()), "completion_mask": pa.list_(pa.int8())}
     return Dataset(pa.Table.from_batches(batches, schema=pa.schema(kinds)))
 
@@ -133,7 +144,9 @@ def _as_arrow(examples: Sequence[EncodedExample]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=["input_ids", "completion_mask"])
 
 
-def encode_for_classifier(rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe) -> Dataset:
+def encode_for_classifier(
+    rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, *, limit: int | None = None
+) -> Dataset:
     """Rows as `input_ids`, `attention_mask` and the class id in `labels`; errors as for `encode_for_causal`."""
     import pyarrow as pa
     from datasets import Dataset
@@ -150,7 +163,7 @@ def encode_for_classifier(rows: Dataset, tokenizer: PreTrainedTokenizerBase, rec
         columns = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "labels": labels}
         batches.append(pa.RecordBatch.from_pydict(columns, schema=schema))
         lengths += [len(ids) for ids in inputs["input_ids"]]
-    _refuse_long_rows(rows, lengths, recipe.training.max_tokens, task.input_column)
+    _refuse_long_rows(rows, lengths, recipe.training.max_tokens, task.input_column, limit)
     return Dataset(pa.Table.from_batches(batches, schema=schema))
 
 
@@ -169,12 +182,21 @@ def token_preview(recipe: Recipe, row: dict[str, Any], progress: Progress | None
     ]
 
 
-def _refuse_long_rows(rows: Dataset, lengths: Sequence[int], max_tokens: int, column: str) -> None:
+def _refuse_long_rows(
+    rows: Dataset, lengths: Sequence[int], max_tokens: int, column: str, limit: int | None
+) -> None:
+    """Raise a `ProblemsError` with the rows that are too long; `limit` is what the base reads, if that is known."""
+
+    def remedy(length: int) -> str:
+        if limit is None or length <= limit:
+            return "Shorten the text, or raise training.max_tokens."
+        return f"Shorten the text, or leave the row out: the base model reads at most {limit} tokens."
+
     numbers = rows["row"] if "row" in rows.column_names else range(1, len(rows) + 1)
     problems = [
         Problem(
             what=f"{length} tokens, and the longest allowed is {max_tokens}: the answer would be cut off",
-            fix="Shorten the text, or raise training.max_tokens.",
+            fix=remedy(length),
             row=number,
             column=column,
         )

@@ -21,13 +21,14 @@ from finetuning.beginning import Beginning, check_submitted, check_unrecorded
 from finetuning.journal import Cancelled, Journal
 from finetuning.loss_trend import rise
 from finetuning.model_card import model_card
-from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, said_of
+from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, require_positions, said_of
 from finetuning.processes import peak_memory_mb
 from finetuning.recipe import Recipe
 from finetuning.runs import Run, checkpoint_step
 from finetuning.strategies import add_adapter, count_parameters
 from finetuning.trainers.arguments import steps
 from models.adapters import BaseOrigin
+from models.context import positions_at, require_room
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
 from models.prompting import PromptContract, Prompter, classifier_contract
 from models.sources import resolve
@@ -78,7 +79,7 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     findings = findings_of(opened.splits, opened.task)
     journal.fact(data="\n".join(said_of(opened, findings.sentences)))
     if not run.adapter.is_dir():  # it is there where a run goes on that ended during its evaluation
-        _train(run, journal, recipe, opened.splits["train"], train_sha256)
+        _train(run, journal, recipe, opened.splits["train"], opened.splits["test"], train_sha256)
         _free_what_trained()
     journal.write(state="evaluating")
     journal.phase("Comparing base and tuned")
@@ -96,12 +97,23 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     (run.adapter / "README.md").write_text(model_card(recipe, report, result.rows), encoding="utf-8")
 
 
-def _train(run: Run, journal: Journal, recipe: Recipe, rows: Dataset, train_sha256: str) -> None:
+def _train(run: Run, journal: Journal, recipe: Recipe, rows: Dataset, test: Dataset, train_sha256: str) -> None:
     journal.phase("Finding the base model")
     source = resolve(recipe.model.base, progress=journal.tell)
     journal.phase("Encoding the rows")
     tokenizer = load_tokenizer(source)
-    train, contract = _encode(recipe, rows, tokenizer)
+    limit = positions_at(source.path)
+    require_positions(recipe, limit)
+    train, contract = _encode(recipe, rows, tokenizer, limit)
+    require_room(
+        test,
+        prompter=None if recipe.trainer == "classifier" else Prompter(tokenizer, recipe.task_definition),
+        tokenizer=tokenizer,
+        column=recipe.task_definition.input_column,
+        limit=limit,
+        labels=recipe.task_definition.labels,
+        new_tokens=recipe.evaluation.max_new_tokens,
+    )
     journal.phase("Loading the base model")
     loaded = load(
         source,
@@ -123,12 +135,12 @@ def _note_beginning(run: Run, recipe: Recipe, rows: Dataset, train_sha256: str, 
         beginning.check_base(origin)
 
 
-def _encode(recipe: Recipe, rows: Dataset, tokenizer: Any) -> tuple[Dataset, PromptContract]:
+def _encode(recipe: Recipe, rows: Dataset, tokenizer: Any, limit: int | None) -> tuple[Dataset, PromptContract]:
     if recipe.trainer == "classifier":
-        encoded = encode_for_classifier(rows, tokenizer, recipe)
+        encoded = encode_for_classifier(rows, tokenizer, recipe, limit=limit)
         return encoded, classifier_contract(tokenizer, recipe.task_definition)
     prompter = Prompter(tokenizer, recipe.task_definition)
-    return encode_for_causal(rows, prompter, recipe.training.max_tokens), prompter.contract
+    return encode_for_causal(rows, prompter, recipe.training.max_tokens, limit=limit), prompter.contract
 
 
 def _note_weights(journal: Journal, loaded: LoadedModel) -> None:

@@ -33,6 +33,7 @@ ROUNDING = 0.125
 """The step of bfloat16 between 16 and 32, the size of the larger logits: a difference of log-probabilities up to it
 may be rounding, where another machine or batch computes in bfloat16."""
 CLASSIFIER_MAX_TOKENS = 512
+"""Of a training row that only a probe learns from; what is judged is never cut."""
 
 OnBatch = Callable[[int, int], None]
 """Called with the number of texts done and of all."""
@@ -226,7 +227,7 @@ def _classifier_scorer(pair: Pair, texts: Sequence[str]) -> tuple[list[int], Sco
     import torch
 
     def encode(texts: list[str], **options: Any) -> Any:
-        return pair.tokenizer(texts, truncation=True, max_length=CLASSIFIER_MAX_TOKENS, **options)
+        return pair.tokenizer(texts, **options)  # whole: who asks has seen to it that they fit
 
     def score(indexes: list[int], tuned: bool) -> torch.Tensor:
         inputs = encode([texts[index] for index in indexes], padding=True, return_tensors="pt")
