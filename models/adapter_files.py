@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ModelError
+from data.printable import brief
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -134,7 +135,8 @@ def check_config(config: dict[str, Any], model: PreTrainedModel, *, kind: str, b
     ):
         refused.append("modules_to_save")
     if refused:
-        raise ModelError("The adapter's config holds settings that are not accepted", got=refused)
+        remedy = _remedy(config, refused, kind)
+        raise ModelError("The adapter's config holds settings that are not accepted", got=refused, fix=remedy)
     targets = config.get("target_modules")
     adaptable = adaptable_modules(model)
     if (
@@ -150,6 +152,22 @@ def check_config(config: dict[str, Any], model: PreTrainedModel, *, kind: str, b
     named = config.get("base_model_name_or_path")
     if named != base:
         raise ModelError("The adapter belongs to another base model", got=named, fix="Load that one instead.")
+
+
+def _remedy(config: dict[str, Any], refused: Sequence[str], kind: str) -> str:
+    """What to do about the first of the settings that are refused."""
+    merge = "or merge it into its base and use that as a base model."
+    if "use_dora" in refused:
+        return f"It is a DoRA. Train it again without use_dora, {merge}"
+    if "modules_to_save" in refused:
+        whole = " but a classifier's head" if kind == "classifier" else ""
+        return (
+            f"It brings whole layers ({brief(config['modules_to_save'])}), and none{whole} may be brought. Train "
+            f"it again without modules_to_save, {merge}"
+        )
+    if "task_type" in refused:
+        return f"Train it for the task_type {'CAUSAL_LM' if kind == 'causal' else 'SEQ_CLS'}."
+    return f"Train it again as plain LoRA, without {', '.join(refused)}; what may be set is {', '.join(_SETTINGS)}."
 
 
 def _is_accepted(name: str, value: Any) -> bool:

@@ -97,6 +97,23 @@ def test_a_hostile_config_is_refused(adapter, loaded, what):
 
 
 @pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        ("DoRA", "It is a DoRA. Train it again without use_dora, or merge it into its base"),
+        ("whole modules of a language model", "It brings whole layers (['lm_head'])"),
+        ("another task", "Train it for the task_type CAUSAL_LM"),
+        ("EVA", "Train it again as plain LoRA, without eva_config"),
+    ],
+)
+def test_a_setting_that_others_use_is_refused_with_a_remedy(adapter, loaded, what, says):
+    path = adapter / CONFIG_FILE
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | CONFIGS[what]), encoding="utf-8")
+    with pytest.raises(ModelError) as caught:
+        check(adapter, loaded)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "content",
     [
         "[" * 100_000,
