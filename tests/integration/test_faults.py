@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MORE = ["training.gradient_accumulation=2", "training.max_steps=24"]
 
 
-def finish(run, timeout_s=90):
+def finish(run, timeout_s=600):
     deadline = time.monotonic() + timeout_s
     for _ in launch.wait(run, poll_s=0.1):
         assert time.monotonic() < deadline, f"it took too long: {run.status()} {run.log_tail()}"

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(__file__).with_name("processes_train.py")
 STEPS = 5
-TIMEOUT_S = 180
+TIMEOUT_S = 600
 
 
 @pytest.fixture
@@ -68,13 +67,10 @@ def finish(process, folder):
 def test_two_processes_train_as_one_with_twice_the_batch(recipe_file, tmp_path):
     import torch
 
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--num_processes", "2", "--num_machines", "1"]
     # `--cpu` starts several processes only under MPI; `--multi_gpu` does, on gloo where there is no GPU.
     launch += ["--multi_gpu", "--main_process_ip", "127.0.0.1"]
-    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", str(port)]
+    launch += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
     one, two = tmp_path / "one", tmp_path / "two"
     both = run([*launch, str(SCRIPT), str(recipe_file), str(two)], two)
     alone = run([sys.executable, str(SCRIPT), str(recipe_file), str(one)], one)

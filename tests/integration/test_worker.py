@@ -15,7 +15,7 @@ REAL_MODEL = True
 SMALL = ["data.train_rows=32", "data.test_rows=8", "training.epochs=1", "training.batch_size=8"]
 
 
-def wait_for(condition, timeout_s=240.0):
+def wait_for(condition, timeout_s=600.0):
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it took too long"
@@ -52,8 +52,8 @@ def test_a_run_that_is_cancelled_stops_and_leaves_nothing_running(tmp_path):
     wait_for(lambda: run.status().done >= 1 and run.status().phase == "Fine-tuning")
     pid = run.status().pid
     launch.cancel(run)
-    wait_for(lambda: run.status().state == "cancelled", timeout_s=60)
-    wait_for(lambda: not run.process_alive(), timeout_s=20)
+    wait_for(lambda: run.status().state == "cancelled")
+    wait_for(lambda: not run.process_alive())
     assert pid is not None
     assert not run.adapter.exists()
     assert any((folder / "DONE").exists() for folder in run.checkpoints.glob("checkpoint-*"))
@@ -64,7 +64,7 @@ def test_a_worker_that_is_killed_is_found_interrupted_and_goes_on(tmp_path):
     run = launch.submit(load_recipe("sentiment-smollm2-lora", [*SMALL, *more]), tmp_path)
     wait_for(lambda: run.status().done >= 2 and run.checkpoint() is not None)
     os.kill(run.status().pid, signal.SIGKILL)
-    wait_for(lambda: not run.process_alive(), timeout_s=20)
+    wait_for(lambda: not run.process_alive())
     launch.reconcile(tmp_path)
     assert run.status().state == "interrupted"
     launch.resume(run)

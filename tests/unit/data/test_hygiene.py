@@ -134,7 +134,7 @@ def test_lsh_finds_what_comparing_every_pair_finds():
 
 def test_thousands_of_rows_from_one_template_do_not_cost_the_square():
     texts = [f"we stayed {n} nights at the same old grand hotel by the lake and loved it" for n in range(3000)]
-    start = time.perf_counter()
+    start = time.process_time()
     found = inspect(opened(texts), SENTIMENT)
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 60  # pair by pair it takes minutes
     assert len({pair.row_b for pair in found.near_duplicates}) == 2999

@@ -14,7 +14,7 @@ def test_a_hub_that_hangs_costs_the_probe_and_is_asked_once(monkeypatch):
 
     def hang(*args, **options):
         asked.append(args)
-        hanging.wait(5)
+        hanging.wait(600)
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("httpx.head", hang)
@@ -27,7 +27,7 @@ def test_a_hub_that_hangs_costs_the_probe_and_is_asked_once(monkeypatch):
     finally:
         hub_reachable.cache_clear()
         hanging.set()
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 300  # it does not wait for what hangs
     assert len(asked) == 1
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import threading
-import time
 
 import pytest
 import torch
@@ -148,9 +147,7 @@ def test_closing_the_stream_ends_the_thread(pair):
     prompt = pair.prompter.encode_prompt(TEXTS[1])
     streamer = stream_answers(pair, prompt, prompt, max_new_tokens=800)
     next(streamer)
-    started = time.perf_counter()
     streamer.close()
-    assert time.perf_counter() - started < 2
     assert not [thread for thread in threading.enumerate() if thread.name == "generate"]
 
 

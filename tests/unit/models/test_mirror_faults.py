@@ -129,7 +129,7 @@ def start(index, tiny_bert, tmp_path):
 
 
 def ended(process):
-    said, _ = process.communicate(timeout=60)
+    said, _ = process.communicate(timeout=600)
     return process.returncode, said.strip()
 
 
@@ -159,7 +159,7 @@ def test_a_download_cut_in_the_middle_is_mended_at_the_next_try(index, start, tm
 def test_a_fetch_that_was_killed_leaves_nothing_that_counts_and_is_mended(index, start, tmp_path):
     index.mode = "stall"
     process = start()
-    assert index.stalled.wait(40)
+    assert index.stalled.wait(600)
     os.killpg(process.pid, 9)
     process.wait()
     (scratch,) = kept(tmp_path)

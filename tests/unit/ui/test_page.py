@@ -4,7 +4,6 @@ import dataclasses
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -21,12 +20,14 @@ ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
 def test_help_answers_at_once() -> None:
-    started = time.perf_counter()
-    said = subprocess.run(
-        [sys.executable, "app.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    """By what it does not import: seconds say as much of the machine as of us."""
+    code = (
+        "import sys; sys.argv = ['app.py', '--help']; import app\n"
+        "try:\n    app.main()\nfinally:\n"
+        "    print([name for name in ('gradio', 'torch', 'transformers', 'datasets') if name in sys.modules])"
     )
-    assert "--port" in said.stdout
-    assert time.perf_counter() - started < 2
+    said = printed(code)
+    assert "--port" in said and said.splitlines()[-1] == "[]"
 
 
 def printed(code: str) -> str:
