@@ -3,6 +3,7 @@
 import itertools
 import json
 import platform
+import shutil
 
 import pytest
 import torch
@@ -75,10 +76,13 @@ def test_longer_rows_take_longer_by_more_than_their_tokens_and_more_memory(
 ):
     flat = Speeds(1e-6, 1e-8, 5e-7, 5e-9, 1e-4, 1e-5, 1e-5)
     monkeypatch.setattr("finetuning.estimate.speeds", lambda recipe, config: flat)
+    base = shutil.copytree(tiny_llama, tmp_path / "base")
+    config = json.loads((base / "config.json").read_text()) | {"max_position_embeddings": 4096}
+    (base / "config.json").write_text(json.dumps(config))
     short, long = (
         estimate(
             recipe_on(
-                "dialogue-smollm2-qlora", tiny_llama, f"data.source=file:{long_rows(tmp_path / f'{n}.jsonl', n)}",
+                "dialogue-smollm2-qlora", base, f"data.source=file:{long_rows(tmp_path / f'{n}.jsonl', n)}",
                 "training.max_tokens=4096",
             )
         )

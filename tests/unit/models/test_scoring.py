@@ -103,11 +103,6 @@ def test_classifier_scores_are_its_heads_log_softmax(tiny_classifier_pair):
         assert scores.tuned == pytest.approx(tuned.tolist(), abs=1e-5)
 
 
-def test_a_text_longer_than_the_encoder_is_cut(tiny_classifier_pair):
-    (scores,) = score_labels(tiny_classifier_pair, ["good soup " * 600])
-    assert sum(torch.tensor(scores.tuned).exp().tolist()) == pytest.approx(1.0)
-
-
 def test_no_text_no_scores(tiny_pair):
     assert score_labels(tiny_pair, []) == []
 
