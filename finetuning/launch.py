@@ -207,7 +207,7 @@ def _settle(run: Run, status: Status) -> bool:
     error = (
         "The worker's process was ended from outside: by someone, by a restart, or by the system because memory "
         f"ran out. Resume goes on from {checkpoint.name if checkpoint else 'the beginning'}; if memory was short, "
-        "start again with a lower training.batch_size."
+        f"start again with a lower {doors.named(doors.BATCH_SIZE)}."
     )
     run.update(state="interrupted", phase="", ended=time.time(), error=error)
     return True

@@ -12,6 +12,7 @@ import psutil
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from data import doors
 from data.errors import RunError
 from finetuning.journal import Journal
 
@@ -95,7 +96,7 @@ class Recorder(TrainerCallback):
         return RunError(
             f"{problem} at step {step}",
             got=got,
-            fix="Lower training.learning_rate and start again. "
+            fix=f"Lower {doors.named(doors.LEARNING_RATE)} and start again. "
             + (f"The last good checkpoint is kept: {kept}." if kept else "No checkpoint was saved before that."),
         )
 
