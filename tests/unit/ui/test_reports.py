@@ -107,6 +107,13 @@ def test_rows_are_sorted_by_the_size_of_their_change() -> None:
     assert [flip.number for flip in flips.flips(report(), label_rows())] == [4, 2, 3, 1]
 
 
+def test_a_small_change_is_no_flip_where_the_report_says_how_small() -> None:
+    found = report("dialogue")
+    found = found.model_copy(update={"flips": found.flips.model_copy(update={"threshold": 0.15})})
+    assert [flip.kind for flip in flips.flips(found, text_rows())] == ["gained", "gained", "same", "same"]
+    assert flips.kind_options(found)[-1] == ("Changed by less than 0.15 (1)", "same")
+
+
 def test_rows_are_filtered_by_kind_and_by_text() -> None:
     found = flips.flips(report("dialogue"), text_rows("A Tree"))
     assert [flip.number for flip in flips.chosen(found, "gained", "")] == [4, 3]
