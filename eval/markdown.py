@@ -84,8 +84,13 @@ def _rivals_that_read_nothing(report: Report) -> Iterator[str]:
     floors = [floor for floor in report.floors if floor.name in _UNLEARNED and metric.name in floor.scores]
     sign = 1 if metric.metric.higher_is_better else -1
     best = max(floors, key=lambda floor: sign * floor.scores[metric.name], default=None)
-    if best and sign * metric.tuned <= sign * best.scores[metric.name]:
-        yield f"No better than {_UNLEARNED[best.name]} ({best.scores[metric.name]:.{metric.metric.digits}f})."
+    if best is None:
+        return
+    rival = f"{_UNLEARNED[best.name]} ({best.scores[metric.name]:.{metric.metric.digits}f})"
+    if sign * metric.tuned <= sign * best.scores[metric.name]:
+        yield f"No better than {rival}."
+    elif best.judgement and best.judgement.outcome == "no evidence":
+        yield f"No evidence that it is better than {rival}."
 
 
 def _constant_answer(confusion: Confusion, report: Report) -> Iterator[str]:

@@ -166,6 +166,21 @@ def test_headline_where_repeating_the_first_turns_does_as_well(make_report, text
     assert headline(report).startswith("No better than repeating the first two turns (1.00). Better than the base:")
 
 
+def test_headline_where_no_test_tells_tuned_from_repeating_the_first_turns(make_report, text_row):
+    """Tuned is better than the base in every row, and than the floor in four of seven."""
+    rows = [
+        text_row("Ana: one two", ["one two three four"], "", "one two three" if number < 4 else "one")
+        for number in range(7)
+    ]
+    report = make_report("dialogue", rows)
+    assert report.verdict.outcome == "better"
+    (floor,) = {floor.scores["rougeL"] for floor in report.floors}
+    assert report.primary.tuned > floor and report.floors[0].judgement.outcome == "no evidence"
+    assert headline(report).startswith(
+        f"No evidence that it is better than repeating the first two turns ({floor:.2f}). Better than the base: on"
+    )
+
+
 def test_headline_of_a_metric_whose_lower_values_are_better(make_report, flipped, monkeypatch):
     errors = Metric("errors", "errors a row", "real", higher_is_better=False, digits=1)
     monkeypatch.setitem(METRICS, "errors", errors)
