@@ -372,6 +372,8 @@ CHAT: dict[str, Any] = {
     "api_visibility": "private",
 }
 QUICK: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+ACT: dict[str, Any] = {"concurrency_limit": None, "show_progress": "hidden", "api_visibility": "private"}
+"""What a person does and may be refused. Gradio shows no toast of a handler that does not wait in its queue."""
 
 
 def stop_session(request: gr.Request) -> None:

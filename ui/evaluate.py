@@ -17,7 +17,7 @@ from data.tasks import TASKS
 from finetuning.limits import Limits
 from ui import data_form, libraries, reports, scratch, text
 from ui.choices import Choice, find, options, shipped
-from ui.compare import QUICK
+from ui.compare import ACT, QUICK
 from ui.data_form import Chosen, DataForm
 from ui.fields import read_whole_or_all, whole_or_all
 from ui.markup import counted, progress, tag
@@ -301,9 +301,9 @@ def build_evaluate(limits: Limits | None = None) -> Evaluate:
 
 def _connect(tab: Evaluate) -> None:
     tab.task.input(tab.change_task, tab.task, [tab.model, *tab.groups.values()], **QUICK).then(
-        tab.show_own, tab.chosen, tab.drawn, **QUICK
+        tab.show_own, tab.chosen, tab.drawn, **ACT
     )
-    tab.model.input(tab.show_own, tab.chosen, tab.drawn, **QUICK)
+    tab.model.input(tab.show_own, tab.chosen, tab.drawn, **ACT)
     for form in tab.forms.values():
         form.kind.input(data_form.visible_parts, form.kind, form.parts, **QUICK)
         form.file.upload(_show_columns, form.file, [form.mapping, form.input_column, form.target_column], **QUICK)

@@ -11,7 +11,7 @@ from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
 from ui import text
 from ui.choices import find
-from ui.compare import CHAT, QUICK, Compare, build_compare, choose, stop_session
+from ui.compare import ACT, CHAT, QUICK, Compare, build_compare, choose, stop_session
 from ui.evaluate import build_evaluate
 from ui.markup import tag
 from ui.report_view import ReportView, Shown
@@ -78,7 +78,7 @@ def _lead_to_compare(button: gr.Button, run_id: gr.Textbox, tabs: gr.Tabs, compa
         return [gr.Tabs(selected="compare"), *choose(choice, visitor), placeholder, *examples]
 
     shown = [tabs, compare.task, compare.model, compare.box, *compare.examples]
-    button.click(stop_session, **QUICK).then(go, run_id, shown, **QUICK).success(
+    button.click(stop_session, **QUICK).then(go, run_id, shown, **ACT).success(
         compare.run_example(0), compare.chosen, compare.outputs, **CHAT
     )
 
@@ -99,7 +99,7 @@ def _lead_row_to_compare(view: ReportView, tabs: gr.Tabs, compare: Compare) -> N
         return [gr.Tabs(selected="compare"), *choose(choice, visitor), box, *examples, asked]
 
     shown = [tabs, compare.task, compare.model, compare.box, *compare.examples, compare.asked]
-    view.flips.click(go, view.shown, shown, **QUICK).success(
+    view.flips.click(go, view.shown, shown, **ACT).success(
         compare.answer_asked, [compare.asked, compare.model, compare.turns], compare.outputs, **CHAT
     )
 

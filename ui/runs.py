@@ -16,7 +16,7 @@ from data.errors import RunError, UserError
 from finetuning.runs import ACTIVE, RESUMABLE, Run
 from ui import reports, run_view, text
 from ui.choices import Choice, of_run
-from ui.compare import QUICK
+from ui.compare import ACT, QUICK
 from ui.markup import Child, Markup, clicked, join, table, tag
 from ui.report_view import ReportView, build_report_view
 from ui.toast import toasts
@@ -235,12 +235,12 @@ def build_runs(*, public: bool) -> Runs:
 
 def _connect(tab: Runs) -> None:
     tab.table.click(tab.open, None, tab.followed, **QUICK)
-    tab.cancel.click(run_view.cancel, tab.run_id, None, **QUICK)
-    tab.resume.click(run_view.resume, tab.run_id, None, **QUICK)
+    tab.cancel.click(run_view.cancel, tab.run_id, None, **ACT)
+    tab.resume.click(run_view.resume, tab.run_id, None, **ACT)
     tab.delete.click(lambda: gr.Row(visible=True), None, tab.asked, **QUICK)
     tab.keep.click(lambda: gr.Row(visible=False), None, tab.asked, **QUICK)
     listed = [tab.listed, tab.page]
-    tab.really.click(tab.delete_run, tab.run_id, tab.followed, **QUICK).then(
+    tab.really.click(tab.delete_run, tab.run_id, tab.followed, **ACT).then(
         tab.refresh, listed, tab.listing, **QUICK
     )
     tab.newer.click(tab.turn_to(-1), tab.page, tab.listing, **QUICK)

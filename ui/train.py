@@ -15,7 +15,7 @@ from finetuning.limits import Limits
 from finetuning.recipe import Recipe, load_recipe
 from finetuning.runs import ACTIVE, RESUMABLE, Run
 from ui import data_form, libraries, run_view, text, train_form
-from ui.compare import QUICK
+from ui.compare import ACT, QUICK
 from ui.data_form import Chosen, DataForm
 from ui.examples import examples, in_and_out
 from ui.markup import Markup, join, progress, tag
@@ -312,15 +312,15 @@ def _connect(tab: TrainTask) -> None:
         fill(tab, trigger)
     for trigger in data.other_reading:
         fill(tab, trigger, tab.show_data)
-    form.recipe.input(tab.choose_recipe, form.recipe, form.fields, **QUICK).then(
+    form.recipe.input(tab.choose_recipe, form.recipe, form.fields, **ACT).then(
         tab.show_tokens, tab.inputs, tab.tokens, **SLOW
     )
     for field in form.fields:
         field.change(tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
     started = tab.start.click(tab.start_run, tab.inputs, tab.watched, concurrency_limit=1, **ONCE)
     started.then(tab.poll, tab.seen, tab.followed, **QUICK)
-    tab.cancel.click(run_view.cancel, tab.run_id, None, **QUICK)
-    tab.resume.click(run_view.resume, tab.run_id, None, **QUICK)
+    tab.cancel.click(run_view.cancel, tab.run_id, None, **ACT)
+    tab.resume.click(run_view.resume, tab.run_id, None, **ACT)
     tab.timer.tick(tab.poll, tab.seen, tab.followed, **QUICK)
 
 
