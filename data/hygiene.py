@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.splits import SPLIT_NAMES, normalised
 from data.tasks import Task
+from data.words import words
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +31,7 @@ BAND_SIZE = 4
 and all but two in a thousand at 0.75, and finding a pair weighs more than comparing one in vain."""
 BUCKET_SIZE = 16
 COMPARED = 3
+COMPARED_CHARS = 16_000
 COMPARED_WORDS = 2_000
 """Of a text, from its start: longer ones are near-duplicates if they begin alike."""
 ESTIMATE_ERROR = 0.2
@@ -229,9 +231,9 @@ def _promising(candidates: Sequence[int], estimates: Any, splits: Sequence[str],
 def _shingles(key: str) -> set[bytes]:
     """The words and the pairs of neighbours: single words alone would call any two texts on one subject
     alike."""
-    words = key.split(maxsplit=COMPARED_WORDS)[:COMPARED_WORDS]
-    pairs = (f"{left} {right}" for left, right in pairwise(words))
-    return {shingle.encode() for shingle in (*words, *pairs)}
+    compared = words(key[:COMPARED_CHARS])[:COMPARED_WORDS]
+    pairs = (f"{left} {right}" for left, right in pairwise(compared))
+    return {shingle.encode() for shingle in (*compared, *pairs)}
 
 
 def _jaccard(a: set[bytes], b: set[bytes]) -> float:

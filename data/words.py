@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+_ASCII = re.compile(r"[a-z0-9]+")
 _ALONE = re.compile(
     "["
     "\u0e00-\u0eff"  # Thai, Lao
@@ -30,6 +31,8 @@ def words(text: str) -> list[str]:
     Khmer, Burmese. So is each syllable of Hangul, whose words carry their particles: of two sentences that say the
     same, few would be equal. To find the words there takes a dictionary, and two of these disagree.
     """
+    if text.isascii():
+        return _ASCII.findall(text.lower())  # the same, many times as fast
     found: list[str] = []
     after = ""  # what the last sign was: "letter", which the next one continues; "alone", which only a mark does
     for sign in unicodedata.normalize("NFKC", text).casefold():

@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 from data.errors import DataError
 from data.tasks import TaskName
+from data.words import words
 
 MOST_TRAIN_ROWS = 100_000
 
 # "Ana: …", "#Person1#: …", "Dr. Anna Müller: …", "小明：…"; not "https://…", "10:30" or "Look, one thing: …".
-_SPEAKER = re.compile(r"^[^\s:：?!,;][^:：?!,;]{0,38}(?::(?=\s|$)|：)")
+_SPEAKER = re.compile(r"^[^\s:：?!,;？！，；][^:：?!,;？！，；]{0,38}(?::(?=\s|$)|：)")
 
 
 @dataclass(frozen=True)
@@ -90,14 +91,19 @@ def tfidf_logistic_regression(
 
     # Plain counts, neither signed nor normalised, since TF-IDF takes their logarithm.
     plain = {"alternate_sign": False, "norm": None, "dtype": np.float32}
-    words = HashingVectorizer(n_features=2**20, ngram_range=(1, 2), **plain)
-    counts = words.transform(text for text, _ in rows)
+    hashed = HashingVectorizer(n_features=2**20, ngram_range=(1, 2), tokenizer=_terms, token_pattern=None, **plain)
+    counts = hashed.transform(text for text, _ in rows)
     used = np.flatnonzero(counts.getnnz(axis=0))  # of few texts, a small part of the columns
     if not used.size:
         return majority_class(labels, len(texts))
     tfidf = TfidfTransformer(sublinear_tf=True)
     classifier = LogisticRegression(C=10, max_iter=1000).fit(tfidf.fit_transform(counts[:, used]), labels)
-    return [str(label) for label in classifier.predict(tfidf.transform(words.transform(texts)[:, used]))]
+    return [str(label) for label in classifier.predict(tfidf.transform(hashed.transform(texts)[:, used]))]
+
+
+def _terms(text: str) -> list[str]:
+    """The words of `text` but for single ASCII letters and digits, which say nothing of it."""
+    return [word for word in words(text) if len(word) > 1 or not word.isascii()]
 
 
 def lead_two(dialogue: str) -> str:
@@ -115,18 +121,18 @@ def longest_turn(dialogue: str) -> str:
 
     LONGEST-n, with one turn; the sources are those of `lead_two`.
     """
-    return max(_turns(dialogue), key=lambda turn: len(_said(turn).split()), default="")
+    return max(_turns(dialogue), key=lambda turn: len(words(_said(turn))), default="")
 
 
 def _turns(dialogue: str) -> list[str]:
     """The turns that say something, each on one line. Where nobody is named, every line is a turn."""
     turns: list[str] = []
     for line in dialogue.splitlines():
-        words = " ".join(line.split())
-        if turns and _SPEAKER.match(turns[-1]) and not _SPEAKER.match(words):
-            turns[-1] = f"{turns[-1]} {words}".strip()
-        elif words:
-            turns.append(words)
+        said = " ".join(line.split())
+        if turns and _SPEAKER.match(turns[-1]) and not _SPEAKER.match(said):
+            turns[-1] = f"{turns[-1]} {said}".strip()
+        elif said:
+            turns.append(said)
     return [turn for turn in turns if _said(turn)]
 
 

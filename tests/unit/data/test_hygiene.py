@@ -83,6 +83,21 @@ def test_one_word_in_six_may_differ_in_near_duplicates():
     assert changed(8) > NEAR + 0.05
 
 
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        (
+            "这部电影的开头很慢但是结尾让我流下了眼泪我还想再看一遍",
+            "这部电影的开头很慢但是结局让我流下了眼泪我还想再看一遍",
+        ),
+        ("หนังเรื่องนี้เริ่มช้าแต่ตอนจบทำให้ฉันร้องไห้และอยากดูอีกครั้ง", "หนังเรื่องนั้เริ่มช้าแต่ตอนจบทำให้ฉันร้องไห้และอยากดูอีกครั้ง"),
+    ],
+)
+def test_near_duplicates_are_found_where_no_space_is_between_words(text, changed):
+    assert similarity(text, changed) >= NEAR
+    assert similarity(text, text[::-1]) < NEAR
+
+
 def test_imbalance_is_said():
     found = inspect(opened(PLAIN[:4], labels=("positive", "positive", "positive", "negative")), SENTIMENT)
     assert found.label_counts["train"] == {"negative": 1, "positive": 3}

@@ -13,6 +13,7 @@ from sklearn.pipeline import make_pipeline
 from data.errors import DataError
 from data.sources import CORPORA, open_source
 from data.tasks import DIALOGUE, SENTIMENT, TASKS
+from data.words import words
 from eval import floors
 from eval.floors import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
 from eval.metrics.evaluated import Accuracy
@@ -69,6 +70,12 @@ def test_tfidf_learns_which_words_go_with_which_label():
         "negative",
         "positive",
     ]
+
+
+def test_tfidf_learns_where_no_space_is_between_words():
+    train = ["这部电影很好", "汤很好喝", "这部电影很糟", "汤太糟了"]
+    labels = ["positive", "positive", "negative", "negative"]
+    assert tfidf_logistic_regression(train, labels, ["房间很好", "房间糟透了"]) == ["positive", "negative"]
 
 
 def test_tfidf_sees_pairs_of_words():
@@ -149,6 +156,14 @@ def test_the_longest_turn_has_the_most_words_and_the_first_wins():
     assert longest_turn("Ana: one two\nLeo: one two three\nTom: four five six") == "Leo: one two three"
 
 
+def test_the_longest_turn_is_so_in_any_script():
+    assert longest_turn("小明：你好 吗 呢\n小红：我昨天买的笔记本电脑坏了") == "小红：我昨天买的笔记本电脑坏了"
+
+
+def test_what_a_comma_parts_is_no_name_in_any_script():
+    assert lead_two("小明：你好\n好，听着：明天见\n小红：再见") == "小明：你好 好，听着：明天见\n小红：再见"
+
+
 def test_the_name_of_the_speaker_does_not_make_a_turn_longer():
     assert longest_turn("The old woman upstairs: Yes.\nLeo: I do not know.") == "Leo: I do not know."
 
@@ -200,7 +215,7 @@ def test_the_bundled_dialogues_are_read_turn_by_turn(dialogues):
     for text in dialogues["dialogue"]:
         lines = text.split("\n")
         assert lead_two(text) == f"{lines[0]}\n{lines[1]}"
-        assert longest_turn(text) == max(lines, key=lambda line: len(line.partition(": ")[2].split()))
+        assert longest_turn(text) == max(lines, key=lambda line: len(words(line.partition(": ")[2])))
 
 
 def test_a_floor_of_the_bundled_dialogues_is_neither_nothing_nor_a_summary(dialogues):
