@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from eval.floors import majority_class
 from models.batches import like_lengths
 from models.pair import Pair
-from models.scoring import CLASSIFIER_MAX_TOKENS
 
 MOST_TRAIN_ROWS = 1_000
 """Training rows that the head learns from, drawn where there are more: each costs one forward of the base."""
@@ -63,7 +62,7 @@ def _features(
     """The base's last hidden states, a mean over the tokens of each text: [len(texts), H]."""
     import torch
 
-    encoded = pair.tokenizer(list(texts), truncation=True, max_length=CLASSIFIER_MAX_TOKENS)["input_ids"]
+    encoded = pair.tokenizer(list(texts))["input_ids"]  # too long ones were refused, none is cut
     found: dict[int, list[float]] = {}
     for indexes in like_lengths([len(ids) for ids in encoded], _BATCH_SIZE, _BATCH_TOKENS):
         inputs = pair.tokenizer.pad({"input_ids": [encoded[index] for index in indexes]}, return_tensors="pt")

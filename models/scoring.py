@@ -32,8 +32,6 @@ _BATCH_TOKENS = 8192
 ROUNDING = 0.125
 """The step of bfloat16 between 16 and 32, the size of the larger logits: a difference of log-probabilities up to it
 may be rounding, where another machine or batch computes in bfloat16."""
-CLASSIFIER_MAX_TOKENS = 512
-"""Of a training row that only a probe learns from; what is judged is never cut."""
 
 OnBatch = Callable[[int, int], None]
 """Called with the number of texts done and of all."""
