@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models.llama import PIECE, LlamaLayers, LlamaPrefix
-from models.packing import PackedRows
+from models.packing import PackedRows, attention
 from models.prefix import shared_start
 from models.projections import FEW_ROWS
 
@@ -156,6 +156,5 @@ class _Growing:
         longest = self._mask.shape[-1]
         keys, values = (one.view(m * k, room, d)[:, :longest] for one in (keys, values))
         heads = query.view(m * k, -1, d).to(keys.dtype)
-        scores = torch.baddbmm(self._mask, heads, keys.transpose(1, 2), alpha=scaling)
-        weights = scores.softmax(-1, dtype=torch.float32).to(keys.dtype)
-        return (weights @ values).view(query.shape).to(query.dtype), None
+        taken, _ = attention(heads, keys, values, self._mask, scaling)
+        return taken.view(query.shape).to(query.dtype), None

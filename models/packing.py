@@ -113,6 +113,12 @@ def _in_blocks(lengths: list[int], seen: int, heads: int, weights: int) -> list[
     return list(zip(cuts, [*cuts[1:], len(lengths)], strict=True))
 
 
+def attention(heads: Tensor, keys: Tensor, values: Tensor, mask: Tensor, scaling: float) -> tuple[Tensor, Tensor]:
+    """What [M, n, D] queries take in of [M, S, D] keys and values, and their weights, [M, n, S]; no autograd."""
+    weights = _softmax(torch.baddbmm(mask, heads, keys.transpose(1, 2), alpha=scaling))
+    return weights @ values, weights
+
+
 def _softmax(scores: Tensor) -> Tensor:
     """Over the last dimension, in the memory of `scores` where that is fast.
 
@@ -169,9 +175,8 @@ class _Block:
         heads, keys, values = self._side_by_side(query, key, value)
         if self._mask.dtype != query.dtype:
             self._mask = self._mask.to(query.dtype)
-        scores = torch.baddbmm(self._mask, heads, keys.transpose(1, 2), alpha=scaling)
-        weights = _softmax(scores)
-        taken = (weights @ values).view(-1, values.shape[-1]).index_select(0, self._own_queries)
+        taken, weights = attention(heads, keys, values, self._mask, scaling)
+        taken = taken.view(-1, values.shape[-1]).index_select(0, self._own_queries)
         return taken.view(-1, query.shape[-1]), weights
 
     def attend_backward(
