@@ -63,7 +63,9 @@ def started_app(runs: Path, log: Path, *options: str, **more_environment: str) -
     try:
         yield App(log, process)
     finally:
-        process.send_signal(signal.SIGINT)
+        # What a shell starts in the background is deaf to Ctrl-C, and so are its children.
+        deaf = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        process.send_signal(signal.SIGTERM if deaf else signal.SIGINT)
         try:
             process.wait(STOP_S)
         except subprocess.TimeoutExpired:

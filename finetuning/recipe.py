@@ -283,6 +283,8 @@ def _value(text: str, kind: Any) -> Any:
     kinds = get_args(kind) or (kind,)
     if get_origin(kind) is dict:
         return _texts(text, optional=NoneType in get_args(kinds[1]))
+    if get_origin(kind) is list:
+        return read_yaml(text, texts=kinds == (str,))
     if get_origin(kind) is Literal or set(kinds) <= {str, NoneType}:
         return None if NoneType in kinds and text in _NOTHING else text
     value = read_yaml(text)

@@ -16,6 +16,7 @@ import pytest
 from data.errors import RunError
 from eval.report import load as load_report
 from finetuning import launch
+from finetuning.beginning import BEGAN_FILE
 from finetuning.recipe import with_overrides
 from finetuning.runs import checkpoint_step, create_run, list_runs
 
@@ -157,6 +158,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_the_last_good_checkpoint_is_
     launch.cancel(run)
     assert finish(run).state == "cancelled"
     good = run.checkpoint()
+    (run.folder / BEGAN_FILE).unlink()  # else the changed setting is refused
     run.replace_recipe(with_overrides(run.recipe(), {"lora.alpha": 1e30}))
     launch.resume(run)
     status = finish(run)

@@ -96,6 +96,11 @@ def test_what_is_a_text_by_its_type_is_taken_as_it_is(text):
     assert recipe.data.columns == {"text": text}
 
 
+def test_a_list_of_texts_is_written_as_a_list():
+    recipe = load_recipe("sentiment-smollm2-lora", ["lora.target_modules=[q_proj, no, 2024]"])
+    assert recipe.lora.target_modules == ["q_proj", "no", "2024"]
+
+
 def test_a_label_may_be_anything_in_front_of_the_last_sign():
     raw = ["0.91", "no", "3", "a=b", "Q3: happy?", "#1", "[x]", ""]
     recipe = load_recipe("sentiment-smollm2-lora", [f"data.labels.{value}=positive" for value in raw])
