@@ -108,7 +108,8 @@ def project_supervised_positions(model: PreTrainedModel) -> None:
 def _are_rows(inputs: dict[str, Any]) -> bool:
     """Whether all that is given are rows of tokens, padded on the right."""
     mask = inputs.get("attention_mask")
-    if mask is None or mask.dim() != 2 or not inputs.keys() <= {"input_ids", "attention_mask", "use_cache"}:
+    given = {name for name, value in inputs.items() if value is not None}  # peft names all that there could be
+    if mask is None or mask.dim() != 2 or not given <= {"input_ids", "attention_mask", "use_cache"}:
         return False
     return bool(mask[:, 0].all() and (mask[:, 1:] <= mask[:, :-1]).all())
 

@@ -15,6 +15,7 @@ from finetuning.export import copy_adapter
 from finetuning.runs import Run, create_run
 from finetuning.training import run_training
 from models.adapters import BaseOrigin
+from models.llama import LlamaLayers
 from models.loading import load
 from models.pair import open_pair
 
@@ -148,6 +149,15 @@ def test_a_run_that_is_not_finished_cannot_be_exported(tiny_llama, recipe_on, tm
     run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path)
     with pytest.raises(RunError, match="finished"):
         copy_adapter(run, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["sentiment-smollm2-lora", "dialogue-smollm2-qlora"])
+def test_each_step_of_a_run_is_computed_by_hand(name, tiny_llama, recipe_on, tmp_path, monkeypatch):
+    """As peft and TRL call the model: they pass more than a test does that calls it itself."""
+    steps, own = [], LlamaLayers.__call__
+    monkeypatch.setattr(LlamaLayers, "__call__", lambda *given: steps.append(1) or own(*given))
+    run_to_end(recipe_on(name, tiny_llama, "training.max_steps=2", "training.gradient_accumulation=1"), tmp_path)
+    assert len(steps) == 2
 
 
 def test_a_run_of_a_single_step_learns(tiny_llama, recipe_on, tmp_path):
