@@ -28,8 +28,12 @@ class Stranger:
         self.cookie = self.http.cookies.get(COOKIE) or ""
         if not cookie:
             self.http.cookies.clear()
-        self.session = f"session{next(_numbers):06d}"
+        self.open_page()
         self.config: dict[str, Any] = self.http.get("/config").json()
+
+    def open_page(self) -> None:
+        """Open the page anew: nothing is drawn in it yet."""
+        self.session = f"session{next(_numbers):06d}"
 
     def __enter__(self) -> Stranger:
         return self

@@ -427,6 +427,7 @@ def test_nobody_acts_on_the_run_of_another(ana: Stranger, bea: Stranger, run_of_
         messages = bea.queued(act, bea.values(act, runs_run=run_of_ana.id))
         assert "no such run" in said(messages), name  # said on the page, too: a toast comes by the queue alone
     assert run_of_ana.status() == before and not run_of_ana.cancel_requested()
+    ana.open_page()
     polls = {visitor: visitor.handler("poll", "runs-run") for visitor in (ana, bea)}
     drawn = {
         visitor: visitor.call(poll, visitor.values(poll, runs_run=run_of_ana.id)) for visitor, poll in polls.items()
