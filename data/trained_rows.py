@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,9 +75,14 @@ def _key(text: str, salt: bytes) -> str:
 
 def hash_rows(rows: Dataset, task: Task) -> str:
     """SHA-256 over the rows' inputs and targets, in order. Little more than some rows is ever in memory."""
+    return hash_pairs(_pairs(rows, task))
+
+
+def hash_pairs(pairs: Iterable[tuple[str, Sequence[str]]]) -> str:
+    """SHA-256 over inputs and their targets, in order."""
     digest = hashlib.sha256()
-    for text, references in _pairs(rows, task):
-        digest.update(json.dumps([text, references], ensure_ascii=False).encode() + b"\n")
+    for text, references in pairs:
+        digest.update(json.dumps([text, list(references)], ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()
 
 

@@ -7,8 +7,6 @@ Labels are scored by log-likelihood and texts are generated greedily, by both si
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from data.errors import DataError
 from data.general import instructions, passages
 from data.tasks import Task
+from data.trained_rows import hash_pairs
 from eval.aggregate import calibration, confusion, flips, floor_results, metrics, writing
 from eval.bertscore import BertScore
 from eval.few_shot import DRAWS, draw, measure_few_shot
@@ -292,10 +291,7 @@ def _scored(answers: Sequence[Answer], references: list[list[str]]) -> list[Side
 
 def hash_rows(inputs: Sequence[str], references: Sequence[Sequence[str]]) -> str:
     """SHA-256 over the rows of a test set, in order."""
-    digest = hashlib.sha256()
-    for text, targets in zip(inputs, references, strict=True):
-        digest.update(json.dumps([text, list(targets)], ensure_ascii=False).encode() + b"\n")
-    return digest.hexdigest()
+    return hash_pairs(zip(inputs, references, strict=True))
 
 
 def _versions() -> dict[str, str]:
