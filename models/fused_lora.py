@@ -2,7 +2,7 @@
 
 For models whose layers are not computed by hand (`llama`), and for classifiers; the arithmetic is in `projections`.
 Where A and B are float32 over a base that computes in bfloat16, peft computes the low rank in float32, a conversion
-of every activation; here A and B are rounded instead.
+of every activation; here A and B are rounded instead. What dropout has dropped is kept as one byte a value.
 
 Shapes: N tokens of a batch, I and O features in and out.
 """
@@ -16,32 +16,41 @@ import torch
 from peft.tuners.lora import LoraLayer
 
 from models.projections import Projections
-from models.supports import is_plain_lora
+from models.supports import dropped_share, is_plain_lora
 
 
 class _FusedLora(torch.autograd.Function):
     """A layer on its own, [..., I] → [..., O], as `Projections` computes several."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, layer: Projections, *_: torch.Tensor) -> torch.Tensor:
-        rows = x.reshape(-1, x.shape[-1])  # [N, I]
-        (result,), low = layer.forward(rows)
-        ctx.layer = layer
-        ctx.save_for_backward(rows, low)
+    def forward(ctx: Any, x: torch.Tensor, layer: Projections, dropped: float, *_: torch.Tensor) -> torch.Tensor:
+        rows, kept = x.reshape(-1, x.shape[-1]), None  # [N, I]
+        read = rows
+        if dropped:
+            read, kept = torch.native_dropout(rows, dropped, True)
+        (result,), low = layer.forward(rows, read=read)
+        ctx.layer, ctx.raised = layer, 1 / (1 - dropped)
+        ctx.save_for_backward(read, low, kept)
         return result.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        rows, low = ctx.saved_tensors
-        gradient = gradients[0].reshape(len(rows), -1)  # [N, O]
-        of_x, trained = ctx.layer.backward(rows, low, [gradient], of_input=ctx.needs_input_grad[0])
-        return None if of_x is None else of_x.view(*gradients[0].shape[:-1], -1), None, *trained
+        read, low, kept = ctx.saved_tensors
+        gradient = gradients[0].reshape(len(read), -1)  # [N, O]
+        of_x, trained = ctx.layer.backward(
+            read,
+            low,
+            [gradient],
+            of_input=ctx.needs_input_grad[0],
+            kept=None if kept is None else (kept, ctx.raised),
+        )
+        return None if of_x is None else of_x.view(*gradients[0].shape[:-1], -1), None, None, *trained
 
 
 def fuse_lora(model: torch.nn.Module) -> int:
     """Give every LoRA layer of `model` the fused step; returns how many took it.
 
-    A layer with dropout, or with anything else than a plain low-rank update, keeps peft's own.
+    A layer with anything else than a plain low-rank update keeps peft's own.
     """
     fused = 0
     for layer in model.modules():
@@ -58,6 +67,7 @@ def _forward(own: Any) -> Any:
             result: torch.Tensor = own(x, *arguments, **options)
             return result
         layer = Projections(self)
-        return _FusedLora.apply(x, layer, *layer.parameters)  # type: ignore[no-untyped-call, no-any-return]
+        dropped = dropped_share(self)
+        return _FusedLora.apply(x, layer, dropped, *layer.parameters)  # type: ignore[no-untyped-call, no-any-return]
 
     return forward

@@ -46,27 +46,42 @@ class Projections:
         self.parameters = [weight for update in self._low_rank for weight in (update.a, update.b)]
         """A and B of every adapted layer in turn, as `backward` gives their gradients."""
 
-    def forward(self, x: Tensor, plain: int = 0) -> tuple[list[Tensor], Tensor | None]:
+    def forward(self, x: Tensor, plain: int = 0, read: Tensor | None = None) -> tuple[list[Tensor], Tensor | None]:
         """Every layer's result, [N, O], and what the low rank made of `x`, [N - plain, ΣR].
 
         Args:
             x: [N, I].
             plain: how many rows, from the first, go without the adapter.
+            read: what the low rank reads in place of `x`, where some of it is dropped.
         """
         if self._few and len(x) <= FEW_ROWS:
             return list(self._few(x, plain)), None
         results = [linear(x, weight, base.bias) for weight, base in zip(self._weights(), self._bases, strict=True)]
         if plain >= len(x) or not self._low_rank:
             return results, None
-        low = x[plain:] @ self._a(x.dtype).t()
+        low = (x if read is None else read)[plain:] @ self._a(x.dtype).t()
         for number, update, columns in self._adapted():
             results[number][plain:].addmm_(low[:, columns], update.b.to(x.dtype).t(), alpha=update.scale)
         return results, low
 
     def backward(
-        self, x: Tensor, low: Tensor | None, gradients: list[Tensor], *, of_input: bool = True
+        self,
+        x: Tensor,
+        low: Tensor | None,
+        gradients: list[Tensor],
+        *,
+        of_input: bool = True,
+        kept: tuple[Tensor, float] | None = None,
     ) -> tuple[Any, list[Tensor]]:
-        """The gradients of `x`, [N, I], if asked for, and of `parameters`, from those of the results."""
+        """The gradients of `x`, [N, I], if asked for, and of `parameters`, from those of the results.
+
+        Args:
+            x: what the low rank has read.
+            low: what it made of it.
+            gradients: of the results, [N, O] each.
+            of_input: whether the gradient of `x` is asked for.
+            kept: what of `x` was not dropped before the low rank read it, [N, I], and by how much that was raised.
+        """
         of_x: Tensor | None = None
         if of_input:
             first, *more = self._weights()
@@ -83,8 +98,10 @@ class Projections:
             of_low[:, columns].mul_(update.scale)
             of_b.append((low[:, columns].t() @ gradient).mul_(update.scale).t())
         of_a = (of_low.t() @ x).split([len(update.a) for update in self._low_rank])
-        if of_x is not None:
+        if of_x is not None and kept is None:
             of_x.addmm_(of_low, self._a(x.dtype))
+        elif of_x is not None and kept is not None:
+            of_x.add_((of_low @ self._a(x.dtype)).mul_(kept[0]), alpha=kept[1])
         return of_x, [gradient for both in zip(of_a, of_b, strict=True) for gradient in both]
 
     def prepare_decoding(self) -> None:
@@ -99,7 +116,7 @@ class Projections:
     def _a(self, dtype: torch.dtype) -> Tensor:
         """Every A below the other, [ΣR, I]."""
         parts: list[Tensor] = [*(update.a for update in self._low_rank)]
-        return torch.cat(parts).to(dtype)
+        return (torch.cat(parts) if len(parts) > 1 else parts[0]).to(dtype)
 
     def _adapted(self) -> Iterator[tuple[int, _LowRank, slice]]:
         """The number of each adapted layer, its update, and that update's columns of the low rank."""

@@ -34,6 +34,7 @@ _SHARED_PARTS = frozenset(
 _PLAIN_LINEAR = "torch.nn.modules.linear.Linear"
 _LINEAR = frozenset({_PLAIN_LINEAR, "bitsandbytes.nn.modules.Linear4bit"})
 _LORA = frozenset({"peft.tuners.lora.layer.Linear", "peft.tuners.lora.bnb.Linear4bit"})
+_DROPOUT = frozenset({"torch.nn.modules.linear.Identity", "torch.nn.modules.dropout.Dropout"})
 _ROPES = frozenset({"default", "linear", "llama3", "yarn"})
 """Rotary embeddings that turn a token by its own position only. Others (`dynamic`, `longrope`) heed the longest row
 of a batch as well."""
@@ -69,7 +70,7 @@ def is_plain_head(head: Any) -> bool:
 def is_plain_lora(layer: Any) -> bool:
     """Whether a LoRA layer adds one low-rank update, of the base's precision or float32, to a frozen linear layer.
 
-    That of the active adapter; whether adapters are switched off is not asked.
+    That of the active adapter; whether adapters are switched off is not asked, nor whether it drops what it reads.
     """
     if _name(type(layer)) not in _LORA or len(layer.active_adapters) != 1 or layer.merged_adapters:
         return False
@@ -80,11 +81,17 @@ def is_plain_lora(layer: Any) -> bool:
     weight = base._parameters["weight"]
     packed = getattr(weight, "quant_state", None)
     return (
-        type(parts["lora_dropout"]._modules[name]).__name__ == "Identity"
+        _name(type(parts["lora_dropout"]._modules[name])) in _DROPOUT
         and not layer.lora_bias[name]
         and name not in layer.lora_variant  # DoRA and others
         and a._parameters["weight"].dtype in (torch.float32, packed.dtype if packed else weight.dtype)
     )
+
+
+def dropped_share(layer: Any) -> float:
+    """The share of what a plain LoRA layer's low rank reads that is dropped now, from 0 to below 1."""
+    dropout = layer._modules["lora_dropout"]._modules[layer.active_adapters[0]]
+    return float(dropout.p) if dropout.training and hasattr(dropout, "p") else 0.0
 
 
 def _modules_fit(model: Any, parts: frozenset[str]) -> bool:
@@ -95,7 +102,7 @@ def _modules_fit(model: Any, parts: frozenset[str]) -> bool:
         module = waiting.pop()
         name = _name(type(module))
         if name in _LORA:
-            if not is_plain_lora(module) or _trains_another(module):
+            if not is_plain_lora(module) or dropped_share(module) or _trains_another(module):
                 return False
             states.add((module.active_adapters[0], module.disable_adapters))
         elif name not in parts or _is_trained(module):

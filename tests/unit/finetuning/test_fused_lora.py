@@ -6,7 +6,7 @@ from peft import LoraConfig, get_peft_model
 
 from finetuning.strategies import add_adapter
 from models.fused_lora import fuse_lora
-from models.loading import load
+from models.loading import device, load
 from models.sources import resolve
 
 
@@ -16,25 +16,29 @@ def adapted(recipe):
     generator = torch.Generator().manual_seed(1)
     for name, parameter in model.named_parameters():  # B starts at zero, where most gradients are zero
         if "lora_B" in name:
-            parameter.data = torch.randn(parameter.shape, generator=generator).to(parameter.dtype) * 0.05
+            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
     return model.train()
 
 
 def step(model):
     ids = torch.randint(5, 60, (3, 17), generator=torch.Generator().manual_seed(2))
-    logits = model(input_ids=ids).logits
+    torch.manual_seed(3)  # the same values are dropped
+    logits = model(input_ids=ids.to(model.device)).logits
     logits.float().log_softmax(-1)[..., 7].sum().backward()
     return logits.detach(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize(
     ("name", "settings", "tolerance"),
     [
         ("sentiment-smollm2-lora", ["model.precision=float32"], 1e-5),
         ("sentiment-smollm2-lora", ["model.precision=bfloat16"], 0.05),
         ("dialogue-smollm2-qlora", [], 0.05),
+        ("sentiment-smollm2-lora", ["model.precision=float32", "lora.dropout=0.3"], 1e-5),
+        ("dialogue-smollm2-qlora", ["lora.dropout=0.3"], 0.05),
     ],
-    ids=["float32", "bfloat16", "nf4"],
+    ids=["float32", "bfloat16", "nf4", "float32, dropout", "nf4, dropout"],
 )
 def test_results_and_gradients_are_pefts(tiny_llama, recipe_on, name, settings, tolerance):
     model = adapted(recipe_on(name, tiny_llama, *settings))
@@ -54,17 +58,23 @@ def test_results_and_gradients_are_pefts(tiny_llama, recipe_on, name, settings, 
         assert gradient.abs().max() > 0, key
 
 
+@pytest.mark.cuda
 def test_a_bias_is_kept():
     torch.manual_seed(0)
-    layers = torch.nn.Sequential(torch.nn.Linear(6, 5))
+    layers = torch.nn.Sequential(torch.nn.Linear(6, 5)).to(device())
     model = get_peft_model(layers, LoraConfig(target_modules=["0"], init_lora_weights=False)).train()
-    x = torch.randn(4, 6)
+    x = torch.randn(4, 6).to(device())
     own = model(x)
     assert fuse_lora(model) == 1
     torch.testing.assert_close(model(x), own)
 
 
-def test_dropout_keeps_pefts_own():
-    layers = torch.nn.Sequential(torch.nn.Linear(6, 5))
-    model = get_peft_model(layers, LoraConfig(target_modules=["0"], lora_dropout=0.1))
-    assert fuse_lora(model) == 0
+@pytest.mark.cuda
+def test_dropout_drops_in_training_only():
+    layers = torch.nn.Sequential(torch.nn.Linear(64, 5)).to(device())
+    model = get_peft_model(layers, LoraConfig(target_modules=["0"], lora_dropout=0.5, init_lora_weights=False))
+    x = torch.randn(4, 64).to(device())
+    own = model.eval()(x)
+    assert fuse_lora(model) == 1
+    torch.testing.assert_close(model(x), own)
+    assert not torch.equal(model.train()(x), model(x))

@@ -191,7 +191,8 @@ def test_places_and_positions():
 
 
 def test_what_is_not_computed_the_same_keeps_its_modules():
-    assert not supports(adapted("llama", lora_dropout=0.1).get_base_model())
+    dropping = adapted("llama", lora_dropout=0.1)
+    assert not supports(dropping.train().get_base_model()) and supports(dropping.eval().get_base_model())
     assert not supports(adapted("llama", ["q_proj", "lm_head"]).get_base_model())
     assert not supports(
         MistralForCausalLM(MistralConfig(sliding_window=4, head_dim=8, **SIZES)).requires_grad_(False)
