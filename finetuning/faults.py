@@ -70,6 +70,8 @@ def _memory_is_short(run: Run, error: BaseException) -> RunError:
             f"training.batch_size (now {recipe.training.batch_size}; training.gradient_accumulation makes up for "
         )
         lower += f"it), training.max_tokens (now {recipe.training.max_tokens})"
+        if not recipe.training.gradient_checkpointing:
+            lower += "; or set training.gradient_checkpointing to true"
     base = "" if recipe.model.precision == "nf4" else ", or choose a recipe whose base is held in 4 bit"
     return RunError(
         f"There is not enough memory for {'evaluating' if evaluating else 'training'} with these settings",

@@ -33,7 +33,7 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "save_total_limit": 2,
         "report_to": "none",
         "disable_tqdm": True,
-        "gradient_checkpointing": False,  # it trades time for memory, and time is what a CPU lacks
+        "gradient_checkpointing": training.gradient_checkpointing,
         "bf16": False,  # the weights are in bfloat16 already: autocast would only add casts
         "dataloader_pin_memory": False,
     }

@@ -7,6 +7,7 @@ import weakref
 import pytest
 import torch
 from transformers import DistilBertConfig, DistilBertModel
+from transformers.models.llama.modeling_llama import LlamaMLP
 
 from data.errors import DataError, RecipeError, RunError
 from eval.markdown import explanation
@@ -41,6 +42,7 @@ def run_to_end(recipe, folder):
     return run
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize(
     ("name", "model"),
     [
@@ -72,6 +74,7 @@ def test_every_recipe_runs_to_its_end(name, model, request, recipe_on, tmp_path)
     assert open_pair(run.adapter).proof.largest_change > 0
 
 
+@pytest.mark.cuda
 def test_the_status_names_every_phase_in_order_and_the_recipe_says_which(
     tiny_llama, recipe_on, tmp_path, monkeypatch
 ):
@@ -102,6 +105,7 @@ def test_the_status_names_every_phase_in_order_and_the_recipe_says_which(
     assert phases("evaluation.few_shot=0", "evaluation.forgetting=false") == evaluation[:2]
 
 
+@pytest.mark.cuda
 def test_a_run_can_be_stopped_while_forgetting_is_measured(tiny_llama, recipe_on, tmp_path):
     run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path)
     run_training(run, lambda: run.status().phase == "General text, to see what was forgotten")
@@ -109,6 +113,7 @@ def test_a_run_can_be_stopped_while_forgetting_is_measured(tiny_llama, recipe_on
     assert not (run.evaluation / "report.json").exists()
 
 
+@pytest.mark.cuda
 def test_a_run_that_is_asked_to_stop_keeps_a_checkpoint_and_has_no_adapter(tiny_llama, recipe_on, tmp_path):
     recipe = recipe_on("sentiment-smollm2-lora", tiny_llama, "training.max_steps=50")
     run = create_run(recipe, tmp_path)
@@ -129,6 +134,7 @@ def test_a_row_that_is_too_long_is_refused_with_its_number_before_a_model_is_loa
         run_to_end(recipe, tmp_path)
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("module", ["c_attn", "lm_head", "model.layers.0.self_attn.q_proj"])
 def test_target_modules_that_cannot_be_adapted_are_named_before_training(module, tiny_llama, recipe_on, tmp_path):
     recipe = recipe_on("sentiment-smollm2-lora", tiny_llama, f"lora.target_modules=[q_proj, {module}]")
@@ -137,6 +143,7 @@ def test_target_modules_that_cannot_be_adapted_are_named_before_training(module,
     assert caught.value.got == [module]
 
 
+@pytest.mark.cuda
 def test_an_exported_adapter_can_be_opened_and_brings_its_report(tiny_llama, recipe_on, tmp_path):
     run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path / "runs")
     for _ in range(2):  # the second time replaces the first
@@ -160,12 +167,45 @@ def test_each_step_of_a_run_is_computed_by_hand(name, tiny_llama, recipe_on, tmp
     assert len(steps) == 2
 
 
+@pytest.mark.cuda
+def test_gradient_checkpointing_computes_layers_again_and_learns_the_same(
+    tiny_llama, recipe_on, tmp_path, monkeypatch
+):
+    entered, own = [], LlamaMLP.forward
+
+    def entering(*given, **more):
+        entered.append(1)
+        return own(*given, **more)
+
+    monkeypatch.setattr(LlamaMLP, "forward", entering)
+    settings = ["model.precision=float32", "training.max_steps=3", "evaluation.few_shot=0"]
+    losses, counts = [], []
+    for kept in ("false", "true"):
+        own_settings = [*settings, f"training.gradient_checkpointing={kept}", "lora.dropout=0.2"]
+        run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, *own_settings), tmp_path / kept)
+        losses.append([line["loss"] for line in run.metrics()[0]])
+        counts.append(len(entered))
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    layers, steps = 2, 3
+    assert counts[1] - counts[0] == counts[0] + layers * steps  # once more a layer and step
+
+
+def test_gradient_checkpointing_is_heeded_where_layers_are_computed_by_hand(
+    tiny_llama, recipe_on, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(LlamaLayers, "__call__", lambda *_: pytest.fail("by hand, which keeps everything"))
+    settings = ["training.gradient_checkpointing=true", "evaluation.few_shot=0", "training.max_steps=1"]
+    assert run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, *settings), tmp_path).metrics()[0]
+
+
+@pytest.mark.cuda
 def test_a_run_of_a_single_step_learns(tiny_llama, recipe_on, tmp_path):
     run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, "training.max_steps=1"), tmp_path)
     assert run.metrics()[0][0]["learning_rate"] > 0
     assert open_pair(run.adapter).proof.largest_change > 0
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize(
     ("name", "model"), [("sentiment-smollm2-lora", "tiny_llama"), ("sentiment-minilm-lora", "tiny_bert")]
 )
@@ -193,6 +233,7 @@ def test_the_trained_model_is_gone_when_the_evaluation_opens_one(
     assert alive == [False]
 
 
+@pytest.mark.cuda
 def test_a_loss_that_rose_is_said_in_status_report_and_model_card(tiny_bert, recipe_on, tmp_path):
     more = ["training.max_steps=24", "training.learning_rate=1"]
     run = run_to_end(recipe_on("sentiment-minilm-lora", tiny_bert, *more), tmp_path)
