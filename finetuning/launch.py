@@ -247,7 +247,8 @@ def _start(run: Run) -> bool:
 def worker_environment() -> dict[str, str]:
     """The environment that a worker runs in: the present one, with settings that make training fast.
 
-    The worker's folder is another than that of whoever starts it, so folders are named by their whole paths.
+    The worker's folder is another than that of whoever starts it, so folders are named by their whole paths. It
+    sees one GPU, the first: a trainer spreads a model over all that it sees, and TRL's refuses one in 4 bits then.
     """
     named = {name: os.environ.get(name, "~") for name in _FOLDERS}
     folders = {name: str(Path(value).absolute()) for name, value in named.items() if value and value[0] != "~"}
@@ -255,6 +256,7 @@ def worker_environment() -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "TOKENIZERS_PARALLELISM": "false",
         "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", _allocator()),
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
     }
     return os.environ | folders | fast
 

@@ -154,3 +154,14 @@ print((psutil.Process().memory_info().rss - before) >> 20)
         for name, environment in (("worker", launch.worker_environment()), ("any", dict(os.environ)))
     }
     assert kept["any"] < 100 < kept["worker"]
+
+
+@pytest.mark.parametrize(
+    ("set_to", "seen"), [(None, "0"), ("3", "3"), ("2,0", "2"), ("GPU-8a1,GPU-77c", "GPU-8a1"), ("", "")]
+)
+def test_a_worker_sees_one_gpu_of_those_that_there_are(set_to, seen, monkeypatch):
+    """Of two, `transformers` would make a `DataParallel`, which TRL refuses for a model in 4 bits."""
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if set_to is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", set_to)
+    assert launch.worker_environment()["CUDA_VISIBLE_DEVICES"] == seen
