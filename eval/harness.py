@@ -37,7 +37,7 @@ from eval.schema import (
     SideResult,
 )
 from models.context import max_positions, require_room
-from models.generation import GENERATION_BATCH_SIZE, Answer, answer_batch
+from models.generation import Answer, answer_batch, answers_at_once
 from models.pair import Pair
 from models.scoring import ROUNDING, SCORING_BATCH_SIZE, score_labels
 
@@ -111,7 +111,9 @@ def compare(
         batch_size = batch_size or SCORING_BATCH_SIZE
         rows = _compare_labels(pair, inputs, references, batch_size, tell("Comparing base and tuned"))
     else:
-        batch_size = batch_size or GENERATION_BATCH_SIZE
+        assert pair.prompter is not None
+        prompts = [pair.prompter.encode_prompt(text) for text in inputs]
+        batch_size = batch_size or answers_at_once(pair, prompts, max_new_tokens)
         on_rows = tell("Comparing base and tuned")
         rows = _compare_texts(pair, inputs, references, batch_size, max_new_tokens, on_rows)
     seconds = time.perf_counter() - started

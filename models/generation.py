@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     import torch
 
 GENERATION_BATCH_SIZE = 32
+"""Texts a batch on a processor, which gains little from more."""
+_MOST_AT_ONCE = 256
+_SHARE_OF_FREE = 0.5
+"""Of a card's free memory, for what `answers_at_once` counts; the rest is for what it does not."""
 
 
 @dataclass
@@ -185,12 +189,39 @@ def _stream_from_thread(
         thread.join()
 
 
+def answers_at_once(pair: Pair, prompts: Sequence[list[int]], max_new_tokens: int) -> int:
+    """How many of `prompts` are answered together, by both sides.
+
+    A step of a few rows leaves most of a card idle, and takes as long as one of hundreds. So there they are as many
+    as its free memory holds.
+    """
+    model: Any = pair.model.get_base_model()
+    if model.device.type != "cuda":
+        return GENERATION_BATCH_SIZE
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(model.device)
+    free += torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
+    tokens = max(map(len, prompts), default=1) + max_new_tokens
+    return _rows_that_fit(model.config.get_text_config(), model.dtype.itemsize, free, tokens) // 2 or 1
+
+
+def _rows_that_fit(config: Any, itemsize: int, free_bytes: int, tokens: int) -> int:
+    """Rows of `tokens` tokens whose keys and values, and one layer's work on them, fit; both sides' counted."""
+    width, heads = config.hidden_size, config.num_attention_heads
+    size = getattr(config, "head_dim", None) or width // heads
+    kept = 2 * config.num_hidden_layers * (getattr(config, "num_key_value_heads", None) or heads) * size
+    worked = 3 * (getattr(config, "intermediate_size", None) or 4 * width) + 6 * width
+    fit = int(_SHARE_OF_FREE * free_bytes / (itemsize * (kept + worked) * tokens))
+    return min(fit, 2 * _MOST_AT_ONCE)
+
+
 def answer_batch(
     pair: Pair,
     texts: Sequence[str],
     *,
     max_new_tokens: int,
-    batch_size: int = GENERATION_BATCH_SIZE,
+    batch_size: int | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> list[AnswerPair]:
     """Greedy answers of base and tuned to each of `texts`, in their order.
@@ -199,11 +230,12 @@ def answer_batch(
         pair: base and tuned, of kind `causal`.
         texts: inputs of the pair's task.
         max_new_tokens: where an answer is cut off.
-        batch_size: texts a batch.
+        batch_size: texts a batch; by default `answers_at_once`.
         on_batch: called with the number of texts done and of all.
     """
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text) for text in texts]
+    batch_size = batch_size or answers_at_once(pair, prompts, max_new_tokens)
     answers: dict[int, AnswerPair] = {}
     for indexes in like_lengths([len(prompt) for prompt in prompts], batch_size):
         rows = [prompts[index] for index in indexes]
@@ -222,7 +254,7 @@ def answer_base_batch(
     history: Sequence[Message],
     *,
     max_new_tokens: int,
-    batch_size: int = GENERATION_BATCH_SIZE,
+    batch_size: int | None = None,
     on_batch: Callable[[int, int], None] | None = None,
 ) -> list[Answer]:
     """Greedy answers of the base alone, after a few-shot prompt whose examples are computed once.
@@ -232,11 +264,12 @@ def answer_base_batch(
         texts: inputs of the pair's task.
         history: the examples, as messages of the user and the assistant in turn.
         max_new_tokens: where an answer is cut off.
-        batch_size: texts a batch.
+        batch_size: texts a batch; by default `answers_at_once`.
         on_batch: called with the number of texts done and of all.
     """
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text, history) for text in texts]
+    batch_size = batch_size or answers_at_once(pair, prompts, max_new_tokens)
     answers: dict[int, Answer] = {}
     for indexes in like_lengths([len(prompt) for prompt in prompts], batch_size):
         streamer = _RowStreamer(pair, len(indexes))

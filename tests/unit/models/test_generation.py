@@ -6,9 +6,17 @@ import threading
 
 import pytest
 import torch
+from transformers import LlamaConfig
 
 from models import llama
-from models.generation import answer_base_batch, answer_batch, second_side_cost, stream_answers
+from models.generation import (
+    _rows_that_fit,
+    answer_base_batch,
+    answer_batch,
+    answers_at_once,
+    second_side_cost,
+    stream_answers,
+)
 from models.llama import PIECE
 from models.pair import open_pair
 
@@ -40,6 +48,7 @@ def alone(pair, prompt, *, tuned, length=LENGTH):
     return answer[: answer.index(end)] if end in answer else answer
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("text", TEXTS)
 def test_streamed_answers_equal_each_side_alone(pair, text):
     prompt = pair.prompter.encode_prompt(text)
@@ -51,6 +60,7 @@ def test_streamed_answers_equal_each_side_alone(pair, text):
     assert last.base.text != last.tuned.text
 
 
+@pytest.mark.cuda
 def test_the_sides_may_have_prompts_of_their_own(pair):
     short, long = (pair.prompter.encode_prompt(text) for text in TEXTS[:2])
     *_, last = stream_answers(pair, long, short, max_new_tokens=LENGTH)
@@ -59,6 +69,7 @@ def test_the_sides_may_have_prompts_of_their_own(pair):
     assert last.tuned.text == expected.rstrip("\ufffd")
 
 
+@pytest.mark.cuda
 def test_text_grows_token_by_token(pair):
     prompt = pair.prompter.encode_prompt(TEXTS[0])
     steps = list(stream_answers(pair, prompt, prompt, max_new_tokens=LENGTH))
@@ -68,6 +79,7 @@ def test_text_grows_token_by_token(pair):
     assert steps[-1].base.seconds >= steps[-1].base.first_token_seconds > 0
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("batch_size", [1, 2, 8])
 def test_a_batch_answers_as_each_row_alone(pair, batch_size):
     answers = answer_batch(pair, TEXTS, max_new_tokens=LENGTH, batch_size=batch_size)
@@ -77,6 +89,7 @@ def test_a_batch_answers_as_each_row_alone(pair, batch_size):
         assert both.tuned.token_ids == alone(pair, prompt, tuned=True)
 
 
+@pytest.mark.cuda
 def test_stop_ends_within_a_token(pair):
     class SetAtTheFifth(threading.Event):
         """As if someone pressed Stop while the fifth token was computed."""
@@ -94,6 +107,7 @@ def test_stop_ends_within_a_token(pair):
     assert not last.base.finished
 
 
+@pytest.mark.cuda
 def test_stop_before_the_start_gives_one_token(pair):
     prompt = pair.prompter.encode_prompt(TEXTS[1])
     stop = threading.Event()
@@ -143,6 +157,7 @@ def test_stop_ends_the_reading_of_a_long_prompt_within_a_piece(pair, monkeypatch
     assert (last.base.tokens, last.tuned.tokens) == (0, 0)
 
 
+@pytest.mark.cuda
 def test_closing_the_stream_ends_the_thread(pair):
     prompt = pair.prompter.encode_prompt(TEXTS[1])
     streamer = stream_answers(pair, prompt, prompt, max_new_tokens=800)
@@ -151,6 +166,7 @@ def test_closing_the_stream_ends_the_thread(pair):
     assert not [thread for thread in threading.enumerate() if thread.name == "generate"]
 
 
+@pytest.mark.cuda
 def test_a_side_that_ended_its_turn_grows_no_more(make_llama, make_adapter, tmp_path):
     pair = open_pair(make_adapter(tmp_path / "adapter", make_llama(tmp_path / "base"), task="dialogue"))
     prompt = pair.prompter.encode_prompt(TEXTS[0])
@@ -186,6 +202,7 @@ HISTORY = [
 ]
 
 
+@pytest.mark.cuda
 def test_a_few_shot_prompt_is_answered_as_the_base_answers_it_alone(pair):
     answers = answer_base_batch(pair, TEXTS, HISTORY, max_new_tokens=LENGTH, batch_size=2)
     for text, answer in zip(TEXTS, answers, strict=True):
@@ -201,3 +218,15 @@ def test_what_the_second_side_costs_is_measured(pair):
         assert second_side_cost(other, prompt) is None
     finally:
         other.model.requires_grad_(False)
+
+
+def test_a_card_answers_as_many_at_once_as_its_free_memory_holds(pair):
+    """On a processor the number does not depend on memory."""
+    large = LlamaConfig(hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32)
+    small = LlamaConfig(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9)
+    few, more, longer = (_rows_that_fit(large, 2, *given) for given in ((7e9, 400), (40e9, 400), (40e9, 800)))
+    assert 8 <= few < longer < more
+    kept = 2 * 32 * 4096 * 2 * 400  # bytes of a row's keys and values
+    assert few * kept < 0.5 * 7e9 and more * kept < 0.5 * 40e9
+    assert _rows_that_fit(small, 2, 70e9, 400) == 512
+    assert answers_at_once(pair, [[1] * 400], 64) == answers_at_once(pair, [[1]], 1) == 32
