@@ -71,9 +71,14 @@ def train(recipe: str, seed: int, repo: Path, python: str, settings: list[str]) 
             tell(done.stdout + done.stderr)
             raise subprocess.CalledProcessError(done.returncode, command)
         (run,) = (path.parent for path in Path(folder).glob("*/status.json"))
-        report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
-        status = json.loads((run / "status.json").read_text(encoding="utf-8"))
-        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return of_run(recipe, seed, run)
+
+
+def of_run(recipe: str, seed: int, run: Path) -> Seeded:
+    """What the folder of a finished run says."""
+    report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
+    status = json.loads((run / "status.json").read_text(encoding="utf-8"))
+    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
     primary = next(metric for metric in report["metrics"] if metric["primary"])
     return Seeded(
@@ -92,12 +97,13 @@ def markdown(found: list[Seeded]) -> str:
     rows = []
     for recipe in dict.fromkeys(one.recipe for one in found):
         runs = [one for one in found if one.recipe == recipe]
-        rows += [_row(f"`{recipe}`, seed {one.seed}", [one]) for one in runs]
-        rows.append(_row(f"`{recipe}`, mean", runs))
+        rows += [row(f"`{recipe}`, seed {one.seed}", [one]) for one in runs]
+        rows.append(row(f"`{recipe}`, mean", runs))
     return table(("run", "metric", "base", "tuned", "mean of the last 10 losses", "minutes"), rows)
 
 
-def _row(title: str, runs: list[Seeded]) -> tuple[str, ...]:
+def row(title: str, runs: list[Seeded]) -> tuple[str, ...]:
+    """The means of `runs`."""
     values = (statistics.fmean(getattr(one, name) for one in runs) for name in ("base", "tuned", "last_loss"))
     minutes = statistics.fmean(one.minutes for one in runs)
     return (title, runs[0].metric, *(f"{value:.4f}" for value in values), f"{minutes:.1f}")

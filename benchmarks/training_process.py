@@ -70,25 +70,107 @@ def main() -> None:
 
 def train(trainer: str, name: str, overrides: list[str], steps: int, *, exact: bool) -> Measured:
     """Train `steps` steps of the recipe and return what was measured."""
+    from finetuning.recipe import load_recipe
+
+    recipe = load_recipe(name, [*overrides, f"training.max_steps={steps}"])
+    return Prepared(recipe, exact=exact).train(trainer, recipe)
+
+
+class Prepared:
+    """A loaded base model and encoded rows, on which one trainer after the other can be run."""
+
+    def __init__(self, recipe: Recipe, *, exact: bool = False) -> None:
+        """
+        Args:
+            recipe: names the base, its precision and the rows.
+            exact: compute in float32.
+        """
+        from finetuning.preparation import encode_for_causal, open_data
+        from models import loading
+        from models.prompting import Prompter
+        from models.sources import resolve
+
+        self.exact, best = exact, loading.best_precision
+        if exact:  # 4-bit weights stay what they are, and all that is computed with them is in float32
+            loading.best_precision = lambda: "float32"
+        try:
+            self.loaded = loading.load(resolve(recipe.model.base), precision=recipe.model.precision)
+        finally:
+            loading.best_precision = best
+        self.weight_mb = loading.weight_bytes(self.loaded.model) / 1e6
+        prompter = Prompter(self.loaded.tokenizer, recipe.task_definition)
+        self.rows = encode_for_causal(open_data(recipe).splits["train"], prompter, recipe.training.max_tokens)
+
+    def train(self, trainer: str, recipe: Recipe, arguments: dict[str, Any] | None = None) -> Measured:
+        """Train a fresh adapter as `recipe` says; the base is then what it was.
+
+        Args:
+            trainer: `ours` or `trl`.
+            recipe: of the base and the rows that these were prepared for.
+            arguments: of `SFTConfig`, in place of those that a recipe comes to.
+        """
+        import torch
+
+        from finetuning.strategies import add_adapter
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        model = add_adapter(self.loaded.model, recipe)
+        try:
+            return self._train(trainer, recipe, model, arguments or {})
+        finally:
+            model.unload()
+            vars(self.loaded.model).pop("forward", None)  # with the head that a trainer has put there
+            self.loaded.model.activation_checkpointing_disable()
+
+    def _train(self, trainer: str, recipe: Recipe, model: PeftModel, arguments: dict[str, Any]) -> Measured:
+        import torch
+
+        flops, clock, rows = product_flops(model), _clock(), self.rows
+        trained = {name: value.data for name, value in model.named_parameters() if value.requires_grad}
+        with tempfile.TemporaryDirectory() as folder:
+            built = build(trainer, recipe, model, self.loaded.tokenizer, rows, folder, [clock], arguments)
+            for name, parameter in built.model.named_parameters():
+                if self.exact and parameter.requires_grad:  # TRL makes an adapter over 4 bits bfloat16
+                    parameter.data = trained[name]
+            built.data_collator = noting = NotingCollator(built.data_collator, rows)
+            built.train()
+        size = built.args.per_device_train_batch_size * built.args.gradient_accumulation_steps
+        batches = [noting.rows[start : start + size] for start in range(0, len(clock.ends) * size, size)]
+        lengths = [len(ids) for ids in rows["input_ids"]]
+        completions = [sum(mask) for mask in rows["completion_mask"]]
+        tokens = [after - before for before, after in zip(clock.seen, clock.seen[1:], strict=False)]
+        assert tokens == [sum(lengths[row] for row in batch) for batch in batches], "other rows than were counted"
+        peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+        if torch.cuda.is_available():
+            peak_mb = torch.cuda.max_memory_allocated() / 1e6
+        return Measured(
+            losses=clock.losses,
+            tokens=tokens,
+            ends=clock.ends,
+            rows=batches,
+            peak_mb=peak_mb,
+            weight_mb=self.weight_mb,
+            flops=[sum(flops(lengths[row], completions[row]) for row in batch) for batch in batches],
+            precision=self.loaded.precision,
+        )
+
+
+def _clock() -> Any:
+    """A callback that notes when each step ended, and what it logged."""
     import torch
     from transformers import TrainerCallback
 
-    from finetuning.preparation import encode_for_causal, open_data
-    from finetuning.recipe import load_recipe
-    from finetuning.strategies import add_adapter
-    from models import loading
-    from models.prompting import Prompter
-    from models.sources import resolve
-
     class Clock(TrainerCallback):
-        """Notes when each step ended, and what it logged."""
-
         def __init__(self) -> None:
             self.ends: list[float] = []
             self.seen = [0]
             self.losses: list[float] = []
 
         def on_step_end(self, *_: object, **__: object) -> None:
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()  # a step has ended when the card has done it, not when it was told to
             self.ends.append(time.perf_counter())
 
         def on_log(self, *_: object, logs: dict[str, float] | None = None, **__: object) -> None:
@@ -96,65 +178,36 @@ def train(trainer: str, name: str, overrides: list[str], steps: int, *, exact: b
                 self.losses.append(float(logs["loss"]))
                 self.seen.append(int(logs["num_tokens"]))
 
-    recipe = load_recipe(name, [*overrides, f"training.max_steps={steps}"])
-    precision = recipe.model.precision
-    if exact:  # 4-bit weights stay what they are, and all that is computed with them is in float32
-        loading.best_precision = lambda: "float32"
-    loaded = loading.load(resolve(recipe.model.base), precision=precision)
-    weight_mb = loading.weight_bytes(loaded.model) / 1e6
-    prompter = Prompter(loaded.tokenizer, recipe.task_definition)
-    rows = encode_for_causal(open_data(recipe).splits["train"], prompter, recipe.training.max_tokens)
-    model = add_adapter(loaded.model, recipe)
-    flops = product_flops(model)
-    clock = Clock()
-    with tempfile.TemporaryDirectory() as folder:
-        built = build(trainer, recipe, model, loaded.tokenizer, rows, folder, [clock])
-        for parameter in built.model.parameters():
-            if exact and parameter.requires_grad:  # TRL makes an adapter over 4 bits bfloat16
-                parameter.data = parameter.data.float()
-        built.data_collator = noting = NotingCollator(built.data_collator, rows)
-        built.train()
-    size = recipe.training.batch_size * recipe.training.gradient_accumulation
-    batches = [noting.rows[start : start + size] for start in range(0, steps * size, size)]
-    lengths, completions = [len(ids) for ids in rows["input_ids"]], [sum(mask) for mask in rows["completion_mask"]]
-    tokens = [after - before for before, after in zip(clock.seen, clock.seen[1:], strict=False)]
-    assert tokens == [sum(lengths[row] for row in batch) for batch in batches], "other rows than were counted"
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
-    if torch.cuda.is_available():
-        peak_mb = torch.cuda.max_memory_allocated() / 1e6
-    return Measured(
-        losses=clock.losses,
-        tokens=tokens,
-        ends=clock.ends,
-        rows=batches,
-        peak_mb=peak_mb,
-        weight_mb=weight_mb,
-        flops=[sum(flops(lengths[row], completions[row]) for row in batch) for batch in batches],
-        precision=loaded.precision,
-    )
+    return Clock()
 
 
 def build(
-    trainer: str, recipe: Recipe, model: PeftModel, tokenizer: Any, rows: Any, folder: str, callbacks: list[Any]
+    trainer: str,
+    recipe: Recipe,
+    model: PeftModel,
+    tokenizer: Any,
+    rows: Any,
+    folder: str,
+    callbacks: list[Any],
+    arguments: dict[str, Any],
 ) -> Any:
     """The trainer, on the batches of ours: only the step is compared."""
     from trl import SFTConfig, SFTTrainer
 
     from finetuning.trainers.arguments import shared_arguments
-    from finetuning.trainers.causal import causal_trainer
+    from finetuning.trainers.causal import CausalTrainer, causal_trainer
     from finetuning.trainers.lengths import LikeLengthBatches
 
-    if trainer == "ours":
+    if trainer == "ours" and not arguments:
         return causal_trainer(recipe, model, tokenizer, rows, folder, callbacks)
 
     class SameBatches(LikeLengthBatches, SFTTrainer):
         """TRL's trainer on our batches."""
 
-    shared = shared_arguments(recipe, folder, len(rows))
-    arguments = SFTConfig(**shared, max_length=None, completion_only_loss=True, packing=False)
-    return SameBatches(
-        model=model, args=arguments, train_dataset=rows, processing_class=tokenizer, callbacks=callbacks
-    )
+    kind = CausalTrainer if trainer == "ours" else SameBatches
+    shared = shared_arguments(recipe, folder, len(rows)) | arguments
+    config = SFTConfig(**shared, max_length=None, completion_only_loss=True, packing=False)
+    return kind(model=model, args=config, train_dataset=rows, processing_class=tokenizer, callbacks=callbacks)
 
 
 class NotingCollator:

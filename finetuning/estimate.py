@@ -114,7 +114,7 @@ def estimate(recipe: Recipe, *, splits: DatasetDict | Mapping[str, Any] | None =
         RecipeError: as `check_target_modules`; or `training.max_tokens` is more than the base reads.
     """
     count = parameter_count(recipe)
-    config = _config(recipe.model.base)
+    config = base_config(recipe.model.base)
     from finetuning.preparation import open_data, require_positions
 
     require_positions(recipe, max_positions(config))
@@ -179,7 +179,9 @@ def _at_rank(machine: Speeds, recipe: Recipe, count: ParameterCount) -> Speeds:
 
 
 def _step_s(recipe: Recipe, config: Any, machine: Speeds, batch: _Batch) -> float:
-    layer = batch.tokens * machine.train_token + batch.pairs * machine.train_pair
+    layer = machine.train_batch + batch.tokens * machine.train_token + batch.pairs * machine.train_pair
+    if recipe.training.gradient_checkpointing:
+        layer += batch.tokens * machine.pass_token + batch.pairs * machine.pass_pair
     return int(config.num_hidden_layers) * layer + batch.supervised * machine.head_train
 
 
@@ -188,13 +190,24 @@ def _memory_mb(
 ) -> float:
     """The larger of training's peak, at its largest batch, and the evaluation's."""
     kept = max((batch.tokens * _kept_values(recipe, config, batch.longest) for batch in batches), default=0.0)
-    activations = kept * int(config.num_hidden_layers) * _bytes_a_value(recipe) / 2**20
+    kept *= int(config.num_hidden_layers)
+    if recipe.training.gradient_checkpointing:  # every layer's input, and all of one layer
+        inputs = max((batch.tokens for batch in batches), default=0) * int(config.hidden_size)
+        kept = kept / int(config.num_hidden_layers) + inputs * int(config.num_hidden_layers)
+    activations = kept * _bytes_a_value(recipe) / 2**20
     optimizer = count.trainable * 16 / 2**20  # float32 weight, gradient and two moments
     head = 0.0
     if recipe.trainer == "causal":  # some positions' logits and probabilities in float32, and their product
         head = 3 * 256 * int(config.vocab_size) * 4 / 2**20
     evaluation = _ROWS_AT_ONCE_MB + (_unpacked_mb(recipe, count) if recipe.model.precision == "nf4" else 0.0)
-    return _RUNTIME_MB + weight_mb + max(activations + optimizer + head, evaluation)
+    return _runtime_mb() + weight_mb + max(activations + optimizer + head, evaluation)
+
+
+def _runtime_mb() -> float:
+    """On a GPU what torch allocates there is counted, and the process's own memory is not there."""
+    from models.loading import device
+
+    return _RUNTIME_MB if device().type == "cpu" else 0.0
 
 
 def _unpacked_mb(recipe: Recipe, count: ParameterCount) -> float:
@@ -231,7 +244,7 @@ def parameter_count(recipe: Recipe) -> ParameterCount:
 def _empty_model(recipe: Recipe) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    config = _config(recipe.model.base)
+    config = base_config(recipe.model.base)
     if recipe.trainer == "classifier":
         config.num_labels = len(recipe.task_definition.labels)
         return AutoModelForSequenceClassification.from_config(config)
@@ -239,7 +252,12 @@ def _empty_model(recipe: Recipe) -> Any:
 
 
 @functools.lru_cache(maxsize=16)
-def _config(base: str) -> Any:
+def base_config(base: str) -> Any:
+    """The configuration of a shipped recipe's base model, or of one that is on this machine.
+
+    Raises:
+        ModelError: it is neither.
+    """
     from transformers import AutoConfig
 
     from models.sources import in_reach
@@ -272,7 +290,8 @@ def _by_hand(recipe: Recipe) -> bool:
     """Whether the layers are computed by `models/llama.py`, as far as a recipe says."""
     from models.loading import device
 
-    return recipe.trainer == "causal" and not recipe.lora.dropout and device().type == "cpu"
+    settings = recipe.lora.dropout or recipe.training.gradient_checkpointing
+    return recipe.trainer == "causal" and not settings and device().type == "cpu"
 
 
 def _kept_values(recipe: Recipe, config: Any, longest: int) -> float:
