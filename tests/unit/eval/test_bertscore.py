@@ -28,6 +28,7 @@ def by_hand(folder, answer, reference):
     return 2 * precision * recall / (precision + recall)
 
 
+@pytest.mark.cuda
 def test_it_is_the_f1_of_the_best_matches(scorer, tiny_bert):
     answers = ["good soup", "the film was slow", "leo comes on friday to look at it"]
     references = [["the soup is good"], ["a slow film"], ["ana has a laptop"]]
@@ -35,10 +36,12 @@ def test_it_is_the_f1_of_the_best_matches(scorer, tiny_bert):
     assert scorer.f1(answers, references) == pytest.approx(expected, abs=1e-5)
 
 
+@pytest.mark.cuda
 def test_the_same_text_scores_one_and_an_empty_one_nothing(scorer):
     assert scorer.f1(["good soup", ""], [["good soup"], ["good soup"]]) == pytest.approx([1.0, 0.0], abs=1e-5)
 
 
+@pytest.mark.cuda
 def test_the_best_reference_counts(scorer):
     best = scorer.f1(["good soup"], [["the film was slow", "good soup"]])
     assert best == pytest.approx([1.0], abs=1e-5)

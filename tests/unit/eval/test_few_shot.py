@@ -86,15 +86,16 @@ def encoded(pair, text, examples):
 
 def label_plainly(pair, text, examples):
     """The label whose token is the most probable after the whole prompt, by the base."""
+    ids = torch.tensor([encoded(pair, text, examples)], device=pair.model.device)
     with torch.no_grad(), pair.model.disable_adapter():
-        logits = pair.model(input_ids=torch.tensor([encoded(pair, text, examples)])).logits[0, -1]
+        logits = pair.model(input_ids=ids).logits[0, -1]
     (negative,), (positive,) = (pair.tokenizer.encode(label) for label in SENTIMENT.labels)
     return "negative" if logits[negative] > logits[positive] else "positive"
 
 
 def text_plainly(pair, text, examples, length):
     """The greedy answer of the base alone."""
-    prompt = torch.tensor([encoded(pair, text, examples)])
+    prompt = torch.tensor([encoded(pair, text, examples)], device=pair.model.device)
     with torch.no_grad(), pair.model.disable_adapter():
         tokens = pair.model.generate(
             input_ids=prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=length, do_sample=False
@@ -115,6 +116,7 @@ def answers(monkeypatch):
     return seen
 
 
+@pytest.mark.cuda
 def test_labels_are_those_of_a_plain_forward_of_the_base(tiny_pair, answers):
     test = open_source("corpus:reviews", SENTIMENT).splits["test"].select(range(20))
     rows = compare(tiny_pair, test).rows
@@ -136,6 +138,7 @@ def test_labels_are_those_of_a_plain_forward_of_the_base(tiny_pair, answers):
     assert seen[-1] == (20, 20)
 
 
+@pytest.mark.cuda
 def test_several_draws_are_judged_by_the_mean_of_each_rows_score(tiny_pair, answers):
     test = open_source("corpus:reviews", SENTIMENT).splits["test"].select(range(40))
     rows = compare(tiny_pair, test).rows
@@ -171,6 +174,7 @@ def test_examples_are_so_short_that_the_longest_row_fits_behind_them(tiny_pair):
     assert draw(tiny_pair, ["word " * 400], train, 4, 3, 64) == []
 
 
+@pytest.mark.cuda
 def test_texts_are_those_of_a_plain_call_of_the_base(tiny_dialogue_pair, answers):
     pair = tiny_dialogue_pair
     test = open_source("corpus:dialogues", DIALOGUE).splits["test"].select(range(4))
@@ -185,6 +189,7 @@ def test_texts_are_those_of_a_plain_call_of_the_base(tiny_dialogue_pair, answers
     assert found.judgement == judge(each, [row.tuned.scores["rougeL"] for row in rows], METRICS["rougeL"])
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("count", [1, 3])
 def test_prompts_are_counted_with_and_without_the_examples(tiny_pair, count):
     test = open_source("corpus:reviews", SENTIMENT).splits["test"].select(range(count))

@@ -14,7 +14,7 @@ from data.errors import DataError
 from eval import forgetting as module
 from eval.forgetting import measure_forgetting
 from eval.statistics import judge_scores
-from models.loading import load_tokenizer
+from models.loading import device, load_tokenizer
 from models.pair import open_pair
 from models.sources import resolve
 
@@ -46,9 +46,13 @@ class TwoModels:
         width = max(map(len, rows))
         pad = self.tokenizer.pad_token_id
         return {
-            "input_ids": torch.tensor([[pad] * (width - len(row)) + row for row in rows]),
-            "attention_mask": torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows]),
+            "input_ids": on_device([[pad] * (width - len(row)) + row for row in rows]),
+            "attention_mask": on_device([[0] * (width - len(row)) + [1] * len(row) for row in rows]),
         }
+
+
+def on_device(rows):
+    return torch.tensor(rows, device=device())
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +63,7 @@ def two_models(tiny_llama):
     with torch.no_grad():
         for parameter in tuned.parameters():
             parameter += 0.1 * parameter.std() * torch.randn(parameter.shape, generator=generator)
-    return TwoModels(load_tokenizer(resolve(str(tiny_llama))), base, tuned)
+    return TwoModels(load_tokenizer(resolve(str(tiny_llama))), base.to(device()), tuned.to(device()))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +74,7 @@ def absolute_positions(two_models):
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return TwoModels(two_models.tokenizer, *(GPT2LMHeadModel(config).eval() for _ in range(2)))
+        return TwoModels(two_models.tokenizer, *(GPT2LMHeadModel(config).eval().to(device()) for _ in range(2)))
 
 
 @pytest.fixture(params=["tiny_pair", "two_models", "absolute_positions"])
@@ -80,7 +84,7 @@ def sides(request):
 
 def plainly(sides, text, *, tuned):
     """Cross-entropy a token by the loss of transformers, number of predicted tokens, and predicted tokens."""
-    ids = torch.tensor([sides.tokenizer(text, add_special_tokens=False)["input_ids"]])
+    ids = on_device([sides.tokenizer(text, add_special_tokens=False)["input_ids"]])
     with torch.no_grad(), sides.side(tuned) as model:
         out = model(input_ids=ids, labels=ids)
     assert out.logits.dtype == torch.float32
@@ -90,7 +94,7 @@ def plainly(sides, text, *, tuned):
 def answer_tokens(sides, text, *, tuned):
     said = [{"role": "system", "content": ""}, {"role": "user", "content": text}]
     prompt = sides.tokenizer.apply_chat_template(said, add_generation_prompt=True, tokenize=False)
-    ids = torch.tensor([sides.tokenizer(prompt, add_special_tokens=False)["input_ids"]])
+    ids = on_device([sides.tokenizer(prompt, add_special_tokens=False)["input_ids"]])
     with torch.no_grad(), sides.side(tuned) as model:
         tokens = model.generate(
             input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=32, do_sample=False
@@ -102,6 +106,7 @@ def answer_plainly(sides, text, *, tuned):
     return sides.tokenizer.decode(answer_tokens(sides, text, tuned=tuned), skip_special_tokens=True).strip()
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("batch_size", [1, 2, 4, 16])
 def test_perplexity_is_that_of_a_plain_loss_whatever_the_batch(sides, batch_size, monkeypatch):
     monkeypatch.setattr(module, "BATCH_SIZE", batch_size)
@@ -154,7 +159,7 @@ def with_beginning(folder, source):
     return folder
 
 
-@pytest.mark.parametrize("by_hand", [True, False])
+@pytest.mark.parametrize("by_hand", [True, pytest.param(False, marks=pytest.mark.cuda)])
 def test_a_passage_begins_as_the_models_texts_do(by_hand, tiny_llama, make_adapter, tmp_path, monkeypatch):
     """Where the tokenizer adds a token in front, the passage's first token is predicted from it."""
     llama = with_beginning(tmp_path / "llama", tiny_llama)
@@ -171,7 +176,7 @@ def test_a_passage_begins_as_the_models_texts_do(by_hand, tiny_llama, make_adapt
     for tuned, perplexity in ((False, found.base_perplexity), (True, found.tuned_perplexity)):
         total = 0.0
         for row in ids:
-            one = torch.tensor([row])
+            one = on_device([row])
             with torch.no_grad(), pair.side(tuned) as model:
                 total += float(model(input_ids=one, labels=one).loss) * (len(row) - 1)
         assert perplexity == pytest.approx(math.exp(total / tokens), rel=1e-4)
@@ -181,6 +186,7 @@ def test_a_token_that_only_the_template_writes_begins_no_passage(tiny_pair):
     assert tiny_pair.tokenizer.bos_token_id is not None and module._begin(tiny_pair.tokenizer) == []
 
 
+@pytest.mark.cuda
 def test_answers_are_those_of_each_side_alone(sides):
     found = measure_forgetting(sides, PASSAGES[:2], INSTRUCTIONS)
     assert [answer.instruction for answer in found.answers] == INSTRUCTIONS
@@ -190,6 +196,7 @@ def test_answers_are_those_of_each_side_alone(sides):
     assert found.changed > 0
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("kind", ["an adapter whose B is 0", "the same model twice"])
 def test_identical_sides_have_forgotten_nothing(kind, two_models, tiny_llama, make_adapter, tmp_path):
     if kind == "the same model twice":
@@ -209,6 +216,7 @@ def test_identical_sides_have_forgotten_nothing(kind, two_models, tiny_llama, ma
     assert (found.agreement, found.changed) == (1.0, 0)
 
 
+@pytest.mark.cuda
 def test_passages_that_predict_nothing_are_skipped(two_models):
     counts = [len(two_models.tokenizer(text, add_special_tokens=False)["input_ids"]) for text in ("", "a")]
     assert counts == [0, 1]
@@ -227,10 +235,11 @@ def test_without_a_passage_there_is_nothing_to_measure(two_models, passages):
         measure_forgetting(two_models, passages, INSTRUCTIONS)
 
 
+@pytest.mark.cuda
 def test_an_answer_ends_at_the_end_of_a_turn_whatever_the_models_settings_say(tiny_llama):
     """As of a base whose generation settings name no end: what follows the turn is no part of the answer."""
     tokenizer = load_tokenizer(resolve(str(tiny_llama)))
-    model = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
+    model = AutoModelForCausalLM.from_pretrained(tiny_llama).eval().to(device())
     sides = TwoModels(tokenizer, model, model)
     model.generation_config.eos_token_id = None
     text = INSTRUCTIONS[0]
@@ -243,6 +252,7 @@ def test_an_answer_ends_at_the_end_of_a_turn_whatever_the_models_settings_say(ti
     assert len(answer) < len(tokenizer.decode(said, skip_special_tokens=True).strip())
 
 
+@pytest.mark.cuda
 def test_progress_ends_at_all(two_models):
     seen = []
     measure_forgetting(

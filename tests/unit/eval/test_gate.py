@@ -48,6 +48,7 @@ def damage(adapter):
     save_file({key: -value if "lora_B" in key else value for key, value in weights.items()}, adapter / WEIGHTS_FILE)
 
 
+@pytest.mark.cuda
 def test_an_honest_rerun_is_passed(tiny_adapter, test_set, baseline):
     outcome = check(scored(tiny_adapter, test_set), baseline)
     assert outcome.passed, outcome
@@ -60,6 +61,7 @@ def test_a_rerun_that_rounds_otherwise_is_passed(test_set, baseline):
     assert check(baseline.model_copy(update={"tuned": flipped}), baseline).passed
 
 
+@pytest.mark.cuda
 def test_a_damaged_adapter_is_caught(tiny_adapter, test_set, baseline, tmp_path):
     adapter = copy(tiny_adapter, tmp_path / "adapter")
     damage(adapter)
@@ -68,6 +70,7 @@ def test_a_damaged_adapter_is_caught(tiny_adapter, test_set, baseline, tmp_path)
     assert any("got worse: accuracy 1.000 →" in failure for failure in outcome.failures)
 
 
+@pytest.mark.cuda
 def test_damage_is_caught_by_the_scores_alone(tiny_adapter, test_set, baseline, tmp_path):
     adapter = copy(tiny_adapter, tmp_path / "adapter")
     damage(adapter)
@@ -76,6 +79,7 @@ def test_damage_is_caught_by_the_scores_alone(tiny_adapter, test_set, baseline, 
     assert "worse" in failure
 
 
+@pytest.mark.cuda
 def test_a_changed_prompt_is_caught(tiny_adapter, test_set, baseline, tmp_path):
     adapter = copy(tiny_adapter, tmp_path / "adapter")
     contract = PromptContract.load(adapter)
@@ -86,6 +90,7 @@ def test_a_changed_prompt_is_caught(tiny_adapter, test_set, baseline, tmp_path):
     assert CONTRACT_FILE in {path.name for path in adapter.iterdir()}
 
 
+@pytest.mark.cuda
 def test_shuffled_labels_are_caught(tiny_adapter, test_set, baseline):
     labels = list(test_set["label"])
     random.Random(0).shuffle(labels)
@@ -245,6 +250,7 @@ def test_a_baseline_survives_the_disk_and_a_damaged_one_is_named(baseline, tmp_p
         read_baseline(path)
 
 
+@pytest.mark.cuda
 def test_a_run_is_gated_against_its_report_its_base_and_another_run(tiny_adapter, test_set, baseline, tmp_path):
     result = compare(open_pair(tiny_adapter), test_set)
     save(result.report, result.rows, tmp_path / "eval")

@@ -62,6 +62,7 @@ def probabilities(rows, side):
     return [getattr(row, side).probabilities for row in rows]
 
 
+@pytest.mark.cuda
 def test_sentiment_takes_the_most_probable_label(sentiment_pair):
     result = compare(sentiment_pair, REVIEWS, data_spec="corpus:reviews")
     report, rows = result.report, result.rows
@@ -82,24 +83,27 @@ def test_sentiment_takes_the_most_probable_label(sentiment_pair):
     assert probabilities(rows, "base") != probabilities(rows, "tuned")
 
 
-def test_a_batch_scores_as_single_rows_do(sentiment_pair):
+@pytest.mark.cuda
+def test_a_batch_scores_as_single_rows_do(sentiment_pair, rounding):
     together = compare(sentiment_pair, REVIEWS, batch_size=5).rows
     alone = compare(sentiment_pair, REVIEWS, batch_size=1).rows
     for side in ("base", "tuned"):
         for one, other in zip(probabilities(together, side), probabilities(alone, side), strict=True):
-            assert one == pytest.approx(other, abs=1e-5)
+            assert one == pytest.approx(other, abs=1e-5 * rounding)
 
 
-def test_swapped_rows_give_swapped_results(sentiment_pair):
+@pytest.mark.cuda
+def test_swapped_rows_give_swapped_results(sentiment_pair, rounding):
     forwards = compare(sentiment_pair, REVIEWS, batch_size=2).rows
     backwards = compare(sentiment_pair, REVIEWS.select(range(4, -1, -1)), batch_size=2).rows
     assert [row.input for row in backwards] == [row.input for row in reversed(forwards)]
     for side in ("base", "tuned"):
         expected = reversed(probabilities(forwards, side))
         for one, other in zip(probabilities(backwards, side), expected, strict=True):
-            assert one == pytest.approx(other, abs=1e-5)
+            assert one == pytest.approx(other, abs=1e-5 * rounding)
 
 
+@pytest.mark.cuda
 def test_the_base_side_does_not_depend_on_the_adapter(tiny_pair, tiny_llama, make_adapter, tmp_path):
     other = open_pair(make_adapter(tmp_path / "other", tiny_llama, seed=7))
     one, two = compare(tiny_pair, REVIEWS).rows, compare(other, REVIEWS).rows
@@ -107,6 +111,7 @@ def test_the_base_side_does_not_depend_on_the_adapter(tiny_pair, tiny_llama, mak
     assert probabilities(one, "tuned") != probabilities(two, "tuned")
 
 
+@pytest.mark.cuda
 def test_summaries_are_scored_against_the_best_reference(summaries, tiny_dialogue_pair):
     report, rows = summaries.report, summaries.rows
     bertscore = ["bertscore"] if BertScore.local() else []
@@ -126,6 +131,7 @@ def test_summaries_are_scored_against_the_best_reference(summaries, tiny_dialogu
     assert [row.base.answer for row in rows] != [row.tuned.answer for row in rows]
 
 
+@pytest.mark.cuda
 def test_a_batch_of_summaries_is_what_each_row_alone_gives(summaries, tiny_dialogue_pair):
     alone = compare(tiny_dialogue_pair, DIALOGUES.select([2, 0, 1]), batch_size=1, max_new_tokens=8).rows
     assert [alone[1], alone[2], alone[0]] == summaries.rows
@@ -202,6 +208,7 @@ PROBE = "frozen base + logistic regression"
 KINDS = ("sentiment", "dialogue", "classifier")
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_section_is_that_of_its_own_function(complete, kind):
     pair, test, result, _ = complete[kind]
@@ -230,6 +237,7 @@ def test_every_section_is_that_of_its_own_function(complete, kind):
     assert report.forgetting.passages == len(passages()) > 50
 
 
+@pytest.mark.cuda
 def test_near_ties_are_the_rows_that_rounding_could_turn(sentiment_pair, monkeypatch):
     scores = score_labels(sentiment_pair, REVIEWS["text"][:])
     margins = [[abs(side[0] - side[1]) for side in (one.base, one.tuned)] for one in scores]
@@ -248,6 +256,7 @@ def test_summaries_have_no_near_ties(summaries):
     assert summaries.report.near_ties is None
 
 
+@pytest.mark.cuda
 def test_what_was_not_asked_for_is_left_out(tiny_pair, summaries):
     report = compare(tiny_pair, REVIEWS, few_shot=2).report  # no training rows to take examples from
     assert (report.floors, report.few_shot, report.forgetting, report.train_rows) == ([], None, None, 0)
@@ -264,6 +273,7 @@ def test_a_complete_report_survives_the_disk(complete, kind, tmp_path):
     assert (loaded, list(rows)) == (result.report, result.rows)
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("kind", KINDS)
 def test_progress_names_each_phase_in_order_and_ends_it(complete, kind):
     _, test, _, seen = complete[kind]

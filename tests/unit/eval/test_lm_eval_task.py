@@ -91,7 +91,7 @@ def evaluate(tmp_path):
             model_args=",".join(words[words.index("--model_args") + 1 :]),
             tasks=[words[words.index("--tasks") + 1]],
             task_manager=TaskManager(include_path=str(folder), include_defaults=False),
-            device="cpu",
+            device=words[words.index("--device") + 1],
             batch_size=2,
             bootstrap_iters=0,
         )
@@ -99,6 +99,7 @@ def evaluate(tmp_path):
     return run
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("side", ["base", "tuned"])
 def test_lm_eval_finds_our_predictions(tiny_pair, export, evaluate, side):
     result = compare(tiny_pair, REVIEWS)
@@ -116,6 +117,7 @@ def test_lm_eval_finds_our_predictions(tiny_pair, export, evaluate, side):
     assert found["results"][name]["acc,none"] == getattr(result.report.primary, side)
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("side", ["base", "tuned"])
 def test_lm_eval_finds_our_rouge(tiny_dialogue_pair, export, evaluate, side):
     result = compare(tiny_dialogue_pair, DIALOGUES, max_new_tokens=TOKENS)

@@ -16,12 +16,13 @@ TRAIN = [("the film was slow", "negative"), ("the soup is better", "positive")] 
 
 def features_plainly(pair, text):
     """A mean over the last hidden states of one text alone, by the encoder of the base."""
-    inputs = pair.tokenizer(text, return_tensors="pt")
+    inputs = pair.tokenizer(text, return_tensors="pt").to(pair.model.device)
     with torch.no_grad(), pair.model.disable_adapter():
         encoder = getattr(pair.model.get_base_model(), pair.model.get_base_model().base_model_prefix)
-        return encoder(**inputs).last_hidden_state[0].mean(0).numpy()
+        return encoder(**inputs).last_hidden_state[0].mean(0).cpu().numpy()
 
 
+@pytest.mark.cuda
 def test_features_are_those_of_the_base_whatever_stands_beside_a_text(tiny_classifier_pair):
     texts = open_source("corpus:reviews", SENTIMENT).splits["test"]["text"][:12]
     found = np.array(module._features(tiny_classifier_pair, texts, None))
@@ -29,11 +30,13 @@ def test_features_are_those_of_the_base_whatever_stands_beside_a_text(tiny_class
     assert np.allclose(found, plainly, atol=1e-5)
 
 
+@pytest.mark.cuda
 def test_it_learns_what_can_be_told_from_the_features(tiny_classifier_pair):
     answers = probe(tiny_classifier_pair, TRAIN, ["the soup is better", "the film was slow"])
     assert answers == ["positive", "negative"]
 
 
+@pytest.mark.cuda
 def test_the_adapter_and_the_random_head_have_no_part_in_it(
     tiny_classifier_pair, tiny_bert, make_adapter, tmp_path
 ):
@@ -50,6 +53,7 @@ def test_the_adapter_and_the_random_head_have_no_part_in_it(
     assert probe(other, train, test) == probe(tiny_classifier_pair, train, test)
 
 
+@pytest.mark.cuda
 def test_of_many_training_rows_some_are_drawn_by_the_seed(tiny_classifier_pair, monkeypatch):
     monkeypatch.setattr(module, "MOST_TRAIN_ROWS", 10)
     seen = []
@@ -64,6 +68,7 @@ def test_with_one_label_that_one_is_answered_and_without_rows_it_refuses(tiny_cl
         probe(tiny_classifier_pair, [], ["any"])
 
 
+@pytest.mark.cuda
 def test_a_classifiers_report_has_it_with_its_test(tiny_classifier_pair):
     splits = open_source("corpus:reviews", SENTIMENT).splits
     result = compare(

@@ -1,5 +1,6 @@
 """Whatever the architecture, and whatever of it is active and trained: loss, gradients, label scores and answers
-are the plain library's. Which models' layers are computed by hand is asserted, so that none passes by its modules.
+are the plain library's. Which models' layers are computed by hand is asserted, so that none passes by its modules:
+on a GPU none's are.
 """
 
 import copy
@@ -19,7 +20,7 @@ from models.adapters import TUNED
 from models.fused_lora import fuse_lora
 from models.generation import answer_batch
 from models.llama import LlamaLayers
-from models.loading import load_tokenizer
+from models.loading import device, load_tokenizer
 from models.pair import Pair
 from models.prompting import Prompter
 from models.scoring import score_base_labels, score_labels
@@ -80,7 +81,7 @@ KINDS = {
     "gpt-neox": ("GPTNeoX", {}),
     "mixtral": ("Mixtral", {"sliding_window": None, "num_local_experts": 3}),
 }
-BY_HAND = list(KINDS)[:5]
+BY_HAND = list(KINDS)[:5] if device().type == "cpu" else []
 ROWS = [([5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16], 7), ([5, 6, 7, 8], 2), ([5, 6, 7, 20, 21, 22, 23, 24, 25, 26], 9)]
 """Tokens, and how many of them are the prompt."""
 
@@ -198,7 +199,6 @@ def trainer_of(model, tokenizer, folder):
         completion_only_loss=True,
         report_to="none",
         gradient_checkpointing=False,
-        use_cpu=True,
         bf16=False,
         dataloader_pin_memory=False,
     )
@@ -215,38 +215,44 @@ def step(model, loss):
     return loss.detach(), {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
 
-def assert_same_step(model, tokenizer, folder, within=nullcontext):
-    plain = copy.deepcopy(model)
+def assert_same_step(model, tokenizer, folder, rounding, within=nullcontext):
+    plain = copy.deepcopy(model.to(device()))
     trainer = trainer_of(model, tokenizer, folder)
     batch = dict(next(iter(trainer.get_train_dataloader())))
     with within(plain):
         expected, gradients = step(plain, plain(**batch).loss)
     with within(trainer.model):
         loss, own_gradients = step(trainer.model, trainer.compute_loss(trainer.model, batch))
-    torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-6)
+    relative = 1e-5 * rounding
+    torch.testing.assert_close(loss, expected, rtol=relative, atol=1e-6 * rounding)
     assert set(own_gradients) == set(gradients)
     for name, gradient in gradients.items():
-        largest = gradient.abs().max().item()
-        torch.testing.assert_close(own_gradients[name], gradient, rtol=1e-5, atol=2e-5 * largest, msg=name)
+        absolute = 2e-5 * rounding * gradient.abs().max().item()
+        torch.testing.assert_close(own_gradients[name], gradient, rtol=relative, atol=absolute, msg=name)
 
 
 def switched_off(model):
     return model.disable_adapter()
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_training_step_is_the_plain_librarys(kind, way, tokenizer, by_hand, tmp_path):
+def test_a_training_step_is_the_plain_librarys(kind, way, tokenizer, by_hand, rounding, tmp_path):
     model = WAYS[way](build(kind)).train()
     model.config.output_router_logits = kind == "mixtral"  # then its routers' own loss is added
-    assert_same_step(model, tokenizer, tmp_path, switched_off if way == "adapter, off" else nullcontext)
+    within = switched_off if way == "adapter, off" else nullcontext
+    assert_same_step(model, tokenizer, tmp_path, rounding, within)
     assert bool(by_hand) == (kind in BY_HAND and way in ("adapter", "adapter, off"))
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("way", MORE_WAYS)
 @pytest.mark.parametrize("kind", ["llama with biases", "llama, gelu"])
-def test_a_training_step_with_another_adapter_is_the_plain_librarys(kind, way, tokenizer, by_hand, tmp_path):
-    assert_same_step(MORE_WAYS[way](build(kind)).train(), tokenizer, tmp_path)
+def test_a_training_step_with_another_adapter_is_the_plain_librarys(
+    kind, way, tokenizer, by_hand, rounding, tmp_path
+):
+    assert_same_step(MORE_WAYS[way](build(kind)).train(), tokenizer, tmp_path, rounding)
     assert bool(by_hand) == (kind in BY_HAND and way in MORE_BY_HAND)
 
 
@@ -267,7 +273,7 @@ def pair_of(model, tokenizer, labels=SENTIMENT.labels):
     """Base and tuned as `open_pair` gives them, and the plain library's model."""
     task = dataclasses.replace(SENTIMENT, labels=labels)
     prompter = Prompter(tokenizer, task)
-    plain = copy.deepcopy(model.eval())
+    plain = copy.deepcopy(model.to(device()).eval())
     fuse_lora(model)
     pair = Pair(
         model=model,
@@ -290,30 +296,35 @@ def plain_scores(pair, plain, text, *, tuned, history=()):
     for label in pair.task.labels:
         target = pair.prompter.encode_target(label)
         with torch.no_grad(), nullcontext() if tuned else plain.disable_adapter():
-            logits = plain(input_ids=torch.tensor([prompt + target[:-1]])).logits[0].log_softmax(-1)
+            ids = torch.tensor([prompt + target[:-1]], device=plain.device)
+            logits = plain(input_ids=ids).logits[0].log_softmax(-1)
         totals.append(sum(logits[len(prompt) - 1 + place, token] for place, token in enumerate(target)))
-    return torch.stack(totals).log_softmax(-1)
+    return torch.stack(totals).log_softmax(-1).cpu()
 
 
-def assert_same_scores(pair, plain):
+def assert_same_scores(pair, plain, rounding=1):
     for text, scores in zip(TEXTS, score_labels(pair, TEXTS), strict=True):
         for tuned, own in ((False, scores.base), (True, scores.tuned)):
-            expected = plain_scores(pair, plain, text, tuned=tuned)
-            torch.testing.assert_close(torch.tensor(own), expected, rtol=1e-5, atol=2e-5)
+            assert_close(own, plain_scores(pair, plain, text, tuned=tuned), rounding)
 
 
+def assert_close(own, expected, rounding):
+    torch.testing.assert_close(torch.tensor(own), expected, rtol=1e-5 * rounding, atol=2e-5 * rounding)
+
+
+@pytest.mark.cuda
 @pytest.mark.parametrize("labels", LABELS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_label_scores_are_the_plain_librarys(kind, labels, tokenizer, by_hand):
+def test_label_scores_are_the_plain_librarys(kind, labels, tokenizer, by_hand, rounding):
     pair, plain = pair_of(adapted(behind_a_prompt(kind), name=TUNED), tokenizer, LABELS[labels])
-    assert_same_scores(pair, plain)
+    assert_same_scores(pair, plain, rounding)
     history = [{"role": "user", "content": "Cold soup."}, {"role": "assistant", "content": "bad"}]
     for text, own in zip(TEXTS, score_base_labels(pair, TEXTS, history), strict=True):
-        expected = plain_scores(pair, plain, text, tuned=False, history=history)
-        torch.testing.assert_close(torch.tensor(own), expected, rtol=1e-5, atol=2e-5)
+        assert_close(own, plain_scores(pair, plain, text, tuned=False, history=history), rounding)
     assert bool(by_hand) == (kind in BY_HAND)
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("kind", KINDS)
 def test_answers_are_the_plain_librarys(kind, tokenizer, by_hand):
     pair, plain = pair_of(adapted(behind_a_prompt(kind), name=TUNED), tokenizer)
@@ -324,15 +335,17 @@ def test_answers_are_the_plain_librarys(kind, tokenizer, by_hand):
         prompt = pair.prompter.encode_prompt(text)
         for tuned, own in ((False, answer.base), (True, answer.tuned)):
             with torch.no_grad(), nullcontext() if tuned else plain.disable_adapter():
-                tokens = plain.generate(input_ids=torch.tensor([prompt]), **settings)[0, len(prompt) :].tolist()
+                ids = torch.tensor([prompt], device=plain.device)
+                tokens = plain.generate(input_ids=ids, **settings)[0, len(prompt) :].tolist()
             assert own.token_ids == [token for token in tokens if token != tokenizer.eos_token_id]
     assert bool(by_hand) == (kind in BY_HAND)
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("kind", ["llama", "gemma2", "phi"])
-def test_scores_by_an_adapted_head_are_the_plain_librarys(kind, tokenizer, by_hand):
+def test_scores_by_an_adapted_head_are_the_plain_librarys(kind, tokenizer, by_hand, rounding):
     model = adapted(build(kind, tie_word_embeddings=False), name=TUNED, target_modules=["q_proj", "lm_head"])
-    assert_same_scores(*pair_of(model, tokenizer))
+    assert_same_scores(*pair_of(model, tokenizer), rounding)
     assert not by_hand
 
 

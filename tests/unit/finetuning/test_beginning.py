@@ -42,6 +42,7 @@ def stopped(recipe_on, base, file, tmp_path, queued_only):
     return run
 
 
+@pytest.mark.cuda
 def test_it_goes_on_where_nothing_that_is_trained_has_changed(stopped, file):
     shutil.move(file, file.with_name("elsewhere.jsonl"))  # the same rows under another name
     stopped.replace_recipe(
@@ -90,6 +91,7 @@ def test_with_other_settings_it_does_not_go_on_and_says_which(stopped):
         run_training(stopped, never)
 
 
+@pytest.mark.cuda
 def test_over_other_base_weights_it_does_not_go_on(stopped, base, make_bert, tmp_path):
     other = make_bert(tmp_path / "other", seed=5)
     shutil.copy(other / "model.safetensors", base / "model.safetensors")
@@ -99,6 +101,7 @@ def test_over_other_base_weights_it_does_not_go_on(stopped, base, make_bert, tmp
         run_training(stopped, never)
 
 
+@pytest.mark.cuda
 def test_a_run_of_before_goes_on_unasked(stopped, file):
     (stopped.folder / BEGAN_FILE).unlink()
     (stopped.folder / SUBMITTED_FILE).unlink()
@@ -122,6 +125,7 @@ def test_a_queued_run_does_not_begin_with_another_file_than_was_submitted(
         run_training(run, never)
 
 
+@pytest.mark.cuda
 def test_a_run_that_failed_on_its_data_begins_anew_with_the_mended_file(
     recipe_on, tiny_bert, file, tmp_path, queued_only
 ):

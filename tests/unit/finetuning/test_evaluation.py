@@ -1,7 +1,11 @@
 """Any adapter on the rows that were chosen for it."""
 
+import pytest
+
 from finetuning.evaluation import evaluate_adapter
 from finetuning.judged_rows import choose_rows
+
+pytestmark = pytest.mark.cuda
 
 
 def test_progress_names_what_is_done_and_reaches_the_number_of_rows(tiny_adapter, reviews_file):

@@ -13,6 +13,7 @@ from finetuning.journal import Journal
 from finetuning.recipe import load_recipe
 from finetuning.runs import create_run
 from finetuning.trainers.recorder import Recorder
+from models.loading import device
 
 
 @pytest.fixture
@@ -25,11 +26,12 @@ def journal(run):
     return Journal(run, run.claim(), run.cancel_requested, max_minutes=1)
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("spoilt", ["nothing", "weights", "optimizer"])
 def test_a_checkpoint_whose_numbers_are_spoilt_does_not_count(spoilt, journal, run):
-    model = torch.nn.Linear(2, 2)
+    model = torch.nn.Linear(2, 2, device=device())
     optimizer = torch.optim.AdamW(model.parameters())
-    model(torch.ones(1, 2)).sum().backward()
+    model(torch.ones(1, 2, device=device())).sum().backward()
     optimizer.step()
     if spoilt == "weights":
         model.weight.data[0, 0] = float("nan")

@@ -81,6 +81,7 @@ def test_rows_that_were_trained_on_are_left_out_and_counted(trained, person_file
     )
 
 
+@pytest.mark.cuda
 def test_they_are_judged_where_someone_asks_for_it_and_the_report_says_so(trained, person_file, splits):
     judged = choose_rows(trained.adapter, str(person_file), keep_trained=True, rows=40)
     assert len(judged.rows) == 40 and judged.selection.eligible == 150
@@ -93,6 +94,7 @@ def test_they_are_judged_where_someone_asks_for_it_and_the_report_says_so(traine
     assert Report.model_validate_json(report.model_dump_json()) == report
 
 
+@pytest.mark.cuda
 def test_left_to_itself_a_run_is_judged_on_its_own_test_split_with_its_own_settings(trained, splits):
     at_its_end, rows = load(trained.evaluation)
     judged = choose_rows(trained.adapter)
@@ -117,6 +119,7 @@ def test_what_learns_beside_it_learns_from_the_runs_own_rows_on_any_source(train
     assert judged.rows["text"] != open_source("corpus:reviews", SENTIMENT).splits["test"]["text"][:4]
 
 
+@pytest.mark.cuda
 def test_where_the_runs_data_has_changed_it_has_none_and_that_is_said(trained, person_file, tmp_path):
     kept = tmp_path / "kept.csv"
     shutil.copy(person_file, kept)

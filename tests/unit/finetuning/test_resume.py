@@ -11,6 +11,7 @@ from finetuning import launch
 from finetuning.runs import create_run
 from finetuning.training import run_training
 from models import loading
+from models.loading import device
 
 STEPS = 20
 
@@ -58,11 +59,14 @@ def go_on(run, monkeypatch):
 def same(run, undisturbed):
     assert run.status().state == "finished"
     assert [line[0] for line in curve(run)] == list(range(1, STEPS + 1))
-    torch.testing.assert_close(torch.tensor(curve(run)), torch.tensor(curve(undisturbed)), atol=1e-6, rtol=1e-5)
+    # A GPU may add up the gradient of an attention in another order each time, and AdamW makes small ones large.
+    close = {"atol": 1e-6, "rtol": 1e-5} if device().type == "cpu" else {"atol": 1e-4, "rtol": 1e-3}
+    torch.testing.assert_close(torch.tensor(curve(run)), torch.tensor(curve(undisturbed)), **close)
     for key, value in weights(undisturbed).items():
-        torch.testing.assert_close(weights(run)[key], value, atol=1e-6, rtol=1e-5, msg=key)
+        torch.testing.assert_close(weights(run)[key], value, **close, msg=key)
 
 
+@pytest.mark.cuda
 def test_a_cancelled_run_goes_on_to_the_same_end(undisturbed, interrupted, monkeypatch):
     assert 13 <= curve(interrupted)[-1][0] < STEPS
     go_on(interrupted, monkeypatch)
@@ -71,6 +75,7 @@ def test_a_cancelled_run_goes_on_to_the_same_end(undisturbed, interrupted, monke
     assert seconds == sorted(seconds)
 
 
+@pytest.mark.cuda
 def test_a_torn_checkpoint_is_ignored_and_the_one_before_it_taken(undisturbed, interrupted, monkeypatch):
     newest = interrupted.checkpoint()
     (newest / "DONE").unlink()
@@ -81,12 +86,14 @@ def test_a_torn_checkpoint_is_ignored_and_the_one_before_it_taken(undisturbed, i
     same(interrupted, undisturbed)
 
 
+@pytest.mark.cuda
 def test_without_a_whole_checkpoint_it_starts_again(undisturbed, interrupted, monkeypatch):
     shutil.rmtree(interrupted.checkpoints)
     go_on(interrupted, monkeypatch)
     same(interrupted, undisturbed)
 
 
+@pytest.mark.cuda
 def test_a_run_that_ended_in_its_evaluation_does_not_train_again(undisturbed, tmp_path, monkeypatch):
     run = create_run(undisturbed.recipe(), tmp_path)
     run_training(run, lambda: run.status().phase == "Comparing base and tuned")
@@ -102,6 +109,7 @@ def test_only_a_run_that_ended_early_can_go_on(undisturbed):
         launch.resume(undisturbed)
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("computed", ["float32", "bfloat16"])
 @pytest.mark.parametrize("name", ["sentiment-smollm2-lora", "dialogue-smollm2-qlora"])
 def test_an_adapter_is_float32_after_a_resume_whatever_is_computed_in(

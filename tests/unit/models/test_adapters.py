@@ -25,6 +25,7 @@ def change_config(folder, **changed):
     path.write_text(json.dumps(config | changed), encoding="utf-8")
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("fixture", ["tiny_pair", "tiny_dialogue_pair", "tiny_classifier_pair"])
 def test_an_adapter_that_acts_is_proved(fixture, request):
     proof = request.getfixturevalue(fixture).proof
@@ -33,11 +34,13 @@ def test_an_adapter_that_acts_is_proved(fixture, request):
     assert proof.describe().startswith("adapter acts: logits move by up to")
 
 
+@pytest.mark.cuda
 def test_an_adapter_that_changes_nothing_is_refused(tiny_llama, make_adapter, tmp_path):
     with pytest.raises(ModelError, match="changes nothing"):
         open_pair(make_adapter(tmp_path / "idle", tiny_llama, acts=False))
 
 
+@pytest.mark.cuda
 def test_other_weights_of_the_same_model_are_allowed_and_named(adapter, tiny_llama, make_llama, tmp_path):
     base = tmp_path / "base"
     shutil.copytree(tiny_llama, base)
@@ -48,6 +51,7 @@ def test_other_weights_of_the_same_model_are_allowed_and_named(adapter, tiny_lla
     assert "trained on the folder weights, used with the folder weights" in pair.proof.describe()
 
 
+@pytest.mark.cuda
 def test_another_base_model_is_refused(adapter, make_llama, tmp_path):
     change_config(adapter, base_model_name_or_path="owner/other-model")
     with pytest.raises(ModelError, match="another base model") as caught:
@@ -55,6 +59,7 @@ def test_another_base_model_is_refused(adapter, make_llama, tmp_path):
     assert "owner/other-model" in str(caught.value)
 
 
+@pytest.mark.cuda
 def test_modules_that_the_base_lacks_are_refused(adapter):
     change_config(adapter, target_modules=["q_proj", "c_attn"])
     with pytest.raises(ModelError, match="modules that cannot be adapted") as caught:
@@ -62,6 +67,7 @@ def test_modules_that_the_base_lacks_are_refused(adapter):
     assert "q_proj" in caught.value.fix
 
 
+@pytest.mark.cuda
 def test_the_vocabulary_projection_is_refused(adapter):
     """Its update would be left out where labels are scored, and added to the base's rows of a batch of both."""
     change_config(adapter, target_modules=["q_proj", "lm_head"])
@@ -70,6 +76,7 @@ def test_the_vocabulary_projection_is_refused(adapter):
     assert "lm_head" not in caught.value.fix
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("targets", ["all-linear", ".*proj", None, 3, [3], [["q_proj"]]])
 def test_patterns_of_modules_are_refused(adapter, targets):
     change_config(adapter, target_modules=targets)
@@ -77,6 +84,7 @@ def test_patterns_of_modules_are_refused(adapter, targets):
         open_pair(adapter)
 
 
+@pytest.mark.cuda
 def test_pickled_weights_are_refused(adapter):
     (adapter / "adapter_model.safetensors").unlink()
     torch.save({"x": torch.zeros(1)}, adapter / "adapter_model.bin")
@@ -85,6 +93,7 @@ def test_pickled_weights_are_refused(adapter):
     assert "pickle" in caught.value.fix
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("rank", [65, 0, -1, 4096, "8", None, 4.0])
 def test_a_rank_out_of_bounds_is_refused(adapter, rank):
     change_config(adapter, r=rank)
@@ -92,10 +101,12 @@ def test_a_rank_out_of_bounds_is_refused(adapter, rank):
         open_pair(adapter)
 
 
+@pytest.mark.cuda
 def test_rank_64_is_allowed(tiny_llama, make_adapter, tmp_path):
     assert open_pair(make_adapter(tmp_path / "wide", tiny_llama, rank=64)).proof.largest_change > 0
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize(
     ("changed", "problem"),
     [
@@ -123,6 +134,7 @@ def test_an_origin_that_cannot_be_read_is_refused(adapter, content):
         open_pair(adapter)
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("content", ["{", "[]", None])
 def test_a_config_that_cannot_be_read_is_refused(adapter, content):
     path = adapter / "adapter_config.json"
@@ -131,12 +143,14 @@ def test_a_config_that_cannot_be_read_is_refused(adapter, content):
         open_pair(adapter)
 
 
+@pytest.mark.cuda
 def test_weights_that_do_not_fit_are_an_error_of_the_adapter(adapter):
     change_config(adapter, r=8)
     with pytest.raises(ModelError, match="do not fit"):
         open_pair(adapter)
 
 
+@pytest.mark.cuda
 def test_weights_that_are_missing_are_an_error_of_the_adapter(adapter):
     path = adapter / "adapter_model.safetensors"
     weights = load_file(path)
@@ -146,6 +160,7 @@ def test_weights_that_are_missing_are_an_error_of_the_adapter(adapter):
         open_pair(adapter)
 
 
+@pytest.mark.cuda
 def test_weights_that_are_not_safetensors_are_an_error_of_the_adapter(adapter):
     (adapter / "adapter_model.safetensors").write_bytes(b"not at all")
     with pytest.raises(ModelError, match="damaged"):
@@ -164,6 +179,7 @@ def test_the_origin_comes_back_from_its_file(tiny_pair, tiny_adapter, tiny_llama
     assert len(origin.weights_sha256) == 64
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("native", ["bfloat16", "float32"])
 def test_an_adapter_made_in_bfloat16_opens_in_what_the_machine_multiplies(adapter, native, monkeypatch):
     path = adapter / "base_model.json"
@@ -173,4 +189,4 @@ def test_an_adapter_made_in_bfloat16_opens_in_what_the_machine_multiplies(adapte
     pair = open_pair(adapter)
     assert pair.precision == native
     assert pair.model.dtype == getattr(torch, native)
-    assert pair.layers is not None
+    assert (pair.layers is not None) == (pair.model.device.type == "cpu")

@@ -77,6 +77,7 @@ def test_raising_max_tokens_is_advised_only_where_it_helps(rows, tiny_bert):
         assert ("raise training.max_tokens" in str(caught.value)) is advised
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("adapter", ["tiny_classifier_adapter", "tiny_adapter"])
 def test_a_message_that_is_too_long_is_one_sentence(adapter, request):
     with pytest.raises(DataError, match="This message is too long"):

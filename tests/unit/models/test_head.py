@@ -5,15 +5,17 @@ import torch
 from transformers import GraniteConfig, GraniteForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from models.head import label_log_probs, makes_logits, only_at
+from models.loading import device
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("positions", [1, 256, 600])
 def test_values_and_gradient_equal_the_projection_of_all(positions):
     generator = torch.Generator().manual_seed(1)
-    hidden = torch.randn(positions, 16, generator=generator, requires_grad=True)
-    head = torch.nn.Linear(16, 90, bias=False).requires_grad_(False)
-    labels = torch.randint(0, 90, (positions,), generator=generator)
-    factors = torch.randn(positions, generator=generator)
+    hidden = torch.randn(positions, 16, generator=generator).to(device()).requires_grad_()
+    head = torch.nn.Linear(16, 90, bias=False).requires_grad_(False).to(device())
+    labels = torch.randint(0, 90, (positions,), generator=generator).to(device())
+    factors = torch.randn(positions, generator=generator).to(device())
     chosen, entropy, top = label_log_probs(hidden, head, labels)
     (chosen * factors).sum().backward()
     gradient, hidden.grad = hidden.grad, None
@@ -28,9 +30,11 @@ def test_values_and_gradient_equal_the_projection_of_all(positions):
     assert not entropy.requires_grad
 
 
+@pytest.mark.cuda
 def test_a_head_that_is_trained_gets_its_gradient():
-    head = torch.nn.Linear(4, 9, bias=False)
-    chosen, _, _ = label_log_probs(torch.randn(3, 4), head, torch.tensor([1, 2, 3]))
+    head = torch.nn.Linear(4, 9, bias=False, device=device())
+    labels = torch.tensor([1, 2, 3], device=device())
+    chosen, _, _ = label_log_probs(torch.randn(3, 4, device=device()), head, labels)
     chosen.sum().backward()
     assert head.weight.grad.abs().max() > 0
 
@@ -45,9 +49,10 @@ SIZES = {
 }
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("scaling", [1.0, 4.0])
 def test_logits_that_are_scaled_are_not_the_heads(scaling):
-    assert not makes_logits(GraniteForCausalLM(GraniteConfig(logits_scaling=scaling, **SIZES)))
+    assert not makes_logits(GraniteForCausalLM(GraniteConfig(logits_scaling=scaling, **SIZES)).to(device()))
 
 
 def test_to_see_whose_logits_they_are_draws_no_random_number_and_leaves_no_hook():
@@ -60,9 +65,10 @@ def test_to_see_whose_logits_they_are_draws_no_random_number_and_leaves_no_hook(
     assert not any(part._forward_hooks for part in model.modules())
 
 
+@pytest.mark.cuda
 def test_logits_at_some_positions_are_scaled_as_all_are():
-    model = GraniteForCausalLM(GraniteConfig(logits_scaling=4.0, **SIZES)).eval()
-    ids = torch.tensor([[5, 6, 7, 8], [9, 8, 7, 6]])
+    model = GraniteForCausalLM(GraniteConfig(logits_scaling=4.0, **SIZES)).eval().to(device())
+    ids = torch.tensor([[5, 6, 7, 8], [9, 8, 7, 6]], device=device())
     with torch.no_grad():
         expected = model(input_ids=ids).logits
         with only_at(model, lambda hidden: hidden[:, 1:3]):

@@ -278,6 +278,7 @@ def test_a_hostile_prompt_is_refused_even_with_its_right_hash(adapter, changed):
         open_pair(adapter)
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e38], ids=["nan", "inf", "overflowing"])
 def test_weights_that_are_not_numbers_are_refused(adapter, value, monkeypatch):
     monkeypatch.undo()  # such weights can only be seen once they are loaded
@@ -319,6 +320,7 @@ def test_text_that_would_be_a_control_token_stays_text(tiny_llama):
     assert prompter.plain("a <b> | <|im_start and <|other|>") == "a <b> | <|im_start and <|other|>"
 
 
+@pytest.mark.cuda
 def test_a_base_model_with_code_or_pickles_never_runs_them(tiny_llama, tmp_path):
     folder = shutil.copytree(tiny_llama, tmp_path / "base")
     marker = tmp_path / "it ran"
@@ -360,6 +362,7 @@ def test_a_hostile_base_folder_is_refused(tiny_llama, tmp_path, name, content):
         resolve(str(folder))
 
 
+@pytest.mark.cuda
 def test_damaged_base_weights_are_an_error_for_a_person(tiny_llama, tmp_path):
     folder = shutil.copytree(tiny_llama, tmp_path / "base")
     whole = (folder / "model.safetensors").read_bytes()

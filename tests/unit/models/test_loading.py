@@ -29,6 +29,7 @@ def wider_llama(make_llama, tmp_path_factory):
     return make_llama(tmp_path_factory.mktemp("wider-llama"), width=256)
 
 
+@pytest.mark.cuda
 def test_4_bit_weights_are_those_of_double_quantisation_whose_scales_are_unpacked(wider_llama):
     from bitsandbytes.functional import dequantize_4bit, quantize_4bit
 
@@ -45,6 +46,7 @@ def test_4_bit_weights_are_those_of_double_quantisation_whose_scales_are_unpacke
     assert compared > 6
 
 
+@pytest.mark.cuda
 def test_an_evaluation_leaves_the_gradient_of_4_bit_training_alone(wider_llama):
     loaded = load(resolve(str(wider_llama)), precision="nf4")
     config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
@@ -53,7 +55,8 @@ def test_an_evaluation_leaves_the_gradient_of_4_bit_training_alone(wider_llama):
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             parameter.data.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
-    ids = torch.tensor([loaded.tokenizer.encode("The film was slow but the ending made me cry.")])
+    text = "The film was slow but the ending made me cry."
+    ids = torch.tensor([loaded.tokenizer.encode(text)], device=model.device)
     before = gradients(model, ids)
     model.eval()
     with torch.no_grad():
@@ -62,9 +65,10 @@ def test_an_evaluation_leaves_the_gradient_of_4_bit_training_alone(wider_llama):
     after = gradients(model, ids)
     assert before.norm() > 0
     assert torch.nn.functional.cosine_similarity(before, after, dim=0) > 0.999
-    assert after.norm() == pytest.approx(before.norm().item(), rel=1e-3)
+    assert after.norm().item() == pytest.approx(before.norm().item(), rel=1e-3)
 
 
+@pytest.mark.cuda
 def test_the_gradient_in_4_bit_is_that_of_the_dequantised_weights(wider_llama):
     """Against plain layers with the same values, so that a path that is wrong from the start is found too."""
     import bitsandbytes
@@ -76,7 +80,7 @@ def test_the_gradient_in_4_bit_is_that_of_the_dequantised_weights(wider_llama):
         if isinstance(module, bitsandbytes.nn.Linear4bit):
             weight = bitsandbytes.functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
             modules[name].weight.data.copy_(weight)
-    found = []
+    text, found = "The film was slow but the ending made me cry.", []
     for model in (loaded.model, plain.model):
         torch.manual_seed(0)
         config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
@@ -85,7 +89,7 @@ def test_the_gradient_in_4_bit_is_that_of_the_dequantised_weights(wider_llama):
         for name, parameter in tuned.named_parameters():
             if "lora_" in name:
                 parameter.data.copy_(0.1 * torch.randn(parameter.shape, generator=generator))
-        ids = torch.tensor([loaded.tokenizer.encode("The film was slow but the ending made me cry.")])
+        ids = torch.tensor([loaded.tokenizer.encode(text)], device=model.device)
         tuned.eval()
         with torch.no_grad():
             tuned(input_ids=ids)
@@ -93,6 +97,7 @@ def test_the_gradient_in_4_bit_is_that_of_the_dequantised_weights(wider_llama):
     assert torch.nn.functional.cosine_similarity(found[0], found[1], dim=0) > 0.99
 
 
+@pytest.mark.cuda
 def test_nf4_holds_every_projection_in_4_bit(tiny_llama):
     packed = load(resolve(str(tiny_llama)), precision="nf4")
     plain = load(resolve(str(tiny_llama)), precision="float32")
@@ -108,6 +113,7 @@ def test_nf4_holds_every_projection_in_4_bit(tiny_llama):
     assert weight_bytes(plain.model) == 4 * every
 
 
+@pytest.mark.cuda
 def test_a_4_bit_pair_answers_and_is_reported_as_such(tiny_llama, make_adapter, tmp_path):
     from datasets import Dataset
 
@@ -119,6 +125,7 @@ def test_a_4_bit_pair_answers_and_is_reported_as_such(tiny_llama, make_adapter, 
     assert result.rows[0].base.probabilities != result.rows[0].tuned.probabilities
 
 
+@pytest.mark.cuda
 def test_a_head_is_the_same_at_every_load(tiny_bert):
     heads = [
         load(resolve(str(tiny_bert)), kind="classifier", precision="float32", task=SENTIMENT).model.classifier
@@ -128,6 +135,7 @@ def test_a_head_is_the_same_at_every_load(tiny_bert):
     assert heads[0].out_features == 2
 
 
+@pytest.mark.cuda
 def test_the_head_of_a_load_does_not_touch_the_random_numbers(tiny_bert):
     torch.manual_seed(3)
     expected = torch.rand(1)
@@ -136,6 +144,7 @@ def test_the_head_of_a_load_does_not_touch_the_random_numbers(tiny_bert):
     assert torch.equal(torch.rand(1), expected)
 
 
+@pytest.mark.cuda
 def test_auto_is_a_precision_that_is_named(tiny_llama):
     loaded = load(resolve(str(tiny_llama)))
     assert loaded.precision in ("float32", "bfloat16")

@@ -140,6 +140,7 @@ def test_an_unknown_task_is_refused(prompter, task, tmp_path):
         PromptContract.load(tmp_path)
 
 
+@pytest.mark.cuda
 def test_a_pair_is_not_opened_with_a_tokenizer_that_renders_another_prompt(make_llama, make_adapter, tmp_path):
     base = make_llama(tmp_path / "base")
     adapter = make_adapter(tmp_path / "adapter", base)

@@ -39,7 +39,7 @@ def plainly(pair, text, *, tuned, history=()):
     totals = []
     for label in pair.task.labels:
         target = pair.prompter.encode_target(label)
-        ids = torch.tensor([prompt + target])
+        ids = torch.tensor([prompt + target], device=pair.model.device)
         with torch.no_grad():
             if tuned:
                 logits = pair.model(input_ids=ids).logits
@@ -73,47 +73,54 @@ def test_the_tokenizers_of_these_tests_make_the_cases_that_they_are_for(pair, re
     assert lengths in ({1}, {8}, {3, 4})
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("batch_size", [1, 3, 16])
-def test_scores_equal_a_plain_forward(pair, batch_size):
+def test_scores_equal_a_plain_forward(pair, batch_size, rounding):
     for text, scores in zip(TEXTS, score_labels(pair, TEXTS, batch_size=batch_size), strict=True):
-        assert scores.base == pytest.approx(plainly(pair, text, tuned=False), abs=2e-5)
-        assert scores.tuned == pytest.approx(plainly(pair, text, tuned=True), abs=2e-5)
+        assert scores.base == pytest.approx(plainly(pair, text, tuned=False), abs=2e-5 * rounding)
+        assert scores.tuned == pytest.approx(plainly(pair, text, tuned=True), abs=2e-5 * rounding)
         assert scores.base != pytest.approx(scores.tuned, abs=1e-3)
 
 
-def test_the_base_side_is_the_base_model_without_peft(tiny_pair, tiny_llama):
-    bare = AutoModelForCausalLM.from_pretrained(tiny_llama).eval()
+@pytest.mark.cuda
+def test_the_base_side_is_the_base_model_without_peft(tiny_pair, tiny_llama, rounding):
+    bare = AutoModelForCausalLM.from_pretrained(tiny_llama).eval().to(tiny_pair.model.device)
     labels = [load_tokenizer(resolve(str(tiny_llama))).encode(label)[0] for label in tiny_pair.task.labels]
     for text, scores in zip(TEXTS, score_labels(tiny_pair, TEXTS), strict=True):
-        ids = torch.tensor([tiny_pair.prompter.encode_prompt(text)])
+        ids = torch.tensor([tiny_pair.prompter.encode_prompt(text)], device=bare.device)
         with torch.no_grad():
             logits = bare(input_ids=ids).logits[0, -1, labels]
-        assert scores.base == pytest.approx(logits.log_softmax(-1).tolist(), abs=1e-5)
+        assert scores.base == pytest.approx(logits.log_softmax(-1).tolist(), abs=1e-5 * rounding)
 
 
-def test_classifier_scores_are_its_heads_log_softmax(tiny_classifier_pair):
+@pytest.mark.cuda
+def test_classifier_scores_are_its_heads_log_softmax(tiny_classifier_pair, rounding):
     pair = tiny_classifier_pair
     for text, scores in zip(TEXTS, score_labels(pair, TEXTS, batch_size=3), strict=True):
-        inputs = pair.tokenizer(text, return_tensors="pt")
+        inputs = pair.tokenizer(text, return_tensors="pt").to(pair.model.device)
         with torch.no_grad():
             tuned = pair.model(**inputs).logits[0].log_softmax(-1)
             with pair.model.disable_adapter():
                 base = pair.model(**inputs).logits[0].log_softmax(-1)
-        assert scores.base == pytest.approx(base.tolist(), abs=1e-5)
-        assert scores.tuned == pytest.approx(tuned.tolist(), abs=1e-5)
+        assert scores.base == pytest.approx(base.tolist(), abs=1e-5 * rounding)
+        assert scores.tuned == pytest.approx(tuned.tolist(), abs=1e-5 * rounding)
 
 
+@pytest.mark.cuda
 def test_no_text_no_scores(tiny_pair):
     assert score_labels(tiny_pair, []) == []
 
 
+@pytest.mark.cuda
 def test_progress_counts_texts(tiny_pair):
     seen = []
     score_labels(tiny_pair, TEXTS, batch_size=3, on_batch=lambda done, total: seen.append((done, total)))
     assert seen == [(3, 4), (4, 4)]
 
 
-def test_a_few_shot_prompt_is_scored_by_the_base(pair):
+@pytest.mark.cuda
+def test_a_few_shot_prompt_is_scored_by_the_base(pair, rounding):
     history = [{"role": "user", "content": "Cold soup."}, {"role": "assistant", "content": "negative"}]
     for text, scores in zip(TEXTS, score_base_labels(pair, TEXTS, history, batch_size=3), strict=True):
-        assert scores == pytest.approx(plainly(pair, text, tuned=False, history=history), abs=2e-5)
+        plain = plainly(pair, text, tuned=False, history=history)
+        assert scores == pytest.approx(plain, abs=2e-5 * rounding)
