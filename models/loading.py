@@ -54,7 +54,12 @@ def load(
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+    from transformers import (
+        AutoConfig,
+        AutoModelForCausalLM,
+        AutoModelForSequenceClassification,
+        GenerationConfig,
+    )
 
     if precision == "auto":
         precision = best_precision()
@@ -89,7 +94,11 @@ def load(
         # A sliced 3-D input, such as the last position of every row, makes the projection on a CPU copy its whole
         # weight; contiguous rows make it one plain matrix product.
         model.get_output_embeddings().register_forward_pre_hook(lambda _, inputs: (inputs[0].contiguous(),))
-        model.generation_config.pad_token_id = tokenizer.pad_token_id
+        model.generation_config = GenerationConfig(
+            bos_token_id=model.generation_config.bos_token_id,
+            eos_token_id=model.generation_config.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )  # a model may ask for penalties or beams, which `generate` would add to what it is told
     return LoadedModel(model.eval(), tokenizer, source, precision, kind)
 
 

@@ -2,6 +2,8 @@
 
 import dataclasses
 import itertools
+import json
+import shutil
 import threading
 
 import pytest
@@ -230,3 +232,22 @@ def test_a_card_answers_as_many_at_once_as_its_free_memory_holds(pair):
     assert few * kept < 0.5 * 7e9 and more * kept < 0.5 * 40e9
     assert _rows_that_fit(small, 2, 70e9, 400) == 512
     assert answers_at_once(pair, [[1] * 400], 64) == answers_at_once(pair, [[1]], 1) == 32
+
+
+@pytest.mark.cuda
+def test_answers_are_greedy_whatever_the_models_own_settings_ask_for(tiny_llama, make_adapter, tmp_path):
+    """As of a base that ships with a penalty on words it has read, which only `generate` would heed."""
+    base = shutil.copytree(tiny_llama, tmp_path / "base")
+    plain = answers_by_generate(open_pair(make_adapter(tmp_path / "plain", base, task="dialogue")))
+    asked = json.loads((base / "generation_config.json").read_text())
+    asked |= {"repetition_penalty": 1.8, "no_repeat_ngram_size": 2, "num_beams": 4, "do_sample": True}
+    (base / "generation_config.json").write_text(json.dumps(asked))
+    assert answers_by_generate(open_pair(make_adapter(tmp_path / "asked", base, task="dialogue"))) == plain
+
+
+def answers_by_generate(pair):
+    pair.model.requires_grad_(True)  # then its layers are not computed by hand
+    assert pair.layers is None
+    return [
+        (both.base.token_ids, both.tuned.token_ids) for both in answer_batch(pair, TEXTS, max_new_tokens=LENGTH)
+    ]
