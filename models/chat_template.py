@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from data.errors import ModelError
@@ -47,7 +48,21 @@ class ChatTemplate:
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase) -> ChatTemplate:
-        return cls(tokenizer, str(tokenizer.chat_template or PLAIN_TEMPLATE))
+        """The tokenizer's, or the one of several that is for all that the others are not for.
+
+        Raises:
+            ModelError: there are several, and none is.
+        """
+        template = tokenizer.chat_template or PLAIN_TEMPLATE
+        if isinstance(template, dict):
+            if "default" not in template:
+                raise ModelError(
+                    "The base model has several chat templates, and none is called default",
+                    got=", ".join(template),
+                    fix="Choose another base model.",
+                )
+            template = template["default"]
+        return cls(tokenizer, str(template))
 
     @cached_property
     def variables(self) -> Variables:
@@ -68,10 +83,20 @@ class ChatTemplate:
     @cached_property
     def lead(self) -> str:
         """What it writes between a prompt and an answer: an empty block of thoughts, a space, or nothing."""
-        asked = [{"role": "user", "content": _ASKED}]
-        prompt = self._try(asked, self.variables) or ""
+        return self._around[1]
+
+    @cached_property
+    def opening(self) -> str:
+        """What it ends a prompt with and does not write before an answer that was given: thoughts are to begin."""
+        return self._around[0]
+
+    @cached_property
+    def _around(self) -> tuple[str, str]:
+        """What stands at the end of a prompt only, and before an answer only."""
+        prompt = self._try([{"role": "user", "content": _ASKED}], self.variables) or ""
         before, found, _ = self._answered.partition(_SAID)
-        return before.removeprefix(prompt) if found and before.startswith(prompt) else ""
+        same = len(list(takewhile(lambda both: both[0] == both[1], zip(prompt, before, strict=False))))
+        return (prompt[same:], before[same:]) if found and _ASKED in prompt[:same] else ("", "")
 
     @cached_property
     def end(self) -> str:
@@ -79,8 +104,13 @@ class ChatTemplate:
         _, _, after = self._answered.partition(_SAID)
         tokens = sorted((str(token) for token in self.tokenizer.get_added_vocab()), key=len, reverse=True)
         pattern = rf"\s*(?:{'|'.join(map(re.escape, tokens))})" if tokens else r"(?!)"
-        found = re.match(pattern, after)
-        return found[0] if found else str(self.tokenizer.eos_token)
+        if found := re.match(pattern, after):
+            return found[0]
+        if self.tokenizer.eos_token is None:
+            raise ModelError(
+                "The base model's tokenizer has no token that ends an answer", fix="Choose another base model."
+            )
+        return str(self.tokenizer.eos_token)
 
     @cached_property
     def end_token(self) -> int | None:
@@ -91,12 +121,18 @@ class ChatTemplate:
         """The conversation as text; with `generation` up to where the model answers.
 
         Raises:
-            ModelError: the template refuses it.
+            ModelError: the template refuses it, or leaves out what the user says.
         """
         from jinja2 import TemplateError
 
+        if not self._writes_what_is_asked:
+            raise ModelError(
+                "The base model's chat template leaves out what the user says: it is not for plain text",
+                fix="Choose another base model.",
+            )
         try:
-            return self._render(self._fitting(messages), self.variables, generation=generation)
+            text = self._render(self._fitting(messages), self.variables, generation=generation)
+            return text.removesuffix(self.opening) if generation else text
         except TemplateError as error:
             raise ModelError(
                 f"The base model's chat template refuses this conversation: {error}",
@@ -110,6 +146,12 @@ class ChatTemplate:
             return list(messages) if self.takes_system else [each for each in messages if each["role"] != "system"]
         system, first, *rest = messages
         return [first | {"content": f"{system['content']}\n\n{first['content']}"}, *rest]
+
+    @cached_property
+    def _writes_what_is_asked(self) -> bool:
+        """Whether it does; one that refuses says why where it is asked to."""
+        text = self._try([{"role": "user", "content": _ASKED}], self.variables)
+        return text is None or _ASKED in text
 
     @cached_property
     def _answered(self) -> str:

@@ -49,6 +49,8 @@ class PromptContract:
     """What the template is told: a date that stays, no thoughts before an answer."""
     instruction_in: str = "system"
     """The role whose message holds the instruction: `user` where the template has no system message."""
+    opening: str = ""
+    """What the template ends a prompt with and writes before no answer, as thoughts that begin: it is left out."""
     lead: str = ""
     """What the template writes between a prompt and an answer."""
     end: str = ""
@@ -110,7 +112,8 @@ class PromptContract:
             isinstance(value, (bool, str)) for value in self.variables.values()
         ):
             raise ValueError("variables is not an object of texts")
-        texts = (self.instruction, self.template, self.instruction_in, self.lead, self.end, *tokens.values())
+        parts = (self.instruction_in, self.opening, self.lead, self.end)
+        texts = (self.instruction, self.template, *parts, *tokens.values())
         if not all(isinstance(value, str) for value in texts):
             raise ValueError("it holds something other than text")
         if len(self.instruction) > MAX_INSTRUCTION_CHARS:
@@ -129,7 +132,7 @@ class PromptContract:
         )
 
 
-_SILENT: dict[str, Any] = {"variables": {}, "instruction_in": "system", "lead": "", "end": ""}
+_SILENT: dict[str, Any] = {"variables": {}, "instruction_in": "system", "opening": "", "lead": "", "end": ""}
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,7 @@ class Prompter:
             special_tokens={key: str(value) for key, value in sorted(tokenizer.special_tokens_map.items())},
             variables=self.template.variables,
             instruction_in="system" if self.template.takes_system else "user",
+            opening=self.template.opening,
             lead=self.template.lead,
             end="" if self.template.end == str(tokenizer.eos_token) else self.template.end,
         )

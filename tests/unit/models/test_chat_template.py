@@ -167,3 +167,46 @@ def test_the_contracts_of_the_adapters_that_ship_are_what_they_were(name, sha256
     contract = PromptContract.load(Path(__file__).parents[3] / "models" / "bundled" / name)
     assert contract.sha256.startswith(sha256)
     assert (contract.variables, contract.instruction_in, contract.lead, contract.end) == ({}, "system", "", "")
+
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
+)
+
+
+def test_a_prompt_does_not_begin_thoughts_that_no_answer_has():
+    """As templates of models that always think: their own answered turns hold no thoughts."""
+    thinks = CHATML + "<think>\n{% endif %}"
+    prompter = Prompter(tokenizer_with(thinks, None, "<|im_end|>"), SENTIMENT, instruction="Good or bad?")
+    assert prompter.prompt("A warm film.").endswith("A warm film.<|im_end|>\n<|im_start|>assistant\n")
+    assert prompter.completion("Good.") == "Good.<|im_end|>"
+    assert prompter.contract.opening == "<think>\n"
+    plain = Prompter(tokenizer_with(CHATML + "{% endif %}", None, "<|im_end|>"), SENTIMENT).contract
+    assert "opening" not in plain.stated()
+
+
+def test_of_several_templates_the_default_one_is_meant():
+    several = {"tool_use": "x", "default": CHATML + "{% endif %}"}
+    one = Prompter(tokenizer_with(several["default"], None, "<|im_end|>"), SENTIMENT).prompt("A warm film.")
+    tokenizer = tokenizer_with(several["default"], None, "<|im_end|>")
+    tokenizer.chat_template = several
+    assert Prompter(tokenizer, SENTIMENT).prompt("A warm film.") == one
+    tokenizer.chat_template = {"tool_use": "x", "rag": "y"}
+    with pytest.raises(ModelError, match="several chat templates") as caught:
+        Prompter(tokenizer, SENTIMENT)
+    assert caught.value.got == "tool_use, rag"
+
+
+def test_a_template_that_leaves_out_what_is_asked_is_refused():
+    """As one that writes pictures and parts of a message, and no plain text."""
+    template = "{% for message in messages %}{% for part in message['parts'] %}{{ part }}{% endfor %}{% endfor %}ok"
+    with pytest.raises(ModelError, match="leaves out what the user says"):
+        Prompter(tokenizer_with(template, None, "<|im_end|>"), SENTIMENT).prompt("A warm film.")
+
+
+def test_a_tokenizer_without_an_end_is_refused():
+    tokenizer = tokenizer_with("{% for message in messages %}{{ message['content'] }}{% endfor %}", None, "</s>")
+    tokenizer.eos_token = None
+    with pytest.raises(ModelError, match="no token that ends an answer"):
+        Prompter(tokenizer, SENTIMENT)
