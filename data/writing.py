@@ -1,4 +1,4 @@
-"""Writing a file so that no reader ever sees half of it."""
+"""Writing files so that no reader ever sees half of them, nor does one after a crash of the machine."""
 
 from __future__ import annotations
 
@@ -17,3 +17,11 @@ def write_atomically(path: Path, text: str) -> None:
         scratch.replace(path)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def flush(folder: Path) -> None:
+    """Put every file in `folder` on the disk, not only on its way there."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("r+b") as handle:
+                os.fsync(handle.fileno())

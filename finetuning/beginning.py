@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from array import array
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,8 @@ from finetuning.run_files import read_text
 from finetuning.runs import Run
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from models.adapters import BaseOrigin
 
 SUBMITTED_FILE = "submitted.json"
@@ -52,12 +55,18 @@ class Beginning(BaseModel):
     """Of the base's weights."""
     precision: str
     """How the base's weights were held."""
+    tokens_sha256: str | None = None
+    """Of the training rows as the model reads them, see `hash_tokens`; None in a run from before this was noted."""
+    base: str = ""
+    """The base's name and revision, for a person."""
 
     @classmethod
-    def of(cls, recipe: Recipe, train_sha256: str, origin: BaseOrigin) -> Beginning:
+    def of(cls, recipe: Recipe, train_sha256: str, tokens_sha256: str, origin: BaseOrigin) -> Beginning:
         return cls(
             settings=_settings(recipe),
             train_sha256=train_sha256,
+            tokens_sha256=tokens_sha256,
+            base=f"{origin.name} {origin.revision}".strip(),
             weights_sha256=origin.weights_sha256,
             precision=origin.precision,
         )
@@ -111,24 +120,38 @@ class Beginning(BaseModel):
                 fix="Start a new run, or put the data back as it was.",
             )
 
-    def check_base(self, origin: BaseOrigin) -> None:
+    def check_base(self, now: Beginning) -> None:
         """Refuse a base other than the one that the run began with.
 
         Raises:
-            RunError: its weights are others, or they are held in another precision.
+            RunError: its weights are others, they are held in another precision, or it reads the rows otherwise.
         """
-        if origin.weights_sha256 != self.weights_sha256:
+        if now.weights_sha256 != self.weights_sha256:
             raise RunError(
                 "The base model's weights have changed since the run began",
-                got=f"{origin.name} {origin.revision}".strip(),
+                got=now.base,
                 fix="Start a new run, or put the base model back as it was.",
             )
-        if origin.precision != self.precision:
+        if now.precision != self.precision:
             raise RunError(
                 f"The base was held in {self.precision} at the checkpoint",
-                got=origin.precision,
+                got=now.precision,
                 fix="Go on where it began, or start a new run.",
             )
+        if self.tokens_sha256 not in (None, now.tokens_sha256):
+            raise RunError(
+                "The base model's tokenizer or prompt has changed since the run began: its rows are other tokens",
+                got=now.base,
+                fix="Start a new run, or put the base model and this program back as they were.",
+            )
+
+
+def hash_tokens(encoded: Dataset) -> str:
+    """SHA-256 over the tokens of encoded rows, in order, and where each row ends."""
+    digest = hashlib.sha256()
+    for ids in encoded["input_ids"]:
+        digest.update(array("q", [len(ids), *ids]).tobytes())
+    return digest.hexdigest()
 
 
 def note_submitted(run: Run, recipe: Recipe) -> None:

@@ -1,8 +1,7 @@
 """One run from its recipe to its report: data, base model, fine-tuning, adapter, evaluation.
 
-Everything it learns goes into the run folder; nothing is printed but what libraries log. Called by the worker
-process, and in-process where processes cannot be started (ZeroGPU). What takes seconds to import is imported when
-its turn comes: a mistake in the data is told before torch is loaded.
+Everything it learns goes into the run folder; nothing is printed but what libraries log. What takes seconds to
+import is imported when its turn comes: a mistake in the data is told before torch is loaded.
 """
 
 from __future__ import annotations
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import RunError
 from data.trained_rows import TrainedRows, hash_rows
+from data.writing import flush
 from eval.report import save as save_report
-from finetuning.beginning import Beginning, check_submitted, check_unrecorded
+from finetuning.beginning import Beginning, check_submitted, check_unrecorded, hash_tokens
 from finetuning.journal import Cancelled, Journal
 from finetuning.loss_trend import rise
 from finetuning.model_card import model_card
@@ -122,17 +122,18 @@ def _train(run: Run, journal: Journal, recipe: Recipe, rows: Dataset, test: Data
         task=recipe.task_definition,
     )
     _note_weights(journal, loaded)
-    _note_beginning(run, recipe, rows, train_sha256, BaseOrigin.of(loaded))
+    now = Beginning.of(recipe, train_sha256, hash_tokens(train), BaseOrigin.of(loaded))
+    _note_beginning(run, recipe, rows, now)
     _fine_tune(run, journal, recipe, loaded, train, contract)
 
 
-def _note_beginning(run: Run, recipe: Recipe, rows: Dataset, train_sha256: str, origin: BaseOrigin) -> None:
+def _note_beginning(run: Run, recipe: Recipe, rows: Dataset, now: Beginning) -> None:
     """Before the first step: what is trained on what; before a later attempt: that the base is the same still."""
     if run.checkpoint() is None:
         TrainedRows.of(rows[recipe.task_definition.input_column]).save(run.folder)
-        Beginning.of(recipe, train_sha256, origin).save(run)
+        now.save(run)
     elif beginning := Beginning.load(run):
-        beginning.check_base(origin)
+        beginning.check_base(now)
 
 
 def _encode(recipe: Recipe, rows: Dataset, tokenizer: Any, limit: int | None) -> tuple[Dataset, PromptContract]:
@@ -190,6 +191,7 @@ def _fine_tune(
     model.save_pretrained(str(making))
     contract.save(making)
     origin.save(making)
+    flush(making)
     making.rename(run.adapter)
     shutil.rmtree(run.checkpoints, ignore_errors=True)  # the adapter is whole: nothing to resume
 

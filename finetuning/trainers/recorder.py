@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from data import doors
 from data.errors import RunError
+from data.writing import flush
 from finetuning.journal import Journal
 
 
@@ -84,10 +84,7 @@ class Recorder(TrainerCallback):
         if not _all_finite(model, optimizer):
             raise self._no_number("The weights are no longer numbers", state.global_step, None)
         folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
-        for path in folder.rglob("*"):
-            if path.is_file():
-                with path.open("r+b") as handle:
-                    os.fsync(handle.fileno())  # on the disk, not only on its way there
+        flush(folder)
         # Written last: a checkpoint without it was torn by a crash and does not count.
         (folder / "DONE").touch()
 

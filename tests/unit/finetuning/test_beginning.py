@@ -1,5 +1,6 @@
 """A run goes on over what it began with, or says what has changed; it begins with what was submitted."""
 
+import json
 import shutil
 
 import pytest
@@ -171,3 +172,25 @@ def test_what_there_is_to_say_of_the_rows_is_noted_before_training(stopped):
     said = str(stopped.status().facts["data"])
     assert said.startswith("On 8 test rows accuracy has to rise")
     assert "No test row occurs in training." in said and "rows to train on" in said
+
+
+def test_it_does_not_go_on_with_another_tokenizer(stopped, base):
+    """The weights and the rows are the same, and the rows are other tokens."""
+    launch.resume(stopped)
+    tokenizer = json.loads((base / "tokenizer.json").read_text())
+    vocabulary = tokenizer["model"]["vocab"]
+    vocabulary["the"], vocabulary["was"] = vocabulary["was"], vocabulary["the"]
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(RunError, match="tokenizer or prompt has changed"):
+        run_training(stopped, never)
+
+
+def test_a_beginning_from_before_tokens_were_noted_says_nothing_of_them(stopped):
+    path = stopped.folder / BEGAN_FILE
+    began = json.loads(path.read_text())
+    path.write_text(
+        json.dumps({key: value for key, value in began.items() if key not in ("tokens_sha256", "base")})
+    )
+    launch.resume(stopped)
+    run_training(stopped, never)
+    assert stopped.status().state == "finished"

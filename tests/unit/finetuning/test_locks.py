@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,7 @@ def test_threads_of_one_process_keep_each_other_out(tmp_path):
                 with counting:
                     inside += 1
                     most = max(most, inside)
+                time.sleep(0.001)  # long enough for another thread's turn
                 with counting:
                     inside -= 1
 
