@@ -14,6 +14,7 @@ import functools
 import hashlib
 import json
 import platform
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
@@ -37,6 +38,8 @@ _LARGE_LAYER = 2 * 10**7
 """Parameters from which a layer is measured on `_FEW_TOKENS` on a processor: more would take many seconds."""
 _TRIES = 3
 _DECODED_ROWS = 32
+_DECODED_ON_A_CARD = 256
+"""A step takes about as long there, and as many rows are answered together (`models.generation`)."""
 _SUPERVISED = 64
 _BUSY = 0.15
 """Share of the processor that others use, from which the clock is not believed."""
@@ -49,9 +52,11 @@ slow cores come out 14 % too short on reviews and 27 % too long on dialogues."""
 class Speeds:
     """Seconds that one layer takes for each token, and for each pair of a token and one that it may see."""
 
+    train_batch: float
     train_token: float
     train_pair: float
-    """Forward and backward."""
+    """Forward and backward; of a batch whatever is in it: the layer's weights are read once for all."""
+    pass_batch: float
     pass_token: float
     pass_pair: float
     """Forward alone."""
@@ -156,15 +161,15 @@ class _Watch:
     def now(self) -> float:
         return time.perf_counter()
 
-    def fastest(self, work: Callable[[], Any]) -> float:
-        """Of some tries, after one that warms up."""
+    def usual(self, work: Callable[[], Any]) -> float:
+        """The median of some tries, after one that warms up."""
         work()
-        best = float("inf")
+        taken = []
         for _ in range(_TRIES):
             started = self.now()
             work()
-            best = min(best, self.now() - started)
-        return best
+            taken.append(self.now() - started)
+        return statistics.median(taken)
 
     def __enter__(self) -> _Watch:
         return self
@@ -203,15 +208,19 @@ def _measure(shape: _Shape, watch: _Watch) -> Speeds:
         model = _model(shape)
         layer = sum(value.numel() for value in model.get_base_model().parameters()) / _LAYERS
         tokens = _FEW_TOKENS if layer > _LARGE_LAYER and device().type == "cpu" else _TOKENS
-        short, long = _batch(tokens, 64, shape.config), _batch(tokens, tokens // 2, shape.config)
+        batches = [
+            _batch(tokens // 4, 64, shape.config),
+            _batch(tokens, 64, shape.config),
+            _batch(tokens, tokens if tokens == _FEW_TOKENS else tokens // 2, shape.config),
+        ]
         step = _step(model, shape.recipe)
-        train, train_pair = _fit(watch, lambda batch: step(batch, True), short, long)
-        forward, forward_pair = _fit(watch, lambda batch: step(batch, False), short, long)
+        train = _fit(watch, lambda batch: step(batch, True), *batches)
+        forward = _fit(watch, lambda batch: step(batch, False), *batches)
         if shape.recipe.trainer == "classifier":
-            return Speeds(train, train_pair, forward, forward_pair, 0.0, 0.0, 0.0)
+            return Speeds(*train, *forward, 0.0, 0.0, 0.0)
         head_train, head_decode = _head(watch, shape)
         decoded = _decode(watch, model)
-        return Speeds(train, train_pair, forward, forward_pair, decoded, head_train, head_decode)
+        return Speeds(*train, *forward, decoded, head_train, head_decode)
 
 
 def _model(shape: _Shape) -> Any:
@@ -274,16 +283,20 @@ def _step(model: Any, recipe: Recipe) -> Callable[[Any, bool], None]:
 
 
 def _fit(
-    watch: _Watch, step: Callable[[Any], None], short: torch.Tensor, long: torch.Tensor
-) -> tuple[float, float]:
-    """A layer's seconds a token and a pair, from rows that are short and rows that are long."""
-    taken = [watch.fastest(functools.partial(step, batch)) / _LAYERS for batch in (short, long)]
-    tokens = [batch.numel() for batch in (short, long)]
-    pairs = [batch.numel() * batch.shape[1] for batch in (short, long)]
-    # Two equations: taken = tokens * a + pairs * b.
-    apart = tokens[0] * pairs[1] - tokens[1] * pairs[0]
-    a_pair = max(0.0, (tokens[0] * taken[1] - tokens[1] * taken[0]) / apart) if apart else 0.0
-    return max(0.0, (taken[0] - pairs[0] * a_pair) / tokens[0]), a_pair
+    watch: _Watch, step: Callable[[Any], None], few: torch.Tensor, short: torch.Tensor, long: torch.Tensor
+) -> tuple[float, float, float]:
+    """A layer's seconds a batch, a token and a pair, from few rows, and many that are short or that are long."""
+    taken = [watch.usual(functools.partial(step, batch)) / _LAYERS for batch in (few, short, long)]
+    tokens = [batch.numel() for batch in (few, short, long)]
+    pairs = [batch.numel() * batch.shape[1] for batch in (few, short, long)]
+    # Three equations: taken = a_batch + tokens * a_token + pairs * a_pair. The last two have about the same tokens.
+    longer = pairs[2] - pairs[1]
+    a_pair = max(0.0, (taken[2] - taken[1] * tokens[2] / tokens[1]) / longer) if longer > 0 else 0.0
+    plain = [seconds - count * a_pair for seconds, count in zip(taken, pairs, strict=True)]
+    a_token = (plain[1] - plain[0]) / max(1, tokens[1] - tokens[0])
+    if not 0 < a_token * tokens[1] < plain[1]:  # others were at work between the two
+        return 0.0, max(0.0, plain[1]) / tokens[1], a_pair
+    return plain[1] - tokens[1] * a_token, a_token, a_pair
 
 
 def _head(watch: _Watch, shape: _Shape) -> tuple[float, float]:
@@ -299,10 +312,12 @@ def _head(watch: _Watch, shape: _Shape) -> tuple[float, float]:
     head.weight.data.uniform_(-0.02, 0.02)
     rows = torch.randn(_SUPERVISED, size, device=device()).to(dtype)
     labels = torch.arange(_SUPERVISED, device=device())
-    trained = watch.fastest(lambda: label_log_probs(rows.clone().requires_grad_(), head, labels)[0].sum().item())
+    trained = watch.usual(lambda: label_log_probs(rows.clone().requires_grad_(), head, labels)[0].sum().item())
     with torch.no_grad():
-        decoded = watch.fastest(lambda: head(rows[:_DECODED_ROWS]).argmax(-1).sum().item())
-    return trained / _SUPERVISED, decoded / _DECODED_ROWS
+        count = _decoded_rows()
+        hidden = rows[:1].expand(count, -1).contiguous()
+        decoded = watch.usual(lambda: head(hidden).argmax(-1).sum().item())
+    return trained / _SUPERVISED, decoded / count
 
 
 def _decode(watch: _Watch, model: Any) -> float:
@@ -314,12 +329,13 @@ def _decode(watch: _Watch, model: Any) -> float:
     from models.supports import supports
 
     base = model.eval().get_base_model()
-    rows = torch.randint(5, 250, (_DECODED_ROWS, 64))
+    count = _decoded_rows()
+    rows = torch.randint(5, 250, (count, 64))
     if not supports(base):  # a token alone, without what came before it
         with torch.no_grad():
             token = rows[:, :1].to(base.device)
-            step = watch.fastest(lambda: base.base_model(input_ids=token)[0].sum().item())
-        return step / _LAYERS / _DECODED_ROWS
+            step = watch.usual(lambda: base.base_model(input_ids=token)[0].sum().item())
+        return step / _LAYERS / count
     layers = LlamaLayers(base)
     layers.prepare_decoding()
     ends: list[float] = []
@@ -328,4 +344,10 @@ def _decode(watch: _Watch, model: Any) -> float:
         now = watch.now()
         ends += [now - last] if last is not None else []
         last = now
-    return min(ends) / _LAYERS / _DECODED_ROWS
+    return statistics.median(ends) / _LAYERS / count
+
+
+def _decoded_rows() -> int:
+    from models.loading import device
+
+    return _DECODED_ROWS if device().type == "cpu" else _DECODED_ON_A_CARD

@@ -114,7 +114,7 @@ def estimate(recipe: Recipe, *, splits: DatasetDict | Mapping[str, Any] | None =
         RecipeError: as `check_target_modules`; or `training.max_tokens` is more than the base reads.
     """
     count = parameter_count(recipe)
-    config = base_config(recipe.model.base)
+    config = base_config(recipe.model.base).get_text_config()
     from finetuning.preparation import open_data, require_positions
 
     require_positions(recipe, max_positions(config))
@@ -181,7 +181,7 @@ def _at_rank(machine: Speeds, recipe: Recipe, count: ParameterCount) -> Speeds:
 def _step_s(recipe: Recipe, config: Any, machine: Speeds, batch: _Batch) -> float:
     layer = machine.train_batch + batch.tokens * machine.train_token + batch.pairs * machine.train_pair
     if recipe.training.gradient_checkpointing:
-        layer += batch.tokens * machine.pass_token + batch.pairs * machine.pass_pair
+        layer += machine.pass_batch + batch.tokens * machine.pass_token + batch.pairs * machine.pass_pair
     return int(config.num_hidden_layers) * layer + batch.supervised * machine.head_train
 
 
@@ -306,8 +306,9 @@ def _kept_values(recipe: Recipe, config: Any, longest: int) -> float:
     width, heads = int(config.hidden_size), int(config.num_attention_heads)
     if _by_hand(recipe):
         size = int(getattr(config, "head_dim", None) or width // heads)
-        seen = int(config.num_key_value_heads or heads) * size
-        kept = 4 * width + 2 * heads * size + 2 * seen + 4 * int(config.intermediate_size) + heads * longest
+        seen = int(getattr(config, "num_key_value_heads", None) or heads) * size
+        inner = int(getattr(config, "intermediate_size", None) or 4 * width)
+        kept = 4 * width + 2 * heads * size + 2 * seen + 4 * inner + heads * longest
         return kept * (1.0 if _bytes_a_value(recipe) == 4 else 1.25)
     return 24.0 * width if device().type != "cpu" else 47.0 * width + 3 * heads * longest
 

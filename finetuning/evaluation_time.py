@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from data.general import instructions, passages
 from finetuning.calibration import Speeds
 from finetuning.recipe import Recipe
 from finetuning.row_lengths import Lengths
+from models.scoring import SCORING_BATCH_SIZE
 
 _INSTRUCTION_TOKENS = 32
 """Of an answer to a general instruction, at most; see `eval.forgetting`."""
@@ -52,7 +55,9 @@ class _Work:
         own = [max(1, tokens - lengths.shared) for tokens in lengths.prompts]
         tokens = sum(own) / max(1, len(own)) * lengths.rows + shared
         pairs = sum(count * (count + shared) for count in own) / max(1, len(own)) * lengths.rows + shared**2
-        return self._layers * (tokens * self._machine.pass_token + pairs * self._machine.pass_pair)
+        batches = 1 + math.ceil(lengths.rows / SCORING_BATCH_SIZE)
+        taken = tokens * self._machine.pass_token + pairs * self._machine.pass_pair
+        return self._layers * (batches * self._machine.pass_batch + taken)
 
     def decoded(self, tokens: float) -> float:
         """One row's answer of so many tokens, in a batch of others."""

@@ -39,13 +39,16 @@ class Prefix:
     def __init__(self, model: PeftModel, tokens: Sequence[int]) -> None:
         import torch
 
+        from models.head import only_at
+
         self.tokens = list(tokens)
         self._model = model
         self._alone = _turns_by_length(model.config)
         self._cache: Any = None
         if self.tokens and not self._alone:
             ids = torch.tensor([self.tokens], device=model.device)
-            with torch.inference_mode():
+            base: Any = model.get_base_model()
+            with torch.inference_mode(), only_at(base, lambda hidden: hidden[:, -1:]):  # no logits are asked for
                 cache = getattr(model(input_ids=ids, use_cache=True), "past_key_values", None)
             self._cache = cache if _can_be_gone_on_from(cache) else None
 

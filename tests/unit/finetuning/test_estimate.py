@@ -4,9 +4,11 @@ import itertools
 import json
 import platform
 import shutil
+import types
 
 import pytest
 import torch
+import transformers
 
 from data.errors import ModelError, RecipeError
 from finetuning import calibration
@@ -14,7 +16,8 @@ from finetuning.calibration import Speeds
 from finetuning.estimate import estimate, parameter_count
 from finetuning.recipe import load_recipe
 from finetuning.strategies import add_adapter, count_parameters
-from models.loading import load
+from models.adapter_files import adaptable_modules
+from models.loading import load, load_tokenizer
 from models.sources import cache_folder, resolve
 
 
@@ -29,6 +32,7 @@ def test_llama_counts_are_the_classic_ones_packed_and_unpacked():
     assert (count.trainable, count.stored, count.total) == (16_777_216, 3_517_190_144, 6_755_192_832)
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize(
     ("name", "base"), [("sentiment-smollm2-lora", "tiny_llama"), ("sentiment-minilm-lora", "tiny_bert")]
 )
@@ -57,12 +61,14 @@ def long_rows(path, tokens):
     return path
 
 
+@pytest.mark.cuda
 def test_the_sentence_explains_why_two_totals_differ(tiny_llama, recipe_on):
     sentence = estimate(recipe_on("dialogue-smollm2-qlora", tiny_llama)).sentence()
     assert "stored" in sentence and "before two 4-bit weights are packed into one" in sentence
     assert "in all (training " in sentence and "evaluation " in sentence
 
 
+@pytest.mark.cuda
 def test_more_steps_take_longer_and_four_bit_takes_less_memory(tiny_llama, recipe_on):
     few, many = (recipe_on("dialogue-smollm2-qlora", tiny_llama, f"training.max_steps={n}") for n in (20, 40))
     lora = recipe_on("dialogue-smollm2-qlora", tiny_llama, "strategy=lora", "model.precision=float32")
@@ -74,7 +80,7 @@ def test_more_steps_take_longer_and_four_bit_takes_less_memory(tiny_llama, recip
 def test_longer_rows_take_longer_by_more_than_their_tokens_and_more_memory(
     tiny_llama, recipe_on, tmp_path, monkeypatch
 ):
-    flat = Speeds(1e-6, 1e-8, 5e-7, 5e-9, 1e-4, 1e-5, 1e-5)
+    flat = Speeds(1e-6, 1e-6, 1e-8, 1e-6, 5e-7, 5e-9, 1e-4, 1e-5, 1e-5)
     monkeypatch.setattr("finetuning.estimate.speeds", lambda recipe, config: flat)
     base = shutil.copytree(tiny_llama, tmp_path / "base")
     config = json.loads((base / "config.json").read_text()) | {"max_position_embeddings": 4096}
@@ -93,6 +99,7 @@ def test_longer_rows_take_longer_by_more_than_their_tokens_and_more_memory(
     assert long.memory_mb > short.memory_mb
 
 
+@pytest.mark.cuda
 def test_few_shot_and_forgetting_are_counted(tiny_llama, recipe_on):
     none = ["evaluation.few_shot=0", "evaluation.forgetting=false"]
     alone = estimate(recipe_on("dialogue-smollm2-qlora", tiny_llama, *none)).evaluation_s
@@ -101,6 +108,7 @@ def test_few_shot_and_forgetting_are_counted(tiny_llama, recipe_on):
     assert min(shown, general) > alone > 0
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize(
     ("name", "base"), [("sentiment-smollm2-lora", "tiny_llama"), ("sentiment-minilm-lora", "tiny_bert")]
 )
@@ -116,6 +124,7 @@ def test_a_layer_is_measured_once_a_machine_and_kept(name, base, recipe_on, requ
     assert again.evaluation_s == first.evaluation_s and again.training_s > first.training_s > 0
 
 
+@pytest.mark.cuda
 @pytest.mark.parametrize("text", ["", "[]", '{"x": 3}', "not JSON", '{"x": {"train_token": -1}}'])
 def test_a_damaged_file_of_speeds_is_measured_again(text, tiny_llama, recipe_on):
     cache_folder().mkdir(parents=True)
@@ -137,3 +146,26 @@ def test_an_unknown_base_is_an_error_that_says_so():
     recipe = load_recipe("sentiment-smollm2-lora", ["model.base=nobody/nothing"])
     with pytest.raises(ModelError, match="nobody/nothing"):
         parameter_count(recipe)
+
+
+@pytest.mark.parametrize("kind", ["GPTNeoX", "OPT", "Falcon", "Bloom"])
+def test_what_an_architecture_does_not_name_is_taken_for_the_usual(kind, tiny_llama, recipe_on, tmp_path):
+    """The number of keys and values, or the size of the feed-forward: some configurations leave them out."""
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = getattr(transformers, f"{kind}Config")(vocab_size=512, bos_token_id=0, eos_token_id=0, **sizes)
+    base = tmp_path / "base"
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(base)
+    load_tokenizer(resolve(str(tiny_llama))).save_pretrained(base)
+    module = adaptable_modules(model)[0]
+    found = estimate(recipe_on("sentiment-smollm2-lora", base, f"lora.target_modules=[{module}]"))
+    assert found.memory_mb > 0 and found.training_s > 0 and found.evaluation_s > 0
+
+
+def test_noise_between_two_measurements_is_no_cost_of_a_pair():
+    """Where a layer is so large that few tokens are measured, rows hardly differ in length."""
+    taken = iter([1.0, 1.2, 1.3])
+    watch = types.SimpleNamespace(usual=lambda _: next(taken))
+    few, many = torch.ones(1, 64), torch.ones(2, 64)
+    batch, token, pair = calibration._fit(watch, lambda _: None, few, many, many)
+    assert pair == 0.0 and batch == pytest.approx(0.4) and token == pytest.approx(0.1 / 64)
