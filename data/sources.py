@@ -110,7 +110,7 @@ def open_test(
     usual_columns: Mapping[str, str] | None = None,
     skip_empty: bool = False,
 ) -> OpenedTest:
-    """Returns the test rows of the source `spec`: its test split, or all rows where it has none, as in a file.
+    """Returns the test rows of the source `spec`: its test split, else validation, else all rows, as of a file.
 
     `usual_columns` are choices that were made for other rows: they hold where there are such columns here. See
     `open_source` for the rest, also for errors.
@@ -233,13 +233,15 @@ def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
     header_names = tuple((chosen.usual | chosen.columns).values())
     read = read_folder if is_folder(path) else read_splits
     tables = {split: shaped(table, chosen.task) for split, table in read(path, header_names=header_names).items()}
+    notes: list[str] = []
     if is_test:
-        tables = {"train": tables.get("test", tables["train"])}
+        split = next(name for name in ("test", "validation", "train") if name in tables)
+        notes += [_validation_is_test(path.name)] if split == "validation" else []
+        tables = {"train": tables[split]}
     if not tables["train"].rows:
         raise ProblemsError(tables["train"].problems, source=path.name)
     mapping = chosen.mapping(tables["train"])
     splits: dict[str, list[Row]] = {}
-    notes: list[str] = []
     for split, table in tables.items():
         where = path.name if len(tables) == 1 else f"{path.name}, {split}"
         kept = without_empty(table.rows, mapping) if chosen.skip_empty else table.rows
@@ -277,11 +279,15 @@ def _with_test(splits: dict[str, list[Row]], name: str, notes: list[str]) -> dic
     """The splits, of which validation is for the test where there is none."""
     if "test" in splits or "validation" not in splits:
         return splits
-    notes.append(f"The validation split of {name} is the test split here.")
+    notes.append(_validation_is_test(name))
     return {
         **{split: rows for split, rows in splits.items() if split != "validation"},
         "test": splits["validation"],
     }
+
+
+def _validation_is_test(name: str) -> str:
+    return f"The validation split of {name} is the test split here."
 
 
 def _only_one_label(rows: Sequence[Row], task: Task) -> bool:

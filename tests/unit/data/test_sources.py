@@ -124,6 +124,27 @@ def test_a_test_source_is_opened_by_itself(tmp_path):
         open_test(write_jsonl(tmp_path / "c.jsonl", contradictory), SENTIMENT)
 
 
+@pytest.mark.parametrize("kind", ["folder", "json"])
+def test_a_test_source_without_a_test_split_is_judged_on_validation_and_never_on_training(tmp_path, kind):
+    splits = {"train": reviews(30), "validation": reviews(10, start=30)}
+    if kind == "json":
+        source = tmp_path / "both.json"
+        source.write_text(json.dumps(splits), encoding="utf-8")
+    else:
+        source = tmp_path / "both"
+        source.mkdir()
+        for name, rows in splits.items():
+            write_jsonl(source / f"{name}.jsonl", rows)
+    validation = [f"remark number {n}" for n in range(30, 40) if n % 5 != 2]
+    note = f"The validation split of {source.name} is the test split here."
+    opened = open_test(f"file:{source}", SENTIMENT)
+    assert opened.rows["text"] == validation and note in opened.notes
+    own = write_jsonl(tmp_path / "own.jsonl", reviews(20, start=100))
+    trained = open_source(own, SENTIMENT, test=f"file:{source}")
+    assert trained.splits["test"]["text"] == validation and note in trained.notes
+    assert open_source(f"file:{source}", SENTIMENT).splits["test"]["text"] == validation
+
+
 def test_a_file_is_named_by_its_whole_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for spec in ("mine.csv", "file:mine.csv", "./mine.csv"):
