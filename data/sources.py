@@ -18,7 +18,7 @@ from data.errors import DataError
 from data.files import SUFFIXES, Table, names_a_file, read_splits, read_table
 from data.folders import is_folder, read_folder
 from data.repeats import Repeats, one_row_a_text, without_overlap
-from data.shapes import shaped
+from data.shapes import is_instructed, shaped
 from data.splits import SPLIT_NAMES, split_rows
 from data.tasks import TASKS, Task
 from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows, without_empty
@@ -48,6 +48,8 @@ class Opened:
     """The rows that the test split was made of: it has one a text."""
     notes: tuple[str, ...] = ()
     """Sentences for a person: how the rows were split, what was left out."""
+    instructed: bool | None = None
+    """Whether an instruction stands before each input; None where the source has none."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,9 @@ def open_source(
         splits, how, notes = _with_own_test(source, task)
     else:
         another = not spec.startswith("corpus:")
-        as_there = replace(chosen, columns={}, usual=chosen.columns, for_another=another)
+        as_there = replace(
+            chosen, columns={}, usual=chosen.columns, for_another=another, instructed=source.instructed
+        )
         splits, how, notes = _with_other_test(source, task, _read(test, as_there, is_test=True), test)
     splits["test"], repeats = one_row_a_text(splits["test"], task)
     _check_every_split(splits, spec)
@@ -98,6 +102,7 @@ def open_source(
         columns=source.columns,
         repeats=repeats,
         notes=(*source.notes, *sizes, *notes, *repeats.sentences()),
+        instructed=source.instructed,
     )
 
 
@@ -109,14 +114,18 @@ def open_test(
     labels: Mapping[str, str | None] | None = None,
     usual_columns: Mapping[str, str] | None = None,
     skip_empty: bool = False,
+    trained_on: Opened | None = None,
 ) -> OpenedTest:
     """Returns the test rows of the source `spec`: its test split, else validation, else all rows, as of a file.
 
-    `usual_columns` are choices that were made for other rows: they hold where there are such columns here. See
-    `open_source` for the rest, also for errors.
+    `usual_columns` are choices that were made for other rows: they hold where there are such columns here. What
+    was guessed of the rows that were `trained_on` holds here, too, where it can. See `open_source` for the rest,
+    also for errors.
     """
     usual = dict(usual_columns or {})
     chosen = _Choices(task, dict(columns or {}), dict(labels or {}), skip_empty, usual, for_another=True)
+    if trained_on is not None:
+        chosen = replace(chosen, instructed=trained_on.instructed)
     source = _read(spec, chosen, is_test=True)
     rows, repeats = one_row_a_text(source.test_rows, task)
     if not rows:
@@ -160,6 +169,8 @@ class _Choices:
     """Columns that were chosen for other rows."""
     for_another: bool = False
     """The labels were chosen for the rows that are trained on, and this is the test source."""
+    instructed: bool | None = None
+    """Whether an instruction stands before each input of the rows that are trained on; None asks the source."""
 
     def mapping(self, table: Table, *, known_columns: Mapping[str, str] | None = None) -> ColumnMapping:
         rows = [row for _, row in table.rows]
@@ -179,6 +190,7 @@ class _Source:
     mapping: ColumnMapping
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    instructed: bool | None = None
 
     @property
     def test_rows(self) -> list[Row]:
@@ -232,12 +244,13 @@ def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
     """A file, or a folder of files; with splits of its own, or with one, called train until it is divided."""
     header_names = tuple((chosen.usual | chosen.columns).values())
     read = read_folder if is_folder(path) else read_splits
-    tables = {split: shaped(table, chosen.task) for split, table in read(path, header_names=header_names).items()}
+    raw = read(path, header_names=header_names)
+    tables = shaped(raw, chosen.task, instructed=chosen.instructed)
     notes: list[str] = []
     if is_test:
-        split = next(name for name in ("test", "validation", "train") if name in tables)
-        notes += [_validation_is_test(path.name)] if split == "validation" else []
-        tables = {"train": tables[split]}
+        judged = next(name for name in ("test", "validation", "train") if name in tables)
+        notes += [_validation_is_test(path.name)] if judged == "validation" else []
+        tables = {"train": tables[judged]}
     if not tables["train"].rows:
         raise ProblemsError(tables["train"].problems, source=path.name)
     mapping = chosen.mapping(tables["train"])
@@ -253,13 +266,20 @@ def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
         notes += [*table.notes, *_left_out_empty(len(table.rows) - len(kept), where)]
         notes += _left_out(len(kept) - len(rows), where)
         splits[split] = rows
-    return _Source(_with_test(splits, path.name, notes), mapping, tables["train"].columns, tuple(notes))
+    return _Source(
+        _with_test(splits, path.name, notes),
+        mapping,
+        tables["train"].columns,
+        tuple(dict.fromkeys(notes)),
+        is_instructed(raw, chosen.task),
+    )
 
 
 def _hub(name: str, chosen: _Choices) -> _Source:
     """Rows that cannot be used are left out and counted: unlike a file, nobody here can mend them."""
     task = chosen.task
-    tables = {split: shaped(table, task) for split, table in hub.read_hub(name).items()}
+    raw = hub.read_hub(name)
+    tables = shaped(raw, task, instructed=chosen.instructed)
     mapping = chosen.mapping(tables["train"], known_columns=hub.known_columns(name, task))
     splits: dict[str, list[Row]] = {}
     notes: list[str] = []
@@ -272,7 +292,13 @@ def _hub(name: str, chosen: _Choices) -> _Source:
             raise ProblemsError(problems, source=name)
         notes += [*table.notes, *_left_out(len(table.rows) - len(rows), f"the {split} split of {name}")]
         splits[split] = rows
-    return _Source(_with_test(splits, name, notes), mapping, tables["train"].columns, tuple(notes))
+    return _Source(
+        _with_test(splits, name, notes),
+        mapping,
+        tables["train"].columns,
+        tuple(dict.fromkeys(notes)),
+        is_instructed(raw, task),
+    )
 
 
 def _with_test(splits: dict[str, list[Row]], name: str, notes: list[str]) -> dict[str, list[Row]]:
