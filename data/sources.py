@@ -21,7 +21,7 @@ from data.repeats import Repeats, one_row_a_text, without_overlap
 from data.shapes import is_instructed, shaped
 from data.splits import SPLIT_NAMES, split_rows
 from data.tasks import TASKS, Task
-from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows, without_empty
+from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows, only_label, without_empty
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -259,12 +259,14 @@ def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
         where = path.name if len(tables) == 1 else f"{path.name}, {split}"
         kept = without_empty(table.rows, mapping) if chosen.skip_empty else table.rows
         minimum = MIN_ROWS_TO_SPLIT if len(tables) == 1 and not is_test else 1
-        rows, problems = check_rows(kept, chosen.task, mapping, minimum=minimum)
+        trained_on = split == "train" and not is_test
+        rows, problems = check_rows(kept, chosen.task, mapping, minimum=minimum, trained_on=trained_on)
         problems = [*table.problems, *problems]
         if problems:
             raise ProblemsError(sorted(problems, key=lambda problem: problem.row or 0), source=where)
         notes += [*table.notes, *_left_out_empty(len(table.rows) - len(kept), where)]
         notes += _left_out(len(kept) - len(rows), where)
+        notes += [] if trained_on else _one_label(rows, chosen.task, where)
         splits[split] = rows
     return _Source(
         _with_test(splits, path.name, notes),
@@ -288,9 +290,10 @@ def _hub(name: str, chosen: _Choices) -> _Source:
         if not rows and split != "train":
             notes.append(f"The {split} split of {name} has no labels, so it is not used.")
             continue
-        if not rows or (split == "train" and _only_one_label(rows, task)):
+        if not rows or (split == "train" and only_label(rows, task) is not None):
             raise ProblemsError(problems, source=name)
-        notes += [*table.notes, *_left_out(len(table.rows) - len(rows), f"the {split} split of {name}")]
+        where = f"the {split} split of {name}"
+        notes += [*table.notes, *_left_out(len(table.rows) - len(rows), where), *_one_label(rows, task, where)]
         splits[split] = rows
     return _Source(
         _with_test(splits, name, notes),
@@ -316,8 +319,9 @@ def _validation_is_test(name: str) -> str:
     return f"The validation split of {name} is the test split here."
 
 
-def _only_one_label(rows: Sequence[Row], task: Task) -> bool:
-    return task.is_classification and len({row[task.target_column] for row in rows}) < 2
+def _one_label(rows: Sequence[Row], task: Task, where: str) -> list[str]:
+    only = only_label(rows, task)
+    return [] if only is None else [f"Every usable row of {where} is {only}."]
 
 
 def _left_out_empty(count: int, where: str) -> list[str]:

@@ -191,6 +191,23 @@ def test_a_file_that_cannot_be_split_is_refused(tmp_path, rows, what):
         open_source(write_jsonl(tmp_path / "a.jsonl", rows), SENTIMENT)
 
 
+def test_a_test_file_with_one_label_is_taken_and_it_is_said(tmp_path):
+    """It can show what it can show: the report's headline begins with that. Only who learns needs both."""
+    own = write_jsonl(tmp_path / "own.jsonl", reviews(20))
+    test = write_jsonl(tmp_path / "test.jsonl", [{"text": f"other {n}", "label": "good"} for n in range(8)])
+    said = "Every usable row of test.jsonl is positive."
+    found = open_test(test, SENTIMENT)
+    assert found.rows["label"] == ["positive"] * 8 and said in found.notes
+    assert said in open_source(own, SENTIMENT, test=test, columns={"text": "review"}).notes
+    splits = {"train": reviews(20), "validation": reviews(1, start=30), "test": reviews(9, start=40)}
+    (tmp_path / "all.json").write_text(json.dumps(splits), encoding="utf-8")
+    opened = open_source(str(tmp_path / "all.json"), SENTIMENT)
+    assert "Every usable row of all.json, validation is negative." in opened.notes
+    (tmp_path / "all.json").write_text(json.dumps(splits | {"train": reviews(20)[::5]}), encoding="utf-8")
+    with pytest.raises(ProblemsError, match="all.json, train cannot be used: 1 problem"):
+        open_source(str(tmp_path / "all.json"), SENTIMENT)
+
+
 def test_rows_that_all_say_the_same_cannot_be_split(tmp_path):
     rows = [{"dialogue": "Ann: Hi", "summary": "Ann greets."}] * 12
     with pytest.raises(DataError, match="No row is left for the validation split"):
