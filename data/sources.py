@@ -88,7 +88,12 @@ def open_source(
     else:
         another = not spec.startswith("corpus:")
         as_there = replace(
-            chosen, columns={}, usual=chosen.columns, for_another=another, instructed=source.instructed
+            chosen,
+            columns={},
+            usual=chosen.columns,
+            for_another=another,
+            usual_labels=source.mapping.labels,
+            instructed=source.instructed,
         )
         splits, how, notes = _with_other_test(source, task, _read(test, as_there, is_test=True), test)
     splits["test"], repeats = one_row_a_text(splits["test"], task)
@@ -125,7 +130,7 @@ def open_test(
     usual = dict(usual_columns or {})
     chosen = _Choices(task, dict(columns or {}), dict(labels or {}), skip_empty, usual, for_another=True)
     if trained_on is not None:
-        chosen = replace(chosen, instructed=trained_on.instructed)
+        chosen = replace(chosen, usual_labels=trained_on.mapping.labels, instructed=trained_on.instructed)
     source = _read(spec, chosen, is_test=True)
     rows, repeats = one_row_a_text(source.test_rows, task)
     if not rows:
@@ -169,6 +174,8 @@ class _Choices:
     """Columns that were chosen for other rows."""
     for_another: bool = False
     """The labels were chosen for the rows that are trained on, and this is the test source."""
+    usual_labels: Mapping[str, str | None] | None = None
+    """How the labels of the rows that are trained on are read."""
     instructed: bool | None = None
     """Whether an instruction stands before each input of the rows that are trained on; None asks the source."""
 
@@ -178,7 +185,13 @@ class _Choices:
         free = set(table.columns) - set(columns.values())
         columns = {**{name: column for name, column in self.usual.items() if column in free}, **columns}
         return guess(
-            table.columns, rows, self.task, columns=columns, labels=self.labels, for_another=self.for_another
+            table.columns,
+            rows,
+            self.task,
+            columns=columns,
+            labels=self.labels,
+            for_another=self.for_another,
+            usual_labels=self.usual_labels,
         )
 
 
@@ -356,7 +369,9 @@ def _with_other_test(
     source: _Source, task: Task, test: _Source, test_spec: str
 ) -> tuple[dict[str, list[Row]], str, list[str]]:
     splits, how, notes = _with_validation(source, task, test=test.test_rows)
-    return splits, how, [f"The test split is {shown_spec(test_spec)}.", *notes, *test.notes]
+    read = test.mapping.reason
+    guessed = [] if test_spec.startswith("corpus:") or read == source.mapping.reason else [f"There {read}"]
+    return splits, how, [f"The test split is {shown_spec(test_spec)}.", *guessed, *notes, *test.notes]
 
 
 def _with_validation(

@@ -84,6 +84,20 @@ def test_a_second_file_is_the_test_split_and_is_kept_out_of_training(tmp_path):
     assert any("4 rows are also in the test split" in note for note in opened.notes)
 
 
+def test_a_test_file_is_read_on_the_scale_of_the_training_rows_and_says_so(tmp_path):
+    """1 to 10 points are trained on; by itself the test file would be of five stars."""
+    rows = [{"text": f"remark {n}", "label": 1 + n % 10} for n in range(60)]
+    test = write_jsonl(tmp_path / "test.jsonl", [{"text": f"other {n}", "label": n} for n in (1, 3, 4, 5)])
+    opened = open_source(write_jsonl(tmp_path / "a.jsonl", rows), SENTIMENT, test=test)
+    assert opened.splits["test"]["label"] == ["negative"] * 3
+    assert any(
+        note.startswith("There 'text' is taken") and "1/3/4 = negative, 5 = left out, as in the rows" in note
+        for note in opened.notes
+    )
+    again = open_test(test, SENTIMENT, trained_on=opened)
+    assert again.rows["label"] == ["negative"] * 3 and "as in the rows" in again.mapping.reason
+
+
 def test_the_test_split_does_not_move_when_rows_are_shuffled(tmp_path):
     first = open_source(write_jsonl(tmp_path / "a.jsonl", reviews(60)), SENTIMENT)
     second = open_source(write_jsonl(tmp_path / "b.jsonl", reviews(60)[::-1]), SENTIMENT)
@@ -204,7 +218,7 @@ def test_a_test_file_with_one_label_is_taken_and_it_is_said(tmp_path):
     opened = open_source(str(tmp_path / "all.json"), SENTIMENT)
     assert "Every usable row of all.json, validation is negative." in opened.notes
     (tmp_path / "all.json").write_text(json.dumps(splits | {"train": reviews(20)[::5]}), encoding="utf-8")
-    with pytest.raises(ProblemsError, match="all.json, train cannot be used: 1 problem"):
+    with pytest.raises(ProblemsError, match=r"all\.json, train cannot be used: 1 problem"):
         open_source(str(tmp_path / "all.json"), SENTIMENT)
 
 
