@@ -9,7 +9,8 @@ def about_the_rows(report: Report) -> list[str]:
     """What a reader has to know of the rows before believing the numbers; nothing of a report of before."""
     selection, findings = report.data.selection, report.data.findings
     said = [counts(selection, report.n), *selection.notes] if selection else []
-    return [*said, *(findings.sentences if findings else [])]
+    left_out = [report.few_shot_left_out] if report.few_shot_left_out else []
+    return [*said, *left_out, *(findings.sentences if findings else [])]
 
 
 def counts(selection: Selection, judged: int) -> str:

@@ -249,7 +249,14 @@ class Report(_Strict):
     )
     writing: Writing | None = Field(default=None, description="Texts only.")
     floors: list[FloorResult] = Field(default=[], description="What needs no tuning, on the same rows.")
-    few_shot: FewShot | None = Field(default=None, description="None where it was not asked for.")
+    few_shot: FewShot | None = Field(
+        default=None,
+        description="None where it was not asked for, where there were no training rows to take examples from, for "
+        "a classifier, which has no prompt, and where `few_shot_left_out` says why.",
+    )
+    few_shot_left_out: str = Field(
+        default="", description="Why it could not be measured, in a sentence; empty in reports of before."
+    )
     forgetting: Forgetting | None = Field(default=None, description="None where it was not asked for.")
     base: BaseModelInfo = Field(description="The base weights that both sides used.")
     precision: str = Field(description="float32, bfloat16 or nf4 (4 bit).")
