@@ -49,7 +49,9 @@ Mapping = Annotated[
         "--set", help="How the rows are read: data.columns.text=review, data.labels.1=negative. Repeatable."
     ),
 ]
-Rows = Annotated[int | None, typer.Option(help="Use only this many test rows: a sample, each label in its share.")]
+Rows = Annotated[
+    int | None, typer.Option(min=1, help="Use only this many test rows: a sample, each label in its share.")
+]
 KeepTrained = Annotated[bool, typer.Option("--keep-trained-rows", help="Judge rows that were trained on, too.")]
 TestSource = Annotated[str | None, typer.Option("--test", help="Another source whose rows are the test split.")]
 
@@ -134,7 +136,9 @@ def evaluate(
     set_: Mapping = [],  # noqa: B006
     rows: Rows = None,
     keep_trained_rows: KeepTrained = False,
-    few_shot: Annotated[int, typer.Option(help="Also show the base this many examples in its prompt.")] = 0,
+    few_shot: Annotated[
+        int, typer.Option(min=0, max=32, help="Also show the base this many examples in its prompt.")
+    ] = 0,
     forgetting: Annotated[bool, typer.Option(help="Also measure what tuning cost on general text.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md, rows.jsonl.")] = None,
 ) -> None:
@@ -187,7 +191,7 @@ def export_task(
 def chat(
     run: RunName,
     message: Annotated[str | None, typer.Option("--message", "-m", help="Ask once and leave.")] = None,
-    tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 64,
+    tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
 ) -> None:
     """Ask both sides the same: base and tuned answer at once."""
     adapter = _adapter(run)

@@ -55,6 +55,25 @@ def test_a_mistake_is_one_line_and_exit_code_2(run_cli, arguments, says):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "last", "--few-shot", "-1"],
+        ["evaluate", "last", "--few-shot", "33"],
+        ["evaluate", "last", "--rows", "-5"],
+        ["evaluate", "last", "--rows", "0"],
+        ["export-task", "last", "folder", "--rows", "-5"],
+        ["chat", "last", "--tokens", "0"],
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_before_anything_is_opened(run_cli, arguments):
+    """There is no run: whoever looks for one first says that."""
+    done = run_cli(*arguments)
+    assert done.returncode == 2
+    assert f"Invalid value for '{arguments[-2]}'" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
 def test_estimate_names_parameters_memory_and_time(run_cli):
     done = run_cli("estimate", "dialogue-smollm2-qlora")
     assert done.returncode == 0
