@@ -365,8 +365,17 @@ def _print_outcome(run: Run) -> None:
 
 
 def _print_report(report: Report) -> None:
-    from eval.markdown import EXPLORATORY, cost, explanation, few_shot_sentence, headline, p_value, with_interval
-    from eval.rows_text import counts
+    from eval.markdown import (
+        EXPLORATORY,
+        cost,
+        explanation,
+        few_shot_sentence,
+        flips_sentence,
+        headline,
+        p_value,
+        with_interval,
+    )
+    from eval.rows_text import about_the_rows
 
     console.print(f"[bold]{headline(report)}[/] {explanation(report)}", highlight=False)
     table = Table("metric", "base", "tuned", "difference", "p")
@@ -381,14 +390,29 @@ def _print_report(report: Report) -> None:
         )
     console.print(table)
     console.print(EXPLORATORY, highlight=False)
-    if report.data.selection:
-        console.print(counts(report.data.selection, report.n), highlight=False)
-        for note in report.data.selection.notes:
-            console.print(note, highlight=False, markup=False)
+    console.print(flips_sentence(report), highlight=False)
+    if report.floors or report.few_shot:
+        console.print(_what_else_would_score(report))
+    for sentence in about_the_rows(report):
+        console.print(sentence, highlight=False, markup=False)
     if report.few_shot:
         console.print(few_shot_sentence(report.few_shot, report), highlight=False)
     if report.forgetting:
         console.print(f"What it cost: {cost(report.forgetting)}", highlight=False)
+
+
+def _what_else_would_score(report: Report) -> Table:
+    """The rivals that need no tuning, by the primary metric, with the paired test of tuned against each."""
+    from eval.markdown import few_shot_title, p_value
+
+    primary = report.primary
+    rivals = [(floor.name, floor.scores.get(primary.name), floor.judgement) for floor in report.floors]
+    if shown := report.few_shot:
+        rivals.append((few_shot_title(shown), shown.scores.get(primary.name), shown.judgement))
+    table = Table("what else would score", primary.title, "tuned against it", "p")
+    for name, score, test in rivals:
+        table.add_row(name, "" if score is None else f"{score:.3f}", test.outcome if test else "", p_value(test))
+    return table
 
 
 def _scores(run: Run) -> str:

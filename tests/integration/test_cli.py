@@ -93,6 +93,10 @@ def test_train_prints_the_table_then_the_run_can_be_listed_evaluated_and_asked(r
     assert "finished" in run_cli("runs").stdout
     own = run_cli("evaluate", "last")
     assert own.returncode == 0 and "none trained on; 4 judged." in own.stdout
+    # What a reader has to know of the rows, and what else would score, as report.md has it.
+    assert "26 rows are repeated" in own.stdout and "rows went from wrong to right" in own.stdout
+    for rival in ("majority class", "TF-IDF + logistic regression", "frozen base + logistic regression"):
+        assert rival in own.stdout
     # 23 of 30 texts are trained on; the labels are read as in the run.
     again = run_cli("evaluate", "last", "--data", "mine.csv", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
