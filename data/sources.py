@@ -147,9 +147,14 @@ def absolute_spec(spec: str) -> str:
 
 
 def shown_spec(spec: str) -> str:
-    """Returns the source `spec` as a report names it: only the name of a file, not its folder."""
-    kind, _, path = spec.partition(":")
-    return f"file:{Path(path).name}" if kind == "file" else spec
+    """Returns the source `spec` as a report names it: only the name of a file, not its folder, there or not."""
+    kind, _, rest = spec.partition(":")
+    if kind in ("corpus", "hub"):
+        return spec
+    if kind == "file" or names_a_file(spec) or "/" in spec:
+        path = rest if kind == "file" else spec
+        return f"file:{Path(path).name or path}"
+    return spec
 
 
 def corpus_names(task: Task | None = None) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from data import hub
 from data.errors import DataError
 from data.repeats import Repeats
-from data.sources import absolute_spec, corpus_names, open_source, open_test
+from data.sources import absolute_spec, corpus_names, open_source, open_test, shown_spec
 from data.tasks import DIALOGUE, SENTIMENT
 from data.validate import ProblemsError
 
@@ -165,6 +165,18 @@ def test_a_file_is_named_by_its_whole_path(tmp_path, monkeypatch):
         assert absolute_spec(spec) == f"file:{tmp_path / 'mine.csv'}"
     for spec in ("corpus:reviews", "hub:owner/name.csv", "nonsense", f"file:{tmp_path}/other.csv"):
         assert absolute_spec(spec) == spec
+
+
+def test_a_report_names_a_file_without_its_folder(tmp_path, monkeypatch):
+    """Also where it is given as it lies, and where the report is read on another machine."""
+    for spec in ("/home/ana/clients/acme.csv", "file:/home/ana/clients/acme.csv", "~/clients/acme.csv", "acme.csv"):
+        assert shown_spec(spec) == "file:acme.csv"
+    (tmp_path / "acme").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for folder in (str(tmp_path / "acme"), f"file:{tmp_path}/acme/", "acme", "/home/ana/acme"):
+        assert shown_spec(folder) == "file:acme"
+    for spec in ("corpus:reviews", "hub:owner/name", "hub:owner/name:en", "", "three rows by hand"):
+        assert shown_spec(spec) == spec
 
 
 def test_references_in_a_list_make_every_target_of_the_split_a_list(tmp_path):
