@@ -1,6 +1,7 @@
 """Packed files, folders of files, and what `save_to_disk` writes; and what is only named."""
 
 import gzip
+import json
 
 import pandas as pd
 import pyarrow as pa
@@ -101,6 +102,13 @@ def test_shards_in_a_folder_called_data_are_joined(tmp_path):
     for shard in range(2):
         dataset(10, f"shard {shard},").to_parquet(tmp_path / "data" / f"train-0000{shard}-of-00002.parquet")
     assert sizes(tmp_path) == {"train": 20}
+
+
+def test_a_description_beside_the_one_file_of_a_folder_is_no_file_of_examples(tmp_path):
+    pd.DataFrame(rows(20)).to_parquet(tmp_path / "data.parquet")
+    described = {"features": {"label": {"names": ["positive", "negative"], "_type": "ClassLabel"}}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(described), encoding="utf-8")
+    assert {row["label"] for _, row in read_folder(tmp_path)["train"].rows} == {"positive", "negative"}
 
 
 def test_a_folder_that_is_not_clear_is_refused_with_its_files(tmp_path):
