@@ -17,7 +17,8 @@ def counts(selection: Selection, judged: int) -> str:
     """`200 rows given, 150 trained on and left out, 50 judged.`"""
     parts = [f"{_rows(selection.given)} given"]
     if selection.repeated:
-        parts.append(f"{selection.repeated:,} repeated and left out")
+        became = "with their references added to the first" if selection.merged else "and left out"
+        parts.append(f"{selection.repeated:,} repeated {became}")
     if selection.contradictory:
         parts.append(f"{selection.contradictory:,} left out for contradictory labels")
     if selection.trained_on is None:

@@ -79,7 +79,11 @@ class Selection(_Strict):
     """How the rows that were judged came out of those that were given."""
 
     given: int = Field(description="Usable rows of the test split, as they came.", ge=0)
-    repeated: int = Field(description="Rows left out because another has the same text.", ge=0)
+    repeated: int = Field(description="Rows whose text another has, too: one a text is judged.", ge=0)
+    merged: bool = Field(
+        default=False,
+        description="Whether that one has the references of them all, as of free text; else they are left out.",
+    )
     contradictory: int = Field(description="Rows left out because their text has different labels.", ge=0)
     trained_on: int | None = Field(
         description="Rows, one a text, whose text the adapter was trained on; none where that is not known."

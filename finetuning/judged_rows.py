@@ -272,6 +272,7 @@ def _judge(
     selection = Selection(
         given=repeats.given,
         repeated=repeats.repeated,
+        merged=bool(repeats.repeated) and not task.is_classification,
         contradictory=repeats.contradictory,
         trained_on=len(seen) if finds else None,
         trained_kept=bool(seen) and keep_trained,
