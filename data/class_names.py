@@ -53,9 +53,17 @@ def with_class_names(table: Table, names: ClassNames) -> Table:
     known = {column: classes for column, classes in names.items() if column in table.columns}
     notes = []
     for column, classes in known.items():
-        values = {str(row.get(column)) for _, row in table.rows} - {"None", ""}
-        if values <= set(classes) or not any(_class_id(value) is not None for value in values):
-            continue  # names already, even where the names are numbers
+        values = [value for _, row in table.rows if (value := row.get(column)) not in (None, "")]
+        are_ids = any(_class_id(value) is not None for value in values)
+        # A number is an id, even where the names are numbers; only a text may be a name already.
+        if all(isinstance(value, str) and value in classes for value in values):
+            if are_ids:
+                notes.append(
+                    f"The values of '{one_line(column)}' are read as names of its classes, not as their ids."
+                )
+            continue
+        if not are_ids:
+            continue
         for _, row in table.rows:
             value = _class_id(row.get(column))
             if value is not None:

@@ -78,6 +78,7 @@ def guess(
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str | None] | None = None,
     for_another: bool = False,
+    usual_labels: Mapping[str, str | None] | None = None,
 ) -> ColumnMapping:
     """Returns the mapping of a table's columns to the task's, guessed where it was not chosen.
 
@@ -94,7 +95,14 @@ def guess(
 
     def read_labels(column: str, *, known: bool) -> tuple[dict[str, str | None], str] | None:
         observed = _observed(column, sample_rows, most=None if known or chosen_labels else MAX_VALUES)
-        return _labels_of(observed, _as_observed(chosen_labels, observed), task, known=known)
+        return _labels_of(
+            observed,
+            _as_observed(chosen_labels, observed),
+            task,
+            known=known,
+            usual=_as_observed(usual_labels or {}, observed),
+            for_another=for_another,
+        )
 
     target_hint = chosen.get(task.target_column)
     input_column, why_input = _choose_input(names, sample_rows, task, chosen.get(task.input_column), target_hint)
@@ -105,7 +113,7 @@ def guess(
     target_column, why_target = _choose_label_target(rest, sample_rows, task, target_hint, names, read_labels)
     readable = read_labels(target_column, known=True)
     if readable is None:
-        raise _unreadable_labels(target_column, names, sample_rows, task)
+        raise _unreadable_labels(target_column, names, sample_rows, task, chosen_labels)
     label_map, why_labels = readable
     observed = _observed(target_column, sample_rows, most=None)
     unused = _as_observed(chosen_labels, observed).keys() - observed
@@ -222,20 +230,38 @@ def _choose_label_target(
 
 
 def _labels_of(
-    observed: Set[str], chosen: dict[str, str | None], task: Task, *, known: bool
+    observed: Set[str],
+    chosen: dict[str, str | None],
+    task: Task,
+    *,
+    known: bool,
+    usual: dict[str, str | None],
+    for_another: bool,
 ) -> tuple[dict[str, str | None], str] | None:
     """The meaning of the observed values and a phrase that explains it, or None if they cannot be read.
 
     In a column that is known to hold the label single values may stay unread: they are reported row by row.
     """
-    if chosen and chosen.keys() >= set(observed):
+    if chosen and chosen.keys() >= observed:
         return chosen, "the labels were mapped by hand"
+    by_hand = ", the rest mapped by hand" if chosen else ""
+    guessed = {value: label for value, label in usual.items() if value in observed - chosen.keys()}
+    if known and guessed and guessed.keys() | chosen.keys() >= observed:
+        said = labelwords.explained(guessed)
+        return {**usual, **chosen}, f"{said}, as in the rows that are trained on{by_hand}"
     scheme = labelwords.read_values(observed, task.labels)
     if scheme is None and known:
         scheme = labelwords.read_most_values(observed - chosen.keys(), task.labels)
+    if scheme is not None and scheme.numbers:
+        meant = {scheme.labels.get(value) for value in observed} - {None}
+        if (for_another or usual) and len(meant) < 2:
+            return (
+                None  # 4 and 5 are good of five stars, and not of ten points; one's own training rows say no more
+            )
+        if for_another and any(map(labelwords.is_number, chosen)):
+            return None  # of 1 and 2 mapped by hand and five stars, both would be believed
     if scheme is not None:
-        by_hand = ", the rest mapped by hand" if chosen else ""
-        return {**scheme.labels, **chosen}, f"{scheme.explanation}{by_hand}"
+        return {**scheme.labels, **chosen}, f"{scheme.explained(but=chosen)}{by_hand}"
     return (chosen, "the labels were mapped by hand") if chosen.keys() & set(observed) else None
 
 
@@ -249,7 +275,7 @@ def _observed(column: str, rows: Sequence[Mapping[str, Any]], *, most: int | Non
     return found - {""}
 
 
-def _as_observed(chosen: dict[str, str | None], observed: Set[str]) -> dict[str, str | None]:
+def _as_observed(chosen: Mapping[str, str | None], observed: Set[str]) -> dict[str, str | None]:
     """The chosen labels, with 4,5 as 4.5 where the table has that: a reader may have turned the decimal comma."""
     return {
         pointed if value not in observed and (pointed := value.replace(",", ".")) in observed else value: label
@@ -317,9 +343,14 @@ def _count_values(column: str, rows: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _unreadable_labels(
-    column: str, names: Sequence[str], rows: Sequence[Mapping[str, Any]], task: Task
+    column: str,
+    names: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    task: Task,
+    chosen: Mapping[str, str | None],
 ) -> DataError:
-    observed = sorted(_observed(column, rows, most=None))
+    found = _observed(column, rows, most=None)
+    observed = sorted(found - _as_observed(chosen, found).keys())  # the others were said
     others = _plausible(task.target_column, [name for name in names if name != column], rows, task)
     elsewhere = doors.choose_column(task.target_column, others or [doors.OPEN])
     if not observed:

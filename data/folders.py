@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from data.arrow_files import read_arrow
-from data.class_names import names_beside
+from data.class_names import DESCRIPTION, names_beside
 from data.errors import DataError
 from data.files import is_readable, plain_content, read_table
 from data.limits import MAX_FILE_BYTES
@@ -27,6 +27,8 @@ STATE = "state.json"
 """What `save_to_disk` writes into the folder of each split."""
 ALL_SPLITS = "dataset_dict.json"
 """What it writes beside the folders of several splits."""
+ABOUT = frozenset({DESCRIPTION, "dataset_infos.json", ALL_SPLITS, STATE})
+"""What stands beside rows and holds none."""
 IN_A_NAME = re.compile(rf"(?:^|[^a-z])({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))})(?:[^a-z]|$)")
 
 
@@ -75,7 +77,8 @@ def _found(folder: Path) -> tuple[dict[str, Path], list[Path]]:
     if len(inner) == 1 and (folder / ALL_SPLITS).is_file():
         return {"train": inner[0]}, []
     saved = {SPLIT_OF[place.name.casefold()]: place for place in inner if place.name.casefold() in SPLIT_OF}
-    return saved, [entry for entry in entries if is_readable(entry) and entry.is_file()]
+    files = [entry for entry in entries if is_readable(entry) and entry.name not in ABOUT and entry.is_file()]
+    return saved, files
 
 
 def _by_name(files: list[Path]) -> dict[str, list[Path]]:

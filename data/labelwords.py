@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,18 @@ class Scheme:
 
     labels: dict[str, str | None]
     """Raw value as `label_key` writes it → label, or None to leave the row out."""
-    explanation: str
+    numbers: str = ""
+    """What the scale is called; empty for words."""
+
+    def explained(self, but: Collection[str] = ()) -> str:
+        """Returns how the values are read, without those of `but`, which somebody reads otherwise."""
+        said = explained({value: label for value, label in self.labels.items() if value not in but})
+        return f"{self.numbers} mean {said}" if self.numbers else said
+
+
+def is_number(value: str) -> bool:
+    """Returns whether a value, in the form of `label_key`, is a number."""
+    return STARS.match(value) is not None
 
 
 def label_key(value: Any) -> str:
@@ -77,7 +88,7 @@ def _read_words(observed: Collection[str], negative: str, positive: str) -> Sche
             read[value] = None
         else:
             return None
-    return Scheme(read, _explained(read))
+    return Scheme(read)
 
 
 def _read_numbers(numbers: list[float], negative: str, positive: str) -> Scheme | None:
@@ -86,7 +97,7 @@ def _read_numbers(numbers: list[float], negative: str, positive: str) -> Scheme 
             f"{n:g}": negative if n <= negative_to else positive if n >= positive_from else None
             for n in sorted({*numbers, *scale})
         }
-        return Scheme(read, f"{name} mean {_explained(read)}")
+        return Scheme(read, name)
 
     values, low, high = set(numbers), numbers[0], numbers[-1]
     if values <= {0, 1}:
@@ -104,7 +115,8 @@ def _read_numbers(numbers: list[float], negative: str, positive: str) -> Scheme 
     return None
 
 
-def _explained(read: dict[str, str | None]) -> str:
+def explained(read: Mapping[str, str | None]) -> str:
+    """Returns what the values mean, in a phrase: `1/2 = negative, 3 = left out, 4/5 = positive`."""
     groups: dict[str, list[str]] = {}
     for value, label in read.items():
         groups.setdefault(label or "left out", []).append(value)

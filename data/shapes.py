@@ -7,6 +7,7 @@ changed, and each change is said in a note; the columns that were there stay, so
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,9 +19,33 @@ from data.tasks import Task
 from data.validate import is_nothing
 
 
-def shaped(table: Table, task: Task) -> Table:
-    """Returns `table` with the columns that its shape means, for `task`."""
-    return _with_exchange(_with_instruction(_with_references(table, task), task), task)
+def shaped(tables: Mapping[str, Table], task: Task, *, instructed: bool | None = None) -> dict[str, Table]:
+    """Returns the splits of a source with the columns that its shape means, for `task`.
+
+    `instructed` says whether each instruction stands before its input; None asks the rows, see `is_instructed`.
+    """
+    note = "As in the rows that are trained on, each instruction stands before its input."
+    if instructed is None:
+        instructed = is_instructed(tables, task)
+        note = "Some rows have an instruction and an empty input, so each instruction stands before its input."
+    return {
+        split: _with_exchange(_with_instruction(_with_references(table, task), task, instructed, note), task)
+        for split, table in tables.items()
+    }
+
+
+def is_instructed(tables: Mapping[str, Table], task: Task) -> bool | None:
+    """Returns whether there are rows whose whole prompt is an instruction; None where nothing could be one.
+
+    All splits are asked together: one question has to be put in the same way wherever it stands.
+    """
+    found = [
+        any(is_nothing(row.get(given)) and not is_nothing(row.get(instruction)) for _, row in table.rows)
+        for table in tables.values()
+        if (columns := _instruction_and_input(table, task))
+        for instruction, given in (columns,)
+    ]
+    return any(found) if found else None
 
 
 def _with_references(table: Table, task: Task) -> Table:
@@ -43,22 +68,25 @@ def _with_references(table: Table, task: Task) -> Table:
     return table
 
 
-def _with_instruction(table: Table, task: Task) -> Table:
-    """Alpaca's instruction and input, where there are rows whose whole prompt is the instruction."""
+def _instruction_and_input(table: Table, task: Task) -> tuple[str, str] | None:
+    """The columns of Alpaca's instruction and input, where both are there beside a target."""
     names = {plain_name(column): column for column in table.columns}
     if not {"instruction", "input"} <= names.keys() or not _has_target(table, task):
+        return None
+    return names["instruction"], names["input"]
+
+
+def _with_instruction(table: Table, task: Task, instructed: bool | None, note: str) -> Table:
+    """Each instruction before its input, if they are to be read so."""
+    columns = _instruction_and_input(table, task)
+    if columns is None or not instructed:
         return table
-    instruction, given = names["instruction"], names["input"]
-    if not any(is_nothing(row.get(given)) and not is_nothing(row.get(instruction)) for _, row in table.rows):
-        return table
+    _, given = columns
     rows: list[tuple[int, dict[str, Any]]] = []
     for number, row in table.rows:
-        parts = [row[column] for column in (instruction, given) if not is_nothing(row.get(column))]
+        parts = [row[column] for column in columns if not is_nothing(row.get(column))]
         joined = "\n".join(parts) if all(isinstance(part, str) for part in parts) else row.get(given)
         rows.append((number, {**row, given: joined}))
-    note = (
-        f"Rows with an empty '{one_line(given)}' have an instruction, so each instruction stands before its input."
-    )
     return replace(table, rows=tuple(rows), notes=(*table.notes, note))
 
 

@@ -18,10 +18,10 @@ from data.errors import DataError
 from data.files import SUFFIXES, Table, names_a_file, read_splits, read_table
 from data.folders import is_folder, read_folder
 from data.repeats import Repeats, one_row_a_text, without_overlap
-from data.shapes import shaped
+from data.shapes import is_instructed, shaped
 from data.splits import SPLIT_NAMES, split_rows
 from data.tasks import TASKS, Task
-from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows, without_empty
+from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows, only_label, without_empty
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -48,6 +48,8 @@ class Opened:
     """The rows that the test split was made of: it has one a text."""
     notes: tuple[str, ...] = ()
     """Sentences for a person: how the rows were split, what was left out."""
+    instructed: bool | None = None
+    """Whether an instruction stands before each input; None where the source has none."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,14 @@ def open_source(
         splits, how, notes = _with_own_test(source, task)
     else:
         another = not spec.startswith("corpus:")
-        as_there = replace(chosen, columns={}, usual=chosen.columns, for_another=another)
+        as_there = replace(
+            chosen,
+            columns={},
+            usual=chosen.columns,
+            for_another=another,
+            usual_labels=source.mapping.labels,
+            instructed=source.instructed,
+        )
         splits, how, notes = _with_other_test(source, task, _read(test, as_there, is_test=True), test)
     splits["test"], repeats = one_row_a_text(splits["test"], task)
     _check_every_split(splits, spec)
@@ -98,6 +107,7 @@ def open_source(
         columns=source.columns,
         repeats=repeats,
         notes=(*source.notes, *sizes, *notes, *repeats.sentences()),
+        instructed=source.instructed,
     )
 
 
@@ -109,14 +119,18 @@ def open_test(
     labels: Mapping[str, str | None] | None = None,
     usual_columns: Mapping[str, str] | None = None,
     skip_empty: bool = False,
+    trained_on: Opened | None = None,
 ) -> OpenedTest:
-    """Returns the test rows of the source `spec`: its test split, or all rows where it has none, as in a file.
+    """Returns the test rows of the source `spec`: its test split, else validation, else all rows, as of a file.
 
-    `usual_columns` are choices that were made for other rows: they hold where there are such columns here. See
-    `open_source` for the rest, also for errors.
+    `usual_columns` are choices that were made for other rows: they hold where there are such columns here. What
+    was guessed of the rows that were `trained_on` holds here, too, where it can. See `open_source` for the rest,
+    also for errors.
     """
     usual = dict(usual_columns or {})
     chosen = _Choices(task, dict(columns or {}), dict(labels or {}), skip_empty, usual, for_another=True)
+    if trained_on is not None:
+        chosen = replace(chosen, usual_labels=trained_on.mapping.labels, instructed=trained_on.instructed)
     source = _read(spec, chosen, is_test=True)
     rows, repeats = one_row_a_text(source.test_rows, task)
     if not rows:
@@ -133,9 +147,14 @@ def absolute_spec(spec: str) -> str:
 
 
 def shown_spec(spec: str) -> str:
-    """Returns the source `spec` as a report names it: only the name of a file, not its folder."""
-    kind, _, path = spec.partition(":")
-    return f"file:{Path(path).name}" if kind == "file" else spec
+    """Returns the source `spec` as a report names it: only the name of a file, not its folder, there or not."""
+    kind, _, rest = spec.partition(":")
+    if kind in ("corpus", "hub"):
+        return spec
+    if kind == "file" or names_a_file(spec) or "/" in spec:
+        path = rest if kind == "file" else spec
+        return f"file:{Path(path).name or path}"
+    return spec
 
 
 def corpus_names(task: Task | None = None) -> tuple[str, ...]:
@@ -160,6 +179,10 @@ class _Choices:
     """Columns that were chosen for other rows."""
     for_another: bool = False
     """The labels were chosen for the rows that are trained on, and this is the test source."""
+    usual_labels: Mapping[str, str | None] | None = None
+    """How the labels of the rows that are trained on are read."""
+    instructed: bool | None = None
+    """Whether an instruction stands before each input of the rows that are trained on; None asks the source."""
 
     def mapping(self, table: Table, *, known_columns: Mapping[str, str] | None = None) -> ColumnMapping:
         rows = [row for _, row in table.rows]
@@ -167,7 +190,13 @@ class _Choices:
         free = set(table.columns) - set(columns.values())
         columns = {**{name: column for name, column in self.usual.items() if column in free}, **columns}
         return guess(
-            table.columns, rows, self.task, columns=columns, labels=self.labels, for_another=self.for_another
+            table.columns,
+            rows,
+            self.task,
+            columns=columns,
+            labels=self.labels,
+            for_another=self.for_another,
+            usual_labels=self.usual_labels,
         )
 
 
@@ -179,6 +208,7 @@ class _Source:
     mapping: ColumnMapping
     columns: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    instructed: bool | None = None
 
     @property
     def test_rows(self) -> list[Row]:
@@ -232,32 +262,44 @@ def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
     """A file, or a folder of files; with splits of its own, or with one, called train until it is divided."""
     header_names = tuple((chosen.usual | chosen.columns).values())
     read = read_folder if is_folder(path) else read_splits
-    tables = {split: shaped(table, chosen.task) for split, table in read(path, header_names=header_names).items()}
+    raw = read(path, header_names=header_names)
+    tables = shaped(raw, chosen.task, instructed=chosen.instructed)
+    notes: list[str] = []
     if is_test:
-        tables = {"train": tables.get("test", tables["train"])}
+        judged = next(name for name in ("test", "validation", "train") if name in tables)
+        notes += [_validation_is_test(path.name)] if judged == "validation" else []
+        tables = {"train": tables[judged]}
     if not tables["train"].rows:
         raise ProblemsError(tables["train"].problems, source=path.name)
     mapping = chosen.mapping(tables["train"])
     splits: dict[str, list[Row]] = {}
-    notes: list[str] = []
     for split, table in tables.items():
         where = path.name if len(tables) == 1 else f"{path.name}, {split}"
         kept = without_empty(table.rows, mapping) if chosen.skip_empty else table.rows
         minimum = MIN_ROWS_TO_SPLIT if len(tables) == 1 and not is_test else 1
-        rows, problems = check_rows(kept, chosen.task, mapping, minimum=minimum)
+        trained_on = split == "train" and not is_test
+        rows, problems = check_rows(kept, chosen.task, mapping, minimum=minimum, trained_on=trained_on)
         problems = [*table.problems, *problems]
         if problems:
             raise ProblemsError(sorted(problems, key=lambda problem: problem.row or 0), source=where)
         notes += [*table.notes, *_left_out_empty(len(table.rows) - len(kept), where)]
         notes += _left_out(len(kept) - len(rows), where)
+        notes += [] if trained_on else _one_label(rows, chosen.task, where)
         splits[split] = rows
-    return _Source(_with_test(splits, path.name, notes), mapping, tables["train"].columns, tuple(notes))
+    return _Source(
+        _with_test(splits, path.name, notes),
+        mapping,
+        tables["train"].columns,
+        tuple(dict.fromkeys(notes)),
+        is_instructed(raw, chosen.task),
+    )
 
 
 def _hub(name: str, chosen: _Choices) -> _Source:
     """Rows that cannot be used are left out and counted: unlike a file, nobody here can mend them."""
     task = chosen.task
-    tables = {split: shaped(table, task) for split, table in hub.read_hub(name).items()}
+    raw = hub.read_hub(name)
+    tables = shaped(raw, task, instructed=chosen.instructed)
     mapping = chosen.mapping(tables["train"], known_columns=hub.known_columns(name, task))
     splits: dict[str, list[Row]] = {}
     notes: list[str] = []
@@ -266,26 +308,38 @@ def _hub(name: str, chosen: _Choices) -> _Source:
         if not rows and split != "train":
             notes.append(f"The {split} split of {name} has no labels, so it is not used.")
             continue
-        if not rows or (split == "train" and _only_one_label(rows, task)):
+        if not rows or (split == "train" and only_label(rows, task) is not None):
             raise ProblemsError(problems, source=name)
-        notes += [*table.notes, *_left_out(len(table.rows) - len(rows), f"the {split} split of {name}")]
+        where = f"the {split} split of {name}"
+        notes += [*table.notes, *_left_out(len(table.rows) - len(rows), where), *_one_label(rows, task, where)]
         splits[split] = rows
-    return _Source(_with_test(splits, name, notes), mapping, tables["train"].columns, tuple(notes))
+    return _Source(
+        _with_test(splits, name, notes),
+        mapping,
+        tables["train"].columns,
+        tuple(dict.fromkeys(notes)),
+        is_instructed(raw, task),
+    )
 
 
 def _with_test(splits: dict[str, list[Row]], name: str, notes: list[str]) -> dict[str, list[Row]]:
     """The splits, of which validation is for the test where there is none."""
     if "test" in splits or "validation" not in splits:
         return splits
-    notes.append(f"The validation split of {name} is the test split here.")
+    notes.append(_validation_is_test(name))
     return {
         **{split: rows for split, rows in splits.items() if split != "validation"},
         "test": splits["validation"],
     }
 
 
-def _only_one_label(rows: Sequence[Row], task: Task) -> bool:
-    return task.is_classification and len({row[task.target_column] for row in rows}) < 2
+def _validation_is_test(name: str) -> str:
+    return f"The validation split of {name} is the test split here."
+
+
+def _one_label(rows: Sequence[Row], task: Task, where: str) -> list[str]:
+    only = only_label(rows, task)
+    return [] if only is None else [f"Every usable row of {where} is {only}."]
 
 
 def _left_out_empty(count: int, where: str) -> list[str]:
@@ -320,7 +374,9 @@ def _with_other_test(
     source: _Source, task: Task, test: _Source, test_spec: str
 ) -> tuple[dict[str, list[Row]], str, list[str]]:
     splits, how, notes = _with_validation(source, task, test=test.test_rows)
-    return splits, how, [f"The test split is {shown_spec(test_spec)}.", *notes, *test.notes]
+    read = test.mapping.reason
+    guessed = [] if test_spec.startswith("corpus:") or read == source.mapping.reason else [f"There {read}"]
+    return splits, how, [f"The test split is {shown_spec(test_spec)}.", *guessed, *notes, *test.notes]
 
 
 def _with_validation(

@@ -10,6 +10,8 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import takewhile
 from typing import Any
 
 from data.tasks import Task
@@ -27,12 +29,40 @@ Row = dict[str, Any]
 
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
 """Whatever is not a letter or a digit."""
+_HOW_IT_IS_DRAWN = re.compile(r"[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Variation selectors, as after the heart of an emoji."""
 
 
-def normalised(text: str) -> str:
-    """Returns `text` as it is compared: Unicode NFKC, lower case, letters and digits with single spaces."""
+def normalised(text: str, *, marks: bool = True) -> str:
+    """Returns `text` as it is compared: Unicode NFKC, lower case, letters and digits with single spaces.
+
+    The marks over, under or beside a letter belong to it, as the vowels of Hindi, Thai and Tamil are written.
+    Without `marks` they are left out, and the word falls apart there, as in earlier versions.
+    """
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(_BETWEEN_WORDS.sub(" ", folded).split()) or folded.strip()
+    marked = marks and not folded.isascii() and any(map(_is_mark, set(folded)))
+    return " ".join(_BETWEEN_WORDS.sub(_its_marks if marked else " ", folded).split()) or folded.strip()
+
+
+def _its_marks(found: re.Match[str]) -> str:
+    if not found.start():
+        return " "
+    between = found[0]
+    return _short_marks_at(between) if len(between) <= 8 else _marks_at(between)
+
+
+def _marks_at(between: str) -> str:
+    """Of what follows a letter its marks, and a space for whatever else stands there."""
+    marks = "".join(takewhile(_is_mark, between))
+    return marks if marks == between else f"{marks} "
+
+
+_short_marks_at = lru_cache(maxsize=4096)(_marks_at)
+
+
+def _is_mark(sign: str) -> bool:
+    """Whether it belongs to a letter before it; one that chooses how a sign is drawn says nothing."""
+    return unicodedata.category(sign) in ("Mn", "Mc") and not _HOW_IT_IS_DRAWN.match(sign)
 
 
 def same_text(text: str) -> str:

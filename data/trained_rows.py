@@ -62,15 +62,18 @@ class TrainedRows:
         path.chmod(0o600)
 
     def __contains__(self, text: str) -> bool:
-        return _key(text, self._salt) in self._keys
+        if _key(text, self._salt) in self._keys:
+            return True
+        # What was written by an earlier version has keys of words without their marks.
+        return not text.isascii() and _key(text, self._salt, marks=False) in self._keys
 
     def __len__(self) -> int:
         return len(self._keys)
 
 
-def _key(text: str, salt: bytes) -> str:
+def _key(text: str, salt: bytes, *, marks: bool = True) -> str:
     """A key that two texts share under one salt if `data.splits.same_text` takes them for the same."""
-    return hashlib.blake2b(normalised(text).encode(), digest_size=_KEY_BYTES, key=salt).hexdigest()
+    return hashlib.blake2b(normalised(text, marks=marks).encode(), digest_size=_KEY_BYTES, key=salt).hexdigest()
 
 
 def hash_rows(rows: Dataset, task: Task) -> str:

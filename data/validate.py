@@ -68,12 +68,14 @@ def check_rows(
     mapping: ColumnMapping,
     *,
     minimum: int = 1,
+    trained_on: bool = True,
     keep: Sequence[str] = (),
 ) -> tuple[list[Row], list[Problem]]:
     """Returns (clean rows, problems) for `rows`, which are (row number, values by table column).
 
     A clean row has the task's columns, `row`, and those of the columns in `keep` that the table has. A row
-    whose label the mapping leaves out is in neither list. `minimum` is how many clean rows there must be.
+    whose label the mapping leaves out is in neither list. `minimum` is how many clean rows there must be; rows that
+    are `trained_on` must have more than one label.
     """
     clean: list[Row] = []
     problems: list[Problem] = []
@@ -98,7 +100,7 @@ def check_rows(
         if not found:
             kept = {name: values[name] for name in keep if name in values}
             clean.append({task.input_column: text, task.target_column: target, **kept, "row": number})
-    return clean, problems + _problems_of_the_whole(clean, problems, task, mapping, minimum)
+    return clean, problems + _problems_of_the_whole(clean, task, mapping, minimum, trained_on)
 
 
 def without_empty(
@@ -110,20 +112,26 @@ def without_empty(
 
 
 def _problems_of_the_whole(
-    clean: Sequence[Row], problems: Sequence[Problem], task: Task, mapping: ColumnMapping, minimum: int
+    clean: Sequence[Row], task: Task, mapping: ColumnMapping, minimum: int, trained_on: bool
 ) -> list[Problem]:
     if len(clean) < minimum:
         usable = "1 usable row" if len(clean) == 1 else f"{len(clean)} usable rows"
         needed = "1 is" if minimum == 1 else f"at least {minimum} are"
         return [Problem(f"There are too few rows: {usable}, and {needed} needed", "Add rows.")]
-    labels = {row[task.target_column] for row in clean} if task.is_classification else set()
-    if len(labels) == 1:
-        missing = next(label for label in task.labels if label not in labels)
-        what = f"Every usable row is {labels.pop()!r}"
+    only = only_label(clean, task) if trained_on else None
+    if only is not None:
+        missing = next(label for label in task.labels if label != only)
+        what = f"Every usable row is {only!r}"
         return [
             Problem(what, f"Add rows that are {missing!r}, or correct the label mapping.", column=mapping.target)
         ]
     return []
+
+
+def only_label(rows: Iterable[Row], task: Task) -> str | None:
+    """Returns the label that all of `rows` have; None where there are several, or none."""
+    labels = {row[task.target_column] for row in rows} if task.is_classification else set()
+    return str(labels.pop()) if len(labels) == 1 else None
 
 
 # A value is (what was read, None) or (None, (what is wrong, how to mend it)).

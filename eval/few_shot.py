@@ -28,6 +28,8 @@ DRAWS = 3
 """By default: each costs one more pass of the base over the test rows."""
 MOST_PROMPT_TOKENS = 4096
 """Of a prompt with examples, where the model could take more: a longer one would cost more than it shows."""
+MOST_TRIED = 1000
+"""Training rows whose tokens are counted, over all draws, to find some that are short enough."""
 
 Example = tuple[str, str]
 """Input and target."""
@@ -81,19 +83,40 @@ def draw(
 ) -> list[list[Example]]:
     """`draws` lists of at most `count` examples, so short that the longest of `inputs` fits behind any of them.
 
-    Empty where no row of `train` is short enough.
+    Empty where no row of `train` is short enough; see `left_out`. Of rows of which hardly one is, only so many are
+    looked at.
     """
-    prompter, config = pair.prompter, pair.model.config
+    prompter = pair.prompter
     assert prompter is not None
-    room = min(getattr(config, "max_position_embeddings", MOST_PROMPT_TOKENS), MOST_PROMPT_TOKENS)
-    room -= max(len(prompter.encode_prompt(text)) for text in inputs) + max_new_tokens
+    room = _most_tokens(pair) - max(len(prompter.encode_prompt(text)) for text in inputs) - max_new_tokens
+    if room < count:
+        return []
+    known: dict[Example, bool] = {}
 
     def fits(example: Example) -> bool:
-        text, target = example
-        return count * len(prompter.encode_prompt(text) + prompter.encode_target(target)) <= room
+        if example not in known:
+            if len(known) == MOST_TRIED:
+                return False
+            text, target = example
+            tokens = len(prompter.encode_prompt(text)) + len(prompter.encode_target(target))
+            known[example] = count * tokens <= room
+        return known[example]
 
     drawn = (choose(train, count, pair.task, seed=seed, fits=fits) for seed in range(draws))
     return [examples for examples in drawn if examples]
+
+
+def left_out(pair: Pair, count: int) -> str:
+    """Why there are no examples, in a sentence, where `draw` found none."""
+    examples = "an example" if count == 1 else f"{count} examples"
+    return (
+        f"The base was not shown {examples} in its prompt: with the longest test row and its answer there is no "
+        f"room for that in {_most_tokens(pair):,} tokens."
+    )
+
+
+def _most_tokens(pair: Pair) -> int:
+    return min(getattr(pair.model.config, "max_position_embeddings", MOST_PROMPT_TOKENS), MOST_PROMPT_TOKENS)
 
 
 def measure_few_shot(

@@ -9,6 +9,7 @@ losses, each of which is no evidence, do not add up unseen. `eval/test_regressio
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
 BASELINES = Path(__file__).parent / "baselines"
 ALPHA = 0.01
-"""The gate is run again and again: at this p-value an honest run fails at most once in 200 times."""
+"""The gate is run again and again: at this p-value each of the tests that it can fail by, three at most, calls an
+honest run worse once in 200 times or more seldom."""
 UPDATE = "pytest eval/ --update-baselines"
 
 _HASHES = {"adapter_sha256": "adapter", "prompt_sha256": "prompt", "test_sha256": "test set"}
@@ -146,7 +148,8 @@ def read_baseline(path: Path) -> Baseline | None:
         raise RunError(
             f"The baseline {path.name} cannot be read: {str(error).splitlines()[0]}",
             got=str(path),
-            fix=f"Restore it, or measure it again: {UPDATE}.",
+            fix=f"Restore it: git checkout -- {shlex.quote(str(path))}. Or remove it and then measure it again: "
+            f"{UPDATE}. That begins a new line, in which what was lost before is not seen.",
         ) from None
 
 

@@ -21,7 +21,7 @@ from data.tasks import Task
 from data.trained_rows import hash_pairs
 from eval.aggregate import calibration, confusion, flips, floor_results, metrics, writing
 from eval.bertscore import BertScore
-from eval.few_shot import DRAWS, draw, measure_few_shot
+from eval.few_shot import DRAWS, draw, left_out, measure_few_shot
 from eval.forgetting import measure_forgetting
 from eval.metrics.labels import is_correct
 from eval.metrics.rouge import TOKENIZER, rouge_scores
@@ -117,6 +117,9 @@ def compare(
         on_rows = tell("Comparing base and tuned")
         rows = _compare_texts(pair, inputs, references, batch_size, max_new_tokens, on_rows)
     seconds = time.perf_counter() - started
+    shown, not_shown = _few_shot(
+        pair, rows, examples, few_shot, few_shot_draws, max_new_tokens, tell("The base with examples")
+    )
     report = Report(
         task=task.name,
         kind=pair.kind,
@@ -130,9 +133,8 @@ def compare(
         floors=floor_results(
             rows, task, examples, _probe(pair, examples, inputs, tell("What the frozen base knows"))
         ),
-        few_shot=_few_shot(
-            pair, rows, examples, few_shot, few_shot_draws, max_new_tokens, tell("The base with examples")
-        ),
+        few_shot=shown,
+        few_shot_left_out=not_shown,
         forgetting=_forgetting(pair, tell("General text, to see what was forgotten")) if forgetting else None,
         base=BaseModelInfo(
             name=pair.base.name,
@@ -185,13 +187,14 @@ def _few_shot(
     draws: int,
     max_new_tokens: int,
     on_progress: Callable[[int, int], None] | None,
-) -> FewShot | None:
+) -> tuple[FewShot | None, str]:
+    """What was measured, or why it was not, where it could have been."""
     if not count or not train or pair.kind != "causal":
-        return None
+        return None, ""
     drawn = draw(pair, [row.input for row in rows], train, count, draws, max_new_tokens)
     if not drawn:
-        return None
-    return measure_few_shot(pair, rows, drawn, max_new_tokens=max_new_tokens, on_progress=on_progress)
+        return None, left_out(pair, count)
+    return measure_few_shot(pair, rows, drawn, max_new_tokens=max_new_tokens, on_progress=on_progress), ""
 
 
 def _probe(

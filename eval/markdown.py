@@ -300,16 +300,19 @@ def _writing(report: Report) -> list[str]:
     return ["## How the answers are written", "\n".join(lines)]
 
 
-def _flips(report: Report, rows: Sequence[RowResult]) -> list[str]:
+def flips_sentence(report: Report) -> str:
+    """`14 rows went from wrong to right, 3 went from right to wrong, 83 neither.`"""
     metric, flips = report.primary.metric, report.flips
     binary = metric.kind == "binary"
     right = "went from wrong to right" if binary else f"gained in {metric.title}"
     wrong = "went from right to wrong" if binary else "lost"
     neither = f"changed by less than {flips.threshold:g}" if flips.threshold else "neither"
-    sections = [
-        "## What flipped",
-        f"{flips.gained:,} rows {right}, {flips.lost:,} {wrong}, {flips.same:,} {neither}.",
-    ]
+    return f"{flips.gained:,} rows {right}, {flips.lost:,} {wrong}, {flips.same:,} {neither}."
+
+
+def _flips(report: Report, rows: Sequence[RowResult]) -> list[str]:
+    metric = report.primary.metric
+    sections = ["## What flipped", flips_sentence(report)]
     for title, kind in (("Gains", "gained"), ("Losses", "lost")):
         changed = [row for row in rows if report.flip(row) == kind]
         changed.sort(key=lambda row: abs(row.change(metric.name)), reverse=True)

@@ -9,14 +9,16 @@ def about_the_rows(report: Report) -> list[str]:
     """What a reader has to know of the rows before believing the numbers; nothing of a report of before."""
     selection, findings = report.data.selection, report.data.findings
     said = [counts(selection, report.n), *selection.notes] if selection else []
-    return [*said, *(findings.sentences if findings else [])]
+    left_out = [report.few_shot_left_out] if report.few_shot_left_out else []
+    return [*said, *left_out, *(findings.sentences if findings else [])]
 
 
 def counts(selection: Selection, judged: int) -> str:
     """`200 rows given, 150 trained on and left out, 50 judged.`"""
     parts = [f"{_rows(selection.given)} given"]
     if selection.repeated:
-        parts.append(f"{selection.repeated:,} repeated and left out")
+        became = "with their references added to the first" if selection.merged else "and left out"
+        parts.append(f"{selection.repeated:,} repeated {became}")
     if selection.contradictory:
         parts.append(f"{selection.contradictory:,} left out for contradictory labels")
     if selection.trained_on is None:

@@ -79,7 +79,11 @@ class Selection(_Strict):
     """How the rows that were judged came out of those that were given."""
 
     given: int = Field(description="Usable rows of the test split, as they came.", ge=0)
-    repeated: int = Field(description="Rows left out because another has the same text.", ge=0)
+    repeated: int = Field(description="Rows whose text another has, too: one a text is judged.", ge=0)
+    merged: bool = Field(
+        default=False,
+        description="Whether that one has the references of them all, as of free text; else they are left out.",
+    )
     contradictory: int = Field(description="Rows left out because their text has different labels.", ge=0)
     trained_on: int | None = Field(
         description="Rows, one a text, whose text the adapter was trained on; none where that is not known."
@@ -249,7 +253,14 @@ class Report(_Strict):
     )
     writing: Writing | None = Field(default=None, description="Texts only.")
     floors: list[FloorResult] = Field(default=[], description="What needs no tuning, on the same rows.")
-    few_shot: FewShot | None = Field(default=None, description="None where it was not asked for.")
+    few_shot: FewShot | None = Field(
+        default=None,
+        description="None where it was not asked for, where there were no training rows to take examples from, for "
+        "a classifier, which has no prompt, and where `few_shot_left_out` says why.",
+    )
+    few_shot_left_out: str = Field(
+        default="", description="Why it could not be measured, in a sentence; empty in reports of before."
+    )
     forgetting: Forgetting | None = Field(default=None, description="None where it was not asked for.")
     base: BaseModelInfo = Field(description="The base weights that both sides used.")
     precision: str = Field(description="float32, bfloat16 or nf4 (4 bit).")

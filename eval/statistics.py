@@ -1,10 +1,11 @@
 """Did fine-tuning help? Intervals for each side, and a paired verdict: better, worse, or no evidence.
 
 Both sides answered the same rows, so the two judges compare row by row. The test decides the outcome; the interval
-says how large the difference may be, and inverts that very test: it holds 0 exactly where the outcome is "no
-evidence". How often either errs where the truth is known is measured in `tests/unit/eval/test_statistics.py`.
-Knows numbers, nothing about metrics, models or wording. numpy and scipy are imported where they are used, so that
-a page that only reads judgements does not wait for them.
+says how large the difference may be, and holds 0 exactly where the outcome is "no evidence". That of scores inverts
+the test; that of labels is a score interval which is set so that it agrees with the exact test at 0. How often
+either errs where the truth is known is measured in `tests/unit/eval/test_statistics.py`. Knows numbers, nothing
+about metrics, models or wording. numpy and scipy are imported where they are used, so that a page that only reads
+judgements does not wait for them.
 """
 
 from __future__ import annotations
@@ -202,12 +203,13 @@ def _critical_z(discordant: int, alpha: float) -> float:
 
 
 def _score_interval(gains: int, losses: int, n: int, alpha: float) -> Interval:
-    """Interval of (gains - losses) / n at the level 1 - alpha: the differences that the verdict's test lets pass.
+    """Interval of (gains - losses) / n at the level 1 - alpha; it holds 0 exactly where the verdict's test lets it.
 
     Tango's score interval (1998, Statistics in Medicine 17, 891-908) asks of every d how far the table is from it;
     at d = 0 its statistic is McNemar's. Its critical value is the normal one, and so it may leave out 0 where the
     exact test says "no evidence" (5 gains, no loss). Here the critical value is that of the exact test with as many
-    discordant rows (`_critical_z`), for every d: one test gives verdict and interval.
+    discordant rows as were seen (`_critical_z`), for every d. So at 0 it agrees with the exact test, always; at any
+    other d it is no exact test that it inverts.
 
     Why this one: where 5 to 35 % of 100 or 400 rows are discordant it covers the truth with a probability of 0.945
     to 0.991 (exact, over all outcomes), and nowhere less than Tango's, which is 1 to 5 % narrower and reaches

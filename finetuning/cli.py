@@ -49,7 +49,9 @@ Mapping = Annotated[
         "--set", help="How the rows are read: data.columns.text=review, data.labels.1=negative. Repeatable."
     ),
 ]
-Rows = Annotated[int | None, typer.Option(help="Use only this many test rows: a sample, each label in its share.")]
+Rows = Annotated[
+    int | None, typer.Option(min=1, help="Use only this many test rows: a sample, each label in its share.")
+]
 KeepTrained = Annotated[bool, typer.Option("--keep-trained-rows", help="Judge rows that were trained on, too.")]
 TestSource = Annotated[str | None, typer.Option("--test", help="Another source whose rows are the test split.")]
 
@@ -134,7 +136,9 @@ def evaluate(
     set_: Mapping = [],  # noqa: B006
     rows: Rows = None,
     keep_trained_rows: KeepTrained = False,
-    few_shot: Annotated[int, typer.Option(help="Also show the base this many examples in its prompt.")] = 0,
+    few_shot: Annotated[
+        int, typer.Option(min=0, max=32, help="Also show the base this many examples in its prompt.")
+    ] = 0,
     forgetting: Annotated[bool, typer.Option(help="Also measure what tuning cost on general text.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md, rows.jsonl.")] = None,
 ) -> None:
@@ -187,7 +191,7 @@ def export_task(
 def chat(
     run: RunName,
     message: Annotated[str | None, typer.Option("--message", "-m", help="Ask once and leave.")] = None,
-    tokens: Annotated[int, typer.Option(help="Longest answer, in tokens.")] = 64,
+    tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 64,
 ) -> None:
     """Ask both sides the same: base and tuned answer at once."""
     adapter = _adapter(run)
@@ -361,8 +365,17 @@ def _print_outcome(run: Run) -> None:
 
 
 def _print_report(report: Report) -> None:
-    from eval.markdown import EXPLORATORY, cost, explanation, few_shot_sentence, headline, p_value, with_interval
-    from eval.rows_text import counts
+    from eval.markdown import (
+        EXPLORATORY,
+        cost,
+        explanation,
+        few_shot_sentence,
+        flips_sentence,
+        headline,
+        p_value,
+        with_interval,
+    )
+    from eval.rows_text import about_the_rows
 
     console.print(f"[bold]{headline(report)}[/] {explanation(report)}", highlight=False)
     table = Table("metric", "base", "tuned", "difference", "p")
@@ -377,14 +390,29 @@ def _print_report(report: Report) -> None:
         )
     console.print(table)
     console.print(EXPLORATORY, highlight=False)
-    if report.data.selection:
-        console.print(counts(report.data.selection, report.n), highlight=False)
-        for note in report.data.selection.notes:
-            console.print(note, highlight=False, markup=False)
+    console.print(flips_sentence(report), highlight=False)
+    if report.floors or report.few_shot:
+        console.print(_what_else_would_score(report))
+    for sentence in about_the_rows(report):
+        console.print(sentence, highlight=False, markup=False)
     if report.few_shot:
         console.print(few_shot_sentence(report.few_shot, report), highlight=False)
     if report.forgetting:
         console.print(f"What it cost: {cost(report.forgetting)}", highlight=False)
+
+
+def _what_else_would_score(report: Report) -> Table:
+    """The rivals that need no tuning, by the primary metric, with the paired test of tuned against each."""
+    from eval.markdown import few_shot_title, p_value
+
+    primary = report.primary
+    rivals = [(floor.name, floor.scores.get(primary.name), floor.judgement) for floor in report.floors]
+    if shown := report.few_shot:
+        rivals.append((few_shot_title(shown), shown.scores.get(primary.name), shown.judgement))
+    table = Table("what else would score", primary.title, "tuned against it", "p")
+    for name, score, test in rivals:
+        table.add_row(name, "" if score is None else f"{score:.3f}", test.outcome if test else "", p_value(test))
+    return table
 
 
 def _scores(run: Run) -> str:

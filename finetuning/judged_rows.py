@@ -92,10 +92,19 @@ def choose_rows(
         return _of_run(opened, training, rows=rows, keep_trained=keep_trained)
     spec = source or CORPUS_OF_TASK[task.name]
     skip_empty = skip_empty or bool(of_run and of_run.skip_empty)
-    found = open_test(spec, task, columns=columns, labels=labels, usual_columns=usual, skip_empty=skip_empty)
+    trained_on, notes = training.opened(None)  # first: its guesses hold for the rows that are judged
+    found = open_test(
+        spec,
+        task,
+        columns=columns,
+        labels=labels,
+        usual_columns=usual,
+        skip_empty=skip_empty,
+        trained_on=trained_on,
+    )
     if check is not None:
         check(found.rows)
-    train, notes = training.rows(None)
+    train = trained_on.splits["train"] if trained_on else None
     return _judge(
         found.spec,
         found.rows,
@@ -162,8 +171,11 @@ class Training:
         data = self.recipe.data
         return data.source.startswith("corpus:") and data.test is None and data.train_rows is None
 
-    def rows(self, opened: Opened | None) -> tuple[Dataset | None, list[str]]:
-        """The training rows, and why they are not to be had, in a sentence. `opened` is the run's data if it is."""
+    def opened(self, opened: Opened | None) -> tuple[Opened | None, list[str]]:
+        """The data with the training rows, and why they are not to be had, in a sentence.
+
+        `opened` is the run's data if it is at hand.
+        """
         why = ""
         if self.recipe is None or not (self.in_a_run or self.on_a_corpus):
             why = "it is not known what the adapter was trained on"
@@ -171,9 +183,10 @@ class Training:
             why = "the run has kept no record of them"
         else:
             try:
-                train = (opened or open_data(self.recipe)).splits["train"]
+                opened = opened or open_data(self.recipe)
+                train = opened.splits["train"]
                 if self.train_sha256 in (None, hash_rows(train, self.recipe.task_definition)):
-                    return train, []
+                    return opened, []
                 why = "the data reads otherwise than when the run began"
             except UserError as error:
                 why = f"the data cannot be opened now: {error.problem[0].lower()}{error.problem[1:]}"
@@ -211,14 +224,14 @@ def _of_run(
     findings: Findings | None = None,
 ) -> JudgedRows:
     assert training.recipe is not None
-    train, notes = training.rows(opened)
+    at_hand, notes = training.opened(opened)
     return _judge(
         opened.spec,
         opened.splits["test"],
         opened.task,
         opened.repeats,
         training,
-        train,
+        at_hand.splits["train"] if at_hand else None,
         [*opened.notes, *how_read(opened), *notes],
         validation=opened.splits["validation"],
         rows=rows or training.recipe.data.test_rows,
@@ -259,6 +272,7 @@ def _judge(
     selection = Selection(
         given=repeats.given,
         repeated=repeats.repeated,
+        merged=bool(repeats.repeated) and not task.is_classification,
         contradictory=repeats.contradictory,
         trained_on=len(seen) if finds else None,
         trained_kept=bool(seen) and keep_trained,

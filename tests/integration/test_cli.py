@@ -55,6 +55,25 @@ def test_a_mistake_is_one_line_and_exit_code_2(run_cli, arguments, says):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "last", "--few-shot", "-1"],
+        ["evaluate", "last", "--few-shot", "33"],
+        ["evaluate", "last", "--rows", "-5"],
+        ["evaluate", "last", "--rows", "0"],
+        ["export-task", "last", "folder", "--rows", "-5"],
+        ["chat", "last", "--tokens", "0"],
+    ],
+)
+def test_a_number_out_of_bounds_is_refused_before_anything_is_opened(run_cli, arguments):
+    """There is no run: whoever looks for one first says that."""
+    done = run_cli(*arguments)
+    assert done.returncode == 2
+    assert f"Invalid value for '{arguments[-2]}'" in done.stderr
+    assert "Traceback" not in done.stderr + done.stdout
+
+
 def test_estimate_names_parameters_memory_and_time(run_cli):
     done = run_cli("estimate", "dialogue-smollm2-qlora")
     assert done.returncode == 0
@@ -74,6 +93,10 @@ def test_train_prints_the_table_then_the_run_can_be_listed_evaluated_and_asked(r
     assert "finished" in run_cli("runs").stdout
     own = run_cli("evaluate", "last")
     assert own.returncode == 0 and "none trained on; 4 judged." in own.stdout
+    # What a reader has to know of the rows, and what else would score, as report.md has it.
+    assert "26 rows are repeated" in own.stdout and "rows went from wrong to right" in own.stdout
+    for rival in ("majority class", "TF-IDF + logistic regression", "frozen base + logistic regression"):
+        assert rival in own.stdout
     # 23 of 30 texts are trained on; the labels are read as in the run.
     again = run_cli("evaluate", "last", "--data", "mine.csv", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
@@ -82,7 +105,9 @@ def test_train_prints_the_table_then_the_run_can_be_listed_evaluated_and_asked(r
         "evaluate", "last", "--data", "mine.csv", "--keep-trained-rows", "--rows", "10",
         "--set", "data.labels.LABEL_1=skip", cwd=tmp_path,
     )  # fmt: skip
-    assert kept.returncode == 2 and "Every usable row is 'negative'" in kept.stderr
+    assert kept.returncode == 0, kept.stderr
+    assert "Every test row is negative" in kept.stdout
+    assert "Every usable row of mine.csv is negative." in kept.stdout
     asked = run_cli("chat", "last", "-m", "A warm and funny film.")
     assert asked.returncode == 0
     assert "positive" in asked.stdout and "After · tuned" in asked.stdout

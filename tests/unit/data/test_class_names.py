@@ -8,6 +8,7 @@ from datasets import ClassLabel, Dataset, Features, Value
 
 from data.errors import DataError
 from data.files import read_table
+from data.folders import read_folder
 from data.sources import open_source
 from data.tasks import SENTIMENT
 
@@ -47,12 +48,28 @@ def test_class_names_that_are_no_words_for_the_labels_are_asked_for_by_name(tmp_
     assert caught.value.got == ["fresh", "rotten"]
 
 
-def test_names_that_are_numbers_are_not_taken_for_ids(tmp_path):
-    stars = ["1", "2", "3", "4", "5"]
-    labelled(stars, [0, 1, 2, 3, 4]).to_parquet(tmp_path / "a.parquet")
-    described = {"features": {"label": {"names": stars, "_type": "ClassLabel"}}}
+STARS = ["1", "2", "3", "4", "5"]
+
+
+@pytest.mark.parametrize("ids", [[0, 1, 2, 3, 4], [1, 2, 3, 4], [4, 1]])
+def test_ids_are_not_taken_for_names_that_are_numbers(tmp_path, ids):
+    """Not even where each of them is a name, too: 1 is the second name, which is 2."""
+    labelled(STARS, ids).to_parquet(tmp_path / "a.parquet")
+    labelled(STARS, ids).save_to_disk(tmp_path / "saved")
+    for table in (read_table(tmp_path / "a.parquet"), read_folder(tmp_path / "saved")["train"]):
+        assert [row["label"] for _, row in table.rows] == [STARS[number] for number in ids]
+
+
+@pytest.mark.parametrize(("said", "noted"), [(["1", "2", "4"], True), (["1 star", "2 stars"], False)])
+def test_names_that_are_numbers_are_not_taken_for_ids(tmp_path, said, noted):
+    names = STARS if noted else ["1 star", "2 stars", "3 stars"]
+    described = {"features": {"label": {"names": names, "_type": "ClassLabel"}}}
     (tmp_path / "dataset_info.json").write_text(json.dumps(described), encoding="utf-8")
-    assert [row["label"] for _, row in read_table(tmp_path / "a.parquet").rows] == stars
+    pd.DataFrame({"text": said, "label": said}).to_parquet(tmp_path / "a.parquet")
+    table = read_table(tmp_path / "a.parquet")
+    assert [row["label"] for _, row in table.rows] == said
+    note = "The values of 'label' are read as names of its classes, not as their ids."
+    assert (note in table.notes) == noted
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.parquet"])

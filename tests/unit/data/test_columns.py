@@ -195,6 +195,47 @@ def test_a_label_mapping_by_hand_overrules_the_guess_and_leaves_the_rest_to_it()
     assert mapping.labels["5"] == "positive"
 
 
+def test_a_value_that_was_mapped_by_hand_is_not_said_to_be_read_otherwise():
+    mapping = mapped(choices={"labels": {"3": "negative"}}, text=list("abcde"), label=["1", "2", "3", "4", "5"])
+    assert "1 to 5 stars mean 1/2 = negative, 4/5 = positive, the rest mapped by hand." in mapping.reason
+
+
+def test_another_table_is_read_on_the_scale_of_the_one_that_is_trained_on():
+    usual = mapped(text=list("abcd"), label=[1, 4, 7, 10]).labels
+    again = {"usual_labels": usual, "for_another": True}
+    mapping = mapped(choices=again, text=list("abcd"), label=[1, 3, 4, 5])
+    assert [mapping.labels[value] for value in "1345"] == ["negative", "negative", "negative", None]
+    assert "1/3/4 = negative, 5 = left out, as in the rows that are trained on." in mapping.reason
+    by_hand = mapped(choices=again | {"labels": {"5": "positive"}}, text=list("abcd"), label=[1, 3, 4, 5])
+    assert by_hand.labels["5"] == "positive" and by_hand.labels["4"] == "negative"
+    assert "1/3/4 = negative, as in the rows that are trained on, the rest mapped by hand." in by_hand.reason
+    words = mapped(choices=again, text=list("ab"), label=["good", "bad"])  # it says nothing of these
+    assert words.labels == {"good": "positive", "bad": "negative"}
+
+
+def test_numbers_mapped_by_hand_for_another_table_are_not_mixed_with_a_guess():
+    choices = {"labels": {"1": "negative", "2": "positive"}, "for_another": True}
+    columns = {"text": list("abcde"), "label": ["1", "2", "3", "4", "5"]}
+    with pytest.raises(DataError, match="not clear what the values of the column 'label' mean") as caught:
+        mapped(choices=choices, **columns)
+    assert caught.value.got == ["3", "4", "5"]
+    assert "add --set data.labels.3=… --set data.labels.4=… --set data.labels.5=… with" in caught.value.fix
+    told = {**choices["labels"], "3": "positive", "4": "skip", "5": "skip"}
+    assert mapped(choices=choices | {"labels": told}, **columns).labels["3"] == "positive"
+
+
+@pytest.mark.parametrize("values", [[1], [4, 5], [0], [3]])
+def test_numbers_of_another_table_that_all_mean_the_same_are_asked_for(values):
+    """Nobody knows of how many: a training table of such rows is refused anyway."""
+    columns = {"text": ["some words"] * len(values), "label": values}
+    known = {"usual_labels": {"-1": "negative", "+1": "positive"}}
+    for choices in ({"for_another": True}, known):
+        with pytest.raises(DataError, match="not clear what the values of the column 'label' mean"):
+            mapped(choices=choices, **columns)
+    by_hand = {"for_another": True, "labels": dict.fromkeys(map(str, values), "positive")}
+    assert set(mapped(choices=by_hand, **columns).labels.values()) == {"positive"}
+
+
 @pytest.mark.parametrize(
     ("choices", "complaint"),
     [

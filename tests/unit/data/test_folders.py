@@ -1,6 +1,7 @@
 """Packed files, folders of files, and what `save_to_disk` writes; and what is only named."""
 
 import gzip
+import json
 
 import pandas as pd
 import pyarrow as pa
@@ -43,7 +44,9 @@ def test_a_packed_file_is_read_as_what_is_in_it(tmp_path, suffix):
     assert len(open_source(str(packed), SENTIMENT).splits["train"]) > 8
 
 
-@pytest.mark.parametrize("content", [b"", b"text,label\n", gzip.compress(b"text,label\nfine,1\n" * 99)[:40]])
+@pytest.mark.parametrize(
+    "content", [b"", b"text,label\n", gzip.compress(b"text,label\nfine,1\n" * 99, mtime=0)[:40]]
+)
 def test_a_file_that_is_not_packed_as_it_says_is_refused(tmp_path, content):
     (tmp_path / "a.csv.gz").write_bytes(content)
     with pytest.raises(DataError):
@@ -101,6 +104,13 @@ def test_shards_in_a_folder_called_data_are_joined(tmp_path):
     for shard in range(2):
         dataset(10, f"shard {shard},").to_parquet(tmp_path / "data" / f"train-0000{shard}-of-00002.parquet")
     assert sizes(tmp_path) == {"train": 20}
+
+
+def test_a_description_beside_the_one_file_of_a_folder_is_no_file_of_examples(tmp_path):
+    pd.DataFrame(rows(20)).to_parquet(tmp_path / "data.parquet")
+    described = {"features": {"label": {"names": ["positive", "negative"], "_type": "ClassLabel"}}}
+    (tmp_path / "dataset_info.json").write_text(json.dumps(described), encoding="utf-8")
+    assert {row["label"] for _, row in read_folder(tmp_path)["train"].rows} == {"positive", "negative"}
 
 
 def test_a_folder_that_is_not_clear_is_refused_with_its_files(tmp_path):

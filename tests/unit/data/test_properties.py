@@ -109,7 +109,7 @@ def test_values_are_read_as_labels_or_not_at_all(values):
         scheme = read(observed, ("negative", "positive"))
         if scheme is not None:
             assert set(scheme.labels.values()) <= {"negative", "positive", None}
-            assert scheme.explanation
+            assert scheme.explained()
     whole = read_values(observed, ("negative", "positive"))
     assert whole is None or observed <= whole.labels.keys()
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from data.errors import DataError
-from data.sources import open_source
+from data.sources import open_source, open_test
 from data.tasks import DIALOGUE, SENTIMENT
 from data.validate import ProblemsError
 
@@ -124,6 +124,45 @@ def test_where_the_input_is_empty_the_instruction_is_read(tmp_path):
     found = opened(tmp_path, rows, SENTIMENT, name="a.json")
     assert [row["text"] for row in in_order(found)[:2]] == ["Is it good? 0", "Is it good? 1\nThe soup was cold."]
     assert any("each instruction stands before its input" in note for note in found.notes)
+
+
+def alpaca(count, *, empty, start=0):
+    """Every other row has an empty input, or none has."""
+    return [
+        {
+            "instruction": f"Is it good? {n}",
+            "input": "" if empty and n % 2 else f"soup {n}",
+            "output": ["good", "bad"][n % 2],
+        }
+        for n in range(start, start + count)
+    ]
+
+
+@pytest.mark.parametrize("of_train", [True, False])
+def test_all_splits_of_a_source_have_the_same_kind_of_prompt(tmp_path, of_train):
+    """Whether instructions are read was asked of each split by itself."""
+    splits = {
+        "train": alpaca(20, empty=of_train),
+        "validation": alpaca(4, empty=True, start=20),
+        "test": alpaca(6, empty=not of_train, start=30),
+    }
+    found = opened(tmp_path, splits, SENTIMENT, name="a.json")
+    assert all(row["text"].startswith("Is it good?") for row in in_order(found))
+    assert sum("each instruction stands before its input" in note for note in found.notes) == 1
+    by_itself = open_test(f"file:{tmp_path}/a.json", SENTIMENT)
+    assert by_itself.rows["text"] == found.splits["test"]["text"]
+
+
+def test_another_test_source_has_the_prompts_that_were_trained_on(tmp_path):
+    (tmp_path / "test.json").write_text(json.dumps(alpaca(6, empty=False, start=50)), encoding="utf-8")
+    test = f"file:{tmp_path}/test.json"
+    expected = [f"Is it good? {n}\nsoup {n}" for n in range(50, 56)]
+    note = "As in the rows that are trained on, each instruction stands before its input."
+    trained = opened(tmp_path, alpaca(20, empty=True), SENTIMENT, name="a.json", test=test)
+    assert trained.splits["test"]["text"] == expected and note in trained.notes
+    later = open_test(test, SENTIMENT, trained_on=trained)
+    assert later.rows["text"] == expected and note in later.notes
+    assert open_test(test, SENTIMENT).rows["text"] == [f"soup {n}" for n in range(50, 56)]
 
 
 def test_an_instruction_beside_an_input_that_is_never_empty_is_left_out(tmp_path):

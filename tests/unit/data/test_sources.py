@@ -12,7 +12,7 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from data import hub
 from data.errors import DataError
 from data.repeats import Repeats
-from data.sources import absolute_spec, corpus_names, open_source, open_test
+from data.sources import absolute_spec, corpus_names, open_source, open_test, shown_spec
 from data.tasks import DIALOGUE, SENTIMENT
 from data.validate import ProblemsError
 
@@ -84,6 +84,20 @@ def test_a_second_file_is_the_test_split_and_is_kept_out_of_training(tmp_path):
     assert any("4 rows are also in the test split" in note for note in opened.notes)
 
 
+def test_a_test_file_is_read_on_the_scale_of_the_training_rows_and_says_so(tmp_path):
+    """1 to 10 points are trained on; by itself the test file would be of five stars."""
+    rows = [{"text": f"remark {n}", "label": 1 + n % 10} for n in range(60)]
+    test = write_jsonl(tmp_path / "test.jsonl", [{"text": f"other {n}", "label": n} for n in (1, 3, 4, 5)])
+    opened = open_source(write_jsonl(tmp_path / "a.jsonl", rows), SENTIMENT, test=test)
+    assert opened.splits["test"]["label"] == ["negative"] * 3
+    assert any(
+        note.startswith("There 'text' is taken") and "1/3/4 = negative, 5 = left out, as in the rows" in note
+        for note in opened.notes
+    )
+    again = open_test(test, SENTIMENT, trained_on=opened)
+    assert again.rows["label"] == ["negative"] * 3 and "as in the rows" in again.mapping.reason
+
+
 def test_the_test_split_does_not_move_when_rows_are_shuffled(tmp_path):
     first = open_source(write_jsonl(tmp_path / "a.jsonl", reviews(60)), SENTIMENT)
     second = open_source(write_jsonl(tmp_path / "b.jsonl", reviews(60)[::-1]), SENTIMENT)
@@ -124,12 +138,45 @@ def test_a_test_source_is_opened_by_itself(tmp_path):
         open_test(write_jsonl(tmp_path / "c.jsonl", contradictory), SENTIMENT)
 
 
+@pytest.mark.parametrize("kind", ["folder", "json"])
+def test_a_test_source_without_a_test_split_is_judged_on_validation_and_never_on_training(tmp_path, kind):
+    splits = {"train": reviews(30), "validation": reviews(10, start=30)}
+    if kind == "json":
+        source = tmp_path / "both.json"
+        source.write_text(json.dumps(splits), encoding="utf-8")
+    else:
+        source = tmp_path / "both"
+        source.mkdir()
+        for name, rows in splits.items():
+            write_jsonl(source / f"{name}.jsonl", rows)
+    validation = [f"remark number {n}" for n in range(30, 40) if n % 5 != 2]
+    note = f"The validation split of {source.name} is the test split here."
+    opened = open_test(f"file:{source}", SENTIMENT)
+    assert opened.rows["text"] == validation and note in opened.notes
+    own = write_jsonl(tmp_path / "own.jsonl", reviews(20, start=100))
+    trained = open_source(own, SENTIMENT, test=f"file:{source}")
+    assert trained.splits["test"]["text"] == validation and note in trained.notes
+    assert open_source(f"file:{source}", SENTIMENT).splits["test"]["text"] == validation
+
+
 def test_a_file_is_named_by_its_whole_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for spec in ("mine.csv", "file:mine.csv", "./mine.csv"):
         assert absolute_spec(spec) == f"file:{tmp_path / 'mine.csv'}"
     for spec in ("corpus:reviews", "hub:owner/name.csv", "nonsense", f"file:{tmp_path}/other.csv"):
         assert absolute_spec(spec) == spec
+
+
+def test_a_report_names_a_file_without_its_folder(tmp_path, monkeypatch):
+    """Also where it is given as it lies, and where the report is read on another machine."""
+    for spec in ("/home/ana/clients/acme.csv", "file:/home/ana/clients/acme.csv", "~/clients/acme.csv", "acme.csv"):
+        assert shown_spec(spec) == "file:acme.csv"
+    (tmp_path / "acme").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for folder in (str(tmp_path / "acme"), f"file:{tmp_path}/acme/", "acme", "/home/ana/acme"):
+        assert shown_spec(folder) == "file:acme"
+    for spec in ("corpus:reviews", "hub:owner/name", "hub:owner/name:en", "", "three rows by hand"):
+        assert shown_spec(spec) == spec
 
 
 def test_references_in_a_list_make_every_target_of_the_split_a_list(tmp_path):
@@ -168,6 +215,23 @@ def test_all_problems_of_a_file_are_reported_at_once_in_order(tmp_path):
 def test_a_file_that_cannot_be_split_is_refused(tmp_path, rows, what):
     with pytest.raises(ProblemsError, match=what):
         open_source(write_jsonl(tmp_path / "a.jsonl", rows), SENTIMENT)
+
+
+def test_a_test_file_with_one_label_is_taken_and_it_is_said(tmp_path):
+    """It can show what it can show: the report's headline begins with that. Only who learns needs both."""
+    own = write_jsonl(tmp_path / "own.jsonl", reviews(20))
+    test = write_jsonl(tmp_path / "test.jsonl", [{"text": f"other {n}", "label": "good"} for n in range(8)])
+    said = "Every usable row of test.jsonl is positive."
+    found = open_test(test, SENTIMENT)
+    assert found.rows["label"] == ["positive"] * 8 and said in found.notes
+    assert said in open_source(own, SENTIMENT, test=test, columns={"text": "review"}).notes
+    splits = {"train": reviews(20), "validation": reviews(1, start=30), "test": reviews(9, start=40)}
+    (tmp_path / "all.json").write_text(json.dumps(splits), encoding="utf-8")
+    opened = open_source(str(tmp_path / "all.json"), SENTIMENT)
+    assert "Every usable row of all.json, validation is negative." in opened.notes
+    (tmp_path / "all.json").write_text(json.dumps(splits | {"train": reviews(20)[::5]}), encoding="utf-8")
+    with pytest.raises(ProblemsError, match=r"all\.json, train cannot be used: 1 problem"):
+        open_source(str(tmp_path / "all.json"), SENTIMENT)
 
 
 def test_rows_that_all_say_the_same_cannot_be_split(tmp_path):

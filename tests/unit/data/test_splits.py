@@ -1,9 +1,13 @@
 """The same rows give the same splits in any order; like texts stay together; labels are shared out."""
 
 import random
+import re
+import unicodedata
 from collections import Counter
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.splits import SPLIT_NAMES, assign_splits, normalised, split_rows
 from data.tasks import DIALOGUE, SENTIMENT
@@ -73,6 +77,36 @@ def test_what_counts_as_the_same_text():
     assert normalised("  It's FINE…\n") == normalised("it s fine") == "it s fine"
     assert normalised("ｆｕｌｌ　width") == "full width"
     assert normalised("!!!") == "!!!"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("पिता", "पोती"),  # father and granddaughter
+        ("ดีมาก", "ดูมาก"),
+        ("பால்", "பல்"),  # milk and tooth
+        ("کِتاب", "کُتاب"),
+        ("x\u0304 = 2", "x = 2"),
+    ],
+)
+def test_words_that_differ_by_their_marks_are_different_texts(one, other):
+    assert normalised(one) != normalised(other)
+    assert normalised(f"{one}, {one}!") == f"{normalised(one)} {normalised(one)}"
+    assert normalised(unicodedata.normalize("NFD", one)) == normalised(one)
+
+
+@pytest.mark.parametrize("text", ["I ❤️ it", "❤️", "1️⃣ Größe, café", "葛\U000e0100城", "\u0301a", "_\u0301a"])
+def test_a_mark_of_no_letter_and_how_a_sign_is_drawn_say_nothing(text):
+    assert normalised(text) == normalised(text, marks=False)
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Mn", "Mc"])))
+def test_texts_without_marks_have_the_keys_of_earlier_versions(text):
+    """Splits do not move, and what was trained on is known again."""
+    composed = unicodedata.normalize("NFKC", text).casefold()
+    if any(unicodedata.category(sign) in ("Mn", "Mc") for sign in composed):
+        return  # İ in lower case is an i with a dot
+    assert normalised(text) == (" ".join(re.sub(r"[\W_]+", " ", composed).split()) or composed.strip())
 
 
 def test_a_corpus_is_divided_once_evenly_in_every_stratum():

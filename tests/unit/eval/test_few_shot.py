@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from datasets import Dataset
 
 from data.sources import open_source
 from data.tasks import DIALOGUE, SENTIMENT
@@ -9,8 +10,10 @@ from eval import few_shot as module
 from eval.aggregate import judge, measure
 from eval.few_shot import choose, draw, measure_few_shot
 from eval.harness import compare
+from eval.markdown import to_markdown
 from eval.metrics.metric import METRICS
 from eval.metrics.rouge import rouge_scores
+from eval.rows_text import about_the_rows
 from eval.statistics import judge_scores
 
 REVIEWS = [(f"{'word ' * length}{length}", SENTIMENT.labels[length % 2]) for length in range(40)]
@@ -172,6 +175,43 @@ def test_examples_are_so_short_that_the_longest_row_fits_behind_them(tiny_pair):
     assert max(lengths) <= room
     assert len(encoded(tiny_pair, inputs[0], train[-4:])) > room  # without a bound they would not
     assert draw(tiny_pair, ["word " * 400], train, 4, 3, 64) == []
+
+
+def counted(pair, monkeypatch):
+    """Every text whose tokens are counted from now on."""
+    asked, encode = [], pair.prompter.encode_prompt
+
+    def counting(text, *others):
+        asked.append(text)
+        return encode(text, *others)
+
+    monkeypatch.setattr(pair.prompter, "encode_prompt", counting)
+    return asked
+
+
+def test_where_nothing_fits_no_training_row_is_looked_at_and_elsewhere_each_once_at_most(tiny_pair, monkeypatch):
+    monkeypatch.setattr(module, "MOST_TRIED", 30)
+    asked = counted(tiny_pair, monkeypatch)
+    too_long = "word " * 400
+    assert draw(tiny_pair, [too_long], REVIEWS, 4, 3, 64) == [] and asked == [too_long]
+    asked.clear()
+    long = [(f"{number} {too_long}", SENTIMENT.labels[number % 2]) for number in range(200)]
+    assert draw(tiny_pair, ["Good."], long, 4, 3, 64) == []
+    assert len(asked) == 31 and len(set(asked)) == 31
+    asked.clear()
+    assert len(draw(tiny_pair, ["Good."], REVIEWS[:10], 4, 6, 4)) == 6
+    assert len(asked) == len(set(asked)) <= 11
+
+
+def test_examples_that_were_asked_for_and_did_not_fit_are_not_missing_without_a_word(tiny_pair):
+    test = Dataset.from_dict({"text": ["word " * 150, "Bad."], "label": ["positive", "negative"]})
+    train = Dataset.from_dict({"text": ["Good. " * 60, "Bad. " * 60], "label": ["positive", "negative"]})
+    report = compare(tiny_pair, test, train=train, few_shot=4).report
+    assert report.few_shot is None
+    said = report.few_shot_left_out
+    assert said.startswith("The base was not shown 4 examples in its prompt: with the longest test row")
+    assert said in about_the_rows(report) and said in to_markdown(report, [])
+    assert compare(tiny_pair, test, train=train).report.few_shot_left_out == ""
 
 
 @pytest.mark.cuda
