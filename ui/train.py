@@ -138,13 +138,14 @@ class TrainTask:
         chosen = self._chosen(values, visitor)
         recipe = self._recipe(values, visitor, chosen)
         opened = self._open(chosen, visitor)  # every problem is shown before a model is loaded
-        recipe = self._recipe(values, visitor, train_form.kept(chosen, visitor))
-        run = visitor.started(recipe)
-        if run is None:
-            with train_form.in_labels():
-                run = visitor.submit(recipe, opened)
-        else:
-            gr.Info(text.SAME_RUN)
+        with visitor.starting():
+            recipe = self._recipe(values, visitor, train_form.kept(chosen, visitor))
+            run = visitor.started(recipe)
+            if run is None:
+                with train_form.in_labels():
+                    run = visitor.submit(recipe, opened)
+            else:
+                gr.Info(text.SAME_RUN)
         return [run.id, "", gr.Timer(active=True)]
 
     # ---- following a run ----

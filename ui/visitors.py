@@ -15,7 +15,7 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,6 +150,16 @@ class Visitor:
         if self.limits is None:
             return launch.submit(recipe)
         return limiting.submit(recipe, opened, self.limits, owner=self.owner)
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Within it a run is started; where it is refused, a copy of an upload that was kept for it goes again."""
+        try:
+            yield
+        except BaseException:
+            if self.limits is not None:
+                limiting.forget_refused(self.owner)
+            raise
 
     def started(self, recipe: Recipe) -> Run | None:
         """This visitor's run of just this recipe that is waiting or being worked on: it is not started twice."""

@@ -1,0 +1,68 @@
+"""The Train tab without a browser: its handlers, as the page calls them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from finetuning import launch
+from finetuning.limits import Limits
+from finetuning.recipe import load_recipe
+from finetuning.runs import create_run, list_runs
+from ui import libraries
+from ui.train import TrainTask, build_train
+from ui.visitors import Visitor
+
+ANA = Visitor("browser-ana", Limits(), holder="browser-ana")
+
+
+def request_of(visitor: Visitor) -> gr.Request:
+    behind = SimpleNamespace(scope={"state": {"visitor": visitor}})
+    return gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(launch, "reconcile", lambda folder=None: None)  # nothing is started here
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def tab(laid_out: Callable[..., TrainTask]) -> TrainTask:
+    libraries.ready()  # it warns of itself, and would within a test that looks for a toast
+    return laid_out(functools.partial(build_train, "sentiment", Limits()))
+
+
+def filled(tab: TrainTask, **changed: Any) -> list[Any]:
+    """The values of an untouched form, but for the parts of its data form in `changed`."""
+    parts = {getattr(tab.data, name): value for name, value in changed.items()}
+    return [parts.get(each, each.value) for each in tab.inputs]
+
+
+def reviews(folder: Path) -> Path:
+    table = folder / "reviews.csv"
+    rows = "".join(f"thing {number} was fine,{number % 2}\n" for number in range(60))
+    table.write_text(f"text,label\n{rows}", encoding="utf-8")
+    return table
+
+
+def test_a_run_that_is_refused_leaves_no_copy_of_its_upload(runs: Path, tmp_path: Path, tab: TrainTask) -> None:
+    values = filled(tab, kind="file", file=str(reviews(tmp_path)))
+    going_on = create_run(load_recipe("sentiment-smollm2-lora"), owner=ANA.owner)
+    with pytest.warns(UserWarning, match="You have a run that is not over"):
+        tab.start_run(request_of(ANA), *values)
+    assert list_runs() == [going_on] and not list(runs.glob("uploads/*/*"))
+    going_on.update(state="cancelled")
+    run_id, *_ = tab.start_run(request_of(ANA), *values)
+    with pytest.warns(UserWarning, match="You have a run that is not over"):
+        tab.start_run(request_of(ANA), *filled(tab))
+    [kept] = runs.glob("uploads/*/*")
+    assert f"file:{kept}" == list_runs()[0].recipe().data.source, "the run that goes on has its own"
+    assert tab.start_run(request_of(ANA), *values)[0] == run_id
