@@ -12,9 +12,10 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import cookie_parser
 
 from data.errors import DataError
 from finetuning.limits import Limits
@@ -234,11 +235,8 @@ def _security_headers(*, framed_by: Sequence[str]) -> list[tuple[bytes, bytes]]:
 
 
 def _cookie(header: str, name: str) -> str | None:
-    try:
-        morsel = SimpleCookie(header).get(name)
-    except CookieError:
-        return None
-    return morsel.value if morsel and _TOKEN.fullmatch(morsel.value) else None
+    token = cookie_parser(header).get(name, "")  # `http.cookies` gives up at the first one that is odd
+    return token if _TOKEN.fullmatch(token) else None
 
 
 def _paths(body: bytes) -> list[str]:
