@@ -180,14 +180,23 @@ def without_columns(values: Sequence[Any]) -> list[Any]:
     return [kind, file, hub, GUESS, GUESS, *others]
 
 
-def column_updates(opened: Opened | None, columns: Sequence[str] = ()) -> list[Any]:
-    """Updates for mapping row and both column dropdowns, once the columns are known."""
+def column_updates(
+    opened: Opened | None, columns: Sequence[str] = (), chosen: Sequence[str | None] = (None, None)
+) -> list[Any]:
+    """Updates for mapping row and both column dropdowns, once the columns are known.
+
+    Args:
+        opened: the data; None where it could not be opened as a whole.
+        columns: those that it has then.
+        chosen: the columns of input and target that were chosen by hand. They stay: whoever has to choose both
+            chooses one after the other.
+    """
     names = [(one_line(name), name) for name in (opened.columns if opened else columns)]
     if not names or (opened and opened.spec.startswith("corpus:")):
         return [gr.Row(visible=False), gr.skip(), gr.skip()]
     if opened is None:
-        unknown = [gr.Dropdown(choices=names, value=None) for _ in range(2)]
-        return [gr.Row(visible=True), *unknown]
+        kept = [column if column in columns else None for column in chosen]
+        return [gr.Row(visible=True), *(gr.Dropdown(choices=names, value=column) for column in kept)]
     mapping = opened.mapping
     return [
         gr.Row(visible=True),

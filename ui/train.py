@@ -76,8 +76,9 @@ class TrainTask:
             try:
                 opened = self._open(chosen, visitor)
             except DataError as error:
-                columns = data_form.columns_of(chosen)
-                return [data_form.problems(error, visitor), "", *data_form.column_updates(None, columns)]
+                by_hand = [(chosen.columns or {}).get(column) for column in self.task.columns]
+                found = data_form.column_updates(None, data_form.columns_of(chosen), by_hand)
+                return [data_form.problems(error, visitor), "", *found]
         except UserError as error:
             return [data_form.problems(error, visitor), "", gr.skip(), gr.skip(), gr.skip()]
         summary, preview = data_form.summary(opened), data_form.preview(opened)

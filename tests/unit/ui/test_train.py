@@ -11,6 +11,7 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from data import doors
 from finetuning import launch
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
@@ -30,6 +31,7 @@ def request_of(visitor: Visitor) -> gr.Request:
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(doors, "_door", "page")
     monkeypatch.setattr(launch, "reconcile", lambda folder=None: None)  # nothing is started here
     return tmp_path / "runs"
 
@@ -66,3 +68,27 @@ def test_a_run_that_is_refused_leaves_no_copy_of_its_upload(runs: Path, tmp_path
     [kept] = runs.glob("uploads/*/*")
     assert f"file:{kept}" == list_runs()[0].recipe().data.source, "the run that goes on has its own"
     assert tab.start_run(request_of(ANA), *values)[0] == run_id
+
+
+def test_a_file_of_two_unclear_columns_is_mapped_one_after_the_other(
+    runs: Path, tmp_path: Path, tab: TrainTask
+) -> None:
+    table = tmp_path / "unclear.csv"
+    rows = "".join(f"words of {n},others of {n},{n % 2},{n // 30}\n" for n in range(60))
+    table.write_text(f"one,two,three,four\n{rows}", encoding="utf-8")
+
+    def show(input_column: str | None, target_column: str | None) -> tuple[str, list[Any]]:
+        chosen = {"kind": "file", "file": str(table), "input_column": input_column, "target_column": target_column}
+        values = filled(tab, **chosen)[: len(tab.data.inputs)]
+        said, _, row, *dropdowns = tab.show_data(request_of(ANA), *values)
+        assert row.visible
+        return said, [dropdown.value for dropdown in dropdowns]
+
+    said, columns = show("guess", "guess")
+    assert "Column of the text" in said and columns == [None, None]
+    said, columns = show("two", None)
+    assert "Column of the label" in said and columns == ["two", None]
+    said, columns = show("two", "four")
+    assert " train · " in said and columns == ["two", "four"]
+    _, columns = show("two", "five")
+    assert columns == ["two", None], "a column that is not there is none"
