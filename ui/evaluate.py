@@ -306,7 +306,7 @@ def _connect(tab: Evaluate) -> None:
     tab.model.input(tab.show_own, tab.chosen, tab.drawn, **ACT)
     for form in tab.forms.values():
         form.kind.input(data_form.visible_parts, form.kind, form.parts, **QUICK)
-        form.file.upload(_show_columns, form.file, [form.mapping, form.input_column, form.target_column], **QUICK)
+        form.file.upload(_show_columns, form.file, form.reading, **QUICK)
     inputs: list[Any] = [tab.task, tab.model, tab.rows, tab.few_shot, tab.forgetting]
     for form in tab.forms.values():
         inputs += form.inputs
@@ -323,6 +323,4 @@ def _connect(tab: Evaluate) -> None:
 def _show_columns(file: str | None) -> list[Any]:
     """An uploaded file's columns, so that others than the guessed ones can be chosen."""
     columns = data_form.columns_of(Chosen(f"file:{file}", None, None)) if file else []
-    choices = [("guessed", data_form.GUESS), *((name, name) for name in columns)]
-    dropdown = gr.Dropdown(choices=choices, value=data_form.GUESS)
-    return [gr.Row(visible=bool(columns)), dropdown, dropdown]
+    return data_form.guessed(bool(file), columns)

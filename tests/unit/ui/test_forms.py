@@ -22,7 +22,7 @@ from finetuning.recipe import load_recipe, recipe_names
 from finetuning.runs import create_run
 from ui import choices, data_form, train_form
 from ui.data_form import GUESS, Chosen
-from ui.evaluate import Evaluate, TimeLeft, build_evaluate
+from ui.evaluate import Evaluate, TimeLeft, _show_columns, build_evaluate
 from ui.examples import examples
 from ui.page import build_page
 from ui.visitors import LOCAL, Visitor
@@ -37,6 +37,27 @@ def test_the_data_form_reads_every_kind_of_source() -> None:
     assert data_form.read(DIALOGUE, "hub", None, " a/b ", GUESS, GUESS, "") == Chosen("hub:a/b", None, None)
     assert data_form.read(SENTIMENT, "file", None, "", GUESS, GUESS, "") is None
     assert data_form.read(SENTIMENT, "corpus:/etc/passwd", None, "", GUESS, GUESS, "") is None
+
+
+def test_nothing_that_was_said_of_a_file_counts_for_another_kind_of_source(
+    laid_out: Callable[..., Evaluate], tmp_path: Path
+) -> None:
+    form = laid_out(build_evaluate).forms["sentiment"]
+    values = dict(
+        zip(form.inputs, ["file", "/tmp/a.csv", "", "body", "stars", "1=negative, 5=positive", True], strict=True)
+    )
+    for kind, is_mapped in (("hub", True), ("file", False), ("corpus:reviews", False)):
+        updates = dict(zip(form.parts, data_form.visible_parts(kind), strict=True))
+        assert updates[form.mapping].visible is is_mapped, "a hint that names a field is of use where it is seen"
+        now = values | {form.kind: kind}
+        now |= {each: getattr(value, "value", value) for each, value in updates.items() if each in values}
+        now[form.hub] = "a/b"
+        chosen = data_form.read(SENTIMENT, *(now[each] for each in form.inputs))
+        assert chosen == {"hub": Chosen("hub:a/b", None, None), "corpus:reviews": REVIEWS}.get(kind)
+    unreadable = tmp_path / "a.csv"
+    unreadable.write_bytes(b"\0")
+    shown = dict(zip(form.reading, _show_columns(str(unreadable)), strict=True))
+    assert shown[form.mapping].visible and shown[form.target_column].value == GUESS
 
 
 def test_a_label_map_without_an_equals_sign_is_refused() -> None:

@@ -12,13 +12,14 @@ import gradio as gr
 import pytest
 
 from data import doors
+from data.errors import DataError
 from finetuning import launch
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
 from finetuning.runs import create_run, list_runs
 from ui import libraries
 from ui.train import TrainTask, build_train
-from ui.visitors import Visitor
+from ui.visitors import LOCAL, Visitor
 
 ANA = Visitor("browser-ana", Limits(), holder="browser-ana")
 
@@ -92,3 +93,17 @@ def test_a_file_of_two_unclear_columns_is_mapped_one_after_the_other(
     assert " train · " in said and columns == ["two", "four"]
     _, columns = show("two", "five")
     assert columns == ["two", None], "a column that is not there is none"
+
+
+def test_of_a_hub_data_set_that_does_not_open_any_column_can_be_said(
+    runs: Path, tab: TrainTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unclear(*_: object, **__: object) -> None:
+        raise DataError("It is not clear which column is the text", fix="Choose one in 'Column of the text'.")
+
+    monkeypatch.setattr("data.sources.open_source", unclear)
+    for show, columns in ((tab.show_other_data, ["guess", "guess"]), (tab.show_data, ["body", "guess"])):
+        values = filled(tab, kind="hub", hub="a/b", input_column="body", target_column="guess")
+        said, _, row, *dropdowns = show(request_of(LOCAL), *values[: len(tab.data.inputs)])
+        assert "Column of the text" in said and row.visible
+        assert [dropdown.value for dropdown in dropdowns] == columns
