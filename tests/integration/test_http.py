@@ -137,7 +137,8 @@ def test_another_name_is_refused(bea: Stranger, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://localhost:1", "https://127.0.0.1:1", "x"]
+    "origin",
+    ["http://evil.example", "null", "http://localhost:1", "https://127.0.0.1:1", "x", "http://[", "http://a]"],
 )
 def test_another_sites_page_is_refused(bea: Stranger, origin: str) -> None:
     for path in ("queue/join", "upload", "run/predict", "cancel"):
