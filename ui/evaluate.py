@@ -70,7 +70,6 @@ class Evaluate:
         keys = [known for _, known in found]
         return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
 
-    @toasts
     def show_own(self, key: str | None, shown: Shown | None, request: gr.Request) -> Any:
         """The report that the chosen model came with, unless one of it is on the page already."""
         if shown is not None and shown.key == key:
@@ -78,7 +77,10 @@ class Evaluate:
         if key is None:
             return ["", *self.view.clear()]
         visitor = visitor_of(request)
-        choice = find(key, visitor)
+        try:
+            choice = find(key, visitor)
+        except UserError as error:  # such as of a run that was deleted
+            return [data_form.problems(error, visitor), *self.view.clear()]
         report = reports.report_of(choice.evaluation)
         said = text.OWN_REPORT.format(rows=report.n) if report else text.NO_OWN_REPORT
         return [tag("div", said, class_="ba-note"), *self.view.draw(choice.evaluation, choice.key, visitor)]

@@ -156,7 +156,6 @@ class TrainTask:
         run = run_view.newest(visitor_of(request), self.task.name, active=True)
         return [run.id if run else "", "", gr.Timer(active=run is not None)]
 
-    @toasts
     def poll(self, run_id: str | None, drawn: str, request: gr.Request) -> Any:
         """Draw the run again if its folder changed; once it is gone, that it is."""
         if not run_id:

@@ -174,6 +174,17 @@ def test_evaluate_opens_with_the_report_that_a_model_came_with(laid_out: Callabl
     assert tab.rows.value == "" and tab.rows.placeholder == "all"
 
 
+def test_a_model_that_is_gone_is_said_where_its_report_would_be(
+    laid_out: Callable[..., Evaluate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path))
+    tab = laid_out(build_evaluate)
+    behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
+    request = gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
+    drawn = dict(zip(tab.drawn, tab.show_own("run:gone", None, request), strict=True))
+    assert "There is no such tuned model" in drawn[tab.progress] and drawn[tab.view.shown] is None
+
+
 def test_a_run_is_evaluated_on_its_own_test_rows_unless_others_are_chosen(
     tmp_path: Path, tiny_adapter: Path, laid_out: Callable[..., Evaluate], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,6 +61,15 @@ def test_nothing_waits_for_a_change_of_state_which_gradio_may_lose() -> None:
     assert printed(code).strip() == "[]"
 
 
+def test_no_toast_is_lost_with_a_handler_that_does_not_wait_in_the_queue() -> None:
+    code = (
+        "from ui.page import build_page; page = build_page(); "
+        "print([(f.name, f.queue) for f in page.fns.values() if hasattr(f.fn, '__wrapped__')])"
+    )
+    said = printed(code)
+    assert "('start_run', True)" in said and "('filter', True)" in said and "False" not in said
+
+
 def test_gradio_is_imported_whole_and_writes_no_type_stubs() -> None:
     code = (
         "import ast, inspect; from ui import libraries; before, stubs = inspect.getfile, []; "
