@@ -281,10 +281,22 @@ def test_not_a_number_is_refused(bea: Stranger) -> None:
 
 
 def test_files_elsewhere_are_not_fetched_by_any_component(bea: Stranger) -> None:
-    for path in ("http://127.0.0.1:9/x.csv", "https://example.org/x.csv", "/etc/passwd", "../x.csv", ""):
-        value = bea.file(path) | {"url": path}
-        for handler in (bea.handler("_show_columns", "evaluate-sentiment-file"), bea.handler("forget", "past")):
-            refused(bea.call(handler, [value] * max(1, len(handler["inputs"]))))
+    """In each component that a handler reads; all else of the call is what the page would send."""
+    states = {each["id"] for each in bea.config["components"] if each["type"] == "state"}
+    read = {
+        number: (handler, place)
+        for handler in bea.config["dependencies"]
+        for place, number in enumerate(handler["inputs"])
+        if number not in states
+    }
+    files = {each["id"] for each in bea.config["components"] if each["type"] == "file"}
+    assert len(files & set(read)) == 4
+    for number, (handler, place) in read.items():
+        right = bea.values(handler)
+        for path in ("http://127.0.0.1:9/x.csv", "https://example.org/x.csv", "/etc/passwd", "../x.csv", ""):
+            data = [*right[:place], bea.file(path) | {"url": path}, *right[place + 1 :]]
+            answer = bea.http.post(f"{API}/queue/join", json=bea.body(handler, data))
+            refused(answer, 403 if number in files else 422)
 
 
 def test_an_upload_is_of_who_uploaded_it(ana: Stranger, bea: Stranger) -> None:
