@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -47,6 +47,8 @@ class Evaluate:
     run: gr.Button
     progress: gr.HTML
     view: ReportView
+    busy: set[str] = field(default_factory=set)
+    """The open pages whose evaluation is going on, by their sessions."""
 
     @property
     def chosen(self) -> list[Any]:
@@ -71,8 +73,8 @@ class Evaluate:
         return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
 
     def show_own(self, key: str | None, shown: Shown | None, request: gr.Request) -> Any:
-        """The report that the chosen model came with, unless one of it is on the page already."""
-        if shown is not None and shown.key == key:
+        """The report that the chosen model came with, unless one of it is there already, or is being made."""
+        if request.session_hash in self.busy or (shown is not None and shown.key == key):
             return gr.skip()
         if key is None:
             return ["", *self.view.clear()]
@@ -111,6 +113,14 @@ class Evaluate:
             visitor.check_source(chosen.source)
         examples = FEW_SHOT_EXAMPLES[choice.task.name] if few_shot else 0
         work = _Work(choice, chosen, _row_count(rows, visitor), examples, bool(forgetting), visitor)
+        page = request.session_hash or ""
+        self.busy.add(page)
+        try:  # ends also where whoever asked has gone
+            yield from self._evaluate(work, choice, visitor)
+        finally:
+            self.busy.discard(page)
+
+    def _evaluate(self, work: _Work, choice: Choice, visitor: Visitor) -> Iterator[Any]:
         unchanged = [gr.skip()] * len(self.view.outputs)
         yield ["", *self.view.clear()]
         left = TimeLeft()

@@ -224,6 +224,23 @@ def test_an_evaluation_that_breaks_leaves_no_bar_behind(
     assert any("ba-progress" in bar for bar in bars) and bars[-1] == ""
 
 
+def test_a_running_evaluation_stays_on_the_page_that_is_looked_at_again(
+    laid_out: Callable[..., Evaluate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab, key = laid_out(build_evaluate), "bundled:sentiment-smollm2-lora"
+    behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
+    here, elsewhere = (gr.Request(request=behind, session_hash=name) for name in ("page1", "page2"))  # type: ignore[arg-type]
+    monkeypatch.setattr("ui.evaluate._Work.states", lambda work: iter([("Base", 1, 4), ("Base", 2, 4)]))
+    forms = [each.value for form in tab.forms.values() for each in form.inputs]
+    steps = tab.evaluate("sentiment", key, "4", False, False, here, *forms)
+    for _ in range(3):
+        next(steps)
+        assert tab.show_own(key, None, here) == gr.skip()
+        assert tab.show_own(key, None, elsewhere) != gr.skip(), "nothing is going on there"
+    steps.close()  # whoever looked has gone
+    assert tab.show_own(key, None, here) != gr.skip()
+
+
 def test_an_upload_is_kept_beside_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
     upload = tmp_path / "my reviews.csv"
