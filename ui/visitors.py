@@ -25,6 +25,7 @@ import gradio as gr
 from data.errors import DataError, RunError, UserError
 from data.redaction import redact
 from finetuning import limits as limiting
+from finetuning.beginning import with_whole_paths
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe
 from finetuning.runs import ACTIVE, Run, list_runs, open_run
@@ -162,11 +163,14 @@ class Visitor:
             raise
 
     def started(self, recipe: Recipe) -> Run | None:
-        """This visitor's run of just this recipe that is waiting or being worked on: it is not started twice."""
-        wanted = recipe if self.limits is None else limiting.as_submitted(recipe, self.limits)
+        """This visitor's run of just this recipe that is waiting or being worked on: it is not started twice.
+
+        One that was asked to stop will not end as it would have: it is none.
+        """
+        wanted = with_whole_paths(recipe if self.limits is None else limiting.as_submitted(recipe, self.limits))
         for run in self.runs():
             with contextlib.suppress(UserError):
-                if run.state() in ACTIVE and run.recipe() == wanted:
+                if run.state() in ACTIVE and not run.cancel_requested() and run.recipe() == wanted:
                     return run
         return None
 

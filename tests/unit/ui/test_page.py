@@ -121,6 +121,20 @@ def test_the_same_recipe_is_not_started_twice_while_it_is_worked_on(folder: Path
         assert visitor.started(recipe) is None, "what has ended may be started again"
 
 
+def test_a_base_that_is_named_from_here_is_not_trained_twice_and_what_is_cancelled_may_be_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a-base").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("finetuning.launch.reconcile", lambda folder=None: None)  # nothing is started here
+    recipe = load_recipe("sentiment-smollm2-lora", ["model.base=a-base"])
+    run = LOCAL.submit(recipe, None)  # type: ignore[arg-type]  # the rows are for limits
+    assert LOCAL.started(recipe) == run
+    run.update(state="running")
+    run.request_cancel()
+    assert LOCAL.started(recipe) is None
+
+
 def test_a_failed_run_shows_its_error_as_text(folder: Path) -> None:
     run = create_run(load_recipe("sentiment-smollm2-lora"))
     run.update(state="running")
