@@ -318,7 +318,7 @@ def _connect(tab: TrainTask) -> None:
     )
     for field in form.fields:
         field.change(tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
-    started = tab.start.click(tab.start_run, tab.inputs, tab.watched, concurrency_limit=1, **ONCE)
+    started = tab.start.click(tab.start_run, tab.inputs, tab.watched, **ONCE)
     started.then(tab.poll, tab.seen, tab.followed, **QUICK)
     tab.cancel.click(run_view.cancel, tab.run_id, None, **ACT)
     tab.resume.click(run_view.resume, tab.run_id, None, **ACT)

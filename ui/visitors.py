@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from data.sources import Opened
     from data.tasks import Task
 
+_starting = threading.Lock()
+"""Two pages of one visitor, or two clicks, are answered by one run."""
 _REMEMBERED_UPLOADS = 5
 """Files of one visitor that stay usable."""
 _REMEMBERED_OFFERS = 200
@@ -154,13 +156,17 @@ class Visitor:
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
-        """Within it a run is started; where it is refused, a copy of an upload that was kept for it goes again."""
-        try:
-            yield
-        except BaseException:
-            if self.limits is not None:
-                limiting.forget_refused(self.owner)
-            raise
+        """Within it a run is started, one at a time: reading its data, which may take long, comes before.
+
+        Where it is refused, a copy of an upload that was kept for it goes again.
+        """
+        with _starting:
+            try:
+                yield
+            except BaseException:
+                if self.limits is not None:
+                    limiting.forget_refused(self.owner)
+                raise
 
     def started(self, recipe: Recipe) -> Run | None:
         """This visitor's run of just this recipe that is waiting or being worked on: it is not started twice.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +21,7 @@ from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
 from finetuning.runs import create_run, list_runs
 from ui import libraries
+from ui.page import build_page
 from ui.train import TrainTask, build_train
 from ui.visitors import LOCAL, Visitor
 
@@ -107,3 +111,38 @@ def test_of_a_hub_data_set_that_does_not_open_any_column_can_be_said(
         said, _, row, *dropdowns = show(request_of(LOCAL), *values[: len(tab.data.inputs)])
         assert "Column of the text" in said and row.visible
         assert [dropdown.value for dropdown in dropdowns] == columns
+
+
+def test_a_start_that_reads_long_holds_up_nobody_elses_and_two_at_once_are_one_run(
+    runs: Path, tab: TrainTask, laid_out: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = laid_out(functools.partial(build_page, Limits()), whole=True)
+    assert all(each.concurrency_limit != 1 for each in page.fns.values() if each.name == "start_run")
+    slow, reading, go_on = (
+        Visitor("browser-slow", Limits(), holder="browser-slow"),
+        threading.Event(),
+        threading.Event(),
+    )
+    open_data = TrainTask._open
+
+    def wait_for_slow(self: TrainTask, chosen: Any, visitor: Visitor) -> Any:
+        if visitor == slow:
+            reading.set()
+            go_on.wait(10)
+        return open_data(self, chosen, visitor)
+
+    def slowly(*args: Any, **options: Any) -> Any:
+        time.sleep(0.1)
+        return submit(*args, **options)
+
+    submit = launch.submit
+    monkeypatch.setattr(TrainTask, "_open", wait_for_slow)
+    monkeypatch.setattr(launch, "submit", slowly)
+    with ThreadPoolExecutor() as pool:
+        clicks = [pool.submit(tab.start_run, request_of(slow), *filled(tab)) for _ in range(2)]
+        assert reading.wait(10)
+        tab.start_run(request_of(ANA), *filled(tab))
+        assert [run.owner for run in list_runs()] == [ANA.owner]
+        go_on.set()
+        assert len({click.result(10)[0] for click in clicks}) == 1
+    assert sorted(run.owner for run in list_runs()) == [ANA.owner, slow.owner]
