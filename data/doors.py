@@ -54,6 +54,11 @@ def named(key: str) -> str:
     return f"'{FIELDS[key]}'" if _door == "page" and key in FIELDS else key
 
 
+def can_set(key: str) -> bool:
+    """Whether a setting can be changed at this door: the page has fields for some."""
+    return _door == "command" or key in FIELDS
+
+
 def change(key: str, value: str = OPEN) -> str:
     """Returns how a setting is given `value` at this door, for the middle of a sentence: `add --set key=value`."""
     if _door == "page" and key in FIELDS:

@@ -6,12 +6,17 @@ import contextlib
 import errno
 from collections.abc import Iterator
 
+from data import doors
 from data.errors import RunError, UserError
 from finetuning.locks import FULL, free_mb
+from finetuning.recipe import Recipe
 from finetuning.runs import Run
 
 _DISK_IS_FULL = ("no space left on device", "disk quota exceeded", "file too large", "pytorchstreamwriter failed")
 _MEMORY_IS_SHORT = ("out of memory", "allocate memory", "bad_alloc", "not enough memory", "unable to allocate")
+
+_CHECKPOINTING = "training.gradient_checkpointing"
+_ACCUMULATION = "training.gradient_accumulation"
 
 
 def explain(error: BaseException, run: Run) -> UserError | None:
@@ -62,19 +67,30 @@ def _checkpoint_mb(run: Run) -> float:
 def _memory_is_short(run: Run, error: BaseException) -> RunError:
     recipe, evaluating = run.recipe(), run.status().state == "evaluating"
     what = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    if evaluating:
-        lower = f"evaluation.batch_size (now {recipe.evaluation.batch_size or 'chosen by the task'})"
-        lower += f", evaluation.few_shot (now {recipe.evaluation.few_shot})"
-    else:
-        lower = (
-            f"training.batch_size (now {recipe.training.batch_size}; training.gradient_accumulation makes up for "
-        )
-        lower += f"it), training.max_tokens (now {recipe.training.max_tokens})"
-        if not recipe.training.gradient_checkpointing:
-            lower += "; or set training.gradient_checkpointing to true"
-    base = "" if recipe.model.precision == "nf4" else ", or choose a recipe whose base is held in 4 bit"
+    advice = []
+    if lower := _what_takes_memory(recipe, evaluating=evaluating):
+        advice.append(f"lower {', '.join(lower)}")
+    if not evaluating and not recipe.training.gradient_checkpointing and doors.can_set(_CHECKPOINTING):
+        advice.append(f"set {_CHECKPOINTING} to true")
+    if recipe.model.precision != "nf4":
+        advice.append("choose a recipe whose base is held in 4 bit")
+    said = "; or ".join(advice) or "resume it when this machine has more memory to spare"
     return RunError(
         f"There is not enough memory for {'evaluating' if evaluating else 'training'} with these settings",
         got=what,
-        fix=f"Lower {lower}{base}.",
+        fix=f"{said[0].upper()}{said[1:]}.",
     )
+
+
+def _what_takes_memory(recipe: Recipe, *, evaluating: bool) -> list[str]:
+    """The settings that can be lowered at this door, with what they are."""
+    now: dict[str, object] = {
+        doors.BATCH_SIZE: recipe.training.batch_size,
+        doors.MAX_TOKENS: recipe.training.max_tokens,
+    }
+    if doors.can_set(_ACCUMULATION):
+        now[doors.BATCH_SIZE] = f"{recipe.training.batch_size}; {_ACCUMULATION} makes up for it"
+    if evaluating:
+        batch_size = recipe.evaluation.batch_size or "chosen by the task"
+        now = {"evaluation.batch_size": batch_size, "evaluation.few_shot": recipe.evaluation.few_shot}
+    return [f"{doors.named(key)} (now {value})" for key, value in now.items() if doors.can_set(key)]

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from data import doors
 from data.errors import RunError
 from finetuning.runs import Run, Status
 
@@ -98,6 +99,11 @@ class Journal:
 
 def time_is_up(max_minutes: float | None) -> RunError:
     """The sentence for a run that has reached its limit."""
+    if not doors.can_set("training.max_minutes"):
+        return RunError(
+            f"The run has reached its limit of {max_minutes or 0:g} minutes",
+            fix="Start one that takes less, such as one with fewer rows or epochs.",
+        )
     return RunError(
         f"The run has reached its limit, training.max_minutes = {max_minutes or 0:g}",
         fix="What it learned until its last checkpoint is kept; give it more time, or train fewer steps.",

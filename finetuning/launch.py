@@ -102,7 +102,11 @@ def resume(run: Run, *, max_minutes: float | None = None) -> None:
             raise RunError(
                 "This run has used up the time it may take",
                 got=f"{status.seconds / 60:.1f} of {limit:g} minutes",
-                fix=f"Allow it more: python -m finetuning resume {run.id} --max-minutes {2 * limit:g}.",
+                fix=(
+                    f"Allow it more: python -m finetuning resume {run.id} --max-minutes {2 * limit:g}."
+                    if doors.can_set("training.max_minutes")
+                    else "Start one that takes less, such as one with fewer rows or epochs."
+                ),
             )
         if (beginning := Beginning.load(run)) is not None:
             beginning.check_settings(run, run.recipe())

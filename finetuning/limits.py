@@ -25,6 +25,7 @@ from data.errors import RecipeError, RunError
 from data.sources import Opened
 from data.tasks import Task
 from finetuning import launch
+from finetuning.locks import writing
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs import ACTIVE, Run, list_runs, runs_folder
 
@@ -77,7 +78,7 @@ class Limits(BaseModel):
     uploads_mb: Positive = 500
     """Megabytes of all uploaded files that wait to be used; the oldest go first."""
     runs_mb: Positive = 5000
-    """Megabytes of all strangers' runs; the oldest that have ended go first."""
+    """Megabytes of all strangers' runs and the uploads that they train on; the oldest that have ended go first."""
     runs_waiting: Positive = 5
     """Runs in the queue, everybody's together, the one that is running included."""
     chat_waiting: Positive = 6
@@ -229,27 +230,32 @@ def resume(run: Run, limits: Limits) -> None:
 def make_room(limits: Limits, folder: Path | None = None) -> None:
     """Remove strangers' runs, oldest first, until they fit the quota. One that is worked on is never removed.
 
-    A local run, which has no owner, is neither counted nor removed. What is in the trash goes first. A removed run
-    takes its upload with it.
+    Their kept uploads count as well. A local run, which has no owner, is neither counted nor removed. What is in
+    the trash goes first. A removed run takes its upload with it.
     """
     folder = folder or runs_folder()
+    _forget_uploads(folder)
     thrown_away = [Run(path) for path in sorted((folder / launch.TRASH).glob("*/"))]
     oldest_first = [run for run in (*thrown_away, *reversed(list_runs(folder))) if run.owner]
     sizes = [_bytes(run.folder) for run in oldest_first]
-    excess = sum(sizes) - limits.runs_mb * 1_000_000
+    uploads = sum(_bytes(owner) for owner in (folder / UPLOADS).glob("*/"))
+    excess = sum(sizes) + uploads - limits.runs_mb * 1_000_000
     for run, size in zip(oldest_first, sizes, strict=True):
         if excess <= 0:
             break
         if run.folder.parent.name == launch.TRASH or run.state() not in ACTIVE:
+            owner = run.owner  # a file in its folder
             shutil.rmtree(run.folder, ignore_errors=True)
-            excess -= size
-    _forget_uploads(folder)
+            excess -= size + _forget_uploads(folder, owner)
 
 
 def keep_upload(path: Path, owner: str) -> Path:
     """A copy of an uploaded file that lasts as long as its owner's runs: `<runs>/uploads/OWNER/NAME`.
 
     The upload's own place does not last. The name holds a hash of the content, so equal files are kept once.
+
+    Raises:
+        RunError: the runs folder cannot be written to, or there is no space left.
     """
     import hashlib
     import re
@@ -257,27 +263,50 @@ def keep_upload(path: Path, owner: str) -> Path:
     with path.open("rb") as handle:
         digest = hashlib.file_digest(handle, "sha256").hexdigest()[:12]
     folder = runs_folder().resolve() / UPLOADS / owner
-    folder.mkdir(parents=True, exist_ok=True)
     copy = folder / f"{digest}-{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)[-100:]}"
-    if copy.exists():
-        copy.touch()  # its run is still to come: see `_forget_uploads`
-    else:
-        shutil.copyfile(path, copy)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        if copy.exists():
+            copy.touch()  # its run is still to come: see `_forget_uploads`
+            return copy
+        half = folder / f"{copy.name}.half"  # half a copy must not pass for the whole
+        try:
+            shutil.copyfile(path, half)
+            half.rename(copy)
+        finally:
+            half.unlink(missing_ok=True)
     return copy
 
 
-def _forget_uploads(folder: Path) -> None:
-    """Remove the kept uploads that no run of their owner names any more."""
+def forget_refused(owner: str) -> None:
+    """Remove the kept uploads of an owner whose run was refused, but for those that another run of theirs names."""
+    _forget_uploads(runs_folder(), owner, waits_s=0.0)
+
+
+def _forget_uploads(folder: Path, owner: str | None = None, *, waits_s: float = _UPLOAD_WAITS_S) -> int:
+    """Remove the kept uploads that no run of their owner names any more, and return how many bytes those were.
+
+    Args:
+        folder: the runs folder.
+        owner: whose uploads; None for everybody's.
+        waits_s: so long after it was kept, an upload stays whether a run names it or not.
+    """
     written: dict[str, str] = {}
     for run in list_runs(folder):
         with contextlib.suppress(OSError):
             recipe = (run.folder / "recipe.yaml").read_text(encoding="utf-8", errors="replace")
             written[run.owner] = written.get(run.owner, "") + recipe
+    freed = 0
     for kept in (folder / UPLOADS).glob("*/*"):
+        if owner not in (None, kept.parent.name):
+            continue
         with contextlib.suppress(OSError):
-            waits = time.time() - kept.stat().st_mtime < _UPLOAD_WAITS_S
+            found = kept.stat()
+            waits = time.time() - found.st_mtime < waits_s
             if not waits and kept.name not in written.get(kept.parent.name, ""):
                 kept.unlink()
+                freed += found.st_size
+    return freed
 
 
 def _check_queue(limits: Limits, owner: str) -> None:

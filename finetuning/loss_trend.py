@@ -1,9 +1,11 @@
-"""Whether a run's loss rose while it trained, in a sentence. Knows numbers only."""
+"""Whether a run's loss rose while it trained, in a sentence. Knows numbers, and what a setting is called."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import fmean, median
+
+from data import doors
 
 _FEWEST_STEPS = 8
 _MOST_COMPARED = 20
@@ -32,5 +34,5 @@ def rise(losses: Sequence[float], learning_rate: float) -> str:
     return (
         f"The loss rose in training, from {fmean(first):.3g} over the first {len(first)} steps to "
         f"{fmean(last):.3g} over the last {len(last)}: it fits its training rows worse than before. A learning "
-        f"rate that is too high is the usual cause; training.learning_rate was {learning_rate:g}."
+        f"rate that is too high is the usual cause; {doors.named(doors.LEARNING_RATE)} was {learning_rate:g}."
     )

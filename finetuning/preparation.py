@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from data import doors
 from data.errors import RecipeError
 from data.samples import sample
 from data.sources import Opened, OpenedTest, open_source
@@ -86,9 +87,9 @@ def require_positions(recipe: Recipe, limit: int | None) -> None:
     """Raise a `RecipeError` where `training.max_tokens` allows rows longer than the base's `limit` of tokens."""
     if limit is not None and recipe.training.max_tokens > limit:
         raise RecipeError(
-            f"training.max_tokens is {recipe.training.max_tokens:,}, and {recipe.model.base} reads at most "
-            f"{limit:,} tokens",
-            fix=f"Set training.max_tokens to {limit} or less.",
+            f"{doors.named(doors.MAX_TOKENS)} is {recipe.training.max_tokens:,}, and {recipe.model.base} reads at "
+            f"most {limit:,} tokens",
+            fix=f"Set {doors.named(doors.MAX_TOKENS)} to {limit} or less.",
         )
 
 
@@ -189,7 +190,7 @@ def _refuse_long_rows(
 
     def remedy(length: int) -> str:
         if limit is None or length <= limit:
-            return "Shorten the text, or raise training.max_tokens."
+            return f"Shorten the text, or raise {doors.named(doors.MAX_TOKENS)}."
         return f"Shorten the text, or leave the row out: the base model reads at most {limit} tokens."
 
     numbers = rows["row"] if "row" in rows.column_names else range(1, len(rows) + 1)

@@ -23,7 +23,7 @@ from ui.examples import SHOWN, examples
 from ui.markup import join, tag
 from ui.models_in_use import MODELS, Opening, Place
 from ui.toast import show, toasts
-from ui.top_line import badge, no_model, status
+from ui.top_line import badge, badge_waiting, not_open, status
 from ui.visitors import Visitor, visitor_of
 
 if TYPE_CHECKING:
@@ -83,7 +83,9 @@ class Compare:
     def follow_up(self, message: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
         """A message of one's own, after what was said before."""
         turn = _own(message)
-        if not turns or turns[-1].labels:
+        # Another task may have been chosen after the answer that is on the page.
+        has_labels = key is not None and find(key, visitor_of(request)).task.is_classification
+        if not turns or turns[-1].labels or has_labels:
             raise UserError(text.NOTHING_SAID, fix="Send the message.")
         yield from self._answer(turn, key, request, before=turns, shown=turns, accepted={self.box: ""})
 
@@ -200,7 +202,7 @@ class Compare:
                     yield from self._answer_now(turn, choice, list(before), shown, stop, place, accepted or {})
                 except Exception as error:
                     said = visitor.shown(str(error)) if isinstance(error, UserError) else text.NOT_ANSWERED
-                    yield self._failed(turn, said)
+                    yield self._failed(turn, said) | self._top(choice, MODELS.opened(choice))
                     raise
         yield {self.stop: _stop_button()}
 
@@ -223,9 +225,9 @@ class Compare:
             else:
                 pair = state
         if pair is None:  # stopped while it was loading
-            yield self._show(shown) | {self.status: no_model()}
+            yield self._show(shown) | self._top(choice, MODELS.opened(choice))
             return
-        is_open = {self.badge: badge(pair), self.status: status(pair)}
+        is_open = self._top(choice, pair)
         try:
             check_length(pair, turn, before)
         except UserError as error:
@@ -276,11 +278,17 @@ class Compare:
         shown = {self.turns: turns, self.past: answers.past(turns[:-1]), self.follow: follow}
         return shown | self._draw(last)
 
+    def _top(self, choice: Choice, pair: Pair | None) -> Updates:
+        """The badge and the page's top line: of `choice`, open or not, and not of the model before it."""
+        if pair is not None:
+            return {self.badge: badge(pair), self.status: status(pair)}
+        return {self.badge: badge_waiting(), self.status: not_open(choice.base)}
+
     def _failed(self, turn: Turn, said: str) -> Updates:
         """A page on which `turn` could not be answered; its message stays to be read."""
         panels = {side: answers.panel(name, None, empty=said) for side, name in self._sides()}
         around = {self.message: answers.message_card(turn), self.reference: answers.reference_line(turn)}
-        ended = {self.turns: [], self.past: "", self.status: no_model(), self.stop: _stop_button()}
+        ended = {self.turns: [], self.past: "", self.stop: _stop_button(), self.follow: gr.Button(visible=False)}
         return ended | around | panels
 
     def _draw(self, turn: Turn | None, *, growing: bool = False) -> Updates:
@@ -323,9 +331,7 @@ def build_compare(status_line: gr.HTML) -> Compare:
             found, value=found[0][1] if found else None, label="Tuned model", scale=4, elem_id="model"
         )
         with gr.Column(scale=5, min_width=240):
-            badge_line = gr.HTML(
-                tag("div", text.BADGE_WAITING, class_="ba-badge"), elem_id="badge", elem_classes="ba-plain"
-            )
+            badge_line = gr.HTML(badge_waiting(), elem_id="badge", elem_classes="ba-plain")
     past = gr.HTML(elem_id="past", elem_classes="ba-plain")
     message = gr.HTML(elem_id="message", elem_classes="ba-plain")
     with gr.Row(equal_height=True, elem_classes="ba-sides"):

@@ -66,7 +66,12 @@ class DataForm:
     @property
     def parts(self) -> list[Any]:
         """The outputs of `visible_parts`."""
-        return [self.file, self.hub, self.mapping, self.labels]
+        return [self.file, self.hub, *self.reading]
+
+    @property
+    def reading(self) -> list[Any]:
+        """How the rows are read: the outputs of `guessed`."""
+        return [self.mapping, self.input_column, self.target_column, self.labels, self.skip_empty]
 
     @property
     def other_source(self) -> list[Any]:
@@ -162,13 +167,20 @@ def read_labels(written: str) -> dict[str, str | None] | None:
 
 
 def visible_parts(kind: str) -> list[Any]:
-    """Updates of `DataForm.parts` after the kind of source changed."""
-    return [
-        gr.File(visible=kind == "file", value=None),
-        gr.Textbox(visible=kind == "hub"),
-        gr.Row(visible=False),
-        "",
-    ]
+    """Updates of `DataForm.parts` after the kind of source changed. Of a file the row is shown once it is there."""
+    return [gr.File(visible=kind == "file", value=None), gr.Textbox(visible=kind == "hub"), *guessed(kind == "hub")]
+
+
+def guessed(visible: bool, columns: Sequence[str] = ()) -> list[Any]:
+    """Updates of `DataForm.reading` for other rows: nothing that was said of the ones before counts for them.
+
+    Args:
+        visible: whether what is guessed may be said instead, as of any data but ours.
+        columns: that the rows have; where they are not known, any name can be written.
+    """
+    choices = [("guessed", GUESS), *((one_line(name), name) for name in columns)]
+    dropdowns = [gr.Dropdown(choices=choices, value=GUESS) for _ in range(2)]
+    return [gr.Row(visible=visible), *dropdowns, "", False]
 
 
 def without_columns(values: Sequence[Any]) -> list[Any]:
@@ -180,14 +192,26 @@ def without_columns(values: Sequence[Any]) -> list[Any]:
     return [kind, file, hub, GUESS, GUESS, *others]
 
 
-def column_updates(opened: Opened | None, columns: Sequence[str] = ()) -> list[Any]:
-    """Updates for mapping row and both column dropdowns, once the columns are known."""
-    names = [(one_line(name), name) for name in (opened.columns if opened else columns)]
-    if not names or (opened and opened.spec.startswith("corpus:")):
+def column_updates(
+    opened: Opened | None, columns: Sequence[str] = (), chosen: Sequence[str | None] = (None, None)
+) -> list[Any]:
+    """Updates for mapping row and both column dropdowns, once the columns are known.
+
+    Args:
+        opened: the data; None where it could not be opened as a whole.
+        columns: those that it has then; where they are not known, any name can be written.
+        chosen: the columns of input and target that were chosen by hand. They stay: whoever has to choose both
+            chooses one after the other.
+    """
+    if opened and _is_corpus(opened):
         return [gr.Row(visible=False), gr.skip(), gr.skip()]
+    names = [(one_line(name), name) for name in (opened.columns if opened else columns)]
+    if opened is None and not names:
+        names = [("guessed", GUESS), *((one_line(column), column) for column in chosen if column)]
+        return [gr.Row(visible=True), *(gr.Dropdown(choices=names, value=column or GUESS) for column in chosen)]
     if opened is None:
-        unknown = [gr.Dropdown(choices=names, value=None) for _ in range(2)]
-        return [gr.Row(visible=True), *unknown]
+        kept = [column if column in columns else None for column in chosen]
+        return [gr.Row(visible=True), *(gr.Dropdown(choices=names, value=column) for column in kept)]
     mapping = opened.mapping
     return [
         gr.Row(visible=True),

@@ -12,14 +12,16 @@ import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
-from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
+
+from starlette.requests import cookie_parser
 
 from data.errors import DataError
 from finetuning.limits import Limits
 from ui import health
 from ui.calls import BODY_BYTES, RefusedError, checked_call, checked_session, read_json
+from ui.serving import ALLOW_HOST
 from ui.visitors import Files, Visitor, owner_of, stranger_needs_cookie
 
 if TYPE_CHECKING:
@@ -129,9 +131,13 @@ class Door:
         if "x-forwarded-host" in headers:
             ours += [host.strip() for host in headers["x-forwarded-host"].split(",")]
         if not all(self._is_ours(host) for host in ours):
-            raise RefusedError(421, "This is not the name of this page. See --allow-host.")
+            where = f"${ALLOW_HOST}" if self._in_a_space else "--allow-host"
+            raise RefusedError(421, f"This is not the name of this page. See {where}.")
         if "origin" in headers:
-            origin = _without_port_of_scheme(urlsplit(headers["origin"]).netloc.casefold())
+            try:
+                origin = _without_port_of_scheme(urlsplit(headers["origin"]).netloc.casefold())
+            except ValueError:  # such as http://[
+                origin = ""
             if origin not in {_without_port_of_scheme(host.casefold()) for host in ours}:
                 raise RefusedError(403, "Another site's page may not do this.")
 
@@ -234,11 +240,8 @@ def _security_headers(*, framed_by: Sequence[str]) -> list[tuple[bytes, bytes]]:
 
 
 def _cookie(header: str, name: str) -> str | None:
-    try:
-        morsel = SimpleCookie(header).get(name)
-    except CookieError:
-        return None
-    return morsel.value if morsel and _TOKEN.fullmatch(morsel.value) else None
+    token = cookie_parser(header).get(name, "")  # `http.cookies` gives up at the first one that is odd
+    return token if _TOKEN.fullmatch(token) else None
 
 
 def _paths(body: bytes) -> list[str]:

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
@@ -47,6 +47,8 @@ class Evaluate:
     run: gr.Button
     progress: gr.HTML
     view: ReportView
+    busy: set[str] = field(default_factory=set)
+    """The open pages whose evaluation is going on, by their sessions."""
 
     @property
     def chosen(self) -> list[Any]:
@@ -70,15 +72,17 @@ class Evaluate:
         keys = [known for _, known in found]
         return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
 
-    @toasts
     def show_own(self, key: str | None, shown: Shown | None, request: gr.Request) -> Any:
-        """The report that the chosen model came with, unless one of it is on the page already."""
-        if shown is not None and shown.key == key:
+        """The report that the chosen model came with, unless one of it is there already, or is being made."""
+        if request.session_hash in self.busy or (shown is not None and shown.key == key):
             return gr.skip()
         if key is None:
             return ["", *self.view.clear()]
         visitor = visitor_of(request)
-        choice = find(key, visitor)
+        try:
+            choice = find(key, visitor)
+        except UserError as error:  # such as of a run that was deleted
+            return [data_form.problems(error, visitor), *self.view.clear()]
         report = reports.report_of(choice.evaluation)
         said = text.OWN_REPORT.format(rows=report.n) if report else text.NO_OWN_REPORT
         return [tag("div", said, class_="ba-note"), *self.view.draw(choice.evaluation, choice.key, visitor)]
@@ -109,6 +113,14 @@ class Evaluate:
             visitor.check_source(chosen.source)
         examples = FEW_SHOT_EXAMPLES[choice.task.name] if few_shot else 0
         work = _Work(choice, chosen, _row_count(rows, visitor), examples, bool(forgetting), visitor)
+        page = request.session_hash or ""
+        self.busy.add(page)
+        try:  # ends also where whoever asked has gone
+            yield from self._evaluate(work, choice, visitor)
+        finally:
+            self.busy.discard(page)
+
+    def _evaluate(self, work: _Work, choice: Choice, visitor: Visitor) -> Iterator[Any]:
         unchanged = [gr.skip()] * len(self.view.outputs)
         yield ["", *self.view.clear()]
         left = TimeLeft()
@@ -306,7 +318,7 @@ def _connect(tab: Evaluate) -> None:
     tab.model.input(tab.show_own, tab.chosen, tab.drawn, **ACT)
     for form in tab.forms.values():
         form.kind.input(data_form.visible_parts, form.kind, form.parts, **QUICK)
-        form.file.upload(_show_columns, form.file, [form.mapping, form.input_column, form.target_column], **QUICK)
+        form.file.upload(_show_columns, form.file, form.reading, **QUICK)
     inputs: list[Any] = [tab.task, tab.model, tab.rows, tab.few_shot, tab.forgetting]
     for form in tab.forms.values():
         inputs += form.inputs
@@ -323,6 +335,4 @@ def _connect(tab: Evaluate) -> None:
 def _show_columns(file: str | None) -> list[Any]:
     """An uploaded file's columns, so that others than the guessed ones can be chosen."""
     columns = data_form.columns_of(Chosen(f"file:{file}", None, None)) if file else []
-    choices = [("guessed", data_form.GUESS), *((name, name) for name in columns)]
-    dropdown = gr.Dropdown(choices=choices, value=data_form.GUESS)
-    return [gr.Row(visible=bool(columns)), dropdown, dropdown]
+    return data_form.guessed(bool(file), columns)

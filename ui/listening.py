@@ -78,16 +78,15 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _refused(host: str, port: int, error: OSError) -> RunError:
-    at = "" if host in ("127.0.0.1", "0.0.0.0") else f" --host {host}"
     if error.errno == errno.EADDRINUSE:
         return RunError(
             f"Port {port} is in use by another program",
-            fix=f"Choose another: python app.py{at} --port {_free(host, port)}.",
+            fix=f"Choose another: add --port {_free(host, port)}.",
         )
     if error.errno == errno.EACCES:
         return RunError(
             f"Port {port} is the system's own, and may not be used",
-            fix=f"Choose another: python app.py{at} --port 7860.",
+            fix="Choose another: add --port 7860.",
         )
     return RunError(
         f"This machine cannot be asked by this name or address: {error.strerror or error}",

@@ -16,7 +16,7 @@ from data.errors import RunError, UserError
 from eval.report import REPORT_FILE, load
 from eval.schema import Report, RowResult
 from ui import flips, reports, text
-from ui.compare import QUICK
+from ui.compare import ACT
 from ui.markup import clicked, tag
 from ui.toast import toasts
 from ui.visitors import Visitor
@@ -139,5 +139,5 @@ def build_report_view(name: str) -> ReportView:
     view = ReportView(shown, verdict, box, kind, wanted, drawn, details, downloads)
     # Not `input` of the box: Gradio does not send it for what is pasted or deleted.
     for trigger in (kind.input, wanted.change):
-        trigger(view.filter, [shown, kind, wanted], drawn, trigger_mode="always_last", **QUICK)
+        trigger(view.filter, [shown, kind, wanted], drawn, trigger_mode="always_last", **ACT)
     return view

@@ -93,7 +93,6 @@ class Runs:
 
         return turn
 
-    @toasts
     def poll(self, run_id: str | None, drawn: str, request: gr.Request) -> Any:
         """The open run again, if it changed; nothing more of it once it is gone."""
         if not run_id:
@@ -234,7 +233,7 @@ def build_runs(*, public: bool) -> Runs:
 
 
 def _connect(tab: Runs) -> None:
-    tab.table.click(tab.open, None, tab.followed, **QUICK)
+    tab.table.click(tab.open, None, tab.followed, **ACT)
     tab.cancel.click(run_view.cancel, tab.run_id, None, **ACT)
     tab.resume.click(run_view.resume, tab.run_id, None, **ACT)
     tab.delete.click(lambda: gr.Row(visible=True), None, tab.asked, **QUICK)

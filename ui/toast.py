@@ -18,7 +18,10 @@ Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
 def toasts(handler: Handler) -> Handler:
-    """`handler`, but a `UserError` becomes a toast and no output changes."""
+    """`handler`, but a `UserError` becomes a toast and no output changes.
+
+    Not for a handler that does not wait in Gradio's queue: nobody would see the toast.
+    """
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)

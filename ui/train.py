@@ -76,8 +76,9 @@ class TrainTask:
             try:
                 opened = self._open(chosen, visitor)
             except DataError as error:
-                columns = data_form.columns_of(chosen)
-                return [data_form.problems(error, visitor), "", *data_form.column_updates(None, columns)]
+                by_hand = [(chosen.columns or {}).get(column) for column in self.task.columns]
+                found = data_form.column_updates(None, data_form.columns_of(chosen), by_hand)
+                return [data_form.problems(error, visitor), "", *found]
         except UserError as error:
             return [data_form.problems(error, visitor), "", gr.skip(), gr.skip(), gr.skip()]
         summary, preview = data_form.summary(opened), data_form.preview(opened)
@@ -138,13 +139,14 @@ class TrainTask:
         chosen = self._chosen(values, visitor)
         recipe = self._recipe(values, visitor, chosen)
         opened = self._open(chosen, visitor)  # every problem is shown before a model is loaded
-        recipe = self._recipe(values, visitor, train_form.kept(chosen, visitor))
-        run = visitor.started(recipe)
-        if run is None:
-            with train_form.in_labels():
-                run = visitor.submit(recipe, opened)
-        else:
-            gr.Info(text.SAME_RUN)
+        with visitor.starting():
+            recipe = self._recipe(values, visitor, train_form.kept(chosen, visitor))
+            run = visitor.started(recipe)
+            if run is None:
+                with train_form.in_labels():
+                    run = visitor.submit(recipe, opened)
+            else:
+                gr.Info(text.SAME_RUN)
         return [run.id, "", gr.Timer(active=True)]
 
     # ---- following a run ----
@@ -154,7 +156,6 @@ class TrainTask:
         run = run_view.newest(visitor_of(request), self.task.name, active=True)
         return [run.id if run else "", "", gr.Timer(active=run is not None)]
 
-    @toasts
     def poll(self, run_id: str | None, drawn: str, request: gr.Request) -> Any:
         """Draw the run again if its folder changed; once it is gone, that it is."""
         if not run_id:
@@ -317,7 +318,7 @@ def _connect(tab: TrainTask) -> None:
     )
     for field in form.fields:
         field.change(tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
-    started = tab.start.click(tab.start_run, tab.inputs, tab.watched, concurrency_limit=1, **ONCE)
+    started = tab.start.click(tab.start_run, tab.inputs, tab.watched, **ONCE)
     started.then(tab.poll, tab.seen, tab.followed, **QUICK)
     tab.cancel.click(run_view.cancel, tab.run_id, None, **ACT)
     tab.resume.click(run_view.resume, tab.run_id, None, **ACT)

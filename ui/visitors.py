@@ -15,7 +15,7 @@ import hashlib
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ import gradio as gr
 from data.errors import DataError, RunError, UserError
 from data.redaction import redact
 from finetuning import limits as limiting
+from finetuning.beginning import with_whole_paths
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe
 from finetuning.runs import ACTIVE, Run, list_runs, open_run
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from data.sources import Opened
     from data.tasks import Task
 
+_starting = threading.Lock()
+"""Two pages of one visitor, or two clicks, are answered by one run."""
 _REMEMBERED_UPLOADS = 5
 """Files of one visitor that stay usable."""
 _REMEMBERED_OFFERS = 200
@@ -151,12 +154,29 @@ class Visitor:
             return launch.submit(recipe)
         return limiting.submit(recipe, opened, self.limits, owner=self.owner)
 
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Within it a run is started, one at a time: reading its data, which may take long, comes before.
+
+        Where it is refused, a copy of an upload that was kept for it goes again.
+        """
+        with _starting:
+            try:
+                yield
+            except BaseException:
+                if self.limits is not None:
+                    limiting.forget_refused(self.owner)
+                raise
+
     def started(self, recipe: Recipe) -> Run | None:
-        """This visitor's run of just this recipe that is waiting or being worked on: it is not started twice."""
-        wanted = recipe if self.limits is None else limiting.as_submitted(recipe, self.limits)
+        """This visitor's run of just this recipe that is waiting or being worked on: it is not started twice.
+
+        One that was asked to stop will not end as it would have: it is none.
+        """
+        wanted = with_whole_paths(recipe if self.limits is None else limiting.as_submitted(recipe, self.limits))
         for run in self.runs():
             with contextlib.suppress(UserError):
-                if run.state() in ACTIVE and run.recipe() == wanted:
+                if run.state() in ACTIVE and not run.cancel_requested() and run.recipe() == wanted:
                     return run
         return None
 

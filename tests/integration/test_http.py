@@ -137,7 +137,8 @@ def test_another_name_is_refused(bea: Stranger, host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://localhost:1", "https://127.0.0.1:1", "x"]
+    "origin",
+    ["http://evil.example", "null", "http://localhost:1", "https://127.0.0.1:1", "x", "http://[", "http://a]"],
 )
 def test_another_sites_page_is_refused(bea: Stranger, origin: str) -> None:
     for path in ("queue/join", "upload", "run/predict", "cancel"):
@@ -280,10 +281,22 @@ def test_not_a_number_is_refused(bea: Stranger) -> None:
 
 
 def test_files_elsewhere_are_not_fetched_by_any_component(bea: Stranger) -> None:
-    for path in ("http://127.0.0.1:9/x.csv", "https://example.org/x.csv", "/etc/passwd", "../x.csv", ""):
-        value = bea.file(path) | {"url": path}
-        for handler in (bea.handler("_show_columns", "evaluate-sentiment-file"), bea.handler("forget", "past")):
-            refused(bea.call(handler, [value] * max(1, len(handler["inputs"]))))
+    """In each component that a handler reads; all else of the call is what the page would send."""
+    states = {each["id"] for each in bea.config["components"] if each["type"] == "state"}
+    read = {
+        number: (handler, place)
+        for handler in bea.config["dependencies"]
+        for place, number in enumerate(handler["inputs"])
+        if number not in states
+    }
+    files = {each["id"] for each in bea.config["components"] if each["type"] == "file"}
+    assert len(files & set(read)) == 4
+    for number, (handler, place) in read.items():
+        right = bea.values(handler)
+        for path in ("http://127.0.0.1:9/x.csv", "https://example.org/x.csv", "/etc/passwd", "../x.csv", ""):
+            data = [*right[:place], bea.file(path) | {"url": path}, *right[place + 1 :]]
+            answer = bea.http.post(f"{API}/queue/join", json=bea.body(handler, data))
+            refused(answer, 403 if number in files else 422)
 
 
 def test_an_upload_is_of_who_uploaded_it(ana: Stranger, bea: Stranger) -> None:
@@ -324,8 +337,8 @@ def test_no_spelling_of_its_path_opens_somebody_elses_file(
     secret = b"text,label\na secret of Ana's,positive\n"
     [upload] = ana.upload("review.csv", secret).json()
     shutil.copytree(ROOT / "models" / "bundled" / "sentiment-smollm2-lora" / "eval", run_of_ana.evaluation)
-    drawn = ana.call(ana.handler("open", "runs-state"), event_data={"run": run_of_ana.id})
-    report = next(path for path in paths_in(drawn.json()) if path.endswith("report.json"))
+    drawn = ana.queued(ana.handler("open", "runs-state"), event_data={"run": run_of_ana.id})
+    report = next(path for path in paths_in(drawn) if path.endswith("report.json"))
     for path, holds in ((upload, "a secret of Ana"), (report, "adapter_sha256")):
         assert holds in ana.http.get(f"{API}/file={path}").text
         for written in spellings(path):
@@ -389,9 +402,10 @@ def test_a_run_is_seen_by_its_owner_alone(
 ) -> None:
     click = {"event_data": {"run": run_of_ana.id}}
     opens = ana.handler("open", "runs-state")
-    assert "cancelled" in ana.call(opens, **click).text
-    answer = bea.call(opens, **click)
-    assert "cancelled" not in answer.text and "/" not in answer.json()["data"]
+    assert "cancelled" in str(ana.queued(opens, **click)[-1])
+    messages = bea.queued(opens, **click)
+    assert "no such run" in said(messages) and "cancelled" not in str(messages)
+    assert run_of_ana.id not in str(messages[-1])
     table = ana.handler("refresh", "runs-table")
     assert run_of_ana.id[-20:] in ana.call(table).text
     assert run_of_ana.id[-20:] not in bea.call(table).text
@@ -413,11 +427,11 @@ def test_no_id_leads_out_of_the_runs_folder(bea: Stranger, run_of_ana: Run) -> N
         None,
         3,
     ):
-        answer = bea.call(opens, event_data={"run": wrong})
-        assert answer.status_code == 200
-        assert not any(secret in answer.text for secret in [*SECRETS, run_of_ana.id])
+        messages = bea.queued(opens, event_data={"run": wrong})
+        assert "no such run" in said(messages) and messages[-1]["success"]
+        assert not any(secret in str(messages) for secret in SECRETS) and run_of_ana.id not in str(messages[-1])
     for event_data in (None, [], "text", 3, {"run": run_of_ana.id, "more": {"deep": 1}}):
-        assert run_of_ana.id not in bea.call(opens, event_data=event_data).text
+        assert run_of_ana.id not in str(bea.queued(opens, event_data=event_data)[-1])
 
 
 def test_nobody_acts_on_the_run_of_another(ana: Stranger, bea: Stranger, run_of_ana: Run) -> None:

@@ -1,5 +1,6 @@
 """What is written down while a run is worked on: no checkpoint of spoilt weights, and time by a steady clock."""
 
+import re
 import time
 from types import SimpleNamespace
 
@@ -7,9 +8,13 @@ import pytest
 import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from data.errors import RunError
+from data import doors
+from data.errors import RunError, UserError
 from finetuning.faults import explain
-from finetuning.journal import Journal
+from finetuning.journal import Journal, time_is_up
+from finetuning.launch import resume
+from finetuning.loss_trend import rise
+from finetuning.preparation import require_positions
 from finetuning.recipe import load_recipe
 from finetuning.runs import create_run
 from finetuning.trainers.recorder import Recorder
@@ -107,3 +112,39 @@ def test_libraries_errors_become_sentences(error, says, run):
 
 def test_a_bug_stays_a_bug(run):
     assert explain(KeyError("loss"), run) is None
+
+
+def hints_of(tmp_path, precision):
+    """What is said of a run that failed, whichever way: all that names a setting."""
+    held = [f"model.precision={precision}", f"strategy={'qlora' if precision == 'nf4' else 'lora'}"]
+    recipe = load_recipe("sentiment-smollm2-lora", ["training.max_minutes=1", *held])
+    run = create_run(recipe, tmp_path / precision)
+    run.update(state="running")
+    said = [str(explain(MemoryError(), run)), str(time_is_up(20)), rise([1.0] * 20 + [9.0] * 20, 0.5)]
+    run.update(state="evaluating")
+    said.append(str(explain(MemoryError(), run)))
+    run.update(state="failed", seconds=90.0)
+    for refused in (lambda: resume(run), lambda: require_positions(recipe, 128)):
+        with pytest.raises(UserError) as caught:
+            refused()
+        said.append(str(caught.value))
+    return said
+
+
+@pytest.mark.parametrize("precision", ["auto", "nf4"])
+def test_what_a_person_at_the_page_is_told_can_be_done_there(tmp_path, monkeypatch, precision):
+    monkeypatch.setattr(doors, "_door", "page")
+    said = hints_of(tmp_path, precision)
+    for each in said:
+        assert not re.search(r"python |--\w|(data|model|lora|training|evaluation)\.[a-z_]+", each), each
+    assert "Lower 'Batch size' (now 16), 'Tokens a row' (now" in said[0]
+    assert "limit of 20 minutes" in said[1] and "'Learning rate' was 0.5" in said[2]
+    assert said[3].endswith("in 4 bit." if precision == "auto" else "more memory to spare.")
+
+
+def test_what_a_person_at_the_command_line_is_told_is_said_in_settings(tmp_path):
+    said = hints_of(tmp_path, "auto")
+    assert "Lower training.batch_size (now 16; training.gradient_accumulation makes up for it), training" in said[0]
+    assert "; or set training.gradient_checkpointing to true; or choose a recipe" in said[0]
+    assert "evaluation.few_shot (now" in said[3]
+    assert "python -m finetuning resume" in said[4] and "Set training.max_tokens to 128" in said[5]

@@ -146,3 +146,31 @@ def test_an_upload_goes_with_the_last_run_that_names_it(folder: Path, tmp_path: 
     (run.folder / "large").write_bytes(b"x" * 2_000_000)
     make_room(Limits(runs_mb=1))
     assert not run.folder.exists() and not kept["a"].exists()
+
+
+def test_kept_uploads_count_among_what_has_to_fit(folder: Path, tmp_path: Path) -> None:
+    upload = tmp_path / "large.csv"
+    upload.write_bytes(b"x" * 1_500_000)
+    run = create_run(with_overrides(RECIPE, {"data.source": f"file:{keep_upload(upload, 'a')}"}), owner="a")
+    run.update(state="cancelled", ended=time.time())
+    for kept in (folder / limits.UPLOADS).glob("*/*"):
+        launch.os.utime(kept, (0, 0))
+    later = ended("b", 1_000)
+    make_room(Limits(runs_mb=2))
+    assert len(list_runs()) == 2
+    make_room(Limits(runs_mb=1))
+    assert list_runs() == [later] and not list((folder / limits.UPLOADS).glob("*/*"))
+
+
+def test_half_a_copy_of_an_upload_is_none(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(source: Path, target: Path) -> None:
+        target.write_bytes(b"te")
+        raise OSError(28, "No space left on device")
+
+    upload = tmp_path / "reviews.csv"
+    upload.write_text("text,label\n")
+    with monkeypatch.context() as patched, pytest.raises(RunError, match="no space left"):
+        patched.setattr(limits.shutil, "copyfile", broken)
+        keep_upload(upload, "a")
+    assert not list((folder / limits.UPLOADS).glob("*/*"))
+    assert keep_upload(upload, "a").read_text() == "text,label\n"

@@ -71,7 +71,8 @@ def test_a_follow_up_is_asked_for_and_only_where_there_is_no_right_label(tab: Co
     assert "ba-turn" in second[tab.past]
     labelled = shown(tab.run_example(0)("sentiment", SENTIMENT_KEY, [], request()))
     assert not labelled[tab.follow].visible
-    for turns in ([], labelled[tab.turns]):
+    # The last: another task was chosen after the answer.
+    for turns in ([], labelled[tab.turns], second[tab.turns]):
         with pytest.warns(UserWarning, match="nothing to follow up"):
             assert tab.turns not in shown(tab.follow_up("Why?", SENTIMENT_KEY, turns, request()))
 
@@ -103,6 +104,31 @@ def test_a_model_that_does_not_open_says_so_in_place_of_loading(tab: Compare, bu
     for side in (tab.before, tab.after):
         assert "Loading" not in page[side] and "ba-progress" not in page[side] and "adapter" in page[side]
     assert "ba-busy" not in page[tab.status] and "Fine soup." in page[tab.message]
+
+
+def test_after_a_model_that_does_not_open_nothing_is_said_of_the_one_before(tab: Compare, bundled: Path) -> None:
+    page = shown(tab.run_example(0)("dialogue", DIALOGUE_KEY, [], request()))
+    assert page[tab.follow].visible and "✓" in page[tab.badge] and "ba-on" in page[tab.status]
+    (bundled / "sentiment-tiny" / "adapter_model.safetensors").write_bytes(b"no weights")
+    with pytest.warns(UserWarning, match="adapter"):
+        page |= shown(tab.write("Fine soup.", SENTIMENT_KEY, page[tab.turns], request()))
+    assert not page[tab.follow].visible and page[tab.turns] == []
+    assert text.BADGE_WAITING in page[tab.badge] and "✓" not in page[tab.badge]
+    assert "is not open" in page[tab.status] and "no model open yet" not in page[tab.status]
+
+
+def test_a_model_that_opened_but_did_not_answer_is_still_said_to_be_open(
+    tab: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ui.compare.score", broken)
+    steps, page = tab.write("Fine soup.", SENTIMENT_KEY, [], request()), {}
+    with pytest.raises(OSError, match="No space"):
+        for updates in steps:
+            page |= updates
+    assert "✓" in page[tab.badge] and "ba-on" in page[tab.status] and text.NOT_ANSWERED in page[tab.before]
 
 
 def test_an_error_that_nobody_foresaw_leaves_no_loading_either(

@@ -22,7 +22,7 @@ from finetuning.recipe import load_recipe, recipe_names
 from finetuning.runs import create_run
 from ui import choices, data_form, train_form
 from ui.data_form import GUESS, Chosen
-from ui.evaluate import Evaluate, TimeLeft, build_evaluate
+from ui.evaluate import Evaluate, TimeLeft, _show_columns, build_evaluate
 from ui.examples import examples
 from ui.page import build_page
 from ui.visitors import LOCAL, Visitor
@@ -37,6 +37,27 @@ def test_the_data_form_reads_every_kind_of_source() -> None:
     assert data_form.read(DIALOGUE, "hub", None, " a/b ", GUESS, GUESS, "") == Chosen("hub:a/b", None, None)
     assert data_form.read(SENTIMENT, "file", None, "", GUESS, GUESS, "") is None
     assert data_form.read(SENTIMENT, "corpus:/etc/passwd", None, "", GUESS, GUESS, "") is None
+
+
+def test_nothing_that_was_said_of_a_file_counts_for_another_kind_of_source(
+    laid_out: Callable[..., Evaluate], tmp_path: Path
+) -> None:
+    form = laid_out(build_evaluate).forms["sentiment"]
+    values = dict(
+        zip(form.inputs, ["file", "/tmp/a.csv", "", "body", "stars", "1=negative, 5=positive", True], strict=True)
+    )
+    for kind, is_mapped in (("hub", True), ("file", False), ("corpus:reviews", False)):
+        updates = dict(zip(form.parts, data_form.visible_parts(kind), strict=True))
+        assert updates[form.mapping].visible is is_mapped, "a hint that names a field is of use where it is seen"
+        now = values | {form.kind: kind}
+        now |= {each: getattr(value, "value", value) for each, value in updates.items() if each in values}
+        now[form.hub] = "a/b"
+        chosen = data_form.read(SENTIMENT, *(now[each] for each in form.inputs))
+        assert chosen == {"hub": Chosen("hub:a/b", None, None), "corpus:reviews": REVIEWS}.get(kind)
+    unreadable = tmp_path / "a.csv"
+    unreadable.write_bytes(b"\0")
+    shown = dict(zip(form.reading, _show_columns(str(unreadable)), strict=True))
+    assert shown[form.mapping].visible and shown[form.target_column].value == GUESS
 
 
 def test_a_label_map_without_an_equals_sign_is_refused() -> None:
@@ -153,6 +174,17 @@ def test_evaluate_opens_with_the_report_that_a_model_came_with(laid_out: Callabl
     assert tab.rows.value == "" and tab.rows.placeholder == "all"
 
 
+def test_a_model_that_is_gone_is_said_where_its_report_would_be(
+    laid_out: Callable[..., Evaluate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path))
+    tab = laid_out(build_evaluate)
+    behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
+    request = gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
+    drawn = dict(zip(tab.drawn, tab.show_own("run:gone", None, request), strict=True))
+    assert "There is no such tuned model" in drawn[tab.progress] and drawn[tab.view.shown] is None
+
+
 def test_a_run_is_evaluated_on_its_own_test_rows_unless_others_are_chosen(
     tmp_path: Path, tiny_adapter: Path, laid_out: Callable[..., Evaluate], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,6 +222,23 @@ def test_an_evaluation_that_breaks_leaves_no_bar_behind(
         for step in steps:
             bars.append(step[0])
     assert any("ba-progress" in bar for bar in bars) and bars[-1] == ""
+
+
+def test_a_running_evaluation_stays_on_the_page_that_is_looked_at_again(
+    laid_out: Callable[..., Evaluate], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab, key = laid_out(build_evaluate), "bundled:sentiment-smollm2-lora"
+    behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
+    here, elsewhere = (gr.Request(request=behind, session_hash=name) for name in ("page1", "page2"))  # type: ignore[arg-type]
+    monkeypatch.setattr("ui.evaluate._Work.states", lambda work: iter([("Base", 1, 4), ("Base", 2, 4)]))
+    forms = [each.value for form in tab.forms.values() for each in form.inputs]
+    steps = tab.evaluate("sentiment", key, "4", False, False, here, *forms)
+    for _ in range(3):
+        next(steps)
+        assert tab.show_own(key, None, here) == gr.skip()
+        assert tab.show_own(key, None, elsewhere) != gr.skip(), "nothing is going on there"
+    steps.close()  # whoever looked has gone
+    assert tab.show_own(key, None, here) != gr.skip()
 
 
 def test_an_upload_is_kept_beside_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,15 @@ def test_nothing_waits_for_a_change_of_state_which_gradio_may_lose() -> None:
     assert printed(code).strip() == "[]"
 
 
+def test_no_toast_is_lost_with_a_handler_that_does_not_wait_in_the_queue() -> None:
+    code = (
+        "from ui.page import build_page; page = build_page(); "
+        "print([(f.name, f.queue) for f in page.fns.values() if hasattr(f.fn, '__wrapped__')])"
+    )
+    said = printed(code)
+    assert "('start_run', True)" in said and "('filter', True)" in said and "False" not in said
+
+
 def test_gradio_is_imported_whole_and_writes_no_type_stubs() -> None:
     code = (
         "import ast, inspect; from ui import libraries; before, stubs = inspect.getfile, []; "
@@ -110,6 +119,20 @@ def test_the_same_recipe_is_not_started_twice_while_it_is_worked_on(folder: Path
         assert visitor.started(load_recipe("sentiment-smollm2-lora", ["training.seed=7"])) is None
         run.update(state="cancelled")
         assert visitor.started(recipe) is None, "what has ended may be started again"
+
+
+def test_a_base_that_is_named_from_here_is_not_trained_twice_and_what_is_cancelled_may_be_again(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a-base").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("finetuning.launch.reconcile", lambda folder=None: None)  # nothing is started here
+    recipe = load_recipe("sentiment-smollm2-lora", ["model.base=a-base"])
+    run = LOCAL.submit(recipe, None)  # type: ignore[arg-type]  # the rows are for limits
+    assert LOCAL.started(recipe) == run
+    run.update(state="running")
+    run.request_cancel()
+    assert LOCAL.started(recipe) is None
 
 
 def test_a_failed_run_shows_its_error_as_text(folder: Path) -> None:

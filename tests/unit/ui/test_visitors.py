@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import threading
 import time
 from pathlib import Path
@@ -16,6 +18,7 @@ from finetuning.recipe import load_recipe
 from finetuning.runs import create_run
 from ui import models_in_use, serving, visitors
 from ui.choices import all_choices, find
+from ui.listening import reserved_port
 from ui.models_in_use import Line
 from ui.visitors import LOCAL, Files, Visitor, own_upload, visitor_of, without_paths
 
@@ -177,6 +180,16 @@ def test_other_machines_are_let_in_only_on_purpose(capsys: pytest.CaptureFixture
         assert "--public" in capsys.readouterr().err
         assert serving.parse(["--host", host, "--public"]).public
     assert serving.parse([]).host == "127.0.0.1"
+
+
+def test_another_port_is_offered_without_taking_back_what_else_was_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with pytest.raises(RunError) as refused, reserved_port("127.0.0.1", taken.getsockname()[1]):
+            pass
+        said = re.fullmatch(r"Choose another: add --port (\d+)\.", refused.value.fix)
+    assert said
+    again = serving.parse(["--public", "--limits", "rows=50", "--port", "1", *f"--port {said[1]}".split()])
+    assert again.port == int(said[1]) and again.public and again.limits == "rows=50"
 
 
 def test_in_a_space_the_page_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
