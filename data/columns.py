@@ -255,9 +255,7 @@ def _labels_of(
     if scheme is not None and scheme.numbers:
         meant = {scheme.labels.get(value) for value in observed} - {None}
         if (for_another or usual) and len(meant) < 2:
-            return (
-                None  # 4 and 5 are good of five stars, and not of ten points; one's own training rows say no more
-            )
+            return None  # 4 and 5 are good of five stars, and not of ten points
         if for_another and any(map(labelwords.is_number, chosen)):
             return None  # of 1 and 2 mapped by hand and five stars, both would be believed
     if scheme is not None:

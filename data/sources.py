@@ -220,7 +220,7 @@ def _read(spec: str, chosen: _Choices, *, is_test: bool = False) -> _Source:
     if kind == "corpus":
         return _corpus(rest, chosen.task)
     if kind == "hub":
-        return _hub(rest, chosen)
+        return _hub(rest, chosen, is_test=is_test)
     if kind == "file" or names_a_file(spec):
         return _file(_path(rest if kind == "file" else spec), chosen, is_test=is_test)
     raise DataError("This is not a source of examples", got=spec, fix=f"Write {FORMS}.")
@@ -263,7 +263,8 @@ def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
     header_names = tuple((chosen.usual | chosen.columns).values())
     read = read_folder if is_folder(path) else read_splits
     raw = read(path, header_names=header_names)
-    tables = shaped(raw, chosen.task, instructed=chosen.instructed)
+    tables, instructed = shaped(raw, chosen.task, instructed=chosen.instructed), is_instructed(raw, chosen.task)
+    del raw
     notes: list[str] = []
     if is_test:
         judged = next(name for name in ("test", "validation", "train") if name in tables)
@@ -291,15 +292,16 @@ def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
         mapping,
         tables["train"].columns,
         tuple(dict.fromkeys(notes)),
-        is_instructed(raw, chosen.task),
+        instructed,
     )
 
 
-def _hub(name: str, chosen: _Choices) -> _Source:
+def _hub(name: str, chosen: _Choices, *, is_test: bool) -> _Source:
     """Rows that cannot be used are left out and counted: unlike a file, nobody here can mend them."""
     task = chosen.task
     raw = hub.read_hub(name)
-    tables = shaped(raw, task, instructed=chosen.instructed)
+    tables, instructed = shaped(raw, task, instructed=chosen.instructed), is_instructed(raw, task)
+    del raw
     mapping = chosen.mapping(tables["train"], known_columns=hub.known_columns(name, task))
     splits: dict[str, list[Row]] = {}
     notes: list[str] = []
@@ -308,7 +310,8 @@ def _hub(name: str, chosen: _Choices) -> _Source:
         if not rows and split != "train":
             notes.append(f"The {split} split of {name} has no labels, so it is not used.")
             continue
-        if not rows or (split == "train" and only_label(rows, task) is not None):
+        trained_on = split == "train" and not is_test
+        if not rows or (trained_on and only_label(rows, task) is not None):
             raise ProblemsError(problems, source=name)
         where = f"the {split} split of {name}"
         notes += [*table.notes, *_left_out(len(table.rows) - len(rows), where), *_one_label(rows, task, where)]
@@ -318,7 +321,7 @@ def _hub(name: str, chosen: _Choices) -> _Source:
         mapping,
         tables["train"].columns,
         tuple(dict.fromkeys(notes)),
-        is_instructed(raw, task),
+        instructed,
     )
 
 

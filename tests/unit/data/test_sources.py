@@ -322,6 +322,15 @@ def test_sst2_is_tested_on_its_validation_split_because_its_test_labels_are_secr
     assert any("no labels" in note for note in opened.notes)
 
 
+def test_a_data_set_of_one_label_may_be_judged_on_but_not_trained_on(on_the_hub):
+    on_the_hub(all=sst2(20, labels=1))
+    found = open_test("hub:stanfordnlp/sst2", SENTIMENT)
+    assert set(found.rows["label"]) == {"positive"}
+    assert "Every usable row of the train split of stanfordnlp/sst2 is positive." in found.notes
+    with pytest.raises(ProblemsError, match="Every usable row is 'positive'"):
+        open_source("hub:stanfordnlp/sst2", SENTIMENT)
+
+
 def test_imdb_gives_validation_rows_from_training_and_ignores_unsupervised_rows(on_the_hub):
     features = Features({"text": Value("string"), "label": ClassLabel(names=["neg", "pos"])})
 
