@@ -34,7 +34,12 @@ def test_script_in_a_file_is_text(page: Page, tmp_path: Path, place: str) -> Non
     page.locator("#sentiment-file input[type=file]").set_input_files(file)
     says = {"texts": "train ·", "labels": "onerror", "columns": "It is not clear"}[place]
     expect(page.locator("#sentiment-data")).to_contain_text(says, timeout=30_000)
-    page.wait_for_timeout(500)
+    # What is drawn last: the tokens of a row, or none where no row can be read.
+    tokens = page.locator("#sentiment-tokens")
+    if place == "texts":
+        expect(tokens).to_contain_text("onerror", timeout=30_000)
+    else:
+        expect(tokens.locator(".ba-trained")).to_have_count(0, timeout=30_000)
     assert page.locator(".gradio-container img[src=x], .gradio-container svg[onload]").count() == 0
     assert page.evaluate("window.hacked") is None
 

@@ -38,16 +38,16 @@ def bea(public_url: str, chromium: Browser) -> Iterator[Page]:
 def test_each_browser_sees_its_own_run_and_is_told_its_limits(ana: Page, bea: Page) -> None:
     open_train(ana)
     expect(ana.get_by_label("Hub dataset")).to_have_count(0)
-    start_small_run(ana, train_rows=640)
-    expect(ana.locator("#sentiment-state")).to_contain_text("of 40 steps", timeout=90_000)
+    start_small_run(ana, train_rows=1000, batch_size=1)  # each step ends soon, and the run does not
+    expect(ana.locator("#sentiment-state")).to_contain_text("of 1,000 steps", timeout=90_000)
 
     second = ana.context.new_page()
     second.goto(ana.url)
     open_train(second)
-    expect(second.locator("#sentiment-state")).to_contain_text("of 40 steps", timeout=15_000)
+    expect(second.locator("#sentiment-state")).to_contain_text("of 1,000 steps", timeout=15_000)
     second.reload()
     open_train(second)
-    expect(second.locator("#sentiment-state")).to_contain_text("of 40 steps", timeout=15_000)
+    expect(second.locator("#sentiment-state")).to_contain_text("of 1,000 steps", timeout=15_000)
     second.click("#sentiment-start")
     expect(second.locator(".toast-body").first).to_contain_text("You have a run that is not over", timeout=30_000)
 

@@ -7,13 +7,26 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.reviews import write_reviews
-from tests.browser.steps import open_tab, open_train, start_small_run, wait_for_answers, wait_for_run
+from tests.browser.steps import (
+    choose_classifier,
+    open_tab,
+    open_train,
+    start_small_run,
+    wait_for_answers,
+    wait_for_run,
+)
 
 
 def test_every_tab_opens(page: Page) -> None:
-    for name in ("Train", "Dialogue summary · QLoRA", "Evaluate", "Runs", "Compare"):
+    for name, shows in {
+        "Train": "#sentiment-start",
+        "Dialogue summary · QLoRA": "#dialogue-start",
+        "Evaluate": "#evaluate-run",
+        "Runs": "#runs-table",
+        "Compare": "#box",
+    }.items():
         open_tab(page, name)
-        page.wait_for_timeout(300)
+        expect(page.locator(shows)).to_be_visible(timeout=30_000)
     open_train(page)
     expect(page.locator("#sentiment-data")).to_contain_text("train ·")
     expect(page.locator("#sentiment-estimate")).to_contain_text("parameters train")
@@ -65,6 +78,7 @@ def test_a_file_with_problems_lists_them_with_their_rows(page: Page, tmp_path: P
 
 def test_a_run_goes_to_its_end_survives_a_reload_and_can_be_compared(page: Page, console_errors: list[str]) -> None:
     open_train(page)
+    choose_classifier(page)
     start_small_run(page)
     page.reload()
     open_train(page)
@@ -78,7 +92,7 @@ def test_a_run_goes_to_its_end_survives_a_reload_and_can_be_compared(page: Page,
     expect(page.locator("#sentiment-details")).to_contain_text("Where the numbers come from")
     page.click("#sentiment-compare")
     expect(page.locator("#model input")).not_to_have_value("Sentiment · LoRA · shipped", timeout=10_000)
-    page.wait_for_selector("#before .ba-progress, #before .ba-growing", timeout=20_000)
+    expect(page.locator("#status")).to_contain_text("all-MiniLM-L6-v2", timeout=60_000)
     wait_for_answers(page, timeout_s=90)
     open_tab(page, "Runs")
     expect(page.locator("#runs-table")).to_contain_text("finished", timeout=10_000)

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import random
+import shutil
 import time
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def _tiny_models():
 def tiny_llama(tmp_path_factory):
     """Folder of a random chat Llama of two layers."""
     return _tiny_models()._build_llama(tmp_path_factory.mktemp("tiny-llama"))
+
+
+@pytest.fixture(scope="session")
+def tiny_bundled(tiny_llama, tmp_path_factory):
+    """For `BEFORE_AFTER_BUNDLED`: adapters on `tiny_llama`, called as those that ship, with their reports."""
+    folder = tmp_path_factory.mktemp("bundled")
+    for shipped in (Path(__file__).parents[2] / "models" / "bundled").glob("*/"):
+        task = json.loads((shipped / "prompt.json").read_text(encoding="utf-8"))["task"]
+        _tiny_models()._build_adapter(folder / shipped.name, tiny_llama, task=task)
+        shutil.copytree(shipped / "eval", folder / shipped.name / "eval")
+    return folder
 
 
 @pytest.fixture(scope="session")

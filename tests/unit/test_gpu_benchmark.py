@@ -23,6 +23,13 @@ TABLES = {
 }
 
 
+@pytest.fixture
+def one_thread(monkeypatch):
+    """In the processes that a part starts, too: on shapes this small a second thread only waits for the first."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_measures_tiny_shapes_on_a_processor(part, tmp_path):
     findings = Findings(tmp_path / "found.json")

@@ -4,8 +4,10 @@ import dataclasses
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+import gradio as gr
 import pytest
 
 from data.errors import RunError
@@ -13,6 +15,7 @@ from finetuning.limits import Limits, as_submitted
 from finetuning.recipe import load_recipe
 from finetuning.runs import create_run, open_run
 from ui import choices, libraries, models_in_use, reports, run_view, runs, text
+from ui.page import build_page
 from ui.report_view import ReportView
 from ui.visitors import LOCAL, Visitor
 
@@ -44,21 +47,16 @@ def test_building_the_page_loads_no_model_library() -> None:
     assert printed(code).strip() == "[]"
 
 
-def test_a_page_that_follows_no_run_asks_for_nothing() -> None:
-    code = (
-        "import gradio as gr; from ui.page import build_page; "
-        "print([block.active for block in build_page().blocks.values() if isinstance(block, gr.Timer)])"
-    )
-    assert printed(code).strip() == "[False, False, False]"
+def test_a_page_that_follows_no_run_asks_for_nothing(laid_out: Callable[..., gr.Blocks]) -> None:
+    blocks = laid_out(build_page, whole=True).blocks.values()
+    assert [block.active for block in blocks if isinstance(block, gr.Timer)] == [False, False, False]
 
 
-def test_nothing_waits_for_a_change_of_state_which_gradio_may_lose() -> None:
-    code = (
-        "import gradio as gr; from ui.page import build_page; page = build_page(); "
-        "print([f.name for f in page.fns.values() for block, event in f.targets "
-        "if event == 'change' and isinstance(page.blocks.get(block), gr.State)])"
-    )
-    assert printed(code).strip() == "[]"
+def test_nothing_waits_for_a_change_of_state_which_gradio_may_lose(laid_out: Callable[..., gr.Blocks]) -> None:
+    page = laid_out(build_page, whole=True)
+    targets = [(f.name, page.blocks.get(block), event) for f in page.fns.values() for block, event in f.targets]
+    assert any(event == "change" for _, _, event in targets)
+    assert not [name for name, block, event in targets if event == "change" and isinstance(block, gr.State)]
 
 
 def test_no_toast_is_lost_with_a_handler_that_does_not_wait_in_the_queue() -> None:
