@@ -85,7 +85,7 @@ def checked_name(name: str) -> tuple[str, str]:
         raise DataError(
             "A folder here has the name of the data set",
             got=name,
-            fix="Start from another folder, or use file:PATH.",
+            fix="Start from another folder, or use a file of your own.",
         )
     return repo, config
 
@@ -191,7 +191,7 @@ def _explained(error: Exception, name: str, reachable: bool) -> DataError:
         return DataError(
             "The Hub cannot be reached, and the data set is not in its cache",
             got=name,
-            fix="Connect to the network, or use file:PATH or a bundled corpus.",
+            fix="Connect to the network, or use a file of your own or the bundled examples.",
         )
     said = printable(" ".join(str(error).split()))[:300] or type(error).__name__
     if "onfig name is missing" in said:

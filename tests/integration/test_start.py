@@ -42,7 +42,7 @@ def taken() -> Iterator[int]:
 def test_a_port_that_is_in_use_is_one_line_with_one_that_is_free(taken: int) -> None:
     for said in (refused("--port", str(taken)), refused(GRADIO_SERVER_PORT=str(taken))):
         assert f"Port {taken} is in use by another program." in said
-        free = re.search(r"Choose another: python app\.py --port (\d+)\.$", said)
+        free = re.search(r"Choose another: add --port (\d+)\.$", said)
         assert free and free[1] != str(taken)
         with socket.create_server(("127.0.0.1", int(free[1]))):
             pass
