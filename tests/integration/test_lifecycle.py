@@ -74,6 +74,7 @@ def test_two_launchers_start_every_run_once_one_at_a_time_and_in_order(tiny_reci
     for run in runs:
         assert len(re.findall(r"^Process \d+ works on this run$", run.log_tail(), re.MULTILINE)) == 1
         assert run.status().state == "failed" and "nowhere.csv" in run.status().error
+        assert "Traceback" not in run.log_tail()
     times = [(run.status().started, run.status().ended) for run in runs]
     assert [time for pair in times for time in pair] == sorted(time for pair in times for time in pair)
 
