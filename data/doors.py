@@ -59,6 +59,11 @@ def can_set(key: str) -> bool:
     return _door == "command" or key in FIELDS
 
 
+def own_file() -> str:
+    """What a file of one's own is called where one is asked for."""
+    return "file:PATH" if _door == "command" else "a file of your own"
+
+
 def change(key: str, value: str = OPEN) -> str:
     """Returns how a setting is given `value` at this door, for the middle of a sentence: `add --set key=value`."""
     if _door == "page" and key in FIELDS:

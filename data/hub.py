@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data import doors
 from data.errors import DataError
 from data.limits import MAX_CELLS, MAX_DOWNLOAD_BYTES, MAX_FILE_BYTES, MAX_ROWS
 from data.network import hub_reachable
@@ -85,7 +86,7 @@ def checked_name(name: str) -> tuple[str, str]:
         raise DataError(
             "A folder here has the name of the data set",
             got=name,
-            fix="Start from another folder, or use a file of your own.",
+            fix=f"Start from another folder, or use {doors.own_file()}.",
         )
     return repo, config
 
@@ -191,7 +192,7 @@ def _explained(error: Exception, name: str, reachable: bool) -> DataError:
         return DataError(
             "The Hub cannot be reached, and the data set is not in its cache",
             got=name,
-            fix="Connect to the network, or use a file of your own or the bundled examples.",
+            fix=f"Connect to the network, or use {doors.own_file()} or the bundled examples.",
         )
     said = printable(" ".join(str(error).split()))[:300] or type(error).__name__
     if "onfig name is missing" in said:

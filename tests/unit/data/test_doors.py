@@ -7,6 +7,7 @@ import pytest
 from data import doors
 from data.columns import guess
 from data.errors import DataError
+from data.sources import open_source
 from data.tasks import SENTIMENT
 from finetuning.recipe import load_recipe
 from ui import data_form
@@ -55,3 +56,10 @@ def test_on_the_page_a_column_is_chosen_in_its_field(page):
 
 def test_no_hint_says_what_a_label_means():
     assert not {"positive", "negative"} & set(between(complaint(), "To say it, add ", " with").split("="))
+
+
+def test_a_data_set_that_cannot_be_had_is_not_answered_at_the_page_in_another_doors_words(page, monkeypatch):
+    monkeypatch.setattr("data.hub.hub_reachable", lambda: False)
+    with pytest.raises(DataError, match="Hub cannot be reached") as caught:
+        open_source("hub:nobody/nothing-at-all", SENTIMENT)
+    assert "a file of your own" in caught.value.fix and "file:" not in caught.value.fix
