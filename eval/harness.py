@@ -112,7 +112,7 @@ def compare(
         rows = _compare_labels(pair, inputs, references, batch_size, tell("Comparing base and tuned"))
     else:
         assert pair.prompter is not None
-        prompts = [pair.prompter.encode_prompt(text) for text in inputs]
+        prompts = map(pair.prompter.encode_prompt, inputs)
         batch_size = batch_size or answers_at_once(pair, prompts, max_new_tokens)
         on_rows = tell("Comparing base and tuned")
         rows = _compare_texts(pair, inputs, references, batch_size, max_new_tokens, on_rows)

@@ -93,7 +93,7 @@ class ChatTemplate:
     @cached_property
     def _around(self) -> tuple[str, str]:
         """What stands at the end of a prompt only, and before an answer only."""
-        prompt = self._try([{"role": "user", "content": _ASKED}], self.variables) or ""
+        prompt = self._asked or ""
         before, found, _ = self._answered.partition(_SAID)
         same = len(list(takewhile(lambda both: both[0] == both[1], zip(prompt, before, strict=False))))
         return (prompt[same:], before[same:]) if found and _ASKED in prompt[:same] else ("", "")
@@ -150,8 +150,11 @@ class ChatTemplate:
     @cached_property
     def _writes_what_is_asked(self) -> bool:
         """Whether it does; one that refuses says why where it is asked to."""
-        text = self._try([{"role": "user", "content": _ASKED}], self.variables)
-        return text is None or _ASKED in text
+        return self._asked is None or _ASKED in self._asked
+
+    @cached_property
+    def _asked(self) -> str | None:
+        return self._try([{"role": "user", "content": _ASKED}], self.variables)
 
     @cached_property
     def _answered(self) -> str:

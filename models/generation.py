@@ -12,7 +12,7 @@ import queue
 import statistics
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -189,8 +189,8 @@ def _stream_from_thread(
         thread.join()
 
 
-def answers_at_once(pair: Pair, prompts: Sequence[list[int]], max_new_tokens: int) -> int:
-    """How many of `prompts` are answered together, by both sides.
+def answers_at_once(pair: Pair, prompts: Iterable[list[int]], max_new_tokens: int) -> int:
+    """How many of `prompts`, which only a card looks at, are answered together, by both sides.
 
     A step of a few rows leaves most of a card idle, and takes as long as one of hundreds. So there they are as many
     as its free memory holds.

@@ -117,31 +117,32 @@ def test_after_a_model_that_does_not_open_nothing_is_said_of_the_one_before(tab:
     assert "is not open" in page[tab.status] and "no model open yet" not in page[tab.status]
 
 
-def test_a_model_that_opened_but_did_not_answer_is_still_said_to_be_open(
-    tab: Compare, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
+def full_disk(*_: Any, **__: Any) -> None:
+    raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("ui.compare.score", broken)
-    steps, page = tab.write("Fine soup.", SENTIMENT_KEY, [], request()), {}
+
+def shown_until_the_disk_is_full(steps: Iterator[Any]) -> dict[Any, Any]:
+    """What is on the page when the error comes."""
+    page: dict[Any, Any] = {}
     with pytest.raises(OSError, match="No space"):
         for updates in steps:
             page |= updates
+    return page
+
+
+def test_a_model_that_opened_but_did_not_answer_is_still_said_to_be_open(
+    tab: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ui.compare.score", full_disk)
+    page = shown_until_the_disk_is_full(tab.write("Fine soup.", SENTIMENT_KEY, [], request()))
     assert "✓" in page[tab.badge] and "ba-on" in page[tab.status] and text.NOT_ANSWERED in page[tab.before]
 
 
 def test_an_error_that_nobody_foresaw_leaves_no_loading_either(
     tab: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("models.pair.open_pair", broken)
-    steps, page = tab.write("Fine soup.", SENTIMENT_KEY, [], request()), {}
-    with pytest.raises(OSError, match="No space"):
-        for updates in steps:
-            page |= updates
+    monkeypatch.setattr("models.pair.open_pair", full_disk)
+    page = shown_until_the_disk_is_full(tab.write("Fine soup.", SENTIMENT_KEY, [], request()))
     assert text.NOT_ANSWERED in page[tab.before] and "ba-progress" not in page[tab.after]
 
 
