@@ -190,10 +190,11 @@ def _memory_mb(
 ) -> float:
     """The larger of training's peak, at its largest batch, and the evaluation's."""
     kept = max((batch.tokens * _kept_values(recipe, config, batch.longest) for batch in batches), default=0.0)
-    kept *= int(config.num_hidden_layers)
-    if recipe.training.gradient_checkpointing:  # every layer's input, and all of one layer
-        inputs = max((batch.tokens for batch in batches), default=0) * int(config.hidden_size)
-        kept = kept / int(config.num_hidden_layers) + inputs * int(config.num_hidden_layers)
+    layers = int(config.num_hidden_layers)
+    if recipe.training.gradient_checkpointing:  # all of one layer, and every layer's input
+        kept += layers * int(config.hidden_size) * max((batch.tokens for batch in batches), default=0)
+    else:
+        kept *= layers
     activations = kept * _bytes_a_value(recipe) / 2**20
     optimizer = count.trainable * 16 / 2**20  # float32 weight, gradient and two moments
     head = 0.0

@@ -10,6 +10,9 @@ from data import doors
 from data.errors import RunError
 from finetuning.runs import Run, Status
 
+TAKE_LESS = "Start one that takes less, such as one with fewer rows or epochs."
+"""To somebody who cannot give a run more time."""
+
 
 class Cancelled(Exception):
     """The run was asked to stop."""
@@ -102,7 +105,7 @@ def time_is_up(max_minutes: float | None) -> RunError:
     if not doors.can_set("training.max_minutes"):
         return RunError(
             f"The run has reached its limit of {max_minutes or 0:g} minutes",
-            fix="Start one that takes less, such as one with fewer rows or epochs.",
+            fix=TAKE_LESS,
         )
     return RunError(
         f"The run has reached its limit, training.max_minutes = {max_minutes or 0:g}",

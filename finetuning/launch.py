@@ -21,6 +21,7 @@ from pathlib import Path
 from data import doors
 from data.errors import RunError
 from finetuning.beginning import Beginning, note_submitted, with_whole_paths
+from finetuning.journal import TAKE_LESS
 from finetuning.locks import locked, writing
 from finetuning.processes import RUN_VARIABLE, end_by_force, process_started
 from finetuning.recipe import Recipe, with_overrides
@@ -105,7 +106,7 @@ def resume(run: Run, *, max_minutes: float | None = None) -> None:
                 fix=(
                     f"Allow it more: python -m finetuning resume {run.id} --max-minutes {2 * limit:g}."
                     if doors.can_set("training.max_minutes")
-                    else "Start one that takes less, such as one with fewer rows or epochs."
+                    else TAKE_LESS
                 ),
             )
         if (beginning := Beginning.load(run)) is not None:
