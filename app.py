@@ -15,8 +15,8 @@ def main() -> int:
     os.environ.setdefault("GOMP_SPINCOUNT", "4000")
     prepare_zero_gpu()
 
-    from data import doors
-    from data.errors import UserError
+    from plumbing import doors
+    from plumbing.errors import UserError
     from ui.serving import parse, serve
 
     doors.enter("page")

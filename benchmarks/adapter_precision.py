@@ -62,7 +62,7 @@ def train(recipe: str, seed: int, settings: list[str], held: str) -> Seeded:
 
     from finetuning import training
     from finetuning.recipe import load_recipe
-    from finetuning.runs import create_run
+    from finetuning.runs.folder import create_run
     from finetuning.strategies import add_adapter
 
     def add(model: Any, recipe: Any) -> Any:

@@ -160,7 +160,7 @@ def together(pair: Pair, tokens: int) -> Turn:
 
 def alone(pair: Pair, tuned: bool, tokens: int) -> Turn:
     """One side of the pair, as the chat would ask it without the other."""
-    from models.decoding import greedy
+    from models.fast.decoding import greedy
 
     assert pair.layers is not None
     started = time.perf_counter()

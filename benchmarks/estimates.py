@@ -79,7 +79,7 @@ def compare(case: str, short: bool, folder: Path) -> Compared:
 
 _ESTIMATE = """
 import dataclasses, json, sys
-from finetuning.estimate import estimate
+from finetuning.estimates.estimate import estimate
 from finetuning.recipe import load_recipe
 print(json.dumps(dataclasses.asdict(estimate(load_recipe(sys.argv[1], sys.argv[2:])))))
 """

@@ -13,8 +13,8 @@ from statistics import fmean
 
 from benchmarks.results import ROOT, table, tell
 from data.sources import open_source
-from eval.aggregate import row_scores
 from eval.exactness import Checked, check, open_plain
+from eval.scores import row_scores
 from models.pair import open_pair
 
 CORPORA = {"sentiment-smollm2-lora": "corpus:reviews", "dialogue-smollm2-qlora": "corpus:dialogues"}

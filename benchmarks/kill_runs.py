@@ -17,10 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from eval.report import load as load_report
-from finetuning import launch
+from eval.report.folder import load as load_report
 from finetuning.recipe import Recipe, load_recipe
-from finetuning.runs import WORKING, Run, list_runs
+from finetuning.runs import launch
+from finetuning.runs.folder import WORKING, Run, list_runs
 
 SMALL = (
     "model.precision=float32",

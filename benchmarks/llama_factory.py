@@ -76,7 +76,7 @@ def run(command: str, case: Case, overrides: tuple[str, ...], same: Measured, *,
 
 def environment() -> dict[str, str]:
     """That of our worker, with its settings for malloc, told to look nothing up on the network."""
-    from finetuning.launch import worker_environment
+    from finetuning.runs.launch import worker_environment
 
     return worker_environment() | {"HF_HUB_OFFLINE": "1"}
 

@@ -225,7 +225,7 @@ def main() -> None:
 
 def wait_for_runs(folder: Path) -> Counter[str]:
     """How the runs ended; those that are still going on get some minutes more."""
-    from finetuning.runs import ACTIVE, list_runs
+    from finetuning.runs.folder import ACTIVE, list_runs
 
     ends = time.monotonic() + 240
     while True:

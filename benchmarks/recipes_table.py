@@ -5,9 +5,9 @@ Prints Markdown; every number comes from the runs' own status and report.
 
 from __future__ import annotations
 
-from eval.report import load
+from eval.report.folder import load
 from finetuning.recipe import load_recipe, recipe_names
-from finetuning.runs import Run, list_runs
+from finetuning.runs.folder import Run, list_runs
 
 
 def finished(name: str) -> Run | None:

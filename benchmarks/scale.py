@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def _in_a_child(part: str) -> dict[str, float]:
-    from finetuning.launch import worker_environment
+    from finetuning.runs.launch import worker_environment
 
     command = [sys.executable, "-m", "benchmarks.scale", "--part", part]
     done = subprocess.run(
@@ -146,9 +146,9 @@ def peak_mb() -> float:
 
 def measure_runs(folder: Path) -> dict[str, float]:
     """`RUNS` finished runs with their reports: what opening the tab costs, and polls of runs that do not change."""
-    from finetuning.launch import reconcile
-    from finetuning.runs import list_runs
-    from ui import run_view, runs
+    from finetuning.runs.folder import list_runs
+    from finetuning.runs.launch import reconcile
+    from ui.tabs import run_view, runs
 
     make_runs(folder)
     os.environ["BEFORE_AFTER_RUNS"] = str(folder)
@@ -170,7 +170,7 @@ def measure_runs(folder: Path) -> dict[str, float]:
 def make_runs(folder: Path) -> None:
     """`RUNS` folders of finished runs, each with a recipe, a status, an adapter folder and a report."""
     from finetuning.recipe import load_recipe
-    from finetuning.runs import Status
+    from finetuning.runs.folder import Status
 
     recipe = load_recipe(RECIPES["sentiment"]).to_yaml()
     status = Status(state="finished", created=1.7e9, started=1.7e9, ended=1.7e9 + 300, done=100, total=100)
@@ -188,8 +188,8 @@ def make_runs(folder: Path) -> None:
 
 def measure_steps(folder: Path) -> dict[str, float]:
     """The loss curve of `STEPS` steps: drawn first, then after a step more, and how much of the file that reads."""
-    from finetuning.run_files import append_metrics
-    from ui.loss import Curve
+    from finetuning.runs.metrics import append_metrics
+    from ui.drawing.loss import Curve
 
     file = folder / "metrics.jsonl"
     chance = random.Random(0)

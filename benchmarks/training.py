@@ -161,7 +161,7 @@ def run_process(
         malloc: run TRL in the worker's environment, too.
         overrides: further settings of the recipe.
     """
-    from finetuning.launch import worker_environment
+    from finetuning.runs.launch import worker_environment
 
     command = [sys.executable, "-m", "benchmarks.training_process", trainer, case.recipe, "--steps", str(steps)]
     for setting in (*case.overrides, *overrides):

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from statistics import mean
 from typing import Any
 
-from data import doors, labelwords
-from data.errors import DataError
+from data import labelwords
 from data.labelwords import MAX_VALUES, label_key
-from data.printable import brief, one_line
 from data.tasks import Task
+from plumbing import doors
+from plumbing.errors import DataError
+from plumbing.printable import brief, one_line
 
 # Best name first: a table with both `text` and `title` means `text`.
 INPUT_NAMES = {

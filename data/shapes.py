@@ -12,11 +12,11 @@ from dataclasses import replace
 from typing import Any
 
 from data.columns import TARGET_NAMES, plain_name
-from data.conversations import last_exchange
-from data.printable import one_line
-from data.table import Table
+from data.problems import is_nothing
+from data.readers.conversations import last_exchange
+from data.readers.table import Table
 from data.tasks import Task
-from data.validate import is_nothing
+from plumbing.printable import one_line
 
 
 def shaped(tables: Mapping[str, Table], task: Task, *, instructed: bool | None = None) -> dict[str, Table]:

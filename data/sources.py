@@ -12,16 +12,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data import hub
 from data.columns import ColumnMapping, guess
-from data.errors import DataError
-from data.files import SUFFIXES, Table, names_a_file, read_splits, read_table
-from data.folders import is_folder, read_folder
+from data.problems import ProblemsError
+from data.readers import hub
+from data.readers.files import SUFFIXES, Table, names_a_file, read_splits, read_table
+from data.readers.folders import is_folder, read_folder
 from data.repeats import Repeats, one_row_a_text, without_overlap
 from data.shapes import is_instructed, shaped
 from data.splits import SPLIT_NAMES, split_rows
 from data.tasks import TASKS, Task
-from data.validate import MIN_ROWS_TO_SPLIT, ProblemsError, Row, check_rows, only_label, without_empty
+from data.validate import MIN_ROWS_TO_SPLIT, Row, check_rows, only_label, without_empty
+from plumbing.errors import DataError
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

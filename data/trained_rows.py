@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from data.splits import normalised
 from data.tasks import Task
-from data.writing import write_atomically
+from plumbing.writing import write_atomically
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -5,61 +5,21 @@ Knows rows and a mapping; reads no files. A completion that would be cut off is 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from data import doors
 from data.columns import ColumnMapping
-from data.errors import DataError
 from data.labelwords import label_key
 from data.limits import MAX_CELL_CHARS
-from data.printable import brief, one_line, printable
+from data.problems import Problem, is_nothing
 from data.tasks import Task
+from plumbing import doors
+from plumbing.printable import brief, one_line
 
-SHOWN = 20
 MIN_ROWS_TO_SPLIT = 8
 """Fewer rows than this cannot give a training, a validation and a test split that mean anything."""
 
 Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing that is wrong, where it is, and how to mend it."""
-
-    what: str
-    fix: str
-    row: int | None = None
-    """As a person counts: data rows from 1; the line number for JSON Lines."""
-    column: str | None = None
-
-    def __str__(self) -> str:
-        places = []
-        if self.row is not None:
-            places.append(f"row {self.row}")
-        if self.column is not None:
-            places.append(f"column {one_line(self.column)}")
-        place = ", ".join(places)
-        text = f"{self.what}. {self.fix}" if self.fix else f"{self.what}."
-        return printable(f"{place}: {text}" if place else text)
-
-
-class ProblemsError(DataError):
-    """Rows that cannot be used. `problems` has all of them; the text shows the first 20."""
-
-    def __init__(self, problems: Sequence[Problem], *, source: str) -> None:
-        self.problems = tuple(problems)
-        self.source = source
-        count = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
-        super().__init__(f"{one_line(source)} cannot be used: {count}")
-
-    def __str__(self) -> str:
-        lines = [f"{self.problem}.", *(str(problem) for problem in self.problems[:SHOWN])]
-        if len(self.problems) > SHOWN:
-            lines.append(f"and {len(self.problems) - SHOWN} more")
-        return "\n".join(lines)
 
 
 def check_rows(
@@ -201,10 +161,3 @@ def _leave_out() -> str:
 
 def _meanings(task: Task) -> str:
     return f"{', '.join(task.labels)} or skip"
-
-
-def is_nothing(value: Any) -> bool:
-    """Returns whether a cell is empty: nothing, no number, a blank text, or a list without an item."""
-    if isinstance(value, float):
-        return math.isnan(value)
-    return value is None or (isinstance(value, str) and not value.strip()) or value in ([], ())

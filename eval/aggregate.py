@@ -11,12 +11,9 @@ from statistics import fmean
 
 from data.tasks import Task
 from eval.calibration import brier_score, expected_calibration_error, reliability
-from eval.floors import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
-from eval.metrics.evaluated import Accuracy, MacroF1, Rouge
-from eval.metrics.labels import is_correct
+from eval.floors.answers import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
 from eval.metrics.metric import METRICS, PRIMARY, Metric, flip_of
-from eval.metrics.rouge import rouge_scores
-from eval.schema import (
+from eval.report.schema import (
     Calibration,
     CalibrationSide,
     Confusion,
@@ -27,27 +24,9 @@ from eval.schema import (
     SideResult,
     Writing,
 )
-from eval.statistics import Interval, Judgement, judge_labels, judge_scores, mean_interval, wilson
+from eval.scores import judge, measure, row_scores
+from eval.statistics import Interval, mean_interval, wilson
 from eval.text_quality import TextQuality, text_quality
-
-
-def measure(answers: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> dict[str, float]:
-    """Every metric of the task over all rows, 0 to 1 each."""
-    if not task.is_classification:
-        return dict(Rouge().compute(predictions=list(answers), references=[list(texts) for texts in references]))
-    labels = [label for (label,) in references]
-    scores: dict[str, float] = {}
-    for metric in (Accuracy(), MacroF1()):
-        scores |= metric.compute(predictions=list(answers), references=labels)
-    return scores
-
-
-def row_scores(answers: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> list[float]:
-    """The primary metric of each answer."""
-    name, pairs = PRIMARY[task.name].name, zip(answers, references, strict=True)
-    if task.is_classification:
-        return [{"accuracy": is_correct(answer, label)}[name] for answer, (label,) in pairs]
-    return [rouge_scores(answer, texts)[name] for answer, texts in pairs]
 
 
 def metrics(rows: Sequence[RowResult], task: Task) -> list[MetricResult]:
@@ -62,18 +41,6 @@ def metrics(rows: Sequence[RowResult], task: Task) -> list[MetricResult]:
     # A stable sort: the others keep their order.
     found = sorted((METRICS[name] for name in base), key=lambda metric: metric != primary)
     return [_judged(metric, base[metric.name], tuned[metric.name], rows, metric == primary) for metric in found]
-
-
-def judge(base: Sequence[float], tuned: Sequence[float], metric: Metric, *, alpha: float = 0.05) -> Judgement:
-    """The paired test that suits the metric's scores of each row, in the same order on both sides.
-
-    Raises:
-        ValueError: a score is not of the metric's kind, or rows have none of it.
-    """
-    if metric.kind == "whole":
-        raise ValueError(f"{metric.title} is of a whole test set: there are no rows to pair")
-    test = judge_labels if metric.kind == "binary" else judge_scores
-    return test(base, tuned, alpha=alpha, higher_is_better=metric.higher_is_better)
 
 
 def _judged(metric: Metric, base: float, tuned: float, rows: Sequence[RowResult], primary: bool) -> MetricResult:
@@ -167,7 +134,7 @@ def floor_results(
         rows: the comparison's rows.
         task: their task.
         train: input and label of each training row; without, the floors that learn from them are left out.
-        more: answers of other floors by their names in `eval.floors`.
+        more: answers of other floors by their names in `eval.floors.answers`.
     """
     inputs = [row.input for row in rows]
     answers: dict[str, Sequence[str]] = {}

@@ -14,14 +14,14 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from data.errors import DataError
-from eval.schema import ChangedAnswer, Forgetting
+from eval.report.schema import ChangedAnswer, Forgetting
 from eval.statistics import Judgement, judge_scores
+from plumbing.errors import DataError
 
 if TYPE_CHECKING:
     import torch
 
-    from models.llama import LlamaLayers
+    from models.fast.llama import LlamaLayers
 
 BATCH_SIZE = 4
 _ANSWER_TOKENS = 32
@@ -139,7 +139,7 @@ def _logits_by_hand(layers: LlamaLayers, rows: list[list[int]], tuned: bool) -> 
     """Logits, [n, V], of any of the places that predict a token of `rows`, which are numbered through."""
     import torch
 
-    from models.packing import PackedRows
+    from models.fast.packing import PackedRows
 
     packed = PackedRows(rows, cached=True, heads=layers.heads)
     predict = torch.ones(len(packed.tokens), dtype=torch.bool).index_fill(0, packed.last(1), False).nonzero()[:, 0]
@@ -164,7 +164,7 @@ def _answers(pair: Sides, instructions: Sequence[str], *, tuned: bool) -> list[s
     import torch
 
     from models.chat_template import ChatTemplate
-    from models.decoding import greedy
+    from models.fast.decoding import greedy
     from models.generation import end_tokens
 
     if not instructions:

@@ -18,16 +18,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from data.errors import RunError
 from data.tasks import TASKS, TaskName
-from data.writing import write_atomically
-from eval.aggregate import judge
-from eval.harness import Result
-from eval.markdown import p_value, with_interval
+from eval.compare import Result
 from eval.metrics.metric import metric_named
-from eval.report import load
-from eval.schema import Report, RowResult
+from eval.report.folder import load
+from eval.report.markdown import p_value, with_interval
+from eval.report.schema import Report, RowResult
+from eval.scores import judge
 from eval.statistics import Judgement, fewest_rows
+from plumbing.errors import RunError
+from plumbing.writing import write_atomically
 
 if TYPE_CHECKING:
     import datasets

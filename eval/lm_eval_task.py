@@ -20,11 +20,11 @@ from typing import Any
 import yaml
 
 from data import words
-from data.errors import DataError, ModelError
 from eval.metrics import rouge
 from models.loading import Precision, device
 from models.prompting import Prompter
-from models.sources import ResolvedModel
+from models.resolved import ResolvedModel
+from plumbing.errors import DataError, ModelError
 
 LM_EVAL = "lm-eval==0.4.13"
 ROWS_FILE = "test.jsonl"

@@ -13,9 +13,9 @@ from statistics import fmean
 
 import pytest
 
-from data.errors import RunError
 from data.sources import open_source
 from data.trained_rows import TrainedRows
+from eval.compare import compare
 from eval.exactness import check as check_fast_path
 from eval.exactness import open_plain
 from eval.gate import (
@@ -28,10 +28,10 @@ from eval.gate import (
     read_baseline,
     write_baseline,
 )
-from eval.harness import compare
 from models.adapter_files import CONFIG_FILE
 from models.pair import Pair, open_pair
 from models.scoring import ROUNDING
+from plumbing.errors import RunError
 
 BUNDLED = Path(__file__).parents[1] / "models" / "bundled"
 ADAPTERS = sorted(path.parent for path in BUNDLED.glob(f"*/{CONFIG_FILE}"))

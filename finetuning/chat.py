@@ -10,12 +10,12 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from data.errors import DataError
 from models.context import max_positions
 from models.generation import Answer, AnswerPair, stream_answers
 from models.pair import Pair, open_pair
 from models.prompting import Message
 from models.scoring import score_labels
+from plumbing.errors import DataError
 
 
 def converse(adapter: Path, console: Console, *, message: str | None, max_new_tokens: int) -> None:

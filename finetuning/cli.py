@@ -21,13 +21,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from data.errors import RunError, UserError
+from plumbing.errors import RunError, UserError
 
 if TYPE_CHECKING:
-    from eval.schema import Report
+    from eval.report.schema import Report
     from finetuning.judged_rows import JudgedRows
     from finetuning.recipe import Recipe
-    from finetuning.runs import Run
+    from finetuning.runs.folder import Run
 
 app = typer.Typer(
     add_completion=False,
@@ -65,8 +65,8 @@ def train(
     export: Annotated[Path | None, typer.Option(help="Copy adapter and report to this folder.")] = None,
 ) -> None:
     """Train RECIPE, compare base with tuned, and print the table."""
-    from finetuning import launch
-    from finetuning.export import copy_adapter
+    from finetuning.export.adapter import copy_adapter
+    from finetuning.runs import launch
 
     run = launch.submit(_recipe(recipe, set_, data, test))
     console.print(f"Run [bold]{run.id}[/] in {run.folder}")
@@ -88,8 +88,8 @@ def resume(
     max_minutes: Annotated[float | None, typer.Option(help="Replaces the recipe's training.max_minutes.")] = None,
 ) -> None:
     """Go on with a run that ended early, from its last whole checkpoint."""
-    from finetuning import launch
-    from finetuning.runs import open_run
+    from finetuning.runs import launch
+    from finetuning.runs.folder import open_run
 
     opened = open_run(run)
     said = str(
@@ -103,8 +103,8 @@ def resume(
 @app.command()
 def cancel(run: Annotated[str, typer.Argument(help="The id of a run that is queued or being worked on.")]) -> None:
     """Stop a run after the step it is in; what it learned is kept in a checkpoint."""
-    from finetuning import launch
-    from finetuning.runs import open_run
+    from finetuning.runs import launch
+    from finetuning.runs.folder import open_run
 
     opened = open_run(run)
     launch.cancel(opened)
@@ -118,8 +118,8 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Move a run to the trash, which is emptied after a week."""
-    from finetuning import launch
-    from finetuning.runs import open_run
+    from finetuning.runs import launch
+    from finetuning.runs.folder import open_run
 
     opened = open_run(run)
     if not yes and not typer.confirm(f"Delete run {opened.id}?"):
@@ -148,7 +148,7 @@ def evaluate(
     """
     adapter = _adapter(run)
     judged = _judged(adapter, data, set_, rows, keep_trained_rows)
-    from eval.report import save
+    from eval.report.folder import save
     from finetuning.evaluation import evaluate_adapter
 
     with _progress() as bar:
@@ -179,7 +179,7 @@ def export_task(
     """Write the rows that `evaluate` would judge as a task of lm-evaluation-harness."""
     adapter = _adapter(run)
     judged = _judged(adapter, data, set_, rows, keep_trained_rows)
-    from eval.rows_text import counts
+    from eval.report.rows_text import counts
     from finetuning.evaluation import export_adapter_task
 
     name = export_adapter_task(adapter, judged, folder, name=name)
@@ -203,8 +203,8 @@ def chat(
 @app.command()
 def runs() -> None:
     """List the runs, newest first."""
-    from finetuning.launch import place_in_queue, reconcile
-    from finetuning.runs import list_runs
+    from finetuning.runs.folder import list_runs
+    from finetuning.runs.launch import place_in_queue, reconcile
 
     reconcile()
     table = Table("run", "state", "base → tuned", "training")
@@ -237,7 +237,7 @@ def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  
     """Say what RECIPE will take here, parameters, memory, time, and what is odd about its rows."""
     loaded = _recipe(recipe, set_, data, None)
     from data.hygiene import inspect
-    from finetuning.estimate import estimate as estimate_recipe
+    from finetuning.estimates.estimate import estimate as estimate_recipe
     from finetuning.preparation import open_data, said_of
 
     opened = open_data(loaded)
@@ -248,7 +248,7 @@ def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  
 
 def main() -> None:
     """Run the command line; a `UserError` becomes one line and exit code 2."""
-    from data.proxies import settle_proxies
+    from plumbing.proxies import settle_proxies
 
     _quiet_libraries()
     for sentence in settle_proxies():
@@ -270,7 +270,7 @@ def _recipe(name: str, overrides: list[str], data: str | None, test: str | None)
 
 def _adapter(name: str) -> Path:
     """The adapter folder that a run's id, `last` or a path stands for."""
-    from finetuning.runs import finished_runs, open_run
+    from finetuning.runs.folder import finished_runs, open_run
 
     if (Path(name) / "adapter_config.json").is_file():
         return Path(name)
@@ -310,8 +310,8 @@ def _said(run: Run) -> str:
 
 def _follow(run: Run, said: str = "") -> None:
     """Show the run's progress until it has ended, and what there is to say of its rows before it trains on them."""
-    from finetuning.launch import wait
-    from finetuning.metrics_reader import MetricsReader
+    from finetuning.runs.launch import wait
+    from finetuning.runs.metrics import MetricsReader
 
     metrics, loss = MetricsReader(run.folder / "metrics.jsonl"), ""
     with _progress() as bar:
@@ -353,7 +353,7 @@ def _print_outcome(run: Run) -> None:
     if status.state != "finished":
         why = f": {status.error.rstrip('.')}" if status.error else ""
         raise RunError(f"The run was {status.state}{why}", fix=f"The log is {run.log_file}.")
-    from eval.report import load
+    from eval.report.folder import load
 
     report, _rows = load(run.evaluation)
     _print_report(report)
@@ -365,7 +365,7 @@ def _print_outcome(run: Run) -> None:
 
 
 def _print_report(report: Report) -> None:
-    from eval.markdown import (
+    from eval.report.markdown import (
         EXPLORATORY,
         cost,
         explanation,
@@ -375,7 +375,7 @@ def _print_report(report: Report) -> None:
         p_value,
         with_interval,
     )
-    from eval.rows_text import about_the_rows
+    from eval.report.rows_text import about_the_rows
 
     console.print(f"[bold]{headline(report)}[/] {explanation(report)}", highlight=False)
     table = Table("metric", "base", "tuned", "difference", "p")
@@ -403,7 +403,7 @@ def _print_report(report: Report) -> None:
 
 def _what_else_would_score(report: Report) -> Table:
     """The rivals that need no tuning, by the primary metric, with the paired test of tuned against each."""
-    from eval.markdown import few_shot_title, p_value
+    from eval.report.markdown import few_shot_title, p_value
 
     primary = report.primary
     rivals = [(floor.name, floor.scores.get(primary.name), floor.judgement) for floor in report.floors]
@@ -419,7 +419,7 @@ def _scores(run: Run) -> str:
     """The primary metric of a run that has been evaluated."""
     if not (run.evaluation / "report.json").is_file():
         return ""
-    from eval.report import load
+    from eval.report.folder import load
 
     primary = next(metric for metric in load(run.evaluation)[0].metrics if metric.primary)
     return f"{primary.name} {primary.base:.3f} → {primary.tuned:.3f}"

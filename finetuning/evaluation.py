@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from data.errors import ModelError
 from data.sources import shown_spec
-from eval.harness import Result, compare
+from eval.compare import Result, compare
 from eval.lm_eval_task import export_task
 from finetuning.judged_rows import JudgedRows
 from models.adapters import BaseOrigin
 from models.loading import load_tokenizer
 from models.pair import open_pair
 from models.prompting import PromptContract, Prompter
-from models.sources import Progress, resolve
+from models.resolved import Progress
+from models.sources import resolve
+from plumbing.errors import ModelError
 
 
 def evaluate_adapter(
@@ -29,8 +30,8 @@ def evaluate_adapter(
     Args:
         adapter: the adapter's folder.
         judged: see `judged_rows.choose_rows`.
-        few_shot: see `eval.harness.compare`.
-        forgetting: see `eval.harness.compare`.
+        few_shot: see `eval.compare.compare`.
+        forgetting: see `eval.compare.compare`.
         on_progress: told what is being done, and how far it is; a base model that has to be fetched first, too.
 
     Raises:

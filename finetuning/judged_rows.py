@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data import doors
-from data.errors import DataError, RecipeError, UserError
 from data.hygiene import inspect
 from data.repeats import Repeats
 from data.samples import sample
@@ -20,13 +18,15 @@ from data.sources import Opened, open_test, shown_spec
 from data.splits import same_text
 from data.tasks import TASKS, Task
 from data.trained_rows import TrainedRows, hash_rows
-from eval.schema import Findings, Selection
-from finetuning.beginning import Beginning
+from eval.report.schema import Findings, Selection
 from finetuning.preparation import how_read, open_data
 from finetuning.recipe import EvaluationSettings, Recipe, parse_recipe, read_yaml, with_overrides
-from finetuning.run_files import read_text
-from finetuning.runs import Run
+from finetuning.runs.beginning import Beginning
+from finetuning.runs.folder import Run
 from models.prompting import PromptContract
+from plumbing import doors
+from plumbing.errors import DataError, RecipeError, UserError
+from plumbing.reading import read_text
 
 if TYPE_CHECKING:
     from datasets import Dataset

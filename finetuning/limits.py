@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from data.errors import RecipeError, RunError
 from data.sources import Opened
 from data.tasks import Task
-from finetuning import launch
-from finetuning.locks import writing
 from finetuning.recipe import Recipe, with_overrides
-from finetuning.runs import ACTIVE, Run, list_runs, runs_folder
+from finetuning.runs import launch
+from finetuning.runs.folder import ACTIVE, Run, list_runs, runs_folder
+from finetuning.runs.locks import writing
+from plumbing.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean, median
 
-from data import doors
+from plumbing import doors
 
 _FEWEST_STEPS = 8
 _MOST_COMPARED = 20

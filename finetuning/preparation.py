@@ -11,15 +11,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from data import doors
-from data.errors import RecipeError
+from data.problems import Problem, ProblemsError
 from data.samples import sample
 from data.sources import Opened, OpenedTest, open_source
 from data.tasks import Task
-from data.validate import Problem, ProblemsError
 from finetuning.recipe import Recipe
 from models.prompting import EncodedExample, Prompter
-from models.sources import Progress, resolve
+from models.resolved import Progress
+from models.sources import resolve
+from plumbing import doors
+from plumbing.errors import RecipeError
 
 if TYPE_CHECKING:
     import pyarrow as pa

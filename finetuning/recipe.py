@@ -16,9 +16,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from data.errors import RecipeError
 from data.tasks import TASKS, Task, TaskName
-from finetuning.run_files import read_text
+from plumbing.errors import RecipeError
+from plumbing.reading import read_text
 
 RECIPES = Path(__file__).parent / "recipes"
 _LABELS = "data.labels."

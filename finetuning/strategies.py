@@ -12,9 +12,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from data.errors import RecipeError
 from finetuning.recipe import Recipe
 from models.adapter_files import adaptable_modules
+from plumbing.errors import RecipeError
 
 if TYPE_CHECKING:
     import torch

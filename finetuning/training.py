@@ -13,18 +13,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from data.errors import RunError
 from data.trained_rows import TrainedRows, hash_rows
-from data.writing import flush
-from eval.report import save as save_report
-from finetuning.beginning import Beginning, check_submitted, check_unrecorded, hash_tokens
-from finetuning.journal import Cancelled, Journal
+from eval.report.folder import save as save_report
+from finetuning.export.model_card import model_card
 from finetuning.loss_trend import rise
-from finetuning.model_card import model_card
 from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, require_positions, said_of
-from finetuning.processes import peak_memory_mb
 from finetuning.recipe import Recipe
-from finetuning.runs import Run, checkpoint_step
+from finetuning.runs.beginning import Beginning, check_submitted, check_unrecorded, hash_tokens
+from finetuning.runs.folder import Run, checkpoint_step
+from finetuning.runs.journal import Cancelled, Journal
+from finetuning.runs.processes import peak_memory_mb
 from finetuning.strategies import add_adapter, count_parameters
 from finetuning.trainers.arguments import steps
 from models.adapters import BaseOrigin
@@ -32,6 +30,8 @@ from models.context import positions_at, require_room
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
 from models.prompting import PromptContract, Prompter, classifier_contract
 from models.sources import resolve
+from plumbing.errors import RunError
+from plumbing.writing import flush
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -17,12 +17,12 @@ import traceback
 import warnings
 from pathlib import Path
 
-from data import doors
-from data.errors import RunError
-from data.redaction import RedactedStream, redact
-from finetuning.launch import cancel_is_overdue, reconcile
-from finetuning.processes import end_this_process
-from finetuning.runs import WORKING, Run, Status
+from finetuning.runs.folder import WORKING, Run, Status
+from finetuning.runs.launch import cancel_is_overdue, reconcile
+from finetuning.runs.processes import end_this_process
+from plumbing import doors
+from plumbing.errors import RunError
+from plumbing.redaction import RedactedStream, redact
 
 _RESERVE = ".reserve"
 """Room for the last words of a run that has filled the disk."""
@@ -58,7 +58,7 @@ def main() -> int:
 
 def _record(run: Run, error: Exception) -> int:
     """Write down why the run failed; 2 for an error that a person can mend, 1 for a bug."""
-    from finetuning.faults import explain
+    from finetuning.runs.faults import explain
 
     understood = explain(error, run)
     if understood is None or understood is not error:

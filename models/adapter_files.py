@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.errors import ModelError
-from data.printable import brief
+from plumbing.errors import ModelError
+from plumbing.printable import brief
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

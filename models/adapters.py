@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from data.errors import ModelError
 from models.adapter_files import WEIGHTS_FILE, check_config, check_weights, read_config, read_json
 from models.loading import Kind, LoadedModel, Precision
-from models.sources import ResolvedModel
+from models.resolved import ResolvedModel
+from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
@@ -125,7 +125,7 @@ def attach(loaded: LoadedModel, folder: Path) -> PeftModel:
     from peft import PeftModel
     from safetensors import SafetensorError
 
-    from models.fused_lora import fuse_lora
+    from models.fast.fused_lora import fuse_lora
 
     check(folder, loaded)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.validate import Problem, ProblemsError
+from data.problems import Problem, ProblemsError
 from models.prompting import Prompter
 
 if TYPE_CHECKING:

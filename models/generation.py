@@ -144,7 +144,7 @@ def second_side_cost(pair: Pair, prompt: list[int], *, tokens: int = 6, times: i
     layers = pair.layers
     if layers is None:
         return None
-    from models.decoding import greedy
+    from models.fast.decoding import greedy
 
     taken: dict[int, list[float]] = {0: [], 1: []}
     for _ in range(times):
@@ -307,7 +307,7 @@ def _steps(
     should_stop: Callable[[], bool] | None = None,
 ) -> Iterator[None]:
     """Decode by the pair's layers, in this thread; yields after every token, which the streamer then has."""
-    from models.decoding import greedy
+    from models.fast.decoding import greedy
 
     layers = pair.layers
     assert layers is not None

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from models.supports import is_plain_head
+from models.fast.supports import is_plain_head
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -11,10 +11,10 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from data.errors import ModelError
 from data.tasks import Task
 from models.chat_template import PLAIN_TEMPLATE
-from models.sources import ResolvedModel
+from models.resolved import ResolvedModel
+from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
     import torch

@@ -20,8 +20,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import ModelError
-from models.sources import Progress, ResolvedModel, cache_folder
+from models.resolved import Progress, ResolvedModel, cache_folder
+from plumbing.errors import ModelError
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,15 @@ from models import loading
 from models.adapters import AdapterProof, BaseOrigin, attach, prove, weights_sha256
 from models.loading import Kind, Precision
 from models.prompting import PromptContract, Prompter, classifier_contract
-from models.sources import Progress, ResolvedModel, resolve
+from models.resolved import Progress, ResolvedModel
+from models.sources import resolve
 
 if TYPE_CHECKING:
     import torch
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
 
-    from models.llama import LlamaLayers
+    from models.fast.llama import LlamaLayers
 
 _PROBE_TEXT = "Ana: Is the shop still open?\nLeo: Until six, and the soup is better than it looks."
 
@@ -56,8 +57,8 @@ class Pair:
         """The model's layers by hand, which are faster, where they compute what it does as it is now."""
         if self.kind != "causal":
             return None
-        from models.llama import LlamaLayers
-        from models.supports import supports
+        from models.fast.llama import LlamaLayers
+        from models.fast.supports import supports
 
         model: Any = self.model.get_base_model()
         if not supports(model):

@@ -16,11 +16,11 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.errors import ModelError
 from data.tasks import TASKS, Task
 from models.adapter_files import read_json
 from models.chat_template import ChatTemplate, Variables
 from models.chat_template import Message as Message
+from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -24,7 +24,7 @@ from models.prompting import Message
 if TYPE_CHECKING:
     import torch
 
-    from models.llama import LlamaPrefix
+    from models.fast.llama import LlamaPrefix
 
 SCORING_BATCH_SIZE = 128
 _BATCH_TOKENS = 8192
@@ -128,7 +128,7 @@ def _causal_scorer(
     def score(indexes: list[int], tuned: bool) -> torch.Tensor:
         import torch
 
-        from models.llama import LlamaPrefix
+        from models.fast.llama import LlamaPrefix
 
         rows = [prompts[index][len(shared) :] for index in indexes]
         with torch.inference_mode(), pair.side(tuned) as model:
@@ -181,8 +181,8 @@ class _Float32Head:
     """
 
     def __init__(self, pair: Pair, labels: list[list[int]]) -> None:
+        from models.fast.supports import is_plain_head
         from models.head import makes_logits
-        from models.supports import is_plain_head
 
         model: Any = pair.model.get_base_model()
         self._head: Any = model.get_output_embeddings()

@@ -9,22 +9,13 @@ The Hub is asked once a process whether it can be reached; if not, that costs at
 
 from __future__ import annotations
 
-import functools
-import hashlib
 import json
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
-from data.errors import ModelError
-from data.network import hub_reachable
 from models.adapter_files import read_json
-
-Origin = Literal["folder", "hub", "package mirror"]
-Progress = Callable[[str, int, int], None]
-"""Called with what is being fetched, bytes done, bytes in all (0 where unknown)."""
+from models.resolved import Progress, ResolvedModel
+from plumbing.errors import ModelError
+from plumbing.network import hub_reachable
 
 # Settings of a config that may name a kernel on the Hub, which is code. `auto_map` names code too, but nothing here
 # lets transformers run that.
@@ -32,26 +23,6 @@ _CODE_SETTINGS = ("attn_implementation", "_attn_implementation", "experts_implem
 
 # Only safe formats, and only what a tokenizer and a model need.
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
-
-
-@dataclass(frozen=True)
-class ResolvedModel:
-    """Where a base model's files lie on this machine."""
-
-    name: str
-    path: Path
-    origin: Origin
-    revision: str
-    """The Hub's commit, the mirror's pinned package, or an empty string for a local folder."""
-
-    @property
-    def weights_sha256(self) -> str:
-        """SHA-256 over the weight files, in the order of their names. Reads them once a process."""
-        return _hash_weights(self.path)
-
-    def describe(self) -> str:
-        """`SmolLM2-135M-Instruct · package mirror`: for badges and reports."""
-        return f"{self.name.rsplit('/', 1)[-1]} · {self.origin}"
 
 
 def resolve(name: str, *, progress: Progress | None = None) -> ResolvedModel:
@@ -93,13 +64,6 @@ def in_reach(name: str) -> ResolvedModel | None:
     if folder := _folder(name):
         return _check(ResolvedModel(name=name, path=folder, origin="folder", revision=""))
     return _in_hub_cache(name) or mirror.in_cache(name)
-
-
-def cache_folder() -> Path:
-    """Where fetched and converted models are kept: `$BEFORE_AFTER_CACHE`, else the user's cache folder."""
-    if chosen := os.environ.get("BEFORE_AFTER_CACHE"):
-        return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "before-after"
 
 
 def _folder(name: str) -> Path | None:
@@ -168,13 +132,3 @@ def _complete(path: Path) -> bool:
     return bool(shards) and all(
         "/" not in shard and "\\" not in shard and (path / shard).is_file() for shard in shards
     )
-
-
-@functools.cache
-def _hash_weights(path: Path) -> str:
-    digest = hashlib.sha256()
-    for file in sorted(path.glob("*.safetensors")):
-        with file.open("rb") as handle:
-            while block := handle.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()

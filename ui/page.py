@@ -9,17 +9,17 @@ import gradio as gr
 from data.tasks import TASKS
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
-from ui import text
-from ui.choices import find
-from ui.compare import ACT, CHAT, QUICK, Compare, build_compare, choose, stop_session
-from ui.evaluate import build_evaluate
-from ui.markup import tag
-from ui.report_view import ReportView, Shown
-from ui.runs import build_runs, choice_of
-from ui.toast import toasts
-from ui.top_line import no_model
-from ui.train import RECIPES, build_train, fill
-from ui.visitors import visitor_of
+from ui.drawing import text
+from ui.drawing.markup import tag
+from ui.server.choices import find
+from ui.server.toast import toasts
+from ui.server.visitors import visitor_of
+from ui.tabs.compare import ACT, CHAT, QUICK, Compare, build_compare, choose, stop_session
+from ui.tabs.evaluate import build_evaluate
+from ui.tabs.report_view import ReportView, Shown
+from ui.tabs.runs import build_runs, choice_of
+from ui.tabs.top_line import no_model
+from ui.tabs.train import RECIPES, build_train, fill
 
 CACHE_S = (3600, 24 * 3600)
 """How often files that were uploaded or offered for download are looked at, and how old those are that go."""

@@ -16,11 +16,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from data.errors import RunError
-from data.proxies import settle_proxies
-from data.redaction import RedactedStream
-from ui import libraries
-from ui.listening import HOST, PORT, check_uploads_folder, read_port, reserved_port
+from plumbing.errors import RunError
+from plumbing.proxies import settle_proxies
+from plumbing.redaction import RedactedStream
+from ui.server import libraries
+from ui.server.door import ALLOW_HOST
+from ui.server.listening import HOST, PORT, check_uploads_folder, read_port, reserved_port
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from finetuning.limits import Limits
 
 LOGIN = "BEFORE_AFTER_LOGIN"
-ALLOW_HOST = "BEFORE_AFTER_ALLOW_HOST"
-"""More of `--allow-host`, separated by commas, for where there is no command line."""
 _WRONG_PASSWORD_S = 1.0
 """A wrong password is answered after so long."""
 _QUEUE_POLL_S = 2.0
@@ -109,9 +108,9 @@ def _launched(
         from starlette.middleware import Middleware
 
         from finetuning.limits import Limits
-        from ui.door import UPLOAD_MB, Door
+        from ui.drawing.theme import CSS, theme
         from ui.page import build_page
-        from ui.theme import CSS, theme
+        from ui.server.door import UPLOAD_MB, Door
 
         page = build_page(limits)
     # No call around the queue, and an end to it: an answer to everybody who waits.
@@ -204,7 +203,7 @@ def _is_loopback(host: str) -> bool:
 
 def _keep_the_queue_moving() -> None:
     """Start the next run when one ends, whether or not anybody looks."""
-    from finetuning.launch import reconcile
+    from finetuning.runs.launch import reconcile
 
     while True:
         try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.results import table
-from data.writing import write_atomically
+from plumbing.writing import write_atomically
 
 Row = dict[str, Any]
 """Column → a number or a text; the first column names the row."""

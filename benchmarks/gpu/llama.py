@@ -64,7 +64,7 @@ def measure(findings: Findings, *, tiny: bool = False) -> None:
 def _train(findings: Findings, settings: list[str], tiny: bool) -> None:
     import torch
 
-    from finetuning.estimate import estimate
+    from finetuning.estimates.estimate import estimate
     from finetuning.strategies import add_adapter, count_parameters
     from models.loading import best_precision
 
@@ -140,8 +140,8 @@ def _add(findings: Findings, title: str, name: str, found: Measured, peak: float
 def _run_to_a_report(findings: Findings, settings: list[str], tiny: bool) -> None:
     import torch
 
-    from finetuning.estimate import estimate
-    from finetuning.runs import create_run
+    from finetuning.estimates.estimate import estimate
+    from finetuning.runs.folder import create_run
     from finetuning.training import run_training
     from models.adapters import weights_sha256
 

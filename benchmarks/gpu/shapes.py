@@ -60,7 +60,7 @@ def config_of(shape: str) -> Any:
     """The configuration of `shape`."""
     from transformers import LlamaConfig
 
-    from finetuning.estimate import base_config
+    from finetuning.estimates.estimate import base_config
 
     if shape != TINY:
         return base_config(NAMES[shape])

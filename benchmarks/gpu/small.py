@@ -34,7 +34,7 @@ def measure(findings: Findings, *, tiny: bool = False) -> None:
 
 
 def _run(findings: Findings, name: str, settings: list[str]) -> None:
-    from finetuning.estimate import estimate
+    from finetuning.estimates.estimate import estimate
     from finetuning.recipe import load_recipe
 
     recipe = load_recipe(name, settings)

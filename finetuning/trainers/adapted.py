@@ -11,8 +11,8 @@ from peft import PeftModel
 from transformers import PreTrainedModel
 
 from finetuning.trainers.lengths import LikeLengthBatches
-from models.attention import use_matrix_products
-from models.fused_lora import fuse_lora
+from models.fast.attention import use_matrix_products
+from models.fast.fused_lora import fuse_lora
 
 
 class AdapterTraining(LikeLengthBatches):

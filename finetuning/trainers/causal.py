@@ -2,8 +2,8 @@
 
 What is ours in it is speed on a CPU, with equal losses and gradients: TRL projects every position onto the
 vocabulary there, prompt included, although only the completion is supervised; here only the supervised positions
-are. Layers of the models that `models.supports` lists are computed by hand (`models/llama.py`), others' attention
-and LoRA without torch's and peft's detours (`attention`, `fused_lora`).
+are. Layers of the models that `models.fast.supports` lists are computed by hand (`models.fast.llama`), others'
+attention and LoRA without torch's and peft's detours (`attention`, `fused_lora`).
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from trl.trainer.utils import FusedCausalLMOutput
 from finetuning.recipe import Recipe
 from finetuning.trainers.adapted import AdapterTraining, without_adapter_wrapper
 from finetuning.trainers.arguments import shared_arguments
+from models.fast.llama import LlamaLayers
+from models.fast.packing import PackedRows
+from models.fast.supports import supports
 from models.head import label_log_probs, makes_logits, of_logits, only_at
-from models.llama import LlamaLayers
-from models.packing import PackedRows
 from models.prefix import shared_start
-from models.supports import supports
 
 
 class CausalTrainer(AdapterTraining, SFTTrainer):

@@ -11,10 +11,10 @@ import psutil
 import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from data import doors
-from data.errors import RunError
-from data.writing import flush
-from finetuning.journal import Journal
+from finetuning.runs.journal import Journal
+from plumbing import doors
+from plumbing.errors import RunError
+from plumbing.writing import flush
 
 
 class Recorder(TrainerCallback):

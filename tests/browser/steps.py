@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, TimeoutError, expect
 
 from finetuning.recipe import load_recipe
-from finetuning.states import RESUMABLE
+from finetuning.runs.states import RESUMABLE
 
 FIRST_ANSWER_S = 180
 """The first visitor waits for the base model, which may have to be fetched."""

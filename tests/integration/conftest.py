@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from finetuning.processes import end_by_force
 from finetuning.recipe import load_recipe
-from finetuning.runs import Run
+from finetuning.runs.folder import Run
+from finetuning.runs.processes import end_by_force
 
 
 @pytest.fixture(autouse=True)

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 
 from tests.browser.app_process import running_app
-from ui.door import COOKIE
-from ui.visitors import owner_of
+from ui.server.door import COOKIE
+from ui.server.visitors import owner_of
 
 _numbers = itertools.count()
 

@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from data.errors import RunError
-from eval.report import load as load_report
-from finetuning import launch
-from finetuning.beginning import BEGAN_FILE
+from eval.report.folder import load as load_report
 from finetuning.recipe import with_overrides
-from finetuning.runs import checkpoint_step, create_run, list_runs
+from finetuning.runs import launch
+from finetuning.runs.beginning import BEGAN_FILE
+from finetuning.runs.folder import checkpoint_step, create_run, list_runs
+from plumbing.errors import RunError
 
 ROOT = Path(__file__).resolve().parents[2]
 MORE = ["training.gradient_accumulation=2", "training.max_steps=24"]

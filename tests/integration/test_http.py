@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from finetuning.processes import process_started
 from finetuning.recipe import load_recipe
-from finetuning.runs import Run, create_run
+from finetuning.runs.folder import Run, create_run
+from finetuning.runs.processes import process_started
 from tests.integration.stranger import Stranger, public_app
-from ui.door import COOKIE, SECURE_COOKIE
+from ui.server.door import COOKIE, SECURE_COOKIE
 
 ROOT = Path(__file__).resolve().parents[2]
 API = "/gradio_api"

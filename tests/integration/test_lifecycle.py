@@ -10,16 +10,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from finetuning import launch
-from finetuning.processes import RUN_VARIABLE
-from finetuning.runs import WORKING, create_run, open_run
+from finetuning.runs import launch
+from finetuning.runs.folder import WORKING, create_run, open_run
+from finetuning.runs.processes import RUN_VARIABLE
 
 ROOT = Path(__file__).resolve().parents[2]
 HAMMER = """
 import sys, time
 from pathlib import Path
-from finetuning.launch import reconcile
-from finetuning.runs import ACTIVE, WORKING, list_runs
+from finetuning.runs.launch import reconcile
+from finetuning.runs.folder import ACTIVE, WORKING, list_runs
 folder = Path(sys.argv[1])
 most = 0
 while True:

@@ -5,9 +5,9 @@ import time
 
 from data.general import instructions, passages
 from eval.forgetting import measure_forgetting
-from eval.report import load as load_report
-from finetuning import launch
+from eval.report.folder import load as load_report
 from finetuning.recipe import load_recipe
+from finetuning.runs import launch
 from models.pair import open_pair
 
 REAL_MODEL = True

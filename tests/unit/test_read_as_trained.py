@@ -7,11 +7,11 @@ import pytest
 from data.sources import open_source
 from data.tasks import SENTIMENT
 from data.trained_rows import hash_rows
-from eval.rows_text import counts
-from finetuning.beginning import Beginning
+from eval.report.rows_text import counts
 from finetuning.judged_rows import choose_rows
 from finetuning.recipe import load_recipe
-from finetuning.runs import create_run
+from finetuning.runs.beginning import Beginning
+from finetuning.runs.folder import create_run
 from models.prompting import PromptContract
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ["data", "models", "eval", "finetuning", "ui"]
+ROOMS = ["plumbing", "data", "models", "eval", "finetuning", "ui"]
 HEAVY = {"torch", "transformers", "datasets", "peft", "trl", "pandas", "evaluate", "bitsandbytes"}
 
 
@@ -32,6 +32,45 @@ def test_a_room_imports_only_rooms_to_its_left(room):
             assert top not in {*ROOMS, "app"} - allowed, f"{path.relative_to(ROOT)} imports {name}"
 
 
+def modules():
+    """Every module of the rooms, by its dotted name."""
+    paths = [path for room in ROOMS for path in (ROOT / room).rglob("*.py")]
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths
+    }
+
+
+def rooms_that_import():
+    """(room, other room) → an import of the one by the other; a room in a room is one of its own."""
+    known, found = modules(), {}
+    for name, path in known.items():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.ImportFrom) or node.level or node.module is None:
+                continue
+            whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            for target in (one if one in known else node.module for one in whole):
+                rooms = tuple(".".join(each.split(".")[:-1][:2]) or each for each in (name, target))
+                if target in known and rooms[0] != rooms[1]:
+                    found.setdefault(rooms, f"{name} imports {target}")
+    return found
+
+
+def test_no_two_rooms_within_a_room_import_each_other():
+    found = rooms_that_import()
+    for one, other in found:
+        if one.count(".") == other.count(".") == 1 and one.split(".")[0] == other.split(".")[0]:
+            assert (other, one) not in found, f"{found[one, other]}, and {found[other, one]}"
+
+
+UI = ["ui.drawing", "ui.server", "ui.tabs"]
+
+
+def test_what_is_drawn_knows_no_server_and_no_tab():
+    for one, other in rooms_that_import():
+        if one in UI and other in UI:
+            assert UI.index(other) < UI.index(one), rooms_that_import()[one, other]
+
+
 def test_nothing_imports_the_two_doors():
     for room in ROOMS:
         for path in (ROOT / room).rglob("*.py"):
@@ -52,7 +91,7 @@ NOT_ON_WINDOWS |= {"O_NONBLOCK", "O_CLOEXEC", "O_NOFOLLOW", "SIGKILL", "SIGSTOP"
 
 def test_what_only_some_systems_have_is_used_in_one_place():
     for path in [ROOT / "app.py", *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]:
-        if path == ROOT / "finetuning" / "processes.py":
+        if path == ROOT / "finetuning" / "runs" / "processes.py":
             continue
         assert not POSIX_ONLY & set(imports_of(path)), path
         tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -74,9 +113,9 @@ def test_there_is_no_package_where_one_would_hide_another():
 @pytest.mark.parametrize(
     "path",
     [
-        *(ROOT / "ui").glob("*.py"),
+        *(ROOT / "ui").rglob("*.py"),
         ROOT / "app.py",
-        *(ROOT / "finetuning" / name for name in ("cli.py", "recipe.py", "runs.py", "launch.py")),
+        *(ROOT / "finetuning" / name for name in ("cli.py", "recipe.py", "runs/folder.py", "runs/launch.py")),
     ],
     ids=lambda path: path.name,
 )
@@ -85,7 +124,10 @@ def test_light_modules_import_nothing_heavy_at_the_top(path):
     assert not tops & HEAVY
 
 
-@pytest.mark.parametrize("module", ["finetuning.cli", "finetuning.launch", "finetuning.training", "eval.report"])
+LIGHT = ["finetuning.cli", "finetuning.runs.launch", "finetuning.training", "eval.report.folder"]
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_importing_a_light_module_loads_nothing_heavy(module):
     code = f"import sys, {module}; print(*sorted({HEAVY!r} & set(sys.modules)))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

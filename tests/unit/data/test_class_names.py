@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 
-from data.errors import DataError
-from data.files import read_table
-from data.folders import read_folder
+from data.readers.files import read_table
+from data.readers.folders import read_folder
 from data.sources import open_source
 from data.tasks import SENTIMENT
+from plumbing.errors import DataError
 
 
 def labelled(names, ids):

@@ -3,8 +3,8 @@
 import pytest
 
 from data.columns import guess
-from data.errors import DataError
 from data.tasks import DIALOGUE, SENTIMENT
+from plumbing.errors import DataError
 
 
 def rows(**columns):

@@ -4,13 +4,13 @@ import shlex
 
 import pytest
 
-from data import doors
 from data.columns import guess
-from data.errors import DataError
 from data.sources import open_source
 from data.tasks import SENTIMENT
 from finetuning.recipe import load_recipe
-from ui import data_form
+from plumbing import doors
+from plumbing.errors import DataError
+from ui.tabs import data_form
 
 RAW = ["fresh", "rotten", "so so", "0.91", "it's", "a,b", "a=b", "$home", "1,5"]
 ROWS = [{"review": "some words about it", "verdict": value} for value in RAW]
@@ -59,7 +59,7 @@ def test_no_hint_says_what_a_label_means():
 
 
 def test_a_data_set_that_cannot_be_had_is_not_answered_at_the_page_in_another_doors_words(page, monkeypatch):
-    monkeypatch.setattr("data.hub.hub_reachable", lambda: False)
+    monkeypatch.setattr("data.readers.hub.hub_reachable", lambda: False)
     with pytest.raises(DataError, match="Hub cannot be reached") as caught:
         open_source("hub:nobody/nothing-at-all", SENTIMENT)
     assert "a file of your own" in caught.value.fix and "file:" not in caught.value.fix

@@ -6,9 +6,9 @@ import json
 import pandas as pd
 import pytest
 
-from data.errors import DataError
-from data.files import read_table
-from data.validate import ProblemsError
+from data.problems import ProblemsError
+from data.readers.files import read_table
+from plumbing.errors import DataError
 
 ROWS = [
     {"text": "Warm bread, kind staff", "label": "positive"},

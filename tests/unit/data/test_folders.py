@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from data.errors import DataError
-from data.files import read_table
-from data.folders import read_folder
+from data.readers.files import read_table
+from data.readers.folders import read_folder
 from data.sources import absolute_spec, open_source
 from data.tasks import SENTIMENT
+from plumbing.errors import DataError
 
 FEATURES = Features({"text": Value("string"), "label": ClassLabel(names=["positive", "negative"])})
 
@@ -107,7 +107,7 @@ def test_shards_in_a_folder_called_data_are_joined(tmp_path):
 
 
 def test_a_description_beside_the_one_file_of_a_folder_is_no_file_of_examples(tmp_path):
-    pd.DataFrame(rows(20)).to_parquet(tmp_path / "data.parquet")
+    pd.DataFrame(rows(20)).to_parquet(tmp_path / "data.readers.parquet")
     described = {"features": {"label": {"names": ["positive", "negative"], "_type": "ClassLabel"}}}
     (tmp_path / "dataset_info.json").write_text(json.dumps(described), encoding="utf-8")
     assert {row["label"] for _, row in read_folder(tmp_path)["train"].rows} == {"positive", "negative"}
@@ -190,10 +190,10 @@ def test_an_arrow_file_with_any_byte_turned_is_read_or_refused(tmp_path):
 def test_the_limits_of_a_file_hold_for_a_folder_as_a_whole(tmp_path, monkeypatch):
     for split in ("train", "test"):
         pd.DataFrame(rows(100)).to_csv(tmp_path / f"{split}.csv", index=False)
-    monkeypatch.setattr("data.table.MAX_ROWS", 150)
+    monkeypatch.setattr("data.readers.table.MAX_ROWS", 150)
     with pytest.raises(DataError, match="more than 150 rows"):
         read_folder(tmp_path)
-    monkeypatch.setattr("data.folders.MAX_FILE_BYTES", 2_000)
+    monkeypatch.setattr("data.readers.folders.MAX_FILE_BYTES", 2_000)
     with pytest.raises(DataError, match="The folder holds more than"):
         read_folder(tmp_path)
 

@@ -17,12 +17,12 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import DataError
-from data.files import read_table
 from data.hygiene import inspect
+from data.readers.files import read_table
 from data.sources import open_source
 from data.tasks import TASKS
 from models.prompting import Prompter
+from plumbing.errors import DataError
 
 _spec = importlib.util.spec_from_file_location("hostile_files", Path(__file__).with_name("hostile_files.py"))
 hostile_files = importlib.util.module_from_spec(_spec)
@@ -58,8 +58,8 @@ def draw_harmlessly(drawing):
 
 def go_in(path, prompter_of=None, tasks=tuple(TASKS)):
     """What page and worker do with an uploaded file, for each of `tasks`; returns how it ended."""
-    from ui import data_form
-    from ui.visitors import LOCAL
+    from ui.server.visitors import LOCAL
+    from ui.tabs import data_form
 
     endings = []
     for task in map(TASKS.__getitem__, tasks):
@@ -152,11 +152,11 @@ def test_there_are_enough_of_them():
 
 
 def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
-    import data.files
+    import data.readers.files
 
     path = tmp_path / "a.csv"
     path.write_text(hostile_files.csv_of(), encoding="utf-8")
-    real = data.files.os.fdopen
+    real = data.readers.files.os.fdopen
 
     def grow(*arguments, **options):
         file = real(*arguments, **options)
@@ -164,11 +164,13 @@ def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
             more.write("late,positive\n")
         return file
 
-    real_stat = data.files.os.fstat
+    real_stat = data.readers.files.os.fstat
     size = path.stat().st_size
-    monkeypatch.setattr(data.files.os, "fdopen", grow)
+    monkeypatch.setattr(data.readers.files.os, "fdopen", grow)
     monkeypatch.setattr(
-        data.files.os, "fstat", lambda fd: type("S", (), {"st_size": size, "st_mode": real_stat(fd).st_mode})
+        data.readers.files.os,
+        "fstat",
+        lambda fd: type("S", (), {"st_size": size, "st_mode": real_stat(fd).st_mode}),
     )
     with pytest.raises(DataError, match="changed while it was read"):
         read_table(path)

@@ -5,8 +5,9 @@ import json
 import datasets
 import pytest
 
-from data import hub, limits
-from data.errors import DataError
+from data import limits
+from data.readers import hub
+from plumbing.errors import DataError
 
 
 @pytest.mark.parametrize(

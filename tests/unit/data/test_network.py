@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from data import network
-from data.network import hub_reachable
+from plumbing import network
+from plumbing.network import hub_reachable
 
 
 def test_a_hub_that_hangs_costs_the_probe_and_is_asked_once(monkeypatch):

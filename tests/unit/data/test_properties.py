@@ -7,14 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from data.columns import guess
-from data.errors import DataError
-from data.files import SUFFIXES, read_table
 from data.labelwords import label_key, read_most_values, read_values
 from data.limits import MAX_CELL_CHARS
-from data.printable import brief, one_line, printable
+from data.readers.files import SUFFIXES, read_table
 from data.splits import same_text, split_rows
 from data.tasks import TASKS
 from data.validate import check_rows
+from plumbing.errors import DataError
+from plumbing.printable import brief, one_line, printable
 
 bounded = settings(
     max_examples=100, deadline=None, derandomize=True, database=None,

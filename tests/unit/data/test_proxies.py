@@ -6,7 +6,7 @@ from urllib.request import getproxies
 import httpx
 import pytest
 
-from data.proxies import settle_proxies
+from plumbing.proxies import settle_proxies
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import io
 import os
 from pathlib import Path
 
-from data.redaction import RedactedStream, redact
+from plumbing.redaction import RedactedStream, redact
 
 
 def test_values_of_secret_variables_are_hidden_and_other_text_is_not():

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.errors import DataError
+from data.problems import ProblemsError
 from data.sources import open_source, open_test
 from data.tasks import DIALOGUE, SENTIMENT
-from data.validate import ProblemsError
+from plumbing.errors import DataError
 
 COUNT = 12
 

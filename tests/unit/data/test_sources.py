@@ -9,12 +9,12 @@ import httpx
 import pytest
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from data import hub
-from data.errors import DataError
+from data.problems import ProblemsError
+from data.readers import hub
 from data.repeats import Repeats
 from data.sources import absolute_spec, corpus_names, open_source, open_test, shown_spec
 from data.tasks import DIALOGUE, SENTIMENT
-from data.validate import ProblemsError
+from plumbing.errors import DataError
 
 
 def write_jsonl(path, rows):

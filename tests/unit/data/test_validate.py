@@ -3,9 +3,10 @@
 import pytest
 
 from data.columns import ColumnMapping
-from data.errors import DataError
+from data.problems import Problem, ProblemsError
 from data.tasks import DIALOGUE, SENTIMENT
-from data.validate import Problem, ProblemsError, check_rows
+from data.validate import check_rows
+from plumbing.errors import DataError
 
 REVIEWS = ColumnMapping("review", "mood", {"good": "positive", "bad": "negative", "meh": None}, "chosen")
 DIALOGUES = ColumnMapping("dialogue", "summary", None, "chosen")

@@ -6,7 +6,7 @@ from data.tasks import TASKS
 from eval import aggregate
 from eval.metrics.labels import is_correct
 from eval.metrics.rouge import rouge_scores
-from eval.schema import (
+from eval.report.schema import (
     AdapterProofInfo,
     BaseModelInfo,
     DataInfo,

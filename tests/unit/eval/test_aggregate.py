@@ -7,11 +7,12 @@ from statistics import fmean
 import pytest
 
 from data.tasks import DIALOGUE, SENTIMENT
-from eval.aggregate import calibration, confusion, flips, floor_results, judge, measure, metrics, writing
-from eval.floors import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
+from eval.aggregate import calibration, confusion, flips, floor_results, metrics, writing
+from eval.floors.answers import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
 from eval.metrics.evaluated import Accuracy, MacroF1, Rouge
 from eval.metrics.metric import METRICS, PRIMARY, Metric
 from eval.metrics.rouge import ROUGE_NAMES
+from eval.scores import judge, measure
 from eval.statistics import judge_labels, judge_scores, mean_interval, wilson
 from eval.text_quality import TextQuality, text_quality
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from eval.bertscore import ENCODER, BertScore
+from eval.metrics.bertscore import ENCODER, BertScore
 from models.sources import resolve
 
 
@@ -49,6 +49,6 @@ def test_the_best_reference_counts(scorer):
 
 def test_without_a_local_encoder_there_is_none(monkeypatch):
     asked = []
-    monkeypatch.setattr("eval.bertscore.in_reach", lambda name: asked.append(name))
+    monkeypatch.setattr("eval.metrics.bertscore.in_reach", lambda name: asked.append(name))
     assert BertScore.local() is None
     assert asked == [ENCODER]

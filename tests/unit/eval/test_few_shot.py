@@ -6,14 +6,14 @@ from datasets import Dataset
 
 from data.sources import open_source
 from data.tasks import DIALOGUE, SENTIMENT
-from eval import few_shot as module
-from eval.aggregate import judge, measure
-from eval.few_shot import choose, draw, measure_few_shot
-from eval.harness import compare
-from eval.markdown import to_markdown
+from eval.compare import compare
+from eval.floors import few_shot as module
+from eval.floors.few_shot import choose, draw, measure_few_shot
 from eval.metrics.metric import METRICS
 from eval.metrics.rouge import rouge_scores
-from eval.rows_text import about_the_rows
+from eval.report.markdown import to_markdown
+from eval.report.rows_text import about_the_rows
+from eval.scores import judge, measure
 from eval.statistics import judge_scores
 
 REVIEWS = [(f"{'word ' * length}{length}", SENTIMENT.labels[length % 2]) for length in range(40)]

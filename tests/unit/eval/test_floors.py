@@ -10,14 +10,14 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
-from data.errors import DataError
 from data.sources import CORPORA, open_source
 from data.tasks import DIALOGUE, SENTIMENT, TASKS
 from data.words import words
-from eval import floors
-from eval.floors import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
+from eval.floors.answers import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
+from eval.floors.answers import answers as floors
 from eval.metrics.evaluated import Accuracy
 from eval.metrics.rouge import rouge_scores
+from plumbing.errors import DataError
 
 CARD = (CORPORA / "README.md").read_text(encoding="utf-8")
 WINDOWS = "Ana: My laptop is broken.\r\nLeo: Again?\r\nAna: Yes, since Monday."

@@ -10,13 +10,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
-from data.errors import DataError
 from eval import forgetting as module
 from eval.forgetting import measure_forgetting
 from eval.statistics import judge_scores
 from models.loading import device, load_tokenizer
 from models.pair import open_pair
 from models.sources import resolve
+from plumbing.errors import DataError
 
 PASSAGES = [
     "The film was slow but the ending made me cry, and I would see it again.",

@@ -8,15 +8,15 @@ import pytest
 from datasets import Dataset
 from safetensors.torch import load_file, save_file
 
-from data.errors import RunError
 from data.sources import open_source
 from data.tasks import SENTIMENT
+from eval.compare import compare
 from eval.gate import baseline_file, check, check_run, frozen_rows, measured, read_baseline, write_baseline
-from eval.harness import compare
-from eval.report import save
+from eval.report.folder import save
 from models.adapter_files import WEIGHTS_FILE
 from models.pair import open_pair
 from models.prompting import CONTRACT_FILE, PromptContract
+from plumbing.errors import RunError
 
 
 @pytest.fixture(scope="module")

@@ -6,19 +6,19 @@ from statistics import fmean
 import pytest
 from datasets import Dataset
 
-from data.errors import DataError
 from data.general import instructions, passages
 from eval.aggregate import calibration, confusion, flips, floor_results, metrics, writing
-from eval.bertscore import BertScore
-from eval.few_shot import draw, measure_few_shot
+from eval.compare import compare
+from eval.floors.few_shot import draw, measure_few_shot
+from eval.floors.probe import probe
 from eval.forgetting import measure_forgetting
-from eval.harness import compare
+from eval.metrics.bertscore import BertScore
 from eval.metrics.evaluated import Accuracy, MacroF1
 from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
-from eval.probe import probe
-from eval.report import load, save
+from eval.report.folder import load, save
 from models.pair import open_pair
 from models.scoring import ROUNDING, score_labels
+from plumbing.errors import DataError
 
 REVIEWS = Dataset.from_list(
     [
@@ -245,7 +245,7 @@ def test_near_ties_are_the_rows_that_rounding_could_turn(sentiment_pair, monkeyp
     counts = set()
     for place in (0, 2, 4):  # as if rounding were as coarse as the closest row, as most, as all
         coarse = sorted(map(min, margins))[place] + 1e-4
-        monkeypatch.setattr("eval.harness.ROUNDING", coarse)
+        monkeypatch.setattr("eval.compare.ROUNDING", coarse)
         near = compare(sentiment_pair, REVIEWS).report.near_ties
         assert near == sum(min(both) <= coarse for both in margins) >= place + 1
         counts.add(near)

@@ -11,12 +11,12 @@ from datasets import Dataset
 from lm_eval import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from data.errors import DataError, ModelError
-from eval.harness import compare
+from eval.compare import compare
 from eval.lm_eval_task import export_task
 from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
 from models.loading import load_tokenizer
 from models.prompting import Prompter
+from plumbing.errors import DataError, ModelError
 
 REVIEWS = Dataset.from_list(
     [

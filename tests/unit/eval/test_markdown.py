@@ -7,8 +7,8 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from eval.aggregate import judge
-from eval.markdown import (
+from eval.metrics.metric import METRICS, Metric
+from eval.report.markdown import (
     EXPLORATORY,
     cost,
     explanation,
@@ -19,8 +19,8 @@ from eval.markdown import (
     to_markdown,
     with_interval,
 )
-from eval.metrics.metric import METRICS, Metric
-from eval.schema import ChangedAnswer, Confusion, FewShot, Forgetting, MetricResult, Report, Selection
+from eval.report.schema import ChangedAnswer, Confusion, FewShot, Forgetting, MetricResult, Report, Selection
+from eval.scores import judge
 from eval.statistics import Interval, judge_labels, judge_scores
 
 TRAIN = [("A fine film.", "positive"), ("A dull film.", "negative"), ("Good soup.", "positive")]

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from data.errors import DataError
 from data.sources import open_source
 from data.tasks import SENTIMENT
-from eval import probe as module
-from eval.harness import compare
-from eval.probe import probe
+from eval.compare import compare
+from eval.floors import probe as module
+from eval.floors.probe import probe
+from plumbing.errors import DataError
 
 TRAIN = [("the film was slow", "negative"), ("the soup is better", "positive")] * 20
 

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from data.errors import RunError
-from eval import report as module
-from eval.markdown import to_markdown
-from eval.report import load, save
+from eval.report import folder as module
+from eval.report.folder import load, save
+from eval.report.markdown import to_markdown
+from plumbing.errors import RunError
 
 
 @pytest.fixture

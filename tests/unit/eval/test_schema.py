@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from eval import schema as module
 from eval.metrics.metric import METRICS
 from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
-from eval.schema import ChangedAnswer, Forgetting, Report, RowResult, json_schema
+from eval.report import schema as module
+from eval.report.schema import ChangedAnswer, Forgetting, Report, RowResult, json_schema
 from eval.statistics import judge_scores
 
 SCHEMA_FILE = Path(module.__file__).with_name("report.schema.json")
@@ -29,8 +29,8 @@ def objects(schema, path=""):
 
 def test_the_schema_file_is_that_of_the_code():
     assert SCHEMA_FILE.read_text(encoding="utf-8") == json_schema(), (
-        "eval/report.schema.json is not that of eval/schema.py. "
-        "Write it again: python -m eval.schema > eval/report.schema.json"
+        "eval/report/report.schema.json is not that of eval/report/schema.py. "
+        "Write it again: python -m eval.report.schema > eval/report/report.schema.json"
     )
 
 

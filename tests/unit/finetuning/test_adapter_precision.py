@@ -11,12 +11,12 @@ from finetuning.trainers.causal import causal_trainer, project_supervised_positi
 from finetuning.trainers.classifier import classifier_trainer
 from models import loading
 from models.adapters import BaseOrigin
-from models.fused_lora import fuse_lora
+from models.fast.fused_lora import fuse_lora
+from models.fast.supports import supports
 from models.loading import load
 from models.pair import open_pair
 from models.prompting import Prompter, classifier_contract
 from models.sources import resolve
-from models.supports import supports
 
 CASES = {
     "lora": ("sentiment-smollm2-lora", "tiny_llama", ["model.precision=bfloat16"]),

@@ -17,9 +17,9 @@ from trl import SFTConfig
 from data.tasks import SENTIMENT
 from finetuning.trainers.causal import CausalTrainer
 from models.adapters import TUNED
-from models.fused_lora import fuse_lora
+from models.fast.fused_lora import fuse_lora
+from models.fast.llama import LlamaLayers
 from models.generation import answer_batch
-from models.llama import LlamaLayers
 from models.loading import device, load_tokenizer
 from models.pair import Pair
 from models.prompting import Prompter

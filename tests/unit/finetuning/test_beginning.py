@@ -5,13 +5,13 @@ import shutil
 
 import pytest
 
-from data.errors import DataError, RunError
 from data.trained_rows import TrainedRows
-from finetuning import launch
-from finetuning.beginning import BEGAN_FILE, SUBMITTED_FILE
 from finetuning.recipe import with_overrides
+from finetuning.runs import launch
+from finetuning.runs.beginning import BEGAN_FILE, SUBMITTED_FILE
 from finetuning.training import run_training
 from models import sources
+from plumbing.errors import DataError, RunError
 
 
 def never():

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from data.errors import RunError
 from data.trained_rows import KEYS_FILE, TrainedRows
-from finetuning import cli, launch
-from finetuning.beginning import BEGAN_FILE, SUBMITTED_FILE, Beginning, check_submitted
+from finetuning import cli
 from finetuning.recipe import load_recipe
-from finetuning.runs import Status, create_run, list_runs
+from finetuning.runs import launch
+from finetuning.runs.beginning import BEGAN_FILE, SUBMITTED_FILE, Beginning, check_submitted
+from finetuning.runs.folder import Status, create_run, list_runs
+from plumbing.errors import RunError
 
 RECIPE = load_recipe("sentiment-smollm2-lora")
 JSON = st.recursive(

@@ -10,15 +10,16 @@ import pytest
 import torch
 import transformers
 
-from data.errors import ModelError, RecipeError
-from finetuning import calibration
-from finetuning.calibration import Speeds
-from finetuning.estimate import estimate, parameter_count
+from finetuning.estimates import calibration
+from finetuning.estimates.calibration import Speeds
+from finetuning.estimates.estimate import estimate, parameter_count
 from finetuning.recipe import load_recipe
 from finetuning.strategies import add_adapter, count_parameters
 from models.adapter_files import adaptable_modules
 from models.loading import load, load_tokenizer
-from models.sources import cache_folder, resolve
+from models.resolved import cache_folder
+from models.sources import resolve
+from plumbing.errors import ModelError, RecipeError
 
 
 def test_distilbert_counts_are_the_classic_ones():
@@ -81,7 +82,7 @@ def test_longer_rows_take_longer_by_more_than_their_tokens_and_more_memory(
     tiny_llama, recipe_on, tmp_path, monkeypatch
 ):
     flat = Speeds(1e-6, 1e-6, 1e-8, 1e-6, 5e-7, 5e-9, 1e-4, 1e-5, 1e-5)
-    monkeypatch.setattr("finetuning.estimate.speeds", lambda recipe, config: flat)
+    monkeypatch.setattr("finetuning.estimates.estimate.speeds", lambda recipe, config: flat)
     base = shutil.copytree(tiny_llama, tmp_path / "base")
     config = json.loads((base / "config.json").read_text()) | {"max_position_embeddings": 4096}
     (base / "config.json").write_text(json.dumps(config))

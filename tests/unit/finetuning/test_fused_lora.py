@@ -5,7 +5,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from finetuning.strategies import add_adapter
-from models.fused_lora import fuse_lora
+from models.fast.fused_lora import fuse_lora
 from models.loading import device, load
 from models.sources import resolve
 

@@ -8,17 +8,17 @@ import pytest
 import torch
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from data import doors
-from data.errors import RunError, UserError
-from finetuning.faults import explain
-from finetuning.journal import Journal, time_is_up
-from finetuning.launch import resume
 from finetuning.loss_trend import rise
 from finetuning.preparation import require_positions
 from finetuning.recipe import load_recipe
-from finetuning.runs import create_run
+from finetuning.runs.faults import explain
+from finetuning.runs.folder import create_run
+from finetuning.runs.journal import Journal, time_is_up
+from finetuning.runs.launch import resume
 from finetuning.trainers.recorder import Recorder
 from models.loading import device
+from plumbing import doors
+from plumbing.errors import RunError, UserError
 
 
 @pytest.fixture

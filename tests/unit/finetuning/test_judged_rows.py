@@ -6,21 +6,21 @@ import shutil
 
 import pytest
 
-from data.errors import DataError, RecipeError
 from data.sources import open_source
 from data.splits import same_text
 from data.tasks import DIALOGUE, SENTIMENT
 from data.trained_rows import KEYS_FILE, TrainedRows
-from eval.markdown import to_markdown
-from eval.report import load
-from eval.rows_text import counts
-from eval.schema import Report
+from eval.report.folder import load
+from eval.report.markdown import to_markdown
+from eval.report.rows_text import counts
+from eval.report.schema import Report
 from finetuning.evaluation import evaluate_adapter
-from finetuning.export import copy_adapter
+from finetuning.export.adapter import copy_adapter
 from finetuning.judged_rows import Training, choose_rows
 from finetuning.recipe import load_recipe, read_mapping
-from finetuning.runs import create_run
+from finetuning.runs.folder import create_run
 from finetuning.training import run_training
+from plumbing.errors import DataError, RecipeError
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from data.errors import RunError
-from finetuning import launch
 from finetuning.recipe import load_recipe
-from finetuning.runs import create_run, list_runs, process_started
+from finetuning.runs import launch
+from finetuning.runs.folder import create_run, list_runs, process_started
+from plumbing.errors import RunError
 
 RECIPE = load_recipe("sentiment-smollm2-lora")
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import RecipeError, RunError
 from data.sources import Opened, open_source
 from data.tasks import SENTIMENT
-from finetuning import launch, limits
+from finetuning import limits
 from finetuning.limits import Limits, check_recipe, check_rows, keep_upload, make_room, read_limits
 from finetuning.recipe import load_recipe, recipe_names, with_overrides
-from finetuning.runs import Run, create_run, list_runs
+from finetuning.runs import launch
+from finetuning.runs.folder import Run, create_run, list_runs
+from plumbing.errors import RecipeError, RunError
 
 RECIPE = load_recipe("sentiment-smollm2-lora")
 

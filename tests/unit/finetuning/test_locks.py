@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import RunError
-from finetuning import locks
+from finetuning.runs import locks
+from plumbing.errors import RunError
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from finetuning.locks import locked
+from finetuning.runs.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

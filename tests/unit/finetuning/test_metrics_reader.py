@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from finetuning import metrics_reader
-from finetuning.metrics_reader import MetricsReader
 from finetuning.recipe import load_recipe
-from finetuning.runs import create_run
+from finetuning.runs import metrics as metrics_reader
+from finetuning.runs.folder import create_run
+from finetuning.runs.metrics import MetricsReader
 
 
 @pytest.fixture

@@ -5,10 +5,9 @@ from collections import Counter
 import pytest
 from datasets import Dataset
 
-from data.errors import DataError
+from data.problems import ProblemsError
 from data.sources import open_source
 from data.tasks import DIALOGUE, SENTIMENT
-from data.validate import ProblemsError
 from eval.statistics import judge_labels
 from finetuning import preparation
 from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, token_preview, weak_test
@@ -16,6 +15,7 @@ from finetuning.recipe import load_recipe, with_overrides
 from models.loading import load_tokenizer
 from models.prompting import Prompter
 from models.sources import resolve
+from plumbing.errors import DataError
 
 
 def test_train_rows_and_test_rows_are_samples_with_every_label_in_its_share():

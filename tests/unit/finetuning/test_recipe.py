@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
-from data.errors import RecipeError
 from finetuning.recipe import load_recipe, parse_recipe, recipe_names, with_overrides
+from plumbing.errors import RecipeError
 
 
 def test_the_five_recipes_ship():

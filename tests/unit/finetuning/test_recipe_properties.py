@@ -5,8 +5,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from data.errors import RecipeError
 from finetuning.recipe import Recipe, load_recipe, parse_recipe
+from plumbing.errors import RecipeError
 
 NAME = "sentiment-smollm2-lora"
 GOOD = load_recipe(NAME).model_dump()

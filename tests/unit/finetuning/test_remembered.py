@@ -5,10 +5,12 @@ import time
 
 import pytest
 
-from finetuning import launch, remembered, runs
 from finetuning.recipe import load_recipe
-from finetuning.remembered import Remembered
-from finetuning.runs import Status, create_run
+from finetuning.runs import folder as runs
+from finetuning.runs import launch
+from finetuning.runs.folder import Status, create_run
+from plumbing import remembered
+from plumbing.remembered import Remembered
 
 RECIPE = load_recipe("sentiment-smollm2-lora")
 

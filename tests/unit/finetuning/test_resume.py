@@ -6,12 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from data.errors import RunError
-from finetuning import launch
-from finetuning.runs import create_run
+from finetuning.runs import launch
+from finetuning.runs.folder import create_run
 from finetuning.training import run_training
 from models import loading
 from models.loading import device
+from plumbing.errors import RunError
 
 STEPS = 20
 

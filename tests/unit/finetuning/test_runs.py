@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from data.errors import RunError
 from finetuning.recipe import load_recipe
-from finetuning.runs import Status, create_run, finished_runs, list_runs, open_run, process_started
-from finetuning.states import ARROWS, State
+from finetuning.runs.folder import Status, create_run, finished_runs, list_runs, open_run, process_started
+from finetuning.runs.states import ARROWS, State
+from plumbing.errors import RunError
 
 
 @pytest.fixture
@@ -73,14 +73,14 @@ def test_ids_sort_in_the_order_of_creation_whatever_the_clock_says(tmp_path, mon
         def now(cls, tz=None):
             return datetime.strptime(next(clock), "%Y%m%d-%H%M%S").replace(tzinfo=tz)
 
-    monkeypatch.setattr("finetuning.runs.datetime", Clock)
+    monkeypatch.setattr("finetuning.runs.folder.datetime", Clock)
     made = [create_run(recipe, tmp_path) for _ in range(4)]
     assert [run.id for run in list_runs(tmp_path)] == [run.id for run in reversed(made)]
     last = made[-1].id[-20:]
     full = made[-1].folder.rename(tmp_path / f"{made[-1].id[:-4]}ffff")
     monkeypatch.undo()
     clock = iter([last[:15]])
-    monkeypatch.setattr("finetuning.runs.datetime", Clock)
+    monkeypatch.setattr("finetuning.runs.folder.datetime", Clock)
     assert create_run(recipe, tmp_path).id > full.name
 
 

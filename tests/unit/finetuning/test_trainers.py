@@ -10,10 +10,10 @@ from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.causal import CausalTrainer, causal_trainer
 from finetuning.trainers.lengths import LikeLengthSampler
 from models import loading
+from models.fast.supports import supports
 from models.loading import load
 from models.prompting import Prompter
 from models.sources import resolve
-from models.supports import supports
 
 
 def losses(trainer):

@@ -9,16 +9,16 @@ import torch
 from transformers import DistilBertConfig, DistilBertModel
 from transformers.models.llama.modeling_llama import LlamaMLP
 
-from data.errors import DataError, RecipeError, RunError
-from eval.markdown import explanation
-from eval.report import load as load_report
-from finetuning.export import copy_adapter
-from finetuning.runs import Run, create_run
+from eval.report.folder import load as load_report
+from eval.report.markdown import explanation
+from finetuning.export.adapter import copy_adapter
+from finetuning.runs.folder import Run, create_run
 from finetuning.training import run_training
 from models.adapters import BaseOrigin
-from models.llama import LlamaLayers
+from models.fast.llama import LlamaLayers
 from models.loading import load
 from models.pair import open_pair
+from plumbing.errors import DataError, RecipeError, RunError
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from data.errors import ModelError
 from models import loading
 from models.adapters import BaseOrigin
 from models.pair import open_pair
+from plumbing.errors import ModelError
 
 
 @pytest.fixture

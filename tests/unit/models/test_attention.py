@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from data.tasks import SENTIMENT
-from models.attention import NAME, use_matrix_products
+from models.fast.attention import NAME, use_matrix_products
 from models.loading import load
 from models.sources import resolve
 

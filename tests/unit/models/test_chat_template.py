@@ -14,11 +14,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
 
-from data.errors import ModelError
 from data.tasks import SENTIMENT
 from models.chat_template import PLAIN_TEMPLATE, ChatTemplate
 from models.generation import end_tokens
 from models.prompting import PromptContract, Prompter
+from plumbing.errors import ModelError
 
 TEMPLATES = Path(next(iter(importlib.util.find_spec("trl").submodule_search_locations))) / "chat_templates"
 GEMMA = "<bos><start_of_turn>user\nGood or bad?\n\nA warm film.<end_of_turn>\n<start_of_turn>model\n"

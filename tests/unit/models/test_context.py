@@ -4,16 +4,16 @@ import pytest
 from rich.console import Console
 from transformers import BertConfig, LlamaConfig, RobertaConfig
 
-from data.errors import DataError, RecipeError
-from data.validate import ProblemsError
-from eval.harness import compare
+from data.problems import ProblemsError
+from eval.compare import compare
 from finetuning import chat
-from finetuning.estimate import estimate
+from finetuning.estimates.estimate import estimate
 from finetuning.preparation import encode_for_classifier, open_data, require_positions
 from finetuning.recipe import load_recipe
 from models.context import max_positions, positions_at, require_room
 from models.loading import load_tokenizer
 from models.sources import resolve
+from plumbing.errors import DataError, RecipeError
 
 LONG = "the film was slow " * 400
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import LlamaConfig
 
-from models import llama
+from models.fast import llama
+from models.fast.llama import PIECE
 from models.generation import (
     _rows_that_fit,
     answer_base_batch,
@@ -19,7 +20,6 @@ from models.generation import (
     second_side_cost,
     stream_answers,
 )
-from models.llama import PIECE
 from models.pair import open_pair
 
 TEXTS = [

@@ -8,12 +8,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from data.errors import ModelError
 from models.adapter_files import CONFIG_FILE, WEIGHTS_FILE
 from models.adapters import check
 from models.loading import load
 from models.pair import open_pair
 from models.sources import resolve
+from plumbing.errors import ModelError
 
 CONFIGS = {
     "unknown setting": {"brand_new": {"import": "os"}},

@@ -13,14 +13,15 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from models import loading, packing
-from models.decoding import greedy
-from models.llama import LlamaLayers, LlamaPrefix
+from models import loading
+from models.fast import packing
+from models.fast.decoding import greedy
+from models.fast.llama import LlamaLayers, LlamaPrefix
+from models.fast.packing import PackedRows
+from models.fast.projections import FEW_ROWS, product
+from models.fast.supports import supports
 from models.loading import load
-from models.packing import PackedRows
-from models.projections import FEW_ROWS, product
 from models.sources import resolve
-from models.supports import supports
 
 ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 PREFIX = [21, 22, 23, 24, 25]

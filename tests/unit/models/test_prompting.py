@@ -5,13 +5,13 @@ import json
 
 import pytest
 
-from data.errors import ModelError
 from data.tasks import DIALOGUE, SENTIMENT
 from models.chat_template import PLAIN_TEMPLATE
 from models.loading import load_tokenizer
 from models.pair import open_pair
 from models.prompting import INSTRUCTIONS, PromptContract, Prompter, classifier_contract
 from models.sources import resolve
+from plumbing.errors import ModelError
 
 
 @pytest.fixture(scope="module")

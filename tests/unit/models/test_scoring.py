@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from models import llama
+from models.fast import llama
 from models.loading import load_tokenizer
 from models.pair import open_pair
 from models.prefix import StoppedError

@@ -8,9 +8,10 @@ import zipfile
 
 import pytest
 
-from data.errors import ModelError
 from models import mirror, sources
-from models.sources import cache_folder, resolve
+from models.resolved import cache_folder
+from models.sources import resolve
+from plumbing.errors import ModelError
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 

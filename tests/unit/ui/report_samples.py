@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eval.calibration import ReliabilityBin
-from eval.schema import (
+from eval.report.schema import (
     AdapterProofInfo,
     BaseModelInfo,
     Calibration,

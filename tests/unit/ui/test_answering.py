@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from ui.answering import stream, weigh
-from ui.answers import Turn
+from ui.drawing.answers import Turn
+from ui.server.answering import stream, weigh
 
 
 def test_a_stream_ends_with_both_answers(tiny_dialogue_pair):

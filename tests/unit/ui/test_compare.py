@@ -12,11 +12,12 @@ import gradio as gr
 import pytest
 
 from data.tasks import SENTIMENT
-from ui import answering, text
-from ui.answers import Side, Turn, panel
-from ui.compare import Compare, build_compare
-from ui.models_in_use import MODELS, ModelsInUse
-from ui.visitors import LOCAL
+from ui.drawing import text
+from ui.drawing.answers import Side, Turn, panel
+from ui.server import answering
+from ui.server.models_in_use import MODELS, ModelsInUse
+from ui.server.visitors import LOCAL
+from ui.tabs.compare import Compare, build_compare
 
 SENTIMENT_KEY, DIALOGUE_KEY = "bundled:sentiment-tiny", "bundled:dialogue-tiny"
 
@@ -133,7 +134,7 @@ def shown_until_the_disk_is_full(steps: Iterator[Any]) -> dict[Any, Any]:
 def test_a_model_that_opened_but_did_not_answer_is_still_said_to_be_open(
     tab: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ui.compare.score", full_disk)
+    monkeypatch.setattr("ui.tabs.compare.score", full_disk)
     page = shown_until_the_disk_is_full(tab.write("Fine soup.", SENTIMENT_KEY, [], request()))
     assert "✓" in page[tab.badge] and "ba-on" in page[tab.status] and text.NOT_ANSWERED in page[tab.before]
 
@@ -171,7 +172,7 @@ def test_a_long_message_that_is_stopped_lets_the_next_visitor_in(
     tab: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stop, or a closed tab, while the message is read: its pieces end there."""
-    from models import llama
+    from models.fast import llama
 
     monkeypatch.setattr(llama, "PIECE", 8)
     read, infer = [], llama.LlamaLayers.infer

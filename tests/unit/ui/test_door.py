@@ -7,8 +7,8 @@ import asyncio
 import gradio as gr
 import pytest
 
-from ui.calls import RefusedError
-from ui.door import COOKIE, Door, _cookie
+from ui.server.calls import RefusedError
+from ui.server.door import COOKIE, Door, _cookie
 
 TOKEN = "a-token_" + "x" * 35
 

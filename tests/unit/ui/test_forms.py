@@ -13,19 +13,20 @@ import gradio as gr
 import pytest
 from datasets import Dataset
 
-from data.errors import DataError, ModelError, RecipeError
 from data.sources import Opened, open_source
 from data.tasks import DIALOGUE, SENTIMENT
-from eval.report import load
+from eval.report.folder import load
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe, recipe_names
-from finetuning.runs import create_run
-from ui import choices, data_form, train_form
-from ui.data_form import GUESS, Chosen
-from ui.evaluate import Evaluate, TimeLeft, _show_columns, build_evaluate
-from ui.examples import examples
+from finetuning.runs.folder import create_run
+from plumbing.errors import DataError, ModelError, RecipeError
 from ui.page import build_page
-from ui.visitors import LOCAL, Visitor
+from ui.server import choices
+from ui.server.visitors import LOCAL, Visitor
+from ui.tabs import data_form, train_form
+from ui.tabs.data_form import GUESS, Chosen
+from ui.tabs.evaluate import Evaluate, TimeLeft, _show_columns, build_evaluate
+from ui.tabs.examples import examples
 
 REVIEWS = Chosen("corpus:reviews", None, None)
 
@@ -210,7 +211,7 @@ def test_an_evaluation_that_breaks_leaves_no_bar_behind(
     def broken(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("eval.report.save", broken)
+    monkeypatch.setattr("eval.report.folder.save", broken)
     monkeypatch.setattr("finetuning.evaluation.evaluate_adapter", broken)
     tab = laid_out(build_evaluate)
     behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
@@ -230,7 +231,7 @@ def test_a_running_evaluation_stays_on_the_page_that_is_looked_at_again(
     tab, key = laid_out(build_evaluate), "bundled:sentiment-smollm2-lora"
     behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
     here, elsewhere = (gr.Request(request=behind, session_hash=name) for name in ("page1", "page2"))  # type: ignore[arg-type]
-    monkeypatch.setattr("ui.evaluate._Work.states", lambda work: iter([("Base", 1, 4), ("Base", 2, 4)]))
+    monkeypatch.setattr("ui.tabs.evaluate._Work.states", lambda work: iter([("Base", 1, 4), ("Base", 2, 4)]))
     forms = [each.value for form in tab.forms.values() for each in form.inputs]
     steps = tab.evaluate("sentiment", key, "4", False, False, here, *forms)
     for _ in range(3):

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from finetuning.recipe import load_recipe
-from finetuning.runs import Run, create_run
-from ui import loss, run_view
-from ui.loss import Curve, Thinned
+from finetuning.runs.folder import Run, create_run
+from ui.drawing import loss
+from ui.drawing.loss import Curve, Thinned
+from ui.tabs import run_view
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from ui import answers, charts, markup
-from ui.answers import Side, Turn
+from ui.drawing import answers, charts, markup
+from ui.drawing.answers import Side, Turn
 
 HOSTILE = '<script>alert("1")</script> & more'
 

@@ -10,14 +10,16 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from data.errors import RunError
 from finetuning.limits import Limits, as_submitted
 from finetuning.recipe import load_recipe
-from finetuning.runs import create_run, open_run
-from ui import choices, libraries, models_in_use, reports, run_view, runs, text
+from finetuning.runs.folder import create_run, open_run
+from plumbing.errors import RunError
+from ui.drawing import text
 from ui.page import build_page
-from ui.report_view import ReportView
-from ui.visitors import LOCAL, Visitor
+from ui.server import choices, downloads, libraries, models_in_use
+from ui.server.visitors import LOCAL, Visitor
+from ui.tabs import run_view, runs
+from ui.tabs.report_view import ReportView
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
@@ -124,7 +126,7 @@ def test_a_base_that_is_named_from_here_is_not_trained_twice_and_what_is_cancell
 ) -> None:
     (tmp_path / "a-base").mkdir()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("finetuning.launch.reconcile", lambda folder=None: None)  # nothing is started here
+    monkeypatch.setattr("finetuning.runs.launch.reconcile", lambda folder=None: None)  # nothing is started here
     recipe = load_recipe("sentiment-smollm2-lora", ["model.base=a-base"])
     run = LOCAL.submit(recipe, None)  # type: ignore[arg-type]  # the rows are for limits
     assert LOCAL.started(recipe) == run
@@ -152,7 +154,7 @@ def test_a_damaged_run_does_not_hide_the_others(folder: Path) -> None:
     assert damaged.state() == "damaged"
 
 
-VIEW = ReportView(*[None] * 7, downloads=[None] * len(reports.FILES))
+VIEW = ReportView(*[None] * 7, downloads=[None] * len(downloads.FILES))
 TAB = runs.Runs(**{each.name: None for each in dataclasses.fields(runs.Runs)} | {"view": VIEW})
 """What it gives its components to show needs none of them."""
 GARBAGE = [

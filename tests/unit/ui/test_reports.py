@@ -6,16 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from data.errors import RunError, UserError
-from eval.markdown import cost, explanation, few_shot_sentence, headline
-from eval.report import save
-from eval.schema import Selection
+from eval.report.folder import save
+from eval.report.markdown import cost, explanation, few_shot_sentence, headline
+from eval.report.schema import Selection
 from eval.statistics import Interval
+from plumbing.errors import RunError, UserError
 from tests.unit.ui.report_samples import bare, label_rows, report, text_rows
-from ui import charts, flips, reports
-from ui.markup import counted
-from ui.report_view import ReportView, Shown
-from ui.visitors import LOCAL
+from ui.drawing import charts, flips, reports
+from ui.drawing.markup import counted
+from ui.server.visitors import LOCAL
+from ui.tabs.report_view import ReportView, Shown
 
 HOSTILE = '<script>alert("1")</script> & more'
 BOTH = [("sentiment", label_rows), ("dialogue", text_rows)]

@@ -14,16 +14,16 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from data import doors
-from data.errors import DataError
-from finetuning import launch
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
-from finetuning.runs import create_run, list_runs
-from ui import libraries
+from finetuning.runs import launch
+from finetuning.runs.folder import create_run, list_runs
+from plumbing import doors
+from plumbing.errors import DataError
 from ui.page import build_page
-from ui.train import TrainTask, build_train
-from ui.visitors import LOCAL, Visitor
+from ui.server import libraries
+from ui.server.visitors import LOCAL, Visitor
+from ui.tabs.train import TrainTask, build_train
 
 ANA = Visitor("browser-ana", Limits(), holder="browser-ana")
 

@@ -12,15 +12,16 @@ from types import SimpleNamespace
 import gradio as gr
 import pytest
 
-from data.errors import RunError, UserError
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
-from finetuning.runs import create_run
-from ui import models_in_use, serving, visitors
-from ui.choices import all_choices, find
-from ui.listening import reserved_port
-from ui.models_in_use import Line
-from ui.visitors import LOCAL, Files, Visitor, own_upload, visitor_of, without_paths
+from finetuning.runs.folder import create_run
+from plumbing.errors import RunError, UserError
+from ui import serving
+from ui.server import models_in_use, visitors
+from ui.server.choices import all_choices, find
+from ui.server.listening import reserved_port
+from ui.server.models_in_use import Line
+from ui.server.visitors import LOCAL, Files, Visitor, own_upload, visitor_of, without_paths
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""What a comparison holds, in a folder and in words."""

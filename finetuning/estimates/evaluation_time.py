@@ -1,0 +1,70 @@
+"""How long an evaluation takes: passes over prompts, and decoded answers, at the speed of `calibration`."""
+
+from __future__ import annotations
+
+import math
+
+from data.general import instructions, passages
+from finetuning.estimates.calibration import Speeds
+from finetuning.estimates.row_lengths import Lengths
+from finetuning.recipe import Recipe
+from models.scoring import SCORING_BATCH_SIZE
+
+_INSTRUCTION_TOKENS = 32
+"""Of an answer to a general instruction, at most; see `eval.forgetting`."""
+_CHARACTERS_A_TOKEN = 4.5
+"""Of general English prose."""
+
+
+def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Lengths, test: Lengths) -> float:
+    """Seconds of both sides on the test rows, the base with examples, and the general text.
+
+    Args:
+        recipe: says which of these are asked for.
+        layers: of the base.
+        machine: its speeds.
+        train: lengths of the rows that examples are taken from.
+        test: of those that are judged.
+    """
+    work = _Work(layers, machine)
+    settings = recipe.evaluation
+    if recipe.trainer == "classifier":
+        return 2 * work.passes(test, 0) + work.passes(train, 0)  # both sides; the frozen base for its probe
+    generates = not recipe.task_definition.is_classification
+    base_tokens, tuned_tokens = settings.max_new_tokens, min(settings.max_new_tokens, train.answer)
+    seconds = 2 * work.passes(test, 0)
+    if generates:  # an untuned base seldom ends by itself
+        seconds += test.rows * (work.decoded(base_tokens) + work.decoded(tuned_tokens))
+    if settings.few_shot:
+        examples = round(settings.few_shot * sum(train.whole) / max(1, len(train.whole)))
+        draw = work.passes(test, examples)
+        draw += test.rows * work.decoded((base_tokens + tuned_tokens) / 2) if generates else 0.0
+        seconds += settings.few_shot_draws * draw
+    if settings.forgetting:
+        seconds += work.forgetting()
+    return seconds
+
+
+class _Work:
+    def __init__(self, layers: int, machine: Speeds) -> None:
+        self._layers, self._machine = layers, machine
+
+    def passes(self, lengths: Lengths, before: int) -> float:
+        """One side reads every prompt, whose beginning, with `before` tokens of examples, is read once."""
+        shared = before + lengths.shared
+        own = [max(1, tokens - lengths.shared) for tokens in lengths.prompts]
+        tokens = sum(own) / max(1, len(own)) * lengths.rows + shared
+        pairs = sum(count * (count + shared) for count in own) / max(1, len(own)) * lengths.rows + shared**2
+        batches = 1 + math.ceil(lengths.rows / SCORING_BATCH_SIZE)
+        taken = tokens * self._machine.pass_token + pairs * self._machine.pass_pair
+        return self._layers * (batches * self._machine.pass_batch + taken)
+
+    def decoded(self, tokens: float) -> float:
+        """One row's answer of so many tokens, in a batch of others."""
+        return tokens * (self._layers * self._machine.decode_row + self._machine.head_decode)
+
+    def forgetting(self) -> float:
+        """Both sides on the general passages, every position of which is predicted, and the instructions."""
+        tokens = sum(map(len, passages())) / _CHARACTERS_A_TOKEN
+        read = tokens * (self._layers * self._machine.pass_token + self._machine.head_train / 2)
+        return 2 * (read + len(instructions()) * self.decoded(_INSTRUCTION_TOKENS))

@@ -1,0 +1,1 @@
+"""Taking what was trained elsewhere, with its card."""

@@ -1,0 +1,49 @@
+"""The README.md that goes with an adapter: what it is, how it was made, what it scores."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from data.sources import shown_spec
+from eval.report.markdown import to_markdown
+from eval.report.schema import Report, RowResult
+from finetuning.recipe import Recipe, with_overrides
+
+
+def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str:
+    """A model card in Markdown with the Hub's front matter."""
+    pipeline = "text-classification" if recipe.trainer == "classifier" else "text-generation"
+    lora = recipe.lora
+    strategy = {"lora": "LoRA", "qlora": "QLoRA"}[recipe.strategy]
+    shown = _shown(recipe)
+    return f"""---
+base_model: {recipe.model.base}
+library_name: peft
+pipeline_tag: {pipeline}
+tags: [lora, before-after]
+---
+
+# {recipe.name}
+
+{recipe.task_definition.learns} Trained with {strategy} on `{shown.data.source}` for {recipe.training.epochs:g}
+epochs; the adapter has rank {lora.rank} and acts on {", ".join(lora.target_modules)}.
+
+{_one_level_down(to_markdown(report, rows))}
+## The recipe
+
+```yaml
+{shown.to_yaml()}```
+"""
+
+
+def _shown(recipe: Recipe) -> Recipe:
+    """The recipe as others may read it: of a file's path only its name, which tells nothing of this machine."""
+    data = recipe.data
+    names = {"data.source": shown_spec(data.source), "data.test": shown_spec(data.test) if data.test else None}
+    return with_overrides(recipe, names)
+
+
+def _one_level_down(markdown: str) -> str:
+    """The same text with every heading one level deeper."""
+    return re.sub(r"^#", "##", markdown, flags=re.MULTILINE)

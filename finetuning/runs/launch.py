@@ -1,0 +1,279 @@
+"""Starting, cancelling, re-attaching and deleting runs. One at a time on a device; more wait in their folders.
+
+The worker is its own process and session, so it outlives the page, the app and the shell that started it. Who may
+start one is decided under a lock of the operating system on the runs folder. The worker takes the run itself, under
+the run's lock, and only one can: where a launcher dies between starting a worker and saying so, the next launcher
+starts another, and whichever comes second finds the run taken and leaves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from finetuning.recipe import Recipe, with_overrides
+from finetuning.runs.beginning import Beginning, note_submitted, with_whole_paths
+from finetuning.runs.folder import ACTIVE, RESUMABLE, WORKING, Run, Status, create_run, list_runs, runs_folder
+from finetuning.runs.journal import TAKE_LESS
+from finetuning.runs.locks import locked, writing
+from finetuning.runs.processes import RUN_VARIABLE, end_by_force, process_started
+from plumbing import doors
+from plumbing.errors import RunError
+from plumbing.reading import read_text
+
+ROOT = Path(__file__).resolve().parents[2]
+CANCEL_S = 10.0
+"""A worker that was asked to stop has this long after the end of its step; then it is ended by force."""
+TRASH = ".trash"
+TRASH_DAYS = 7.0
+_FOLDERS = ("BEFORE_AFTER_RUNS", "BEFORE_AFTER_CACHE", "BEFORE_AFTER_BUNDLED", "HF_HOME", "XDG_CACHE_HOME")
+"""What in the environment names a folder."""
+_started_here: list[subprocess.Popen[bytes]] = []
+"""Workers whose end this process has to collect, so that they do not stay as zombies. Nothing else relies on it."""
+
+
+def submit(recipe: Recipe, folder: Path | None = None, *, owner: str = "") -> Run:
+    """Make a run of `recipe` and start it, or leave it queued behind the one that is running.
+
+    Files and folders that the recipe names are those that it names here, wherever the worker runs.
+
+    Raises:
+        RunError: the runs folder cannot be written to, or there is no space left.
+    """
+    recipe = with_whole_paths(recipe)
+    run = create_run(recipe, folder, owner=owner)
+    with writing(run.folder):
+        note_submitted(run, recipe)
+    reconcile(folder)
+    return run
+
+
+def place_in_queue(run: Run) -> int:
+    """How many queued runs go before `run`, which are those made before it; 0 where it is next, or not queued."""
+    if run.state() != "queued":
+        return 0
+    others = list_runs(run.folder.parent)
+    return sum(other.id[-20:] < run.id[-20:] and other.state() == "queued" for other in others)
+
+
+def cancel(run: Run) -> None:
+    """Ask the run to stop; one that has not begun is cancelled at once, and one that has ended stays as it is.
+
+    The worker ends after its step. Where it does not, `reconcile` ends it, whoever calls that.
+    """
+    with writing(run.folder), locked(run.folder.parent):
+        state = run.status().state
+        if state in ACTIVE:
+            run.request_cancel()
+        if state == "queued":
+            with contextlib.suppress(RunError):  # a worker has just taken it, and will see the request
+                run.update(state="cancelled", ended=time.time())
+
+
+def resume(run: Run, *, max_minutes: float | None = None) -> None:
+    """Put a run that ended early back into the queue; it goes on from its last whole checkpoint.
+
+    Args:
+        run: the run.
+        max_minutes: replaces the recipe's `training.max_minutes`.
+
+    Raises:
+        RecipeError: that is no limit.
+        RunError: the run is still being worked on, has finished, has used up its `training.max_minutes`, or its
+            settings are not those of its checkpoint. Of its rows and its base the worker says the same.
+    """
+    with writing(run.folder), locked(run.folder.parent):
+        status = run.status()
+        if status.state not in RESUMABLE:
+            what = "has finished" if status.state == "finished" else "is not over yet"
+            raise RunError(
+                f"Only a run that ended early can go on, and this one {what}", got=f"{run.id}: {status.state}"
+            )
+        if max_minutes is not None:
+            run.replace_recipe(with_overrides(run.recipe(), {"training.max_minutes": max_minutes}))
+        limit = run.recipe().training.max_minutes
+        if limit is not None and status.seconds >= 60 * limit:
+            raise RunError(
+                "This run has used up the time it may take",
+                got=f"{status.seconds / 60:.1f} of {limit:g} minutes",
+                fix=(
+                    f"Allow it more: python -m finetuning resume {run.id} --max-minutes {2 * limit:g}."
+                    if doors.can_set("training.max_minutes")
+                    else TAKE_LESS
+                ),
+            )
+        if (beginning := Beginning.load(run)) is not None:
+            beginning.check_settings(run, run.recipe())
+        else:
+            note_submitted(run, run.recipe())  # it begins anew: a file with a mistake may have been mended
+        run.withdraw_cancel()
+        again = {"state": "queued", "door": doors.current(), "phase": "", "error": None, "ended": None}
+        run.update(**again, pid=None, pid_started=None, done=0, total=0)
+    reconcile(run.folder.parent)
+
+
+def trash(run: Run) -> None:
+    """Move the run to the trash, from which `reconcile` removes it after a week.
+
+    Raises:
+        RunError: it is being worked on, or the folder cannot be written to.
+    """
+    folder = run.folder.parent
+    with writing(folder), locked(folder):
+        try:
+            working = run.status().state in WORKING
+        except RunError:
+            working = False  # a damaged one can go
+        if working:
+            raise RunError("This run is being worked on", got=run.id, fix="Cancel it first.")
+        end_by_force(run.folder)  # what a worker that is gone may have left
+        place = folder / TRASH / run.id
+        place.parent.mkdir(exist_ok=True)
+        (run.folder / "trashed").write_text(f"{time.time()}", encoding="utf-8")
+        if place.exists():
+            shutil.rmtree(place)
+        run.folder.rename(place)
+
+
+def empty_trash(folder: Path, older_than_days: float = TRASH_DAYS) -> None:
+    """Remove for good what has been in the trash of `folder` for so long."""
+    for place in (folder / TRASH).glob("*"):
+        try:
+            age_s = time.time() - float(read_text(place / "trashed", limit=64))
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError):
+                (place / "trashed").write_text(f"{time.time()}", encoding="utf-8")
+            continue
+        if age_s >= older_than_days * 86_400:
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def reconcile(folder: Path | None = None) -> None:
+    """Bring the folder's states in line with the processes that exist, and start the next queued run.
+
+    Ends by force what was asked to stop and does not, and empties the trash. In a folder that cannot be written to
+    nothing can be started, so nothing is done.
+    """
+    folder = (folder or runs_folder()).resolve()
+    if not folder.is_dir():
+        return
+    _started_here[:] = [worker for worker in _started_here if worker.poll() is None]
+    with contextlib.suppress(OSError), locked(folder):
+        queued, busy = [], False
+        for run in list_runs(folder):
+            if run.state() not in ACTIVE:
+                continue  # over, or damaged, which must not stop the others
+            try:
+                status = run.status()
+                busy = (status.state in WORKING and not _settle(run, status)) or busy
+            except (RunError, OSError):
+                continue
+            if status.state == "queued":
+                queued.append(run)
+        while queued and not busy:
+            busy = _start(queued.pop())
+        empty_trash(folder)
+
+
+def wait(run: Run, poll_s: float = 0.5) -> Iterator[None]:
+    """Yield every `poll_s` seconds until the run has ended; starts it when its turn comes."""
+    while run.status().state in ACTIVE:
+        yield
+        time.sleep(poll_s)
+        reconcile(run.folder.parent)
+
+
+def cancel_is_overdue(run: Run, status: Status) -> bool:
+    """Whether the worker of a run that was asked to stop has had its time for that."""
+    return run.cancel_age_s() > status.longest_step_s + CANCEL_S
+
+
+def _settle(run: Run, status: Status) -> bool:
+    """Write down the end of a run whose worker is gone or does not stop when asked; False if it goes on."""
+    alive = status.pid is not None and process_started(status.pid) == status.pid_started
+    asked = run.cancel_requested()
+    if alive and not (asked and cancel_is_overdue(run, status)):
+        return False
+    if not end_by_force(run.folder, status.pid if alive else None) and alive:
+        return False
+    if run.status().state not in WORKING:  # read again: it may have ended meanwhile
+        return True
+    if asked:
+        run.update(state="cancelled", phase="", ended=time.time())
+        return True
+    checkpoint = run.checkpoint()
+    error = (
+        "The worker's process was ended from outside: by someone, by a restart, or by the system because memory "
+        f"ran out. Resume goes on from {checkpoint.name if checkpoint else 'the beginning'}; if memory was short, "
+        f"start again with a lower {doors.named(doors.BATCH_SIZE)}."
+    )
+    run.update(state="interrupted", phase="", ended=time.time(), error=error)
+    return True
+
+
+def _start(run: Run) -> bool:
+    """Start the worker of a queued run; False if that is impossible, which fails the run."""
+    try:
+        run.update(phase="Starting")  # before anything is started: with a full disk, nothing is
+    except (RunError, OSError):
+        return True
+    try:
+        with run.log_file.open("ab") as log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "finetuning.worker", str(run.folder)],
+                cwd=ROOT,
+                env=worker_environment() | {RUN_VARIABLE: str(run.folder)},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        run.update(state="failed", phase="", ended=time.time(), error=f"The worker cannot be started: {error}")
+        return False
+    _started_here.append(worker)
+    with contextlib.suppress(RunError, OSError):  # it has taken the run already
+        run.update(
+            state="running",
+            pid=worker.pid,
+            pid_started=process_started(worker.pid),
+            started=time.time(),
+        )
+    return True
+
+
+def worker_environment() -> dict[str, str]:
+    """The environment that a worker runs in: the present one, with settings that make training fast.
+
+    The worker's folder is another than that of whoever starts it, so folders are named by their whole paths. It
+    sees one GPU, the first: a trainer spreads a model over all that it sees, and TRL's refuses one in 4 bits then.
+    """
+    named = {name: os.environ.get(name, "~") for name in _FOLDERS}
+    folders = {name: str(Path(value).absolute()) for name, value in named.items() if value and value[0] != "~"}
+    fast = {
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+        "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", _allocator()),
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
+    }
+    return os.environ | folders | fast
+
+
+def _allocator() -> str:
+    """How glibc's malloc serves a worker: in huge pages, and what was freed is kept for the next step.
+
+    A training step allocates and frees gigabytes. Left alone, malloc gives them back to the system at its end, and
+    the next step is made of fresh pages again, a fifth of its time. A setting that is not known is ignored.
+    """
+    name, version = platform.libc_ver()
+    keep = {"hugetlb": 1, "trim_threshold": 1 << 40, "mmap_threshold": 1 << 30}
+    if name == "glibc" and [int(part) for part in version.split(".")[:2]] < [2, 35]:
+        keep["mmap_threshold"] = 1 << 25  # the most that it takes: a larger one would leave it at 128 kB
+    return ":".join(f"glibc.malloc.{key}={value}" for key, value in keep.items())

@@ -1,0 +1,1 @@
+"""How things are drawn, as HTML and SVG. Knows values, and no component's handler."""

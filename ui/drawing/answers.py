@@ -1,0 +1,172 @@
+"""How a message and its two answers are drawn, and what a conversation remembers of them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ui.drawing import charts, text
+from ui.drawing.markup import Child, Markup, join, progress, tag
+
+SideName = Literal["base", "tuned"]
+TITLES: dict[SideName, tuple[str, str]] = {"base": ("Before", "base"), "tuned": ("After", "tuned")}
+
+
+@dataclass
+class Side:
+    """One side's answer."""
+
+    text: str = ""
+    tokens: int = 0
+    seconds: float = 0.0
+    first_token_seconds: float = 0.0
+    stopped: bool = False
+    label: str = ""
+    """The answer of a task with labels: the likeliest one."""
+    is_right: bool | None = None
+    """Whether `label` is; None where nobody said what is."""
+    score: str = ""
+    """Of a text against the reference, ready to show."""
+    probabilities: list[float] | None = None
+    """Of the task's labels, in their order; None where there are none."""
+
+
+@dataclass
+class Turn:
+    """A message and what both sides made of it."""
+
+    message: str
+    references: list[str] = field(default_factory=list)
+    """The right answers, where the message is a test row."""
+    labels: tuple[str, ...] = ()
+    in_words: bool = True
+    """False for a classifier, which answers with probabilities alone."""
+    second_side_cost: float | None = None
+    """How many times as long both sides took together as the tuned one alone; None where that is not known."""
+    base: Side = field(default_factory=Side)
+    tuned: Side = field(default_factory=Side)
+
+    @property
+    def was_stopped(self) -> bool:
+        return self.base.stopped or self.tuned.stopped
+
+    def side(self, name: SideName) -> Side:
+        return self.base if name == "base" else self.tuned
+
+    def judge(self) -> None:
+        """Say what each side answers, and how right that is: a label by its probability, a summary by ROUGE-L."""
+        for side in (self.base, self.tuned):
+            if side.probabilities is not None:
+                side.label = self.labels[max(range(len(self.labels)), key=side.probabilities.__getitem__)]
+                side.is_right = side.label in self.references if self.references else None
+            elif self.references and not self.labels:
+                from eval.metrics.rouge import rouge_scores
+
+                side.score = f"ROUGE-L {rouge_scores(side.text, self.references)['rougeL']:.2f}"
+
+
+def history(turns: Sequence[Turn], name: SideName) -> list[dict[str, str]]:
+    """The chat messages of one side so far."""
+    messages = []
+    for turn in turns:
+        messages.append({"role": "user", "content": turn.message})
+        messages.append({"role": "assistant", "content": turn.side(name).text})
+    return messages
+
+
+def shares(log_probabilities: Sequence[float]) -> list[float]:
+    return [math.exp(value) for value in log_probabilities]
+
+
+def panel(name: SideName, turn: Turn | None, *, growing: bool = False, empty: str = text.WAITING) -> Markup:
+    """One side's panel, empty without a turn."""
+    if turn is None:
+        return _panel(name, tag("div", tag("div", empty, class_="ba-quiet"), class_="ba-answer"))
+    side = turn.side(name)
+    looks = "ba-answer ba-growing" if growing else "ba-answer"
+    words = tag("div", tag("div", side.text, class_="ba-text"), class_=looks) if turn.in_words else None
+    score = tag("span", side.score, class_="ba-score") if side.score else None
+    stats = tag("div", tag("span", " · ".join(_stats(turn, name))), score, class_="ba-stats")
+    if side.probabilities is None:
+        return _panel(name, words, stats)
+    bars = charts.label_bars(turn.labels, side.probabilities, side=name)
+    return _panel(name, _verdict(side, turn.labels), bars, _own_words(side, turn.labels, words), stats)
+
+
+def _verdict(side: Side, labels: Sequence[str]) -> Markup:
+    """What the side answers, large, and where that is from."""
+    assert side.probabilities is not None
+    share = side.probabilities[labels.index(side.label)]
+    mark = {True: "✓ ", False: "✗ ", None: ""}[side.is_right]
+    looks = {True: "ba-score ba-right", False: "ba-score ba-wrong", None: "ba-score"}[side.is_right]
+    source = tag("small", text.LABEL_SOURCE.format(percent=100 * share))
+    return tag("div", tag("span", f"{mark}{side.label}", class_=looks), source, class_="ba-verdict")
+
+
+def _own_words(side: Side, labels: Sequence[str], words: Markup | None) -> Markup | None:
+    """What the side writes when it is let, which is not its answer and may say something else."""
+    if words is None:
+        return None
+    named = {label for label in labels if re.search(rf"\b{re.escape(label)}\b", side.text, re.IGNORECASE)}
+    said = text.OTHER_WORDS if named and side.label not in named else text.OWN_WORDS
+    return tag("div", tag("div", said, class_="ba-small"), words, class_="ba-words")
+
+
+def _stats(turn: Turn, name: SideName) -> list[str]:
+    """How much was said how fast."""
+    side = turn.side(name)
+    stats = [f"{side.seconds:.1f} s"]
+    if turn.in_words:
+        stats.insert(0, "1 token" if side.tokens == 1 else f"{side.tokens} tokens")
+        after_first = side.seconds - side.first_token_seconds
+        if side.tokens > 1 and after_first > 0:
+            stats.append(f"{(side.tokens - 1) / after_first:.0f} tokens/s")
+            stats.append(f"first {side.first_token_seconds:.1f} s")
+    if side.stopped:
+        stats.append(text.STOPPED)
+    if name == "base" and turn.second_side_cost is not None:
+        stats.append(text.SECOND_SIDE.format(percent=100 * (turn.second_side_cost - 1)))
+    return stats
+
+
+def waiting_panel(name: SideName, what: str, done: int = 0, total: int = 0) -> Markup:
+    """A panel that shows what is being waited for."""
+    return _panel(name, progress(what, done, total))
+
+
+def message_card(turn: Turn | None) -> Markup:
+    if turn is None:
+        return Markup("")
+    several_lines = turn.message.count("\n") > 2
+    shown = tag("div", turn.message, class_="ba-text ba-columns" if several_lines else "ba-text")
+    return tag("div", shown, class_="ba-message", tabindex=0)
+
+
+def reference_line(turn: Turn | None) -> Markup:
+    if turn is None or not turn.references:
+        return Markup("")
+    return tag("div", tag("b", "Reference"), " / ".join(turn.references), class_="ba-reference")
+
+
+def past(turns: Sequence[Turn]) -> Markup:
+    """The turns before the newest one; each side's own."""
+    if not turns:
+        return Markup("")
+    return tag("div", tag("div", *map(_past_turn, turns)), class_="ba-past", tabindex=0)
+
+
+def _past_turn(turn: Turn) -> Markup:
+    def answer(name: SideName) -> Markup:
+        return tag("div", turn.side(name).text, class_=f"ba-text ba-from-{name}")
+
+    asked = tag("div", turn.message, class_="ba-text ba-asked")
+    return tag("div", asked, answer("base"), answer("tuned"), class_="ba-turn")
+
+
+def _panel(name: SideName, *parts: Child) -> Markup:
+    before, what = TITLES[name]
+    title = tag("h2", before, tag("small", what))
+    return tag("section", title, join(parts), class_=f"ba-panel ba-{name}-panel", aria_label=f"{before}: {what}")

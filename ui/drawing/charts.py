@@ -1,0 +1,237 @@
+"""Loss curve, probabilities, differences row by row and reliability as small SVG and HTML drawings.
+
+Drawn on the server: a few kilobytes at most, no plotting library in the page, and the colours are the theme's own,
+so *base* and *tuned* look the same here as everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from eval.calibration import ReliabilityBin
+from eval.statistics import Interval
+from ui.drawing.markup import Markup, join, tag
+
+WIDTH, HEIGHT = 1140, 230
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 30
+SQUARE, SQUARE_LEFT = 220, 42
+LINES_DRAWN = 400
+"""Of a plot with a line for each row: more would lie on top of each other."""
+
+Point = tuple[float, float]
+
+
+def loss_curve(
+    train: Sequence[Point], validation: Sequence[Point] = (), *, total: int = 0, stretch: int = 1
+) -> Markup:
+    """Loss over optimizer steps, as (step, loss) points; `total` steps is where the axis ends.
+
+    `stretch` is how many steps the lowest and the highest point stand for, where not all are drawn.
+    """
+    train = [point for point in train if math.isfinite(point[1])]
+    validation = [point for point in validation if math.isfinite(point[1])]
+    if not train:
+        return tag("div", "The loss curve starts with the first step.", class_="ba-empty-chart")
+    values = [loss for _, loss in (*train, *validation)]
+    top = _nice_ceiling(max(values))
+    last = max(total, int(max(step for step, _ in (*train, *validation))), 1)
+
+    def place(point: Point) -> str:
+        x = LEFT + (WIDTH - LEFT - RIGHT) * point[0] / last
+        y = TOP + (HEIGHT - TOP - BOTTOM) * (1 - point[1] / top)
+        return f"{x:.1f},{y:.1f}"
+
+    lines = [tag("polyline", points=" ".join(map(place, train)), class_="ba-line")]
+    if validation:
+        lines.append(tag("polyline", points=" ".join(map(place, validation)), class_="ba-line ba-line-validation"))
+    for point in (train[-1], *validation):
+        x, y = place(point).split(",")
+        lines.append(tag("circle", cx=x, cy=y, r=3.5, class_="ba-dot"))
+    drawing = tag(
+        "svg",
+        _grid(top, last),
+        *lines,
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        class_="ba-chart",
+        role="img",
+        aria_label=f"Loss after {train[-1][0]:.0f} steps: {train[-1][1]:.3f}",
+    )
+    now = f"training loss {train[-1][1]:.3f} at step {train[-1][0]:.0f}"
+    if validation:
+        now += f" · validation loss {validation[-1][1]:.3f} (dashed)"
+    if stretch > 1:
+        now += f" · drawn are the lowest and the highest of every {stretch:,} steps"
+    return tag("figure", drawing, tag("figcaption", now, class_="ba-small"), class_="ba-figure")
+
+
+def label_bars(labels: Sequence[str], probabilities: Sequence[float], *, side: str) -> Markup:
+    """One bar a label; `side` is `base` or `tuned`."""
+    return tag(
+        "div",
+        *(
+            tag(
+                "div",
+                tag("span", label, class_="ba-bar-name"),
+                _bar(probability, side),
+                tag("span", f"{probability:.0%}", class_="ba-bar-value"),
+                class_="ba-bar-row",
+            )
+            for label, probability in zip(labels, probabilities, strict=True)
+        ),
+        class_="ba-bars",
+    )
+
+
+def differences(changes: Sequence[float], mean: float, interval: Interval, *, what: str) -> Markup:
+    """A line for each row's change, sorted, with the zero line, and the mean in the band of its interval.
+
+    `what` says what a line is: `One line a dialogue: …`. Of very many rows, evenly spaced ones are drawn.
+    """
+    ordered = sorted(changes)
+    drawn = ordered
+    if len(ordered) > LINES_DRAWN:
+        drawn = [ordered[round(i * (len(ordered) - 1) / (LINES_DRAWN - 1))] for i in range(LINES_DRAWN)]
+        what += f" ({LINES_DRAWN} of {len(ordered):,} lines are drawn)"
+    ticks = _ticks_between(min(ordered[0], interval.low, 0.0), max(ordered[-1], interval.high, 0.0))
+
+    def y(value: float) -> str:
+        return f"{100 * (ticks[-1] - value) / (ticks[-1] - ticks[0]):.2f}%"
+
+    width = min(6.0, max(0.75, 220 / len(drawn)))
+    marks = [tag("line", x1="0", x2="100%", y1=y(tick), y2=y(tick), class_="ba-grid") for tick in ticks]
+    for number, change in enumerate(drawn):
+        x = f"{100 * (number + 0.5) / len(drawn):.2f}%"
+        side = "ba-tuned-mark" if change > 0 else "ba-base-mark"
+        if change:
+            marks.append(tag("line", x1=x, x2=x, y1=y(0), y2=y(change), stroke_width=f"{width:.2f}", class_=side))
+        marks.append(tag("circle", cx=x, cy=y(change), r=f"{0.5 + width / 2:.2f}", class_=side))
+    band = 100 * (interval.high - interval.low) / (ticks[-1] - ticks[0])
+    marks += [
+        tag("rect", x="0", width="100%", y=y(interval.high), height=f"{band:.2f}%", class_="ba-band"),
+        tag("line", x1="0", x2="100%", y1=y(mean), y2=y(mean), class_="ba-mean"),
+        tag("line", x1="0", x2="100%", y1=y(0), y2=y(0), class_="ba-zero"),
+    ]
+    # Percentages for places and pixels for letters: the same drawing is legible in a wide and in a narrow column.
+    plot = tag("svg", *marks, width="100%", height="100%", aria_hidden="true")
+    scale = [tag("span", f"{tick:+.3g}" if tick else "0", style=f"top:{y(tick)}") for tick in ticks]
+    said = f"mean {mean:+.3f}, 95 % interval {interval.low:+.3f} to {interval.high:+.3f}"
+    return tag(
+        "figure",
+        tag("div", plot, *scale, class_="ba-plot", role="img", aria_label=f"{what}; {said}"),
+        tag("figcaption", f"{what}. ", tag("i", class_="ba-band-key"), f" {said}.", class_="ba-small"),
+        class_="ba-figure",
+    )
+
+
+def outcomes(right: int, gained: int, lost: int, wrong: int) -> Markup:
+    """Shares of the rows that stayed right, became right, became wrong and stayed wrong, as one divided bar."""
+    parts = [
+        ("right → right", right, "ba-both-right"),
+        ("wrong → right", gained, "ba-tuned-fill"),
+        ("right → wrong", lost, "ba-base-fill"),
+        ("wrong → wrong", wrong, "ba-both-wrong"),
+    ]
+    n = sum(count for _, count, _ in parts)
+    bar = [tag("span", class_=look, style=f"flex-grow:{count}") for _, count, look in parts if count]
+    said = ", ".join(f"{name}: {count:,}" for name, count, _ in parts)
+    legend = [
+        tag("li", tag("i", class_=look), name, " ", tag("b", f"{count:,}"), f" ({count / n:.0%})")
+        for name, count, look in parts
+    ]
+    return tag(
+        "figure",
+        tag("div", *bar, class_="ba-outcomes", role="img", aria_label=f"Before → after, of {n:,} rows. {said}"),
+        tag("ul", tag("li", f"Of {n:,} rows, before → after:"), *legend, class_="ba-legend"),
+        class_="ba-figure",
+    )
+
+
+def reliability(base: Sequence[ReliabilityBin], tuned: Sequence[ReliabilityBin]) -> Markup:
+    """Confidence against the share that is right, for both sides; on the diagonal, they are equal."""
+    points = [*base, *tuned]
+    # With two labels no answer is less sure than 0.5.
+    start = 0.4 if all(point.low >= 0.4 for point in points) else 0.0
+    most = max(point.n for point in points)
+
+    def place(confidence: float, accuracy: float) -> tuple[float, float]:
+        return SQUARE_LEFT + SQUARE * (confidence - start) / (1 - start), TOP + SQUARE * (1 - accuracy)
+
+    marks = [_square_grid(start)]
+    (x1, y1), (x2, y2) = place(start, start), place(1, 1)
+    marks.append(tag("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_="ba-diagonal"))
+    for side, bins in (("base", base), ("tuned", tuned)):
+        placed = [(*place(point.mean_confidence, point.accuracy), point) for point in bins]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in placed)
+        marks.append(tag("polyline", points=line, class_=f"ba-reliability ba-{side}-mark"))
+        for x, y, point in placed:
+            said = f"{side}: {point.n:,} answers, {point.mean_confidence:.0%} sure, {point.accuracy:.0%} right"
+            radius = f"{2.5 + 5 * math.sqrt(point.n / most):.1f}"
+            dot = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": radius}
+            marks.append(tag("circle", tag("title", said), class_=f"ba-{side}-mark", **dot))
+    drawing = tag(
+        "svg",
+        *marks,
+        viewBox=f"0 0 {SQUARE_LEFT + SQUARE + 20} {TOP + SQUARE + 24}",
+        class_="ba-chart ba-square",
+        role="img",
+        aria_label="Confidence (across) against the share of answers that are right (up), for base and tuned",
+    )
+    return tag("figure", drawing, class_="ba-figure")
+
+
+def _square_grid(start: float) -> Markup:
+    """The axes of a square plot of shares: from `start` across, from 0 up."""
+    marks = []
+    for value in (0.0, 0.25, 0.5, 0.75, 1.0):
+        y = TOP + SQUARE * (1 - value)
+        marks.append(tag("line", x1=SQUARE_LEFT, x2=SQUARE_LEFT + SQUARE, y1=y, y2=y, class_="ba-grid"))
+        marks.append(tag("text", f"{value:.0%}", x=SQUARE_LEFT - 6, y=y + 4, text_anchor="end", class_="ba-tick"))
+    for value in (start, (1 + start) / 2, 1.0):
+        x = SQUARE_LEFT + SQUARE * (value - start) / (1 - start)
+        y = TOP + SQUARE + 18
+        marks.append(tag("text", f"{value:.0%}", x=f"{x:.1f}", y=y, text_anchor="middle", class_="ba-tick"))
+    return join(marks)
+
+
+def _ticks_between(low: float, high: float) -> list[float]:
+    """Round numbers, evenly spaced, from `low` or below to `high` or above; at least two."""
+    wanted = (high - low) / 4 or 0.25
+    power = 10.0 ** math.floor(math.log10(wanted))
+    step = next(size * power for size in (1, 2, 5, 10) if size * power >= wanted * 0.999)
+    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+    return [step * number for number in range(first, max(last, first + 1) + 1)]
+
+
+def _bar(share: float, side: str) -> Markup:
+    width = 100 * min(1.0, max(0.0, share))
+    return tag(
+        "span", tag("span", class_=f"ba-bar-fill ba-{side}-fill", style=f"width:{width:.1f}%"), class_="ba-bar"
+    )
+
+
+def _grid(top: float, last: int) -> Markup:
+    marks = []
+    for quarter in range(5):
+        y = TOP + (HEIGHT - TOP - BOTTOM) * quarter / 4
+        marks.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="ba-grid"))
+        value = f"{top * (1 - quarter / 4):.3g}"
+        marks.append(tag("text", value, x=LEFT - 8, y=f"{y + 4:.1f}", text_anchor="end", class_="ba-tick"))
+    for step in _ticks(last):
+        x = LEFT + (WIDTH - LEFT - RIGHT) * step / last
+        anchor = "end" if step == last else "middle"
+        label = f"step {step}" if step == last else step
+        marks.append(tag("text", label, x=f"{x:.1f}", y=HEIGHT - 8, text_anchor=anchor, class_="ba-tick"))
+    return join(marks)
+
+
+def _ticks(last: int) -> list[int]:
+    return sorted({round(last * quarter / 4) for quarter in range(5)})
+
+
+def _nice_ceiling(value: float) -> float:
+    """The next of 1, 2, 4, 6, 8 or 10 times a power of ten."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= value * 0.999)

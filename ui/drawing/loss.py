@@ -1,0 +1,114 @@
+"""The loss of runs as it is drawn: read on as the run goes on, and thinned while it is read.
+
+Of the runs looked at last some hundred points each are kept, however long they are.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+from finetuning.runs.metrics import MetricsReader
+from ui.drawing import charts
+from ui.drawing.charts import Point
+from ui.drawing.markup import Markup
+
+KEPT = 32
+"""Runs whose curve is remembered."""
+STRETCHES = 300
+"""Of a curve, at most: a stretch is less than four pixels wide."""
+
+
+class Thinned:
+    """A line of any number of points, held in a few hundred.
+
+    It is divided into stretches of equally many points, and of each the lowest and the highest are kept, in their
+    order: a line through them covers what a line through all would, and no peak is lost.
+    """
+
+    def __init__(self, stretches: int = STRETCHES) -> None:
+        """Args:
+        stretches: an even number; where there would be more, two become one.
+        """
+        self.stretch = 1
+        """Points in each."""
+        self._most = stretches
+        self._held: list[tuple[Point, Point]] = []
+        """The lowest and the highest of each stretch."""
+        self._in_last = 0
+        self._last: Point | None = None
+
+    def add(self, point: Point) -> None:
+        """The next point, (step, value)."""
+        if self._held and self._in_last < self.stretch:
+            self._held[-1] = _extremes(self._held[-1], (point, point))
+            self._in_last += 1
+        else:
+            if len(self._held) == self._most:
+                pairs = zip(self._held[::2], self._held[1::2], strict=True)
+                self._held = [_extremes(one, other) for one, other in pairs]
+                self.stretch *= 2
+            self._held.append((point, point))
+            self._in_last = 1
+        self._last = point
+
+    def points(self) -> list[Point]:
+        """What is drawn; the newest point is always the last."""
+        drawn: list[Point] = []
+        for low, high in self._held:
+            drawn += [low] if low == high else sorted((low, high))
+        if self._last is not None and drawn[-1] != self._last:
+            drawn.append(self._last)
+        return drawn
+
+
+def _extremes(one: tuple[Point, Point], other: tuple[Point, Point]) -> tuple[Point, Point]:
+    low = min(one[0], other[0], key=lambda point: point[1])
+    high = max(one[1], other[1], key=lambda point: point[1])
+    return low, high
+
+
+class Curve:
+    """The loss in one `metrics.jsonl`."""
+
+    def __init__(self, path: Path) -> None:
+        self.reader = MetricsReader(path)
+        self._lock = threading.Lock()
+        self._clear()
+
+    def _clear(self) -> None:
+        self._train, self._validation = Thinned(), Thinned(100)
+
+    def draw(self, total: int) -> Markup:
+        """The curve as far as it is written; `total` steps is where its axis ends."""
+        with self._lock:
+            for anew, lines in self.reader.new_lines():
+                if anew:
+                    self._clear()
+                for line in lines:
+                    _add(self._train, line["step"], line["loss"])
+                    _add(self._validation, line["step"], line.get("eval_loss"))
+            train, validation = self._train.points(), self._validation.points()
+            stretch = self._train.stretch
+        return charts.loss_curve(train, validation, total=total if train else 0, stretch=stretch)
+
+
+def _add(line: Thinned, step: float, value: float | None) -> None:
+    if value is not None and math.isfinite(value):
+        line.add((float(step), float(value)))
+
+
+_curves: OrderedDict[Path, Curve] = OrderedDict()
+_lock = threading.Lock()
+
+
+def loss_so_far(metrics: Path, *, total: int) -> Markup:
+    """The loss curve of a run's `metrics.jsonl`, of which only what is new is read."""
+    with _lock:
+        curve = _curves.setdefault(metrics, Curve(metrics))
+        _curves.move_to_end(metrics)
+        while len(_curves) > KEPT:
+            _curves.popitem(last=False)
+    return curve.draw(total)

@@ -1,0 +1,133 @@
+"""Base and tuned answer a turn: what the Compare tab asks of the models room, without a component in sight."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from plumbing.errors import UserError
+from ui.drawing import answers
+from ui.drawing.answers import Side, Turn
+from ui.server.models_in_use import share_cores
+
+if TYPE_CHECKING:
+    from models.generation import Answer, AnswerPair
+    from models.pair import Pair
+
+MAX_NEW_TOKENS = {"sentiment": 40, "dialogue": 80}
+"""Where an answer in the chat is cut off."""
+
+MOST_TOKENS = 1024
+"""Of a message with its instruction and what was said before. Others wait while they are read, which takes two slow
+cores some 10 s a side."""
+_WEIGHED_TOKENS = 64
+"""Of a prompt, to find what the second side costs a token of the answer, which nobody can stop."""
+
+_Result = TypeVar("_Result")
+_THREAD = ThreadPoolExecutor(1, thread_name_prefix="answers")
+"""Computes all answers. A thread that computes keeps helpers of its own on every core, and where those of two
+threads are alive, they wait for each other so badly that a token takes twice as long."""
+
+
+def take_cores() -> None:
+    """Let the thread that answers use as many cores as are free; before each turn."""
+    _compute(share_cores)
+
+
+def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[None]:
+    """Let both sides answer `turn`; yields after every token, or after some where whoever listens is slower."""
+    from models.generation import stream_answers
+
+    prompts = [prompt_tokens(pair, turn, turns, name) for name in ("base", "tuned")]
+    limit = MAX_NEW_TOKENS[pair.task.name]
+    steps: queue.SimpleQueue[AnswerPair | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            for step in stream_answers(pair, *prompts, max_new_tokens=limit, stop=stop):
+                steps.put(step)
+        finally:
+            steps.put(None)
+
+    done = _THREAD.submit(work)
+    try:
+        ended = False
+        while not ended:
+            batch = [steps.get()]
+            while not steps.empty():  # drawing may take longer than a token does
+                batch.append(steps.get())
+            ended = batch[-1] is None
+            answer = next(filter(None, reversed(batch)), None)
+            if answer is not None:
+                _take(turn.base, answer.base, stop)
+                _take(turn.tuned, answer.tuned, stop)
+                yield
+        done.result()
+    finally:
+        if not done.done():
+            stop.set()
+            done.exception()
+
+
+def _compute(work: Callable[[], _Result]) -> _Result:
+    """Do it in the thread that computes all answers."""
+    return _THREAD.submit(work).result()
+
+
+def _take(side: Side, answer: Answer, stop: threading.Event) -> None:
+    side.text, side.tokens, side.seconds = answer.text, answer.tokens, answer.seconds
+    side.first_token_seconds = answer.first_token_seconds
+    side.stopped = stop.is_set() and not answer.finished
+
+
+def weigh(pair: Pair, turn: Turn) -> None:
+    """Note what the second side costs in time; measured with the first turn, and remembered with the pair."""
+    from models.generation import second_side_cost
+
+    if pair.second_side_cost is None:
+        prompt = prompt_tokens(pair, turn, [], "tuned")[-_WEIGHED_TOKENS:]
+        pair.second_side_cost = _compute(lambda: second_side_cost(pair, prompt))
+    turn.second_side_cost = pair.second_side_cost
+
+
+def score(pair: Pair, turn: Turn, stop: threading.Event) -> None:
+    """Add the label probabilities of both sides; where it is stopped before, that it was."""
+    from models.prefix import StoppedError
+    from models.scoring import score_labels
+
+    started = time.perf_counter()
+    try:
+        [scores] = _compute(lambda: score_labels(pair, [turn.message], should_stop=stop.is_set))
+    except StoppedError:
+        turn.base.stopped = turn.tuned.stopped = True
+        return
+    turn.base.probabilities = answers.shares(scores.base)
+    turn.tuned.probabilities = answers.shares(scores.tuned)
+    if not turn.in_words:
+        turn.base.seconds = turn.tuned.seconds = time.perf_counter() - started
+
+
+def prompt_tokens(pair: Pair, turn: Turn, turns: list[Turn], name: answers.SideName) -> list[int]:
+    assert pair.prompter is not None
+    return pair.prompter.encode_prompt(turn.message, answers.history(turns, name))
+
+
+def check_length(pair: Pair, turn: Turn, turns: list[Turn]) -> None:
+    """Refuse a message that does not fit into the model with its answer, or that others would wait for too long."""
+    longest = int(getattr(pair.model.config, "max_position_embeddings", MOST_TOKENS))
+    if pair.kind == "causal":
+        room = longest - MAX_NEW_TOKENS[pair.task.name]
+        length = max(len(prompt_tokens(pair, turn, turns, name)) for name in ("base", "tuned"))
+    else:
+        room, length = longest, len(pair.tokenizer(turn.message)["input_ids"])
+    room = min(room, MOST_TOKENS)
+    if length > room:
+        before = " with what was said before" if turns else ""
+        raise UserError(
+            f"The message is too long: it makes {length:,} tokens{before}, and at most {room:,} are read here",
+            fix="Shorten it.",
+        )

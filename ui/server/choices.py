@@ -1,0 +1,111 @@
+"""Which tuned models there are: those that ship, then the finished runs, newest first.
+
+A choice has a key (`bundled:NAME`, `run:ID`) that forms carry around; `find` gives the choice of a key that the
+visitor may use, and any other is refused, so no form can name a folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from data.tasks import TASKS, Task, TaskName
+from finetuning.recipe import load_recipe, recipe_names
+from finetuning.runs.folder import Run
+from plumbing.errors import ModelError, RunError, UserError
+from ui.server.visitors import Visitor
+
+NEWEST = 100
+"""Runs in a dropdown; an older one is opened in the Runs tab."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An adapter that a person can pick."""
+
+    key: str
+    label: str
+    adapter: Path
+    evaluation: Path
+    task: Task
+    base: str
+    kind: str
+    """`causal` answers in words, `classifier` with label probabilities."""
+
+
+def bundled_folder() -> Path:
+    """Where the adapters that ship lie: `$BEFORE_AFTER_BUNDLED`, else `models/bundled/`."""
+    default = Path(__file__).parents[2] / "models" / "bundled"
+    return Path(os.environ.get("BEFORE_AFTER_BUNDLED", default))
+
+
+def all_choices(visitor: Visitor, task: TaskName | None = None) -> list[Choice]:
+    """The adapters that ship and the visitor's newest, those of one task only if it is given; no damaged one."""
+    finished = (_of_run(run) for run in islice(filter(_has_adapter, visitor.runs()), NEWEST))
+    found = [*_bundled(), *(choice for choice in finished if choice)]
+    return [choice for choice in found if task is None or choice.task.name == task]
+
+
+def find(key: str | None, visitor: Visitor) -> Choice:
+    """The choice of `key`; a `ModelError` if there is none, or it is somebody else's."""
+    for choice in _bundled():
+        if choice.key == key:
+            return choice
+    with contextlib.suppress(RunError):
+        if key and key.startswith("run:") and (own := of_run(visitor.run(key.removeprefix("run:")))):
+            return own
+    raise ModelError("There is no such tuned model", got=str(key)[:100], fix="Choose one from the list.")
+
+
+def of_run(run: Run) -> Choice | None:
+    """The choice that is a run's adapter; None if it has none, or a damaged one."""
+    return _of_run(run) if _has_adapter(run) else None
+
+
+def options(visitor: Visitor, task: TaskName | None = None) -> list[tuple[str, str]]:
+    """(label, key) pairs for a dropdown."""
+    return [(choice.label, choice.key) for choice in all_choices(visitor, task)]
+
+
+def shipped(task: TaskName) -> list[tuple[str, str]]:
+    """As `options`, for a page that does not know its visitor yet."""
+    return [(choice.label, choice.key) for choice in _bundled() if choice.task.name == task]
+
+
+def _bundled() -> list[Choice]:
+    choices = []
+    for folder in sorted(bundled_folder().glob("*/"), reverse=True):
+        title = load_recipe(folder.name).title if folder.name in recipe_names() else folder.name
+        choice = _choice(f"bundled:{folder.name}", f"{title} · shipped", folder, folder / "eval")
+        if choice:
+            choices.append(choice)
+    return choices
+
+
+def _has_adapter(run: Run) -> bool:
+    return run.adapter.is_dir()
+
+
+def _of_run(run: Run) -> Choice | None:
+    try:
+        title, created = run.recipe().title, run.status().created
+    except UserError:
+        return None  # the Runs tab shows it as damaged
+    when = time.strftime("%d %b %H:%M", time.localtime(created))
+    return _choice(f"run:{run.id}", f"{title} · {when} · {run.id[-4:]}", run.adapter, run.evaluation)
+
+
+def _choice(key: str, label: str, adapter: Path, evaluation: Path) -> Choice | None:
+    try:
+        origin = json.loads((adapter / "base_model.json").read_text(encoding="utf-8"))
+        prompt = json.loads((adapter / "prompt.json").read_text(encoding="utf-8"))
+        return Choice(
+            key, label, adapter, evaluation, TASKS[prompt["task"]], str(origin["name"]), str(origin["kind"])
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,238 @@
+"""The models that are open in memory, for all visitors together: opening takes seconds, so the newest stay open.
+
+One visitor at a time is answered, in the order in which they asked; a lock lets one model be opened at a time. Each
+browser session has a flag that stops whatever it has going.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from finetuning.runs.folder import active_states
+from plumbing.errors import UserError
+from ui.drawing import text
+from ui.server import libraries
+from ui.server.choices import Choice
+
+if TYPE_CHECKING:
+    from models.pair import Pair
+
+KEPT_OPEN = 2
+"""One for each task: going back and forth between the tasks costs nothing."""
+POLL_S = 0.2
+GONE_S = 120.0
+"""Whoever waits or is answered and gives no sign of life for so long has left the line."""
+
+
+class Place:
+    """One visitor's place in the line."""
+
+    def __init__(self) -> None:
+        self.seen = time.monotonic()
+
+
+class Line:
+    """Who is answered next: first come, first served."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._places: deque[Place] = deque()
+
+    def __len__(self) -> int:
+        """How many wait behind the one that is being answered."""
+        return max(0, len(self._places) - 1)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether somebody is being answered."""
+        return bool(self._places)
+
+    @contextmanager
+    def place(self, longest: int | None = None) -> Iterator[Place]:
+        """A place at the end of the line, left when the context is.
+
+        Raises:
+            UserError: `longest` are waiting already.
+        """
+        place = Place()
+        with self._changed:
+            self._drop_gone()
+            if longest is not None and len(self._places) > longest:
+                raise UserError(text.QUEUE_FULL, fix="Try again in a minute.")
+            self._places.append(place)
+        try:
+            yield place
+        finally:
+            with self._changed:
+                if place in self._places:
+                    self._places.remove(place)
+                self._changed.notify_all()
+
+    def wait(self, place: Place, stop: threading.Event) -> Iterator[int]:
+        """Yields how many are before `place`, every second, last of all 0; ends without that 0 once stopped."""
+        while not stop.is_set():
+            with self._changed:
+                place.seen = time.monotonic()
+                self._drop_gone()
+                ahead = self._places.index(place) if place in self._places else 0
+            yield ahead
+            if ahead == 0:
+                return
+            with self._changed:
+                self._changed.wait(1.0)
+
+    def _drop_gone(self) -> None:
+        now = time.monotonic()
+        self._places = deque(place for place in self._places if now - place.seen < GONE_S)
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How far the opening of a model is."""
+
+    what: str
+    done: int
+    total: int
+    """0 where it is not known."""
+
+
+class ModelsInUse:
+    """Pairs by the key of their choice; the one used last is at the end."""
+
+    def __init__(self) -> None:
+        self.line = Line()
+        self._opening = threading.Lock()
+        self._open: OrderedDict[str, Pair] = OrderedDict()
+        self._stops: dict[str, threading.Event] = {}
+        self._counting = threading.Lock()
+        self._answering: Counter[str] = Counter()
+
+    def opened(self, choice: Choice) -> Pair | None:
+        """The pair if it is open already."""
+        pair = self._open.get(choice.key)
+        if pair is not None:
+            self._open.move_to_end(choice.key)
+        return pair
+
+    def open(self, choice: Choice, stop: threading.Event) -> Iterator[Opening | Pair]:
+        """Yields `Opening` until the pair is open, then the pair; nothing more once `stop` is set.
+
+        A stopped opening goes on in the background, so that the next try finds its work done.
+        """
+        pair = self.opened(choice)
+        if pair is not None:
+            yield pair
+            return
+        work = _OpeningWork(self, choice)
+        while work.thread.is_alive() and not stop.is_set():
+            yield work.state
+            work.thread.join(POLL_S)
+        if stop.is_set():
+            return
+        if work.error is not None:
+            raise work.error
+        assert work.pair is not None
+        yield work.pair
+
+    def keep(self, choice: Choice, work: _OpeningWork) -> Pair:
+        """Open `choice` unless somebody else just did; runs in the opening thread."""
+        libraries.ready()
+        work.load()
+        from models.pair import open_pair
+
+        with self._opening:
+            pair = self.opened(choice)
+            if pair is None:
+                while len(self._open) >= KEPT_OPEN:
+                    self._open.popitem(last=False)
+                pair = open_pair(choice.adapter, progress=work.progress)
+                self._open[choice.key] = pair
+            return pair
+
+    def new_stop(self, session: str | None) -> threading.Event:
+        """A fresh stop flag for this session; whatever it had going before is stopped."""
+        self.stop(session)
+        event = self._stops[session or ""] = threading.Event()
+        return event
+
+    def stop(self, session: str | None) -> None:
+        """Stop what this session has going: generation ends within a token."""
+        event = self._stops.pop(session or "", None)
+        if event is not None:
+            event.set()
+
+    @contextmanager
+    def answering(self, session: str | None) -> Iterator[None]:
+        """Within it, this session has an answer going, if only one that is being stopped."""
+        name = session or ""
+        with self._counting:
+            self._answering[name] += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._answering[name] -= 1
+                if not self._answering[name]:
+                    del self._answering[name]
+
+    def is_answering(self, session: str | None) -> bool:
+        return (session or "") in self._answering
+
+
+class _OpeningWork:
+    """One opening in a thread of its own."""
+
+    def __init__(self, models: ModelsInUse, choice: Choice) -> None:
+        self.pair: Pair | None = None
+        self.error: Exception | None = None
+        self._loading = Opening(f"Loading {short_name(choice.base)} …", 0, 0)
+        self.state = self._loading if libraries.are_ready() else Opening(text.IMPORTING, 0, 0)
+        self._models, self._choice = models, choice
+        self.thread = threading.Thread(target=self._work, name="open-pair", daemon=True)
+        self.thread.start()
+
+    def load(self) -> None:
+        """The libraries are there."""
+        self.state = self._loading
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        # Once everything is here, what follows is loading.
+        self.state = self._loading if total and done >= total else Opening(what, done, total)
+
+    def _work(self) -> None:
+        try:
+            self.pair = self._models.keep(self._choice, self)
+        except Exception as error:
+            self.error = error
+
+
+def short_name(base: str) -> str:
+    """`SmolLM2-135M` for `HuggingFaceTB/SmolLM2-135M-Instruct`."""
+    return base.rstrip("/").rsplit("/", 1)[-1].removesuffix("-Instruct")
+
+
+def share_cores() -> None:
+    """Leave cores to a run that is training on this machine's CPU.
+
+    Two threads of generation beside a training run on two cores get 1 token a second, one thread gets 10.
+    Counts for the threads that are started afterwards, and for this one.
+    """
+    import torch
+
+    cores = os.cpu_count() or 1
+    torch.set_num_threads(max(1, cores // 2) if is_training() else cores)
+
+
+def is_training() -> bool:
+    """Whether a run is being worked on."""
+    return any(state != "queued" for state in active_states())
+
+
+MODELS = ModelsInUse()

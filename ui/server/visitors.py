@@ -1,0 +1,276 @@
+"""Who is asking, and what they may see: the one place that every handler asks.
+
+On a page of one's own (`python app.py`) there is one visitor, who sees everything. On a public one each visitor
+sees their own runs, and the adapters that ship. Who that is: the login's user name; without a login the random
+cookie that `door.py` gives to each browser; and for a browser that keeps none, its page until it is loaded again.
+
+A cookie, not `gr.BrowserState`: no script can read it, no handler has to take it for an input, and it comes with
+uploads and downloads too. A run's folder holds a hash of it, which opens nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import gradio as gr
+
+from finetuning import limits as limiting
+from finetuning.limits import Limits
+from finetuning.recipe import Recipe
+from finetuning.runs.beginning import with_whole_paths
+from finetuning.runs.folder import ACTIVE, Run, list_runs, open_run
+from plumbing.errors import DataError, RunError, UserError
+from plumbing.redaction import redact
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from data.sources import Opened
+    from data.tasks import Task
+
+_starting = threading.Lock()
+"""Two pages of one visitor, or two clicks, are answered by one run."""
+_REMEMBERED_UPLOADS = 5
+"""Files of one visitor that stay usable."""
+_REMEMBERED_OFFERS = 200
+"""Files of one visitor that can be downloaded: four a report."""
+_OFFERS = 20_000
+"""Everybody's together."""
+# An absolute path of at least two parts, also after `file:`. Not part of a URL, a date or a fraction.
+_PATH = re.compile(r"(?:(?<![\w:/.…])|(?<=\bfile:))/(?:[^\s/:'\",()<>]+/)+([^\s/:'\",()<>]*)")
+
+
+class Files:
+    """Which files a visitor may read: their own uploads, and what the page offered them to download. No others.
+
+    A file is known by the path that Gradio gave it, letter by letter: whatever else leads to the same file is
+    nobody's. Kept in memory, so after a restart of the app nobody may read anything: a file is uploaded again, a
+    report drawn again.
+    """
+
+    def __init__(self, uploads_mb: int | None = None) -> None:
+        """Args:
+        uploads_mb: of everybody's uploads together, beyond which the oldest are removed from the disk, as are all
+            but the last few of a visitor; None to remove none.
+        """
+        self._most_bytes = None if uploads_mb is None else uploads_mb * 1_000_000
+        self._lock = threading.Lock()
+        self._uploads: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._offers: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def upload(self, visitor: str, paths: Sequence[str]) -> None:
+        """Remember that `visitor` uploaded the files at `paths`."""
+        with self._lock:
+            for path in paths:
+                self._uploads.pop((visitor, path), None)
+                self._uploads[visitor, path] = Path(path).stat().st_size if Path(path).is_file() else 0
+            if self._most_bytes is None:
+                return
+            for key in _all_but_last(self._uploads, visitor, _REMEMBERED_UPLOADS):
+                self._forget(key)
+            while len(self._uploads) > 1 and sum(self._uploads.values()) > self._most_bytes:
+                self._forget(next(iter(self._uploads)))
+
+    def offer(self, visitor: str, paths: Sequence[str]) -> None:
+        """Let `visitor` download the files at `paths`."""
+        with self._lock:
+            for path in paths:
+                self._offers.pop((visitor, path), None)
+                self._offers[visitor, path] = None
+            for key in _all_but_last(self._offers, visitor, _REMEMBERED_OFFERS):
+                del self._offers[key]
+            while len(self._offers) > _OFFERS:
+                self._offers.popitem(last=False)
+
+    def uploaded_by(self, visitor: str, path: str) -> bool:
+        """Whether `visitor` uploaded the file at `path`."""
+        with self._lock:
+            return (visitor, path) in self._uploads
+
+    def readable_by(self, visitor: str, path: str) -> bool:
+        """Whether `visitor` uploaded the file at `path`, or was offered it."""
+        with self._lock:
+            return (visitor, path) in self._uploads or (visitor, path) in self._offers
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        del self._uploads[key]
+        if not any(path == key[1] for _, path in self._uploads):  # two may have uploaded the same
+            with contextlib.suppress(OSError):
+                Path(key[1]).unlink()
+
+
+def _all_but_last(files: Iterable[tuple[str, str]], visitor: str, last: int) -> list[tuple[str, str]]:
+    return [key for key in files if key[0] == visitor][:-last]
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Who is asking. Opaque to the rooms further left, which get `owner` and `limits`."""
+
+    owner: str = ""
+    """Whose runs; empty for the one visitor of a page of one's own."""
+    limits: Limits | None = None
+    """None on a page of one's own: nothing is limited."""
+    files: Files | None = field(default=None, repr=False)
+    holder: str = ""
+    """Whose files: the browser, which is all that a download tells. Empty for one without a cookie, where the files
+    are of all such together: the address of an offered one cannot be guessed, and uploads they have none."""
+
+    @property
+    def has_cookie(self) -> bool:
+        return bool(self.holder)
+
+    @property
+    def is_stranger(self) -> bool:
+        return self.limits is not None
+
+    # ---- runs ----
+
+    def runs(self) -> list[Run]:
+        """The runs this visitor may see, newest first."""
+        return list_runs(owner=self.owner if self.is_stranger else None)
+
+    def run(self, run_id: str | None) -> Run:
+        """The run called `run_id`.
+
+        Raises:
+            RunError: there is none, or it is somebody else's, which reads the same.
+        """
+        return open_run(str(run_id or "")[:200], owner=self.owner if self.is_stranger else None)
+
+    def submit(self, recipe: Recipe, opened: Opened) -> Run:
+        """Start a run, or queue it."""
+        from finetuning.runs import launch
+
+        if self.limits is None:
+            return launch.submit(recipe)
+        return limiting.submit(recipe, opened, self.limits, owner=self.owner)
+
+    @contextlib.contextmanager
+    def starting(self) -> Iterator[None]:
+        """Within it a run is started, one at a time: reading its data, which may take long, comes before.
+
+        Where it is refused, a copy of an upload that was kept for it goes again.
+        """
+        with _starting:
+            try:
+                yield
+            except BaseException:
+                if self.limits is not None:
+                    limiting.forget_refused(self.owner)
+                raise
+
+    def started(self, recipe: Recipe) -> Run | None:
+        """This visitor's run of just this recipe that is waiting or being worked on: it is not started twice.
+
+        One that was asked to stop will not end as it would have: it is none.
+        """
+        wanted = with_whole_paths(recipe if self.limits is None else limiting.as_submitted(recipe, self.limits))
+        for run in self.runs():
+            with contextlib.suppress(UserError):
+                if run.state() in ACTIVE and not run.cancel_requested() and run.recipe() == wanted:
+                    return run
+        return None
+
+    def resume(self, run: Run) -> None:
+        """Let a run that ended early go on."""
+        from finetuning.runs import launch
+
+        if self.limits is None:
+            launch.resume(run)
+        else:
+            limiting.resume(run, self.limits)
+
+    # ---- what a form asks for ----
+
+    def check_source(self, source: str) -> None:
+        """Refuse a source of examples that is not for strangers. An upload was checked at the door."""
+        if self.limits is not None:
+            limiting.check_source(source, self.limits)
+
+    def check_recipe(self, recipe: Recipe) -> None:
+        """Refuse settings beyond the limits."""
+        if self.limits is not None:
+            limiting.check_recipe(recipe, self.limits)
+
+    def check_rows(self, splits: Mapping[str, Dataset], task: Task) -> None:
+        """Refuse rows beyond the limits."""
+        if self.limits is not None:
+            limiting.check_rows(splits, task, self.limits)
+
+    def check_message(self, message: str) -> None:
+        """Refuse a chat message beyond the limit."""
+        if self.limits is not None and len(message) > self.limits.message_characters:
+            raise UserError(
+                f"The message has {len(message):,} characters, and this public page takes "
+                f"{self.limits.message_characters:,}",
+                fix="Shorten it.",
+            )
+
+    def offer(self, paths: Sequence[str]) -> None:
+        """Let this visitor download the files at `paths`."""
+        if self.files is not None:
+            self.files.offer(self.holder, paths)
+
+    def keep(self, path: Path) -> Path:
+        """A copy of an uploaded file that lasts as long as the runs that need it."""
+        return limiting.keep_upload(path, self.owner)
+
+    def shown(self, text: str) -> str:
+        """`text` as this visitor may read it: without tokens; for a stranger, of a path only its last part."""
+        text = redact(text)
+        return without_paths(text) if self.is_stranger else text
+
+
+LOCAL = Visitor()
+"""The visitor of a page of one's own."""
+
+
+def visitor_of(request: gr.Request) -> Visitor:
+    """Who sent this request, as the door found.
+
+    Raises:
+        RunError: the request did not come through the door.
+    """
+    scope = getattr(request.request, "scope", None) or {}
+    visitor = scope.get("state", {}).get("visitor")
+    if not isinstance(visitor, Visitor):
+        raise RunError("This request did not come through the page's door")
+    if not visitor.is_stranger:
+        return visitor
+    if request.username:
+        return replace(visitor, owner=owner_of("login", request.username))
+    if not visitor.has_cookie:
+        return replace(visitor, owner=owner_of("page", request.session_hash or ""))
+    return visitor
+
+
+def owner_of(kind: str, secret: str) -> str:
+    """A name for who knows `secret`, from which the secret cannot be found."""
+    return f"{kind}-{hashlib.sha256(f'{kind}:{secret}'.encode()).hexdigest()[:32]}"
+
+
+def own_upload(visitor: Visitor, path: str) -> bool:
+    """Whether `path` is a file that this visitor uploaded."""
+    if visitor.is_stranger and not visitor.has_cookie:
+        return False
+    return visitor.files is not None and visitor.files.uploaded_by(visitor.holder, path)
+
+
+def without_paths(text: str) -> str:
+    """`text` with every absolute path cut to its last part."""
+    return _PATH.sub(lambda found: f"…/{found[1]}", text)
+
+
+def stranger_needs_cookie(visitor: Visitor) -> None:
+    """Uploads are known by the cookie alone."""
+    if visitor.is_stranger and not visitor.has_cookie:
+        raise DataError("Uploads need a cookie", fix="Allow cookies for this page, or open it in a tab of its own.")

@@ -1,0 +1,318 @@
+"""Which examples: bundled, a file, or the Hub; which columns; and what there is to know or to mend.
+
+Used by the Train and the Evaluate tab. Draws what `data` finds; decides nothing about the rows.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from data.problems import SHOWN, ProblemsError
+from data.sources import Opened, corpus_names
+from data.splits import SPLIT_NAMES
+from data.tasks import Task
+from eval.statistics import fewest_rows, smallest_difference
+from plumbing import doors
+from plumbing.errors import DataError, UserError
+from plumbing.printable import one_line
+from ui.drawing import text
+from ui.drawing.markup import Child, Markup, cell, join, sentences, table, tag
+from ui.server.visitors import Visitor
+
+PREVIEW_ROWS = 3
+FEW_ROWS = 100
+"""With fewer test rows it is said how large a difference has to be to be found."""
+OWN = "own"
+"""The rows that a tuned model's own run set aside for its test."""
+GUESS = "guess"
+"""The value of a column dropdown that leaves the choice to the guess."""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What the form says."""
+
+    source: str
+    """As `data.sources` names it; or `OWN`."""
+    columns: dict[str, str] | None
+    labels: dict[str, str | None] | None
+    skip_empty: bool = False
+
+
+@dataclass
+class DataForm:
+    """The form's components; `inputs` is what `read` takes."""
+
+    kind: gr.Radio
+    file: gr.File
+    hub: gr.Textbox
+    mapping: gr.Row
+    input_column: gr.Dropdown
+    target_column: gr.Dropdown
+    labels: gr.Textbox
+    skip_empty: gr.Checkbox
+
+    @property
+    def inputs(self) -> list[Any]:
+        return [
+            self.kind, self.file, self.hub, self.input_column, self.target_column, self.labels, self.skip_empty
+        ]  # fmt: skip
+
+    @property
+    def parts(self) -> list[Any]:
+        """The outputs of `visible_parts`."""
+        return [self.file, self.hub, *self.reading]
+
+    @property
+    def reading(self) -> list[Any]:
+        """How the rows are read: the outputs of `guessed`."""
+        return [self.mapping, self.input_column, self.target_column, self.labels, self.skip_empty]
+
+    @property
+    def other_source(self) -> list[Any]:
+        """The triggers of other rows: the columns are guessed anew."""
+        return [self.file.upload, self.hub.submit]
+
+    @property
+    def other_reading(self) -> list[Any]:
+        """The triggers of the same rows read in another way."""
+        return [self.input_column.input, self.target_column.input, self.labels.submit, self.skip_empty.input]
+
+
+def build_data_form(task: Task, name: str, *, hub_allowed: bool = True, own: bool = False) -> DataForm:
+    """The components, with ids that start with `name`; with `own`, a tuned model's own test rows come first."""
+    corpora = [(f"Bundled {corpus}", f"corpus:{corpus}") for corpus in corpus_names(task)]
+    others = [(text.SOURCES["file"], "file"), *([(text.SOURCES["hub"], "hub")] if hub_allowed else [])]
+    known = [*([(text.SOURCES["own"], OWN)] if own else []), *corpora, *others]
+    kind = gr.Radio(known, value=known[0][1], show_label=False, elem_id=f"{name}-source", container=False)
+    file = gr.File(
+        label=text.DATA_FORMATS,
+        file_types=[".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".gz"],
+        visible=False,
+        height=110,
+        elem_id=f"{name}-file",
+    )
+    hub = gr.Textbox(
+        label="Data set on the Hub, then Enter", placeholder="owner/name", visible=False, elem_id=f"{name}-hub"
+    )
+    with gr.Row(visible=False, elem_id=f"{name}-mapping") as mapping:
+        input_column = gr.Dropdown(
+            [("guessed", GUESS)], value=GUESS, allow_custom_value=True, elem_id=f"{name}-input-column",
+            label=doors.FIELDS[f"data.columns.{task.input_column}"],
+        )  # fmt: skip
+        target_column = gr.Dropdown(
+            [("guessed", GUESS)], value=GUESS, allow_custom_value=True, elem_id=f"{name}-target-column",
+            label=doors.FIELDS[f"data.columns.{task.target_column}"],
+        )  # fmt: skip
+        labels = gr.Textbox(
+            label=f"{doors.FIELDS[doors.LABELS]}, then Enter",
+            placeholder="guessed; or 1=negative, 5=positive, 3=skip",
+            visible=task.is_classification,
+            elem_id=f"{name}-labels",
+        )
+        skip_empty = gr.Checkbox(
+            False, label=doors.FIELDS[doors.SKIP_EMPTY], container=False, elem_id=f"{name}-skip-empty"
+        )
+    return DataForm(kind, file, hub, mapping, input_column, target_column, labels, skip_empty)
+
+
+def read(
+    task: Task,
+    kind: str,
+    file: str | None,
+    hub: str,
+    input_column: str,
+    target_column: str,
+    labels: str,
+    skip_empty: bool | None = False,
+) -> Chosen | None:
+    """What the form's values ask for; None while a file or a name is still missing."""
+    if kind in {OWN, *(f"corpus:{corpus}" for corpus in corpus_names(task))}:
+        return Chosen(kind, None, None)
+    if kind == "file" and file:
+        source = f"file:{file}"
+    elif kind == "hub" and hub and hub.strip():
+        source = f"hub:{hub.strip()}"
+    else:
+        return None
+    picked = {task.input_column: input_column, task.target_column: target_column}
+    columns = {name: column for name, column in picked.items() if column and column != GUESS}
+    return Chosen(source, columns or None, read_labels(labels), bool(skip_empty))
+
+
+def read_labels(written: str) -> dict[str, str | None] | None:
+    """`1=negative, 5=positive, 3=skip` → a label map; None for nothing written."""
+    if not written or not written.strip():
+        return None
+    found: dict[str, str | None] = {}
+    value = ""
+    for part in written.split(","):
+        # A value may hold commas and signs of equality, such as 4,5; what it means holds neither.
+        value += f",{part}" if value else part
+        raw, equals, label = value.rpartition("=")
+        if not equals:
+            continue
+        if not raw.strip():
+            break
+        found[raw.strip()] = None if label.strip() == "skip" else label.strip()
+        value = ""
+    if value.strip():
+        raise DataError("Labels are mapped as value=label", got=value, fix="For example 0=negative, 1=positive.")
+    return found
+
+
+def visible_parts(kind: str) -> list[Any]:
+    """Updates of `DataForm.parts` after the kind of source changed. Of a file the row is shown once it is there."""
+    return [gr.File(visible=kind == "file", value=None), gr.Textbox(visible=kind == "hub"), *guessed(kind == "hub")]
+
+
+def guessed(visible: bool, columns: Sequence[str] = ()) -> list[Any]:
+    """Updates of `DataForm.reading` for other rows: nothing that was said of the ones before counts for them.
+
+    Args:
+        visible: whether what is guessed may be said instead, as of any data but ours.
+        columns: that the rows have; where they are not known, any name can be written.
+    """
+    choices = [("guessed", GUESS), *((one_line(name), name) for name in columns)]
+    dropdowns = [gr.Dropdown(choices=choices, value=GUESS) for _ in range(2)]
+    return [gr.Row(visible=visible), *dropdowns, "", False]
+
+
+def without_columns(values: Sequence[Any]) -> list[Any]:
+    """A form's values with its columns left to the guess: those that were chosen belong to other rows.
+
+    Done here because a dropdown that is hidden takes no new value in the page.
+    """
+    kind, file, hub, _, _, *others = values
+    return [kind, file, hub, GUESS, GUESS, *others]
+
+
+def column_updates(
+    opened: Opened | None, columns: Sequence[str] = (), chosen: Sequence[str | None] = (None, None)
+) -> list[Any]:
+    """Updates for mapping row and both column dropdowns, once the columns are known.
+
+    Args:
+        opened: the data; None where it could not be opened as a whole.
+        columns: those that it has then; where they are not known, any name can be written.
+        chosen: the columns of input and target that were chosen by hand. They stay: whoever has to choose both
+            chooses one after the other.
+    """
+    if opened and _is_corpus(opened):
+        return [gr.Row(visible=False), gr.skip(), gr.skip()]
+    names = [(one_line(name), name) for name in (opened.columns if opened else columns)]
+    if opened is None and not names:
+        names = [("guessed", GUESS), *((one_line(column), column) for column in chosen if column)]
+        return [gr.Row(visible=True), *(gr.Dropdown(choices=names, value=column or GUESS) for column in chosen)]
+    if opened is None:
+        kept = [column if column in columns else None for column in chosen]
+        return [gr.Row(visible=True), *(gr.Dropdown(choices=names, value=column) for column in kept)]
+    mapping = opened.mapping
+    return [
+        gr.Row(visible=True),
+        gr.Dropdown(choices=names, value=mapping.input),
+        gr.Dropdown(choices=names, value=mapping.target),
+    ]
+
+
+def columns_of(chosen: Chosen) -> list[str]:
+    """The columns of a file that could not be opened as a whole, so that others can be chosen."""
+    from pathlib import Path
+
+    from data.readers.files import read_table
+
+    kind, _, path = chosen.source.partition(":")
+    try:
+        return list(read_table(Path(path)).columns) if kind == "file" else []
+    except DataError:
+        return []
+
+
+def waiting(kind: str) -> Markup:
+    """What is still missing for a source of this kind."""
+    what = "Choose a file." if kind == "file" else "Write the name of a data set, such as stanfordnlp/sst2."
+    return tag("div", what, class_="ba-note")
+
+
+# ---- drawings ----------------------------------------------------------------------------------------------
+
+
+def summary(opened: Opened) -> Markup:
+    """Counts, what the hygiene check found, and how the columns were read."""
+    counts = " · ".join(f"{len(opened.splits[name]):,} {name}" for name in SPLIT_NAMES)
+    lines = [*_hygiene(opened), *opened.notes, *([] if _is_corpus(opened) else [opened.mapping.reason])]
+    return join([tag("div", counts, class_="ba-strong"), too_small(opened), sentences(lines)])
+
+
+def too_small(opened: Opened) -> Markup | None:
+    """What so few test rows, or such, cannot show; said before anything is trained."""
+    test, task = opened.splits["test"], opened.task
+    if few := too_few(len(test)):
+        return few
+    if task.is_classification and len(labels := set(test[task.target_column])) == 1:
+        return _warning(text.ONE_LABEL.format(label=labels.pop()))
+    if task.is_classification and len(test) < FEW_ROWS:
+        least = smallest_difference(len(test))
+        return tag("div", text.FEW.format(rows=len(test), least=least), class_="ba-note")
+    return None
+
+
+def too_few(rows: int) -> Markup | None:
+    """That no verdict is possible on so many test rows; None where one is."""
+    least = fewest_rows()
+    return _warning(text.TOO_FEW.format(rows=rows, s="s" * (rows != 1), least=least)) if rows < least else None
+
+
+def _warning(said: str) -> Markup:
+    return tag("div", tag("div", said, class_="ba-strong"), class_="ba-problems")
+
+
+def preview(opened: Opened) -> Markup:
+    """The first training rows."""
+    columns = opened.task.columns
+    rows = opened.splits["train"].select(range(min(PREVIEW_ROWS, len(opened.splits["train"]))))
+    return table(
+        ["row", *columns],
+        ([row["row"], *(cell(" / ".join(_texts(row[column]))) for column in columns)] for row in rows),
+    )
+
+
+def problems(error: UserError, visitor: Visitor) -> Markup:
+    """Everything that is wrong with the data, with rows and remedies."""
+    if not isinstance(error, ProblemsError):
+        return tag("div", tag("div", visitor.shown(str(error)), class_="ba-strong"), class_="ba-problems")
+    shown: list[Child] = [tag("li", visitor.shown(str(problem))) for problem in error.problems[:SHOWN]]
+    if len(error.problems) > SHOWN:
+        shown.append(tag("li", f"and {len(error.problems) - SHOWN} more"))
+    title = tag("div", visitor.shown(f"{error.problem}."), class_="ba-strong")
+    return tag("div", title, tag("ul", *shown), class_="ba-problems")
+
+
+def _texts(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _is_corpus(opened: Opened) -> bool:
+    return opened.spec.startswith("corpus:")
+
+
+def _hygiene(opened: Opened) -> list[str]:
+    if _is_corpus(opened):
+        return list(_corpus_hygiene(opened.spec, opened.task))
+    from data.hygiene import inspect
+
+    return inspect(opened.splits, opened.task).sentences()
+
+
+@functools.cache
+def _corpus_hygiene(spec: str, task: Task) -> tuple[str, ...]:
+    """A corpus does not change while the app runs."""
+    from data.hygiene import inspect
+    from data.sources import open_source
+
+    return tuple(inspect(open_source(spec, task).splits, task).sentences())

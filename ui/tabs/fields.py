@@ -1,0 +1,39 @@
+"""Fields of a form that Gradio has not: a whole number that may be left empty.
+
+Gradio's own number field (6.31) writes 0 into an empty one as soon as it is drawn, so an accordion that is opened
+would ask for 0 rows.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from plumbing.errors import RecipeError
+
+
+def whole_or_all(value: int | None, *, label: str, most: int | None = None, **looks: Any) -> gr.Textbox:
+    """A field for how many; empty for all of them, or for `most` where there may not be more."""
+    empty = "all" if most is None else f"all, up to {most:,}"
+    return gr.Textbox(written(value), label=label, placeholder=empty, max_lines=1, **looks)
+
+
+def written(value: int | None) -> str:
+    """What such a field shows for `value`."""
+    return "" if value is None else str(value)
+
+
+def read_whole_or_all(field: str | None, label: str) -> int | None:
+    """What was written into such a field; None for all.
+
+    Raises:
+        RecipeError: it is no number from 1; by the field's label.
+    """
+    said = (field or "").strip()
+    if said.casefold() in ("", "all"):
+        return None
+    digits = said.replace(",", "").replace("\N{NO-BREAK SPACE}", "")
+    if not digits.isascii() or not digits.isdecimal() or not 1 <= int(digits[:10]) <= 10**9:
+        raise RecipeError(f"“{label}” is a whole number from 1", got=said[:50], fix="Leave it empty for all.")
+    return int(digits[:10])
