@@ -61,18 +61,19 @@ def train(recipe: str, seed: int, settings: list[str], held: str) -> Seeded:
     import torch
 
     from finetuning import training
-    from finetuning.recipe import load_recipe
+    from finetuning.recipe import Recipe, load_recipe
     from finetuning.runs.folder import create_run
-    from finetuning.strategies import add_adapter
 
-    def add(model: Any, recipe: Any) -> Any:
-        adapted = add_adapter(model, recipe)
+    prepare = Recipe.apply_strategy
+
+    def add(recipe: Recipe, model: Any) -> Any:
+        adapted = prepare(recipe, model)
         for parameter in adapted.parameters():
             if parameter.requires_grad:
                 parameter.data = parameter.data.to(getattr(torch, held))
         return adapted
 
-    vars(training)["add_adapter"] = add
+    setattr(Recipe, "apply_strategy", add)  # noqa: B010
     with tempfile.TemporaryDirectory() as folder:
         run = create_run(load_recipe(recipe, [*settings, f"training.seed={seed}"]), Path(folder))
         training.run_training(run, lambda: False)

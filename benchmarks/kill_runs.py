@@ -24,7 +24,7 @@ from finetuning.runs.folder import WORKING, Run, list_runs
 
 SMALL = (
     "model.precision=float32",
-    "lora.dropout=0.05",
+    "strategy.dropout=0.05",
     "data.train_rows=16",
     "data.test_rows=4",
     "training.batch_size=2",

@@ -96,6 +96,7 @@ def write_config(case: Case, overrides: tuple[str, ...], same: Measured, folder:
     """Write dataset and settings into `folder`; returns the settings' file."""
     from finetuning.preparation import open_data
     from finetuning.recipe import load_recipe
+    from finetuning.strategies.lora import ALL_LINEAR, Lora
     from models.loading import best_precision, device, load_tokenizer
     from models.prompting import Prompter
     from models.sources import resolve
@@ -115,16 +116,17 @@ def write_config(case: Case, overrides: tuple[str, ...], same: Measured, folder:
     ]
     (folder / "rows.json").write_text(json.dumps(rows), encoding="utf-8")
     (folder / "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json"}}), encoding="utf-8")
-    training = recipe.training
+    training, lora = recipe.training, recipe.strategy
+    assert isinstance(lora, Lora)
     settings: dict[str, Any] = {
         "model_name_or_path": str(in_precision(base.path, folder / "base", precision)),
         "stage": "sft",
         "do_train": True,
         "finetuning_type": "lora",
-        "lora_rank": recipe.lora.rank,
-        "lora_alpha": int(recipe.lora.alpha),
-        "lora_dropout": recipe.lora.dropout,
-        "lora_target": ",".join(recipe.lora.target_modules),
+        "lora_rank": lora.rank,
+        "lora_alpha": int(lora.alpha),
+        "lora_dropout": lora.dropout,
+        "lora_target": "all" if lora.target_modules == ALL_LINEAR else ",".join(lora.target_modules),
         "dataset": "rows",
         "dataset_dir": str(folder),
         "template": "empty",

@@ -111,12 +111,10 @@ class Prepared:
         """
         import torch
 
-        from finetuning.strategies import add_adapter
-
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        model = add_adapter(self.loaded.model, recipe)
+        model = recipe.apply_strategy(self.loaded.model)
         try:
             return self._train(trainer, recipe, model, arguments or {})
         finally:

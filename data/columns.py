@@ -15,33 +15,16 @@ from typing import Any
 
 from data import labelwords
 from data.labelwords import MAX_VALUES, label_key
-from data.tasks import Task
+from data.tasks import TASKS, Task
+from data.tasks.own import USUAL
 from plumbing import doors
 from plumbing.errors import DataError
 from plumbing.printable import brief, one_line
 
-# Best name first: a table with both `text` and `title` means `text`.
-INPUT_NAMES = {
-    "sentiment": (
-        "text", "sentence", "review", "review_text", "reviewtext", "review_body", "content", "tweet",
-        "comment", "body", "message", "feedback", "document", "input", "instruction",
-    ),
-    "dialogue": (
-        "dialogue", "dialog", "conversation", "transcript", "chat", "messages", "article", "document", "text",
-        "source", "content", "input", "instruction",
-    ),
-}  # fmt: skip
-TARGET_NAMES = {
-    "sentiment": (
-        "label", "labels", "sentiment", "polarity", "stars", "star_rating", "rating", "overall", "score",
-        "class", "category", "verdict", "opinion", "target", "output",
-    ),
-    "dialogue": (
-        "summary", "summaries", "highlights", "abstract", "tldr", "tl_dr", "reference", "references",
-        "target", "output",
-    ),
-}  # fmt: skip
-KNOWN_NAMES = frozenset(name for names in (*INPUT_NAMES.values(), *TARGET_NAMES.values()) for name in names)
+KNOWN_NAMES = frozenset(
+    name for task in (*TASKS.values(), *USUAL.values()) for name in (*task.input_names, *task.target_names)
+)
+"""What people call the columns of any task."""
 
 SHOWN = 20
 """Column names in an error."""
@@ -177,7 +160,7 @@ def _choose_input(
     if chosen is not None:
         return chosen, f"the column '{chosen}' was chosen as {task.input_column}"
     candidates = [name for name in names if name != target]
-    named = _first_named(candidates, INPUT_NAMES[task.name])
+    named = _first_named(candidates, task.input_names)
     if named is not None:
         return named, f"'{named}' is taken as {task.input_column} by its name"
     by_length = _by_mean_words(candidates, rows)
@@ -192,7 +175,7 @@ def _choose_text_target(
     column = task.target_column
     if chosen is not None:
         return chosen, f"'{chosen}' was chosen as {column}"
-    named = _first_named(rest, TARGET_NAMES[task.name])
+    named = _first_named(rest, task.target_names)
     if named is not None:
         return named, f"'{named}' is taken as {column} by its name"
     # Identifiers, topics and speakers are short; only a column of sentences can be the text to learn.
@@ -215,7 +198,7 @@ def _choose_label_target(
     column = task.target_column
     if chosen is not None:
         return chosen, f"'{chosen}' was chosen as {column}"
-    by_name = [name for known in TARGET_NAMES[task.name] for name in rest if plain_name(name) == known]
+    by_name = [name for known in task.target_names for name in rest if plain_name(name) == known]
     readable = next((name for name in by_name if read_labels(name, known=True) is not None), None)
     if readable is not None:
         return readable, f"'{readable}' is taken as {column} by its name"

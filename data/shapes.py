@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from data.columns import TARGET_NAMES, plain_name
+from data.columns import plain_name
 from data.problems import is_nothing
 from data.readers.conversations import last_exchange
 from data.readers.table import Table
@@ -52,7 +52,7 @@ def _with_references(table: Table, task: Task) -> Table:
     """summary1, summary2, … → summary, a list: several references."""
     if task.is_classification or _has_target(table, task):
         return table
-    for name in TARGET_NAMES[task.name]:
+    for name in task.target_names:
         numbered = {column: re.fullmatch(rf"{name}_?(\d{{1,3}})", plain_name(column)) for column in table.columns}
         places = {column: int(found[1]) for column, found in numbered.items() if found}
         if len(places) < 2:
@@ -117,4 +117,4 @@ def _with_exchange(table: Table, task: Task) -> Table:
 
 
 def _has_target(table: Table, task: Task) -> bool:
-    return any(plain_name(column) in TARGET_NAMES[task.name] for column in table.columns)
+    return any(plain_name(column) in task.target_names for column in table.columns)

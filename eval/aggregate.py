@@ -12,7 +12,7 @@ from statistics import fmean
 from data.tasks import Task
 from eval.calibration import brier_score, expected_calibration_error, reliability
 from eval.floors.answers import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
-from eval.metrics.metric import METRICS, PRIMARY, Metric, flip_of
+from eval.metrics.metric import METRICS, Metric, flip_of, primary_of
 from eval.report.schema import (
     Calibration,
     CalibrationSide,
@@ -37,7 +37,7 @@ def metrics(rows: Sequence[RowResult], task: Task) -> list[MetricResult]:
     for name in rows[0].base.scores:  # what only rows have, such as BERTScore
         base.setdefault(name, fmean(row.base.scores[name] for row in rows))
         tuned.setdefault(name, fmean(row.tuned.scores[name] for row in rows))
-    primary = PRIMARY[task.name]
+    primary = primary_of(task)
     # A stable sort: the others keep their order.
     found = sorted((METRICS[name] for name in base), key=lambda metric: metric != primary)
     return [_judged(metric, base[metric.name], tuned[metric.name], rows, metric == primary) for metric in found]
@@ -64,7 +64,7 @@ def _interval(scores: Sequence[float], metric: Metric) -> Interval:
 
 def flips(rows: Sequence[RowResult], task: Task) -> Flips:
     """How many rows changed for the better and for the worse."""
-    metric = PRIMARY[task.name]
+    metric = primary_of(task)
     counts = Counter(flip_of(row.change(metric.name), metric, metric.flip) for row in rows)
     return Flips(gained=counts["gained"], lost=counts["lost"], same=counts["same"], threshold=metric.flip)
 
@@ -146,7 +146,7 @@ def floor_results(
         answers["majority class"] = majority_class(labels, len(rows))
         answers["TF-IDF + logistic regression"] = tfidf_logistic_regression(texts, labels, inputs)
     references = [row.references for row in rows]
-    metric = PRIMARY[task.name]
+    metric = primary_of(task)
     tuned = [row.tuned.scores[metric.name] for row in rows]
     return [
         FloorResult(

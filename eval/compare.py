@@ -34,6 +34,7 @@ from eval.report.schema import (
     Report,
     RowResult,
     SideResult,
+    TaskInfo,
 )
 from models.context import max_positions, require_room
 from models.generation import Answer, answer_batch, answers_at_once
@@ -122,6 +123,7 @@ def compare(
     )
     report = Report(
         task=task.name,
+        about=TaskInfo(kind=task.kind, title=task.title, noun=task.noun),
         kind=pair.kind,
         n=len(rows),
         metrics=metrics(rows, task),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from data.tasks import TASKS, TaskName
+from data.tasks import TASKS
 from eval.compare import Result
 from eval.metrics.metric import metric_named
 from eval.report.folder import load
@@ -61,7 +61,7 @@ class Baseline(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(description="The adapter's name.")
-    task: TaskName = Field(description="Its task.")
+    task: str = Field(description="Its task.")
     metric: str = Field(description="The primary metric, whose scores these are.")
     base_model: str = Field(description="The base model's name.")
     origin: str = Field(description="Where the base weights came from; other weights have a baseline of their own.")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from data.tasks import Task
 from eval.metrics.evaluated import Accuracy, MacroF1, Rouge
 from eval.metrics.labels import is_correct
-from eval.metrics.metric import PRIMARY, Metric
+from eval.metrics.metric import Metric, primary_of
 from eval.metrics.rouge import rouge_scores
 from eval.statistics import Judgement, judge_labels, judge_scores
 
@@ -25,7 +25,7 @@ def measure(answers: Sequence[str], references: Sequence[Sequence[str]], task: T
 
 def row_scores(answers: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> list[float]:
     """The primary metric of each answer."""
-    name, pairs = PRIMARY[task.name].name, zip(answers, references, strict=True)
+    name, pairs = primary_of(task).name, zip(answers, references, strict=True)
     if task.is_classification:
         return [{"accuracy": is_correct(answer, label)}[name] for answer, (label,) in pairs]
     return [rouge_scores(answer, texts)[name] for answer, texts in pairs]

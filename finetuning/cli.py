@@ -278,11 +278,11 @@ def _adapter(name: str) -> Path:
         newest = next(finished_runs(), None)
         if newest is None:
             raise RunError("No run has finished yet", fix="Train one: python -m finetuning train RECIPE.")
-        return newest.adapter
+        return newest.tuned
     run = open_run(name)
-    if not run.adapter.is_dir():
+    if not run.tuned.is_dir():
         raise RunError("This run has no adapter", got=f"state {run.status().state}", fix="Choose a finished run.")
-    return run.adapter
+    return run.tuned
 
 
 def _judged(

@@ -11,7 +11,7 @@ from finetuning.judged_rows import JudgedRows
 from models.adapters import BaseOrigin
 from models.loading import load_tokenizer
 from models.pair import open_pair
-from models.prompting import PromptContract, Prompter
+from models.prompting import PromptContract, Prompter, task_of
 from models.resolved import Progress
 from models.sources import resolve
 from plumbing.errors import ModelError
@@ -71,7 +71,7 @@ def export_adapter_task(
     if origin.kind != "causal":
         raise ModelError("lm-eval compares language models only", got=origin.kind, fix="Choose another run.")
     base = resolve(origin.name, progress=on_progress)
-    prompter = Prompter.from_contract(load_tokenizer(base), contract)
+    prompter = Prompter.from_contract(load_tokenizer(base), contract, task_of(adapter, contract))
     task = prompter.task
     return export_task(
         prompter,

@@ -16,14 +16,14 @@ from data.repeats import Repeats
 from data.samples import sample
 from data.sources import Opened, open_test, shown_spec
 from data.splits import same_text
-from data.tasks import TASKS, Task
+from data.tasks import Task
 from data.trained_rows import TrainedRows, hash_rows
 from eval.report.schema import Findings, Selection
 from finetuning.preparation import how_read, open_data
 from finetuning.recipe import EvaluationSettings, Recipe, parse_recipe, read_yaml, with_overrides
 from finetuning.runs.beginning import Beginning
 from finetuning.runs.folder import Run
-from models.prompting import PromptContract
+from models.prompting import PromptContract, task_of
 from plumbing import doors
 from plumbing.errors import DataError, RecipeError, UserError
 from plumbing.reading import read_text
@@ -31,7 +31,6 @@ from plumbing.reading import read_text
 if TYPE_CHECKING:
     from datasets import Dataset
 
-CORPUS_OF_TASK = {"sentiment": "corpus:reviews", "dialogue": "corpus:dialogues"}
 CARD_FILE = "README.md"
 _MAX_CARD_BYTES = 2**22
 
@@ -78,7 +77,7 @@ def choose_rows(
     Raises:
         DataError: the source cannot be used, or no row is left.
     """
-    task = TASKS[PromptContract.load(adapter).task]
+    task = task_of(adapter, PromptContract.load(adapter))
     training = Training.of(adapter, task)
     of_run = training.recipe.data if training.recipe and training.in_a_run else None
     usual, known = (of_run.columns or {}, of_run.labels or {}) if of_run else ({}, {})
@@ -90,7 +89,9 @@ def choose_rows(
         if check is not None:
             check(opened.splits["test"])
         return _of_run(opened, training, rows=rows, keep_trained=keep_trained)
-    spec = source or CORPUS_OF_TASK[task.name]
+    spec = source or task.corpus
+    if not spec:
+        raise DataError("It is not known what to judge this model on", fix=f"Give rows: {doors.own_file()}.")
     skip_empty = skip_empty or bool(of_run and of_run.skip_empty)
     trained_on, notes = training.opened(None)  # first: its guesses hold for the rows that are judged
     found = open_test(
@@ -153,7 +154,7 @@ class Training:
     def of(cls, adapter: Path, task: Task) -> Training:
         """What the run that `adapter` lies in says; of one that lies elsewhere, the recipe in its card."""
         run = Run(adapter.resolve().parent)
-        if adapter.resolve() == run.adapter and (run.folder / "recipe.yaml").is_file():
+        if adapter.resolve() == run.tuned and (run.folder / "recipe.yaml").is_file():
             beginning = Beginning.load(run)
             sha256 = beginning.train_sha256 if beginning else None
             return cls(run.recipe(), True, TrainedRows.load(run.folder), sha256)

@@ -139,7 +139,7 @@ def check_recipe(recipe: Recipe, limits: Limits) -> None:
     training, evaluation = recipe.training, recipe.evaluation
     rows_a_step = training.batch_size * training.gradient_accumulation
     compared = (
-        ("lora.rank", recipe.lora.rank, limits.rank),
+        ("strategy.rank", getattr(recipe.strategy, "rank", 0), limits.rank),
         ("training.batch_size", rows_a_step, limits.batch_size),
         ("training.max_tokens", training.max_tokens, limits.max_tokens),
         ("data.test_rows", recipe.data.test_rows or 0, limits.test_rows),

@@ -147,7 +147,12 @@ def _as_arrow(examples: Sequence[EncodedExample]) -> pa.RecordBatch:
 
 
 def encode_for_classifier(
-    rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, *, limit: int | None = None
+    rows: Dataset,
+    tokenizer: PreTrainedTokenizerBase,
+    recipe: Recipe,
+    task: Task,
+    *,
+    limit: int | None = None,
 ) -> Dataset:
     """Rows as `input_ids`, `attention_mask` and the class id in `labels`; errors as for `encode_for_causal`."""
     import pyarrow as pa
@@ -155,7 +160,6 @@ def encode_for_classifier(
 
     tokens = {"input_ids": pa.list_(pa.int32()), "attention_mask": pa.list_(pa.int8())}
     schema = pa.schema(tokens | {"labels": pa.int64()})
-    task = recipe.task_definition
     batches, lengths = [], []
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         some = rows[start : start + _ROWS_AT_ONCE]  # column → values
@@ -174,7 +178,7 @@ def token_preview(recipe: Recipe, row: dict[str, Any], progress: Progress | None
     from models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(resolve(recipe.model.base, progress=progress))
-    if recipe.trainer == "classifier":
+    if recipe.kind == "classifier":
         ids = tokenizer(str(row[recipe.task_definition.input_column]))["input_ids"]
         return [(str(tokenizer.decode([token])), False) for token in ids]
     example = Prompter(tokenizer, recipe.task_definition).encode_row(row)

@@ -11,26 +11,29 @@ import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from data.tasks import TASKS, Task, TaskName
+from data.tasks import TASKS, Task
+from data.tasks.own import OwnTask
+from finetuning.settings import Settings
+from finetuning.strategies import STRATEGIES, AnyStrategy
+from finetuning.strategies.strategy import ModelKind
+from finetuning.upgrade import RENAMED, upgrade
+from finetuning.ways import KIND_OF_WAY, Way
 from plumbing.errors import RecipeError
 from plumbing.reading import read_text
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 RECIPES = Path(__file__).parent / "recipes"
 _LABELS = "data.labels."
 _NOTHING = ("", "null", None)
 MAX_BYTES = 2**17
 """Of a recipe file; those that ship have a hundredth of it."""
-
-
-class Settings(BaseModel):
-    """A group of settings; unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataSettings(Settings):
@@ -55,17 +58,6 @@ class ModelSettings(Settings):
     """Name as on the Hub, or a folder."""
     precision: Literal["auto", "float32", "bfloat16", "nf4"] = "auto"
     """How the base weights are held; nf4 makes it QLoRA."""
-
-
-class LoraSettings(Settings):
-    """Low-rank adaptation, Hu et al. 2021, https://arxiv.org/abs/2106.09685."""
-
-    rank: Annotated[int, Field(ge=1, le=64)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 16
-    """The update is scaled by alpha / rank."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    target_modules: Annotated[list[str], Field(min_length=1)]
-    """Linear layers that get an adapter, by the last part of their names."""
 
 
 class TrainingSettings(Settings):
@@ -109,30 +101,59 @@ class EvaluationSettings(Settings):
 class Recipe(Settings):
     """All settings of one run."""
 
+    version: Literal[2] = 2
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{1,63}$")]
     title: str
-    task: TaskName
-    trainer: Literal["causal", "classifier"]
-    """causal: TRL's SFTTrainer on prompt and completion; classifier: transformers' Trainer on a label head."""
-    strategy: Literal["lora", "qlora"]
+    task: str | OwnTask
+    """One of those that ship, by its name, or one of one's own."""
+    way: Way
+    """sft: supervised, a language model learns to write the answers; classify: an encoder with a head of labels."""
+    strategy: AnyStrategy
+    """Which parameters learn."""
     data: DataSettings
     model: ModelSettings
-    lora: LoraSettings
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
 
     @property
     def task_definition(self) -> Task:
-        return TASKS[self.task]
+        """Its task; the labels of one's own may still have to be read from its data."""
+        return TASKS[self.task] if isinstance(self.task, str) else self.task.definition()
+
+    @property
+    def kind(self) -> ModelKind:
+        """causal for a language model, classifier for an encoder with a head."""
+        return KIND_OF_WAY[self.way]
+
+    @property
+    def strategy_title(self) -> str:
+        """What people call the strategy over this base: `QLoRA`."""
+        return self.strategy.named(self.model.precision)
+
+    def apply_strategy(self, model: PreTrainedModel) -> Any:
+        """Make a loaded base ready to train, as the strategy says; see `Strategy.apply`."""
+        return self.strategy.apply(model, self.kind, base=self.model.base, seed=self.training.seed)
+
+    @field_validator("task")
+    @classmethod
+    def _ships(cls, task: str | OwnTask) -> str | OwnTask:
+        if isinstance(task, str) and task not in TASKS:
+            raise ValueError(f"there is no such task; there are {', '.join(TASKS)}, or give one of your own a kind")
+        return task
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        if self.trainer == "classifier" and not self.task_definition.is_classification:
-            raise ValueError(f"trainer: a classifier needs a task with labels, and {self.task} has none")
-        if (self.strategy == "qlora") != (self.model.precision == "nf4"):
+        task = self.task_definition
+        if self.way == "classify" and not task.is_classification:
             raise ValueError(
-                "strategy: qlora and model.precision: nf4 go together "
-                f"(got {self.strategy} and {self.model.precision})"
+                f"way: a classifier cannot be trained on {task.noun[1]}, which have no labels; sft can"
+            )
+        if task.kind == "text":
+            raise ValueError("way: raw text is read, but nothing learns from it yet; give inputs and answers")
+        if self.model.precision == "nf4" and not self.strategy.packed:
+            raise ValueError(
+                f"strategy.kind: {self.strategy.kind} changes weights, and those in 4 bits (model.precision: nf4) "
+                "cannot be changed; lora can, or another precision"
             )
         return self
 
@@ -167,7 +188,8 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"The recipe cannot be read: {error}", got=str(path)) from None
     if not isinstance(values, dict):
         raise RecipeError("A recipe is a mapping of settings", got=type(values).__name__)
-    for override in overrides:
+    values = upgrade(values)
+    for override in sorted(overrides, key=_chooses_a_kind):
         _apply(values, override)
     return parse_recipe(values)
 
@@ -208,7 +230,7 @@ def read_yaml(text: str, *, texts: bool = False) -> Any:
 def parse_recipe(values: Any) -> Recipe:
     """Validate `values` as a recipe; one `RecipeError` names everything that is wrong."""
     try:
-        return Recipe.model_validate(values)
+        return Recipe.model_validate(upgrade(values) if isinstance(values, dict) else values)
     except ValidationError as error:
         raise RecipeError("The recipe is not valid: " + "; ".join(_sentences(error))) from None
 
@@ -216,8 +238,8 @@ def parse_recipe(values: Any) -> Recipe:
 def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     """`recipe` with dotted settings replaced, such as `{"training.epochs": 3}`, validated again."""
     values = recipe.model_dump()
-    for key, value in overrides.items():
-        _put(values, key, value)
+    for key in sorted(overrides, key=_chooses_a_kind):
+        _put(values, key, overrides[key])
     return parse_recipe(values)
 
 
@@ -249,9 +271,15 @@ def _apply(values: dict[str, Any], override: str) -> None:
         raise RecipeError("A setting is changed as key=value", got=override, fix="For example training.epochs=3.")
     if key.startswith(_LABELS):  # a label in somebody's data may hold the sign, what it means does not
         key, _, text = override.rpartition("=")
+    if (group := key.partition(".")[0]) in RENAMED and group not in Recipe.model_fields:
+        now = key.replace(group, RENAMED[group], 1)
+        raise RecipeError("This setting has another name now", got=override[:100], fix=f"Write {now}={text[:100]}.")
     path, kind = _place(key)
     try:
-        _put_at(values, path, _value(text, kind))
+        value = _value(text, kind)
+        _choose_kind(values, key, value)
+        if key != "strategy" or not isinstance(value, str):
+            _put_at(values, path, value)
     except ValueError as error:
         raise RecipeError(f"The value of {key[:100]} cannot be read: {error}", got=text[:100]) from None
 
@@ -262,20 +290,26 @@ def _place(key: str) -> tuple[list[str], Any]:
     What follows the name of a mapping is one key of it, whatever dots it holds: `data.labels.0.91`.
     """
     parts = key.split(".")
-    group: type[Settings] = Recipe
+    group: type[BaseModel] = Recipe
     for number, part in enumerate(parts, start=1):
         field = group.model_fields.get(part)
         if field is None:
             return parts, None
         kind, rest = field.annotation, parts[number:]
-        if isinstance(kind, type) and issubclass(kind, Settings):
-            group = kind
+        groups = _groups(kind)
+        if groups and rest:
+            group = next((each for each in groups if rest[0] in each.model_fields), groups[0])
             continue
         mapping = next((each for each in (kind, *get_args(kind)) if get_origin(each) is dict), None)
         if mapping and rest:
             return [*parts[:number], ".".join(rest)], get_args(mapping)[1]
         return parts, mapping if mapping else kind if not rest else None
     return parts, None
+
+
+def _groups(kind: Any) -> list[type[BaseModel]]:
+    """The groups of settings that a field of this type can hold: one, or one of several."""
+    return [each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, BaseModel)]
 
 
 def _value(text: str, kind: Any) -> Any:
@@ -287,8 +321,9 @@ def _value(text: str, kind: Any) -> Any:
     kinds = get_args(kind) or (kind,)
     if get_origin(kind) is dict:
         return _texts(text, optional=NoneType in get_args(kinds[1]))
-    if get_origin(kind) is list:
-        return read_yaml(text, texts=kinds == (str,))
+    lists = [each for each in (kind, *kinds) if get_origin(each) is list]
+    if lists:
+        return read_yaml(text, texts=get_args(lists[0]) == (str,))
     if get_origin(kind) is Literal or set(kinds) <= {str, NoneType}:
         return None if NoneType in kinds and text in _NOTHING else text
     value = read_yaml(text)
@@ -308,7 +343,32 @@ def _texts(text: str, *, optional: bool) -> Any:
 
 def _put(values: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key, making sections on the way; a wrong key is found by validation afterwards."""
-    _put_at(values, key.split("."), value)
+    _choose_kind(values, key, value)
+    if key != "strategy" or not isinstance(value, str):
+        _put_at(values, key.split("."), value)
+
+
+def _chooses_a_kind(override: str) -> bool:
+    """Whether an override does not choose a strategy's or a task's kind; those come first."""
+    return override.partition("=")[0] not in ("strategy", "strategy.kind", "task", "task.kind")
+
+
+def _choose_kind(values: dict[str, Any], key: str, value: Any) -> None:
+    """Drop the settings of a strategy or task for which another kind is chosen.
+
+    `strategy=lora` is short for its kind; qlora is short for lora over a base in 4 bits.
+    """
+    group = key.removesuffix(".kind")
+    if group not in ("strategy", "task") or not isinstance(value, str) or key == "task":
+        return
+    if key == "strategy":
+        four_bit = values.get("model", {}).get("precision") == "nf4"
+        if value == "qlora" or four_bit:
+            _put_at(values, ["model", "precision"], "nf4" if value == "qlora" else "auto")
+        value = "lora" if value == "qlora" else value
+    now = values.get(group)
+    if not isinstance(now, dict) or now.get("kind") != value:
+        values[group] = {"kind": value}
 
 
 def _put_at(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
@@ -324,7 +384,9 @@ def _put_at(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
 def _sentences(error: ValidationError) -> list[str]:
     sentences = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
+        if _of_another_kind(problem):
+            continue
+        where = _where(problem["loc"])
         text = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             text = f"there is no such setting{_nearest(where)}"
@@ -332,6 +394,23 @@ def _sentences(error: ValidationError) -> list[str]:
             text = f"{text} (got {_shown(problem['input'])})"
         sentences.append(f"{where}: {text}" if where else text)
     return sentences
+
+
+_KINDS = {each.__name__ for each in (str, OwnTask)} | set(STRATEGIES)
+"""What pydantic calls the several kinds that a setting can be of."""
+
+
+def _where(place: tuple[int | str, ...]) -> str:
+    """The dotted name of a setting, without the kind of the group that it is in."""
+    return ".".join(str(part) for number, part in enumerate(place) if number != 1 or part not in _KINDS)
+
+
+def _of_another_kind(problem: Any) -> bool:
+    """Whether it says of a task's name that it is no group of settings, or of such a group that it is no name."""
+    place = problem["loc"]
+    if len(place) < 2 or place[0] != "task":
+        return False
+    return bool(place[1] == "str" if isinstance(problem["input"], dict) else place == ("task", "OwnTask"))
 
 
 def _shown(value: object) -> str:
@@ -345,13 +424,9 @@ def _shown(value: object) -> str:
 def _nearest(where: str) -> str:
     """The settings that a misspelt one could have been."""
     section, _, wrong = where.rpartition(".")
-    groups = {"": Recipe} | {
-        name: field.annotation
-        for name, field in Recipe.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Settings)
-    }
-    group = groups.get(section)
-    known = list(group.model_fields) if group else []
+    field = Recipe.model_fields.get(section)
+    groups = [Recipe] if not section else _groups(field.annotation) if field else []
+    known = list(dict.fromkeys(name for group in groups for name in group.model_fields))
     close = difflib.get_close_matches(wrong, known, n=1)
     if close:
         return f"; did you mean {close[0]}?"

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from data.tasks.saved import save_task
 from data.trained_rows import TrainedRows, hash_rows
 from eval.report.folder import save as save_report
 from finetuning.export.model_card import model_card
@@ -23,7 +24,7 @@ from finetuning.runs.beginning import Beginning, check_submitted, check_unrecord
 from finetuning.runs.folder import Run, checkpoint_step
 from finetuning.runs.journal import Cancelled, Journal
 from finetuning.runs.processes import peak_memory_mb
-from finetuning.strategies import add_adapter, count_parameters
+from finetuning.strategies.counts import count_parameters
 from finetuning.trainers.arguments import steps
 from models.adapters import BaseOrigin
 from models.context import positions_at, require_room
@@ -35,6 +36,9 @@ from plumbing.writing import flush
 
 if TYPE_CHECKING:
     from datasets import Dataset
+
+    from data.sources import Opened
+    from data.tasks import Task
 
 
 def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
@@ -78,69 +82,72 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
 
     findings = findings_of(opened.splits, opened.task)
     journal.fact(data="\n".join(said_of(opened, findings.sentences)))
-    if not run.adapter.is_dir():  # it is there where a run goes on that ended during its evaluation
-        _train(run, journal, recipe, opened.splits["train"], opened.splits["test"], train_sha256)
+    if not run.tuned.is_dir():  # it is there where a run goes on that ended during its evaluation
+        _train(run, journal, recipe, opened, train_sha256)
         _free_what_trained()
     journal.write(state="evaluating")
     journal.phase("Comparing base and tuned")
     from finetuning.evaluation import evaluate_adapter
 
     result = evaluate_adapter(
-        run.adapter,
-        rows_of_run(run.adapter, opened, findings),
+        run.tuned,
+        rows_of_run(run.tuned, opened, findings),
         few_shot=recipe.evaluation.few_shot,
         forgetting=recipe.evaluation.forgetting,
         on_progress=journal.tell,
     )
     report = result.report.model_copy(update={"training": str(journal.status.facts.get("loss", ""))})
     save_report(report, result.rows, run.evaluation)
-    (run.adapter / "README.md").write_text(model_card(recipe, report, result.rows), encoding="utf-8")
+    (run.tuned / "README.md").write_text(model_card(recipe, report, result.rows), encoding="utf-8")
 
 
-def _train(run: Run, journal: Journal, recipe: Recipe, rows: Dataset, test: Dataset, train_sha256: str) -> None:
+def _train(run: Run, journal: Journal, recipe: Recipe, opened: Opened, train_sha256: str) -> None:
+    task, rows = opened.task, opened.splits["train"]
     journal.phase("Finding the base model")
     source = resolve(recipe.model.base, progress=journal.tell)
     journal.phase("Encoding the rows")
     tokenizer = load_tokenizer(source)
     limit = positions_at(source.path)
     require_positions(recipe, limit)
-    train, contract = _encode(recipe, rows, tokenizer, limit)
+    train, contract = _encode(recipe, task, rows, tokenizer, limit)
     require_room(
-        test,
-        prompter=None if recipe.trainer == "classifier" else Prompter(tokenizer, recipe.task_definition),
+        opened.splits["test"],
+        prompter=None if recipe.kind == "classifier" else Prompter(tokenizer, task),
         tokenizer=tokenizer,
-        column=recipe.task_definition.input_column,
+        column=task.input_column,
         limit=limit,
-        labels=recipe.task_definition.labels,
+        labels=task.labels,
         new_tokens=recipe.evaluation.max_new_tokens,
     )
     journal.phase("Loading the base model")
     loaded = load(
         source,
-        kind=recipe.trainer,
+        kind=recipe.kind,
         precision=recipe.model.precision,
-        task=recipe.task_definition,
+        task=task,
     )
     _note_weights(journal, loaded)
     now = Beginning.of(recipe, train_sha256, hash_tokens(train), BaseOrigin.of(loaded))
-    _note_beginning(run, recipe, rows, now)
-    _fine_tune(run, journal, recipe, loaded, train, contract)
+    _note_beginning(run, task, rows, now)
+    _fine_tune(run, journal, recipe, task, loaded, train, contract)
 
 
-def _note_beginning(run: Run, recipe: Recipe, rows: Dataset, now: Beginning) -> None:
+def _note_beginning(run: Run, task: Task, rows: Dataset, now: Beginning) -> None:
     """Before the first step: what is trained on what; before a later attempt: that the base is the same still."""
     if run.checkpoint() is None:
-        TrainedRows.of(rows[recipe.task_definition.input_column]).save(run.folder)
+        TrainedRows.of(map(task.text_of, rows)).save(run.folder)
         now.save(run)
     elif beginning := Beginning.load(run):
         beginning.check_base(now)
 
 
-def _encode(recipe: Recipe, rows: Dataset, tokenizer: Any, limit: int | None) -> tuple[Dataset, PromptContract]:
-    if recipe.trainer == "classifier":
-        encoded = encode_for_classifier(rows, tokenizer, recipe, limit=limit)
-        return encoded, classifier_contract(tokenizer, recipe.task_definition)
-    prompter = Prompter(tokenizer, recipe.task_definition)
+def _encode(
+    recipe: Recipe, task: Task, rows: Dataset, tokenizer: Any, limit: int | None
+) -> tuple[Dataset, PromptContract]:
+    if recipe.kind == "classifier":
+        encoded = encode_for_classifier(rows, tokenizer, recipe, task, limit=limit)
+        return encoded, classifier_contract(tokenizer, task)
+    prompter = Prompter(tokenizer, task)
     return encode_for_causal(rows, prompter, recipe.training.max_tokens, limit=limit), prompter.contract
 
 
@@ -161,18 +168,24 @@ def _note_weights(journal: Journal, loaded: LoadedModel) -> None:
 
 
 def _fine_tune(
-    run: Run, journal: Journal, recipe: Recipe, loaded: LoadedModel, train: Dataset, contract: PromptContract
+    run: Run,
+    journal: Journal,
+    recipe: Recipe,
+    task: Task,
+    loaded: LoadedModel,
+    train: Dataset,
+    contract: PromptContract,
 ) -> None:
     from finetuning.trainers.causal import causal_trainer
     from finetuning.trainers.classifier import classifier_trainer
     from finetuning.trainers.recorder import Recorder
 
     origin = BaseOrigin.of(loaded)
-    model = add_adapter(loaded.model, recipe)
+    model = recipe.strategy.apply(loaded.model, recipe.kind, base=recipe.model.base, seed=recipe.training.seed)
     count = count_parameters(model)
     journal.fact(trainable=count.trainable, total=count.total, stored=count.stored, train_rows=len(train))
     journal.phase("Fine-tuning", total=steps(recipe, len(train)))
-    build = causal_trainer if recipe.trainer == "causal" else classifier_trainer
+    build = causal_trainer if recipe.kind == "causal" else classifier_trainer
     run.remove_torn_checkpoints()
     checkpoint = run.checkpoint()
     last = run.cut_metrics(checkpoint_step(checkpoint) if checkpoint else 0)
@@ -186,13 +199,14 @@ def _fine_tune(
     journal.fact(peak_memory_mb=_peak_memory_mb())
     journal.fact(loss=rise([line["loss"] for line in run.metrics()[0]], recipe.training.learning_rate))
     journal.check()
-    making = run.folder / ".making-adapter"
+    making = run.folder / ".making"
     making.mkdir(exist_ok=True)
     model.save_pretrained(str(making))
     contract.save(making)
+    save_task(task, making)
     origin.save(making)
     flush(making)
-    making.rename(run.adapter)
+    making.rename(run.tuned_as(whole=recipe.strategy.whole))
     shutil.rmtree(run.checkpoints, ignore_errors=True)  # the adapter is whole: nothing to resume
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
-MAX_RANK = 64
+MAX_RANK = 256
 MAX_ALPHA = 4096
 MAX_JSON_BYTES = 1_000_000
 MAX_HEADER_BYTES = 4_000_000
@@ -246,7 +246,7 @@ def _unfit(why: str) -> ModelError:
 
 
 def adapter_shapes(
-    model: PreTrainedModel, *, rank: int, targets: Sequence[str], heads: Sequence[str] = ()
+    model: PreTrainedModel, *, rank: int, targets: Sequence[str], heads: Sequence[str] = (), dora: bool = False
 ) -> dict[str, tuple[int, ...]]:
     """Name → shape of each tensor of a LoRA on `model`, as its weights file has them; they are what it trains.
 
@@ -255,12 +255,15 @@ def adapter_shapes(
         rank: of the updates.
         targets: the last part of the changed layers' paths.
         heads: modules that are trained whole.
+        dora: whether each weight has a magnitude of its own.
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (inputs, outputs) in linear_layers(model).items():
         if name.rsplit(".", 1)[-1] in targets:
             shapes[f"base_model.model.{name}.lora_A.weight"] = (rank, inputs)
             shapes[f"base_model.model.{name}.lora_B.weight"] = (outputs, rank)
+            if dora:
+                shapes[f"base_model.model.{name}.lora_magnitude_vector"] = (outputs,)
     for name, parameter in model.named_parameters():
         # As peft matches them: `pre_classifier` is one of `classifier`.
         if name.split(".", 1)[0].endswith(tuple(heads)):

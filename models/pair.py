@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.tasks import TASKS, Task
+from data.tasks import Task
 from models import loading
 from models.adapters import AdapterProof, BaseOrigin, attach, prove, weights_sha256
 from models.loading import Kind, Precision
-from models.prompting import PromptContract, Prompter, classifier_contract
+from models.prompting import PromptContract, Prompter, classifier_contract, task_of
 from models.resolved import Progress, ResolvedModel
 from models.sources import resolve
 
@@ -105,12 +105,12 @@ def open_pair(adapter: Path, *, base: str | None = None, progress: Progress | No
 
     origin = BaseOrigin.load(adapter)
     contract = PromptContract.load(adapter)
-    task = TASKS[contract.task]
+    task = task_of(adapter, contract)
     source = resolve(base or origin.name, progress=progress)
     precision = loading.best_precision() if origin.precision == "bfloat16" else origin.precision
     loaded = loading.load(source, kind=origin.kind, precision=precision, task=task)
     if loaded.kind == "causal":
-        prompter = Prompter.from_contract(loaded.tokenizer, contract)
+        prompter = Prompter.from_contract(loaded.tokenizer, contract, task)
         ids = prompter.encode_prompt(_PROBE_TEXT)
         inputs = {"input_ids": torch.tensor([ids], device=loaded.model.device)}
     else:

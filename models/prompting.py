@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.tasks import TASKS, Task
+from data.tasks.saved import load_task
+from data.tasks.task import MAX_INSTRUCTION_CHARS
 from models.adapter_files import read_json
 from models.chat_template import ChatTemplate, Variables
 from models.chat_template import Message as Message
@@ -26,12 +28,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 CONTRACT_FILE = "prompt.json"
-MAX_INSTRUCTION_CHARS = 4_000
-
-INSTRUCTIONS: dict[str, str] = {
-    "sentiment": "Is the sentiment of this review positive or negative? Answer with one word.",
-    "dialogue": "Summarize the conversation in one or two short sentences.",
-}
 
 
 @dataclass(frozen=True)
@@ -99,8 +95,6 @@ class PromptContract:
                 got=f"hash {contract.sha256[:12]}, stated {stated[:12]}",
                 fix="Restore the file that was saved with the adapter.",
             )
-        if contract.task not in list(TASKS):
-            raise ModelError(f"{CONTRACT_FILE} of the adapter names an unknown task", got=contract.task)
         return contract
 
     def require_text(self) -> None:
@@ -130,6 +124,18 @@ class PromptContract:
             got=f"{trained.sha256[:12]} in training, {self.sha256[:12]} now",
             fix="Train again with the present prompt, or go back to the version that trained it.",
         )
+
+
+def task_of(folder: Path, contract: PromptContract) -> Task:
+    """The task that the model in `folder` was tuned for; one from before tasks were saved has one that ships.
+
+    Raises:
+        ModelError: the file is damaged, of another task than the prompt, or there is none and no such task ships.
+    """
+    task = load_task(folder) or TASKS.get(contract.task)
+    if task is None or task.name != contract.task:
+        raise ModelError(f"{CONTRACT_FILE} of the adapter names an unknown task", got=contract.task)
+    return task
 
 
 _SILENT: dict[str, Any] = {"variables": {}, "instruction_in": "system", "opening": "", "lead": "", "end": ""}
@@ -182,7 +188,7 @@ class Prompter:
         self.plain = PlainText(tokenizer, self.template.text)
         self.contract = PromptContract(
             task=task.name,
-            instruction=INSTRUCTIONS[task.name] if instruction is None else instruction,
+            instruction=task.instruction if instruction is None else instruction,
             template=self.template.text,
             special_tokens={key: str(value) for key, value in sorted(tokenizer.special_tokens_map.items())},
             variables=self.template.variables,
@@ -196,9 +202,14 @@ class Prompter:
         self._prompt_end, self._answer_start = (lead, "") if lead.strip() else ("", lead)
 
     @classmethod
-    def from_contract(cls, tokenizer: PreTrainedTokenizerBase, contract: PromptContract) -> Prompter:
-        """The prompter that an adapter was trained with; refuses a tokenizer that renders it otherwise."""
-        prompter = cls(tokenizer, TASKS[contract.task], instruction=contract.instruction)
+    def from_contract(
+        cls, tokenizer: PreTrainedTokenizerBase, contract: PromptContract, task: Task | None = None
+    ) -> Prompter:
+        """The prompter that an adapter was trained with; refuses a tokenizer that renders it otherwise.
+
+        `task` is that of `task_of`, if it is not one that ships.
+        """
+        prompter = cls(tokenizer, task or TASKS[contract.task], instruction=contract.instruction)
         prompter.contract.require_same(contract)
         return prompter
 

@@ -19,7 +19,7 @@ from ui.tabs.evaluate import build_evaluate
 from ui.tabs.report_view import ReportView, Shown
 from ui.tabs.runs import build_runs, choice_of
 from ui.tabs.top_line import no_model
-from ui.tabs.train import RECIPES, build_train, fill
+from ui.tabs.train import build_train, fill
 
 CACHE_S = (3600, 24 * 3600)
 """How often files that were uploaded or offered for download are looked at, and how old those are that go."""
@@ -39,7 +39,7 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
             with gr.Tab("Train", id="train") as train_tab, gr.Tabs(elem_id="train-tabs"):
                 inner, train = {}, {}
                 for task in TASKS:
-                    with gr.Tab(load_recipe(RECIPES[task]).title, id=f"train-{task}") as inner[task]:
+                    with gr.Tab(load_recipe(TASKS[task].recipe).title, id=f"train-{task}") as inner[task]:
                         train[task] = build_train(task, limits)
             with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
                 evaluate = build_evaluate(limits)
@@ -48,8 +48,10 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         page.load(compare.refresh, [compare.task, compare.model], compare.model, **QUICK)
         page.load(compare.greet, compare.chosen, compare.outputs, **CHAT)
         page.unload(stop_session)
-        fill(train["sentiment"], train_tab.select)
-        fill(train["dialogue"], inner["dialogue"].select)
+        first, *others = train
+        fill(train[first], train_tab.select)
+        for task in others:
+            fill(train[task], inner[task].select)
         for tab in train.values():
             page.load(tab.find_run, None, tab.watched, **QUICK).then(tab.poll, tab.seen, tab.followed, **QUICK)
             _lead_to_compare(tab.compare, tab.run_id, tabs, compare)
@@ -94,7 +96,7 @@ def _lead_row_to_compare(view: ReportView, tabs: gr.Tabs, compare: Compare) -> N
         choice = find(shown.key, visitor)
         stop_session(request)
         _, _, *examples = compare.change_task(choice.task.name, request)
-        box = gr.Textbox(value=row.input, placeholder=text.MESSAGE_PLACEHOLDER[choice.task.name])
+        box = gr.Textbox(value=row.input, placeholder=choice.task.message_hint)
         asked = (row.input, row.references)
         return [gr.Tabs(selected="compare"), *choose(choice, visitor), box, *examples, asked]
 

@@ -56,7 +56,7 @@ def measure(findings: Findings, *, tiny: bool = False) -> None:
     with shapes.base_of(shape) as base:
         seconds = time.perf_counter() - started
         findings.add(PART, "Seconds", what=f"making {shape}'s weights", s=seconds)
-        settings = [f"model.base={base}", *(["lora.rank=4"] if tiny else [])]
+        settings = [f"model.base={base}", *(["strategy.rank=4"] if tiny else [])]
         _train(findings, settings, tiny)
         _run_to_a_report(findings, settings, tiny)
 
@@ -65,14 +65,14 @@ def _train(findings: Findings, settings: list[str], tiny: bool) -> None:
     import torch
 
     from finetuning.estimates.estimate import estimate
-    from finetuning.strategies import add_adapter, count_parameters
+    from finetuning.strategies.counts import count_parameters
     from models.loading import best_precision
 
     recipe = load_recipe(RECIPE, [*settings, f"training.max_steps={2 if tiny else WARM_UP + STEPS}"])
     started = time.perf_counter()
     prepared = Prepared(recipe)
     findings.add(PART, "Seconds", what="loading it in 4 bit", s=time.perf_counter() - started)
-    model = add_adapter(prepared.loaded.model, recipe)
+    model = recipe.apply_strategy(prepared.loaded.model)
     count, expected = count_parameters(model), estimate(recipe)
     model.unload()
     for what, counted, said in (
@@ -168,6 +168,6 @@ def _run_to_a_report(findings: Findings, settings: list[str], tiny: bool) -> Non
             the_estimate_says_MiB=said.memory_mb,
             estimate_over_peak=said.memory_mb / float(status.facts["peak_memory_mb"]),
             four_bit_share=status.facts["four_bit_share"],
-            adapter=weights_sha256(run.adapter)[:8],
+            adapter=weights_sha256(run.tuned)[:8],
         )
-        chat.ask(findings, PART, run.adapter, tokens=8 if tiny else 16, runs=1)
+        chat.ask(findings, PART, run.tuned, tokens=8 if tiny else 16, runs=1)

@@ -107,14 +107,13 @@ def make_adapter(folder: Path, recipe: Any) -> Path:
     """An adapter of `recipe` over its base, with random weights, as `open_pair` takes it."""
     import torch
 
-    from finetuning.strategies import add_adapter
     from models.adapters import BaseOrigin
     from models.loading import load
     from models.prompting import Prompter
     from models.sources import resolve
 
     loaded = load(resolve(recipe.model.base), precision=recipe.model.precision)
-    model = add_adapter(loaded.model, recipe)
+    model = recipe.apply_strategy(loaded.model)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.05)

@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from data.tasks import TaskName
 from data.words import words
 from plumbing.errors import DataError
 
@@ -28,26 +27,23 @@ class Floor:
     """What the page says of a floor."""
 
     name: str
-    task: TaskName
     sentence: str
 
 
 FLOORS: dict[str, Floor] = {
     floor.name: floor
     for floor in (
-        Floor("majority class", "sentiment", "Always answers the label that is the most frequent in training."),
+        Floor("majority class", "Always answers the label that is the most frequent in training."),
         Floor(
             "TF-IDF + logistic regression",
-            "sentiment",
             "Weighs words and pairs of words, learned from the same training rows; no language model.",
         ),
         Floor(
             "frozen base + logistic regression",
-            "sentiment",
             "Learns nothing but a head on the base's features, from at most 1,000 of the same training rows.",
         ),
-        Floor("first two turns", "dialogue", "Repeats the first two turns of the dialogue word for word."),
-        Floor("longest turn", "dialogue", "Repeats the turn with the most words, word for word."),
+        Floor("first two turns", "Repeats the first two turns of the dialogue word for word."),
+        Floor("longest turn", "Repeats the turn with the most words, word for word."),
     )
 }
 """Every floor by its name."""

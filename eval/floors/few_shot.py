@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from data.tasks import Task
-from eval.metrics.metric import PRIMARY
+from eval.metrics.metric import primary_of
 from eval.report.schema import FewShot, RowResult
 from eval.scores import judge, measure, row_scores
 from eval.statistics import judge_scores
@@ -150,7 +150,7 @@ def measure_few_shot(
         scores.append(measure(answers, references, task))
         by_draw.append(row_scores(answers, references, task))
         tokens.append(fmean(len(prompter.encode_prompt(text, history)) for text in inputs))
-    metric = PRIMARY[task.name]
+    metric = primary_of(task)
     tuned = [row.tuned.scores[metric.name] for row in rows]
     each = [fmean(values) for values in zip(*by_draw, strict=True)]
     return FewShot(

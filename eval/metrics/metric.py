@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from data.tasks import TaskName
+from data.tasks import Task
 
 Kind = Literal["binary", "real", "whole"]
 """What a row has of a metric: exactly 0 or 1, any number, or nothing, where it is of the whole test set alone."""
@@ -49,8 +49,10 @@ METRICS = {
 }
 """Every metric by its name."""
 
-PRIMARY: dict[TaskName, Metric] = {"sentiment": METRICS["accuracy"], "dialogue": METRICS["rougeL"]}
-"""The metric that a task's verdict is about, chosen before anything is measured."""
+
+def primary_of(task: Task) -> Metric:
+    """The metric that a task's verdict is about, chosen before anything is measured."""
+    return METRICS[task.metric]
 
 
 def metric_named(name: str) -> Metric:

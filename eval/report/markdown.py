@@ -20,11 +20,10 @@ UNTRAINED_HEAD = (
     'compare the tuned model with "frozen base + logistic regression" and TF-IDF instead.'
 )
 
-_NOUNS = {"sentiment": ("review", "reviews"), "dialogue": ("dialogue", "dialogues")}
 _UNLEARNED = {"first two turns": "repeating the first two turns", "longest turn": "repeating the longest turn"}
 _WRITING_TITLES = {
     "length_ratio": "length / reference",
-    "novelty": "words not in the dialogue",
+    "novelty": "words not in what was asked",
     "repetition": "repeated runs of three words",
     "empty": "empty answers",
     "cut_off": "answers cut off",
@@ -44,7 +43,7 @@ def headline(report: Report) -> str:
 def _compared(report: Report, *, than: str) -> str:
     """Tuned against base, after `Better` what it is better `than`, where that needs to be said."""
     metric, verdict = report.primary, report.verdict
-    on = f"on {report.n:,} {_NOUNS[report.task][report.n != 1]} {metric.title}"
+    on = f"on {report.n:,} {report.asked.noun[report.n != 1]} {metric.title}"
     base, tuned = (f"{value:.{metric.metric.digits}f}" for value in (metric.base, metric.tuned))
     if verdict.outcome == "no evidence":
         return f"No evidence of a change: {on} is {base} before and {tuned} after."

@@ -12,7 +12,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from data.tasks import TaskName
+from data.tasks import TASKS
+from data.tasks.task import Kind
 from eval.calibration import ReliabilityBin
 from eval.metrics.metric import Flip, Metric, flip_of, metric_named
 from eval.statistics import Interval, Judgement
@@ -236,10 +237,21 @@ class Forgetting(_Strict):
         return sum(answer.base != answer.tuned for answer in self.answers)
 
 
+class TaskInfo(_Strict):
+    """What a report says of its task."""
+
+    kind: Kind = Field(description="classification, generation, chat or text.")
+    title: str = Field(description="Its name as a person reads it.")
+    noun: tuple[str, str] = Field(description="What a row is called: one, several.")
+
+
 class Report(_Strict):
     """A comparison of base with tuned on the same rows."""
 
-    task: TaskName = Field(description="sentiment or dialogue.")
+    task: str = Field(description="The task's name.")
+    about: TaskInfo | None = Field(
+        default=None, description="What the task is; none in reports of before, whose tasks all ship."
+    )
     kind: Literal["causal", "classifier"] = Field(description="A language model, or an encoder with a head.")
     n: int = Field(description="Number of test rows.", ge=1)
     metrics: list[MetricResult] = Field(description="Every metric, the primary one first.", min_length=1)
@@ -287,6 +299,18 @@ class Report(_Strict):
     versions: dict[str, str] = Field(description="Versions of the libraries that the numbers depend on.")
     seconds: float = Field(description="How long both sides took to answer the test rows, in seconds.")
     created: str = Field(description="When it ended: UTC, ISO 8601.")
+
+    @property
+    def asked(self) -> TaskInfo:
+        """What the task is."""
+        if self.about is not None:
+            return self.about
+        known = TASKS.get(self.task)
+        if known is None:
+            return TaskInfo(
+                kind="classification" if self.confusion else "generation", title=self.task, noun=("row", "rows")
+            )
+        return TaskInfo(kind=known.kind, title=known.title, noun=known.noun)
 
     @property
     def primary(self) -> MetricResult:

@@ -82,8 +82,8 @@ def speeds(recipe: Recipe, config: Any) -> Speeds:
     if precision in {"auto", "nf4"}:
         precision = best_precision()
     # Nothing is measured again for another rank: whoever tries some on the page would wait each time.
-    recipe = with_overrides(recipe, {"lora.rank": RANK, "lora.alpha": 2 * RANK})
-    key = _key([recipe.trainer, recipe.lora.model_dump(), precision, config.to_dict()])
+    recipe = with_overrides(recipe, {"strategy.rank": RANK, "strategy.alpha": 2 * RANK})
+    key = _key([recipe.kind, recipe.strategy.model_dump(), precision, config.to_dict()])
     if key not in _known:
         _known[key] = _kept_or_measured(key, _Shape(recipe, config, precision))
     return _known[key]
@@ -216,7 +216,7 @@ def _measure(shape: _Shape, watch: _Watch) -> Speeds:
         step = _step(model, shape.recipe)
         train = _fit(watch, lambda batch: step(batch, True), *batches)
         forward = _fit(watch, lambda batch: step(batch, False), *batches)
-        if shape.recipe.trainer == "classifier":
+        if shape.recipe.kind == "classifier":
             return Speeds(*train, *forward, 0.0, 0.0, 0.0)
         head_train, head_decode = _head(watch, shape)
         decoded = _decode(watch, model)
@@ -228,7 +228,6 @@ def _model(shape: _Shape) -> Any:
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
-    from finetuning.strategies import add_adapter
     from models.fast.attention import use_matrix_products
     from models.fast.fused_lora import fuse_lora
     from models.loading import device
@@ -237,9 +236,9 @@ def _model(shape: _Shape) -> Any:
     config.num_hidden_layers, config.vocab_size, config.pad_token_id = _LAYERS, 256, 0
     if getattr(config, "layer_types", None):
         config.layer_types = config.layer_types[:_LAYERS]
-    kind: Any = AutoModelForCausalLM if shape.recipe.trainer == "causal" else AutoModelForSequenceClassification
+    kind: Any = AutoModelForCausalLM if shape.recipe.kind == "causal" else AutoModelForSequenceClassification
     base = kind.from_config(config).to(device(), getattr(torch, shape.precision))
-    model = add_adapter(base, shape.recipe)
+    model = shape.recipe.apply_strategy(base)
     fuse_lora(model)
     if device().type == "cpu":
         use_matrix_products(base)
@@ -263,7 +262,7 @@ def _step(model: Any, recipe: Recipe) -> Callable[[Any, bool], None]:
     from models.fast.supports import supports
 
     base = model.get_base_model()
-    by_hand = LlamaLayers(base) if recipe.trainer == "causal" and supports(base) else None
+    by_hand = LlamaLayers(base) if recipe.kind == "causal" and supports(base) else None
 
     def hidden(batch: torch.Tensor) -> Any:
         if by_hand is None:

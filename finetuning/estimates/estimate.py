@@ -17,9 +17,9 @@ from finetuning.estimates.calibration import RANK, Speeds, speeds
 from finetuning.estimates.evaluation_time import evaluation_seconds
 from finetuning.estimates.row_lengths import Lengths, lengths_of
 from finetuning.recipe import Recipe
-from finetuning.strategies import ParameterCount, check_target_modules
+from finetuning.strategies.counts import ParameterCount
 from finetuning.trainers.arguments import steps
-from models.adapter_files import HEADS, adapter_shapes, linear_layers
+from models.adapter_files import linear_layers
 from models.context import max_positions
 from plumbing.errors import ModelError
 
@@ -111,7 +111,7 @@ def estimate(recipe: Recipe, *, splits: DatasetDict | Mapping[str, Any] | None =
     Raises:
         DataError: the rows cannot be read.
         ModelError: nothing is known of the base model without fetching it.
-        RecipeError: as `check_target_modules`; or `training.max_tokens` is more than the base reads.
+        RecipeError: as `Strategy.require`; or `training.max_tokens` is more than the base reads.
     """
     count = parameter_count(recipe)
     config = base_config(recipe.model.base).get_text_config()
@@ -173,7 +173,10 @@ def _batches(recipe: Recipe, train: Lengths) -> list[_Batch]:
 
 def _at_rank(machine: Speeds, recipe: Recipe, count: ParameterCount) -> Speeds:
     """The speeds with an adapter of the recipe's rank, by operations: four a frozen weight, six a trained one."""
-    frozen, measured = count.total - count.trainable, count.trainable * RANK / recipe.lora.rank
+    frozen, measured = (
+        count.total - count.trainable,
+        count.trainable * RANK / getattr(recipe.strategy, "rank", RANK),
+    )
     share = (4 * frozen + 6 * count.trainable) / (4 * frozen + 6 * measured)
     return replace(machine, train_token=machine.train_token * share)
 
@@ -198,7 +201,7 @@ def _memory_mb(
     activations = kept * _bytes_a_value(recipe) / 2**20
     optimizer = count.trainable * 16 / 2**20  # float32 weight, gradient and two moments
     head = 0.0
-    if recipe.trainer == "causal":  # some positions' logits and probabilities in float32, and their product
+    if recipe.kind == "causal":  # some positions' logits and probabilities in float32, and their product
         head = 3 * 256 * int(config.vocab_size) * 4 / 2**20
     evaluation = _ROWS_AT_ONCE_MB + (_unpacked_mb(recipe, count) if recipe.model.precision == "nf4" else 0.0)
     return _runtime_mb() + weight_mb + max(activations + optimizer + head, evaluation)
@@ -229,15 +232,10 @@ def parameter_count(recipe: Recipe) -> ParameterCount:
 
     with torch.device("meta"):
         model = _empty_model(recipe)
-    check_target_modules(recipe, model)
-    adapter = adapter_shapes(
-        model,
-        rank=recipe.lora.rank,
-        targets=recipe.lora.target_modules,
-        heads=HEADS if recipe.trainer == "classifier" else (),
-    )
-    trainable = sum(map(math.prod, adapter.values()))
-    total = trainable + sum(parameter.numel() for parameter in model.parameters())
+    strategy = recipe.strategy
+    strategy.require(model, recipe.kind, recipe.model.base)
+    trainable = sum(map(math.prod, strategy.trained(model, recipe.kind).values()))
+    total = sum(parameter.numel() for parameter in model.parameters()) + (0 if strategy.whole else trainable)
     packed = sum(map(math.prod, linear_layers(model).values())) if recipe.model.precision == "nf4" else 0
     return ParameterCount(trainable, total, total - packed // 2)
 
@@ -246,7 +244,7 @@ def _empty_model(recipe: Recipe) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     config = base_config(recipe.model.base)
-    if recipe.trainer == "classifier":
+    if recipe.kind == "classifier":
         config.num_labels = len(recipe.task_definition.labels)
         return AutoModelForSequenceClassification.from_config(config)
     return AutoModelForCausalLM.from_config(config)
@@ -291,8 +289,8 @@ def _by_hand(recipe: Recipe) -> bool:
     """Whether the layers are computed by `models/fast/llama.py`, as far as a recipe says."""
     from models.loading import device
 
-    settings = recipe.lora.dropout or recipe.training.gradient_checkpointing
-    return recipe.trainer == "causal" and not settings and device().type == "cpu"
+    settings = getattr(recipe.strategy, "dropout", 0) or recipe.training.gradient_checkpointing
+    return recipe.kind == "causal" and not settings and device().type == "cpu"
 
 
 def _kept_values(recipe: Recipe, config: Any, longest: int) -> float:

@@ -64,7 +64,7 @@ def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any) -> Lengths:
     task = recipe.task_definition
     some: list[dict[str, Any]] = [dict(row) for row in rows.select(chosen)]
     texts = [str(row[task.input_column]) for row in some]
-    if recipe.trainer == "classifier":
+    if recipe.kind == "classifier":
         prompts = tokenizer(texts)["input_ids"] if tokenizer and texts else [_guessed(text) for text in texts]
         return Lengths(len(rows), [len(ids) for ids in prompts], [0] * len(texts), 0)
     if tokenizer is None:

@@ -16,12 +16,12 @@ def copy_adapter(run: Run, target: Path) -> None:
     Raises:
         RunError: the run has no adapter or no report.
     """
-    if not run.adapter.is_dir() or not (run.evaluation / "report.json").is_file():
+    if not run.tuned.is_dir() or not (run.evaluation / "report.json").is_file():
         raise RunError("Only a finished run can be exported", got=f"{run.id}: {run.status().state}")
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".exporting-") as scratch:
         making = Path(scratch) / "new"
-        shutil.copytree(run.adapter, making)
+        shutil.copytree(run.tuned, making)
         shutil.copytree(run.evaluation, making / "eval")
         if target.exists():
             target.rename(Path(scratch) / "old")

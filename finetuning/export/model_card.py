@@ -13,9 +13,7 @@ from finetuning.recipe import Recipe, with_overrides
 
 def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str:
     """A model card in Markdown with the Hub's front matter."""
-    pipeline = "text-classification" if recipe.trainer == "classifier" else "text-generation"
-    lora = recipe.lora
-    strategy = {"lora": "LoRA", "qlora": "QLoRA"}[recipe.strategy]
+    pipeline = "text-classification" if recipe.kind == "classifier" else "text-generation"
     shown = _shown(recipe)
     return f"""---
 base_model: {recipe.model.base}
@@ -26,8 +24,8 @@ tags: [lora, before-after]
 
 # {recipe.name}
 
-{recipe.task_definition.learns} Trained with {strategy} on `{shown.data.source}` for {recipe.training.epochs:g}
-epochs; the adapter has rank {lora.rank} and acts on {", ".join(lora.target_modules)}.
+{recipe.task_definition.learns} Trained with {recipe.strategy_title} on `{shown.data.source}` for
+{recipe.training.epochs:g} epochs; {recipe.strategy.about(recipe.model.precision)}.
 
 {_one_level_down(to_markdown(report, rows))}
 ## The recipe

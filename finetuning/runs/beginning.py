@@ -26,6 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from data.sources import absolute_spec
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs.folder import Run
+from finetuning.upgrade import upgrade_settings
 from plumbing.errors import RunError
 from plumbing.reading import read_text
 from plumbing.writing import write_atomically
@@ -81,7 +82,8 @@ class Beginning(BaseModel):
         if not _has_begun(run):
             return None
         try:
-            return cls.model_validate_json(read_text(run.folder / BEGAN_FILE, limit=_MAX_BYTES))
+            found = cls.model_validate_json(read_text(run.folder / BEGAN_FILE, limit=_MAX_BYTES))
+            return found.model_copy(update={"settings": upgrade_settings(found.settings)})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, ValidationError):
@@ -210,7 +212,7 @@ def with_whole_paths(recipe: Recipe) -> Recipe:
 
 def _has_begun(run: Run) -> bool:
     """Whether there is something that a later attempt goes on from."""
-    return run.checkpoint() is not None or run.adapter.is_dir()
+    return run.checkpoint() is not None or run.tuned.is_dir()
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:

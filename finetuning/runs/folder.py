@@ -65,8 +65,14 @@ class Run:
         return self.folder.name
 
     @property
-    def adapter(self) -> Path:
-        return self.folder / "adapter"
+    def tuned(self) -> Path:
+        """What was tuned, once it is there: a whole model's folder, or an adapter's."""
+        whole = self.tuned_as(whole=True)
+        return whole if whole.is_dir() else self.tuned_as(whole=False)
+
+    def tuned_as(self, *, whole: bool) -> Path:
+        """Where a whole model is saved, or an adapter."""
+        return self.folder / ("model" if whole else "adapter")
 
     @property
     def evaluation(self) -> Path:
@@ -339,7 +345,7 @@ def list_runs(folder: Path | None = None, *, owner: str | None = None) -> list[R
 def finished_runs(folder: Path | None = None) -> Iterator[Run]:
     """Runs whose adapter can be used, newest first."""
     for run in list_runs(folder):
-        if run.adapter.is_dir():
+        if run.tuned.is_dir():
             yield run
 
 

@@ -95,7 +95,7 @@ def tiny_recipe(tiny_llama, reviews_file):
                 f"model.base={tiny_llama}",
                 "model.precision=float32",
                 f"data.source=file:{reviews_file}",
-                "lora.dropout=0.1",
+                "strategy.dropout=0.1",
                 "training.max_steps=20",
                 "training.batch_size=4",
                 "evaluation.few_shot=0",

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from finetuning.preparation import encode_for_causal, open_data
 from finetuning.recipe import load_recipe, with_overrides
-from finetuning.strategies import add_adapter
 from finetuning.trainers.causal import causal_trainer
 from finetuning.trainers.lengths import LikeLengthSampler
 from models.loading import load
@@ -30,7 +29,7 @@ def main():
     loaded = load(resolve(recipe.model.base), precision=recipe.model.precision)
     prompter = Prompter(loaded.tokenizer, recipe.task_definition)
     rows = encode_for_causal(open_data(recipe).splits["train"], prompter, recipe.training.max_tokens)
-    model = add_adapter(loaded.model, recipe)
+    model = recipe.apply_strategy(loaded.model)
     trainer = causal_trainer(recipe, model, loaded.tokenizer, rows, str(folder / "checkpoints"), [])
     if alone:
         lengths = [len(ids) for ids in rows["input_ids"]]

@@ -41,7 +41,7 @@ def test_help_answers_at_once():
     ("arguments", "says"),
     [
         (["train", "sentiment"], "There is no such recipe"),
-        (["train", "sentiment-smollm2-lora", "--set", "lora.rank=0"], "lora.rank"),
+        (["train", "sentiment-smollm2-lora", "--set", "strategy.rank=0"], "strategy.rank"),
         (["evaluate", "../../etc"], "There is no such run"),
         (["chat", "last"], "No run has finished yet"),
         (["estimate", "sentiment-smollm2-lora", "--data", "corpus:tweets"], "tweets"),

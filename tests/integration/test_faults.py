@@ -159,7 +159,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_the_last_good_checkpoint_is_
     assert finish(run).state == "cancelled"
     good = run.checkpoint()
     (run.folder / BEGAN_FILE).unlink()  # else the changed setting is refused
-    run.replace_recipe(with_overrides(run.recipe(), {"lora.alpha": 1e30}))
+    run.replace_recipe(with_overrides(run.recipe(), {"strategy.alpha": 1e30}))
     launch.resume(run)
     status = finish(run)
     assert status.state == "failed"

@@ -37,7 +37,7 @@ def recipe_file(tiny_recipe, tmp_path):
         f"data.source=file:{data}",
         f"training.max_steps={STEPS}",
         "training.batch_size=2",
-        "lora.dropout=0",
+        "strategy.dropout=0",
     )
     path.write_text(recipe.to_yaml())
     return path

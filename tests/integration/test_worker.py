@@ -32,7 +32,7 @@ def test_a_run_is_cancelled_goes_on_and_comes_to_a_report_and_an_adapter_that_ac
     wait_for(lambda: run.status().state not in launch.ACTIVE)
     assert run.status().state == "cancelled", run.log_tail()
     wait_for(lambda: not run.process_alive())
-    assert not run.adapter.exists()
+    assert not run.tuned.exists()
     assert run.checkpoint() is not None and (run.checkpoint() / "DONE").exists()
 
     launch.resume(run)
@@ -47,7 +47,7 @@ def test_a_run_is_cancelled_goes_on_and_comes_to_a_report_and_an_adapter_that_ac
     assert report.base.origin in {"hub", "package mirror"}
     assert report.few_shot is not None
 
-    pair = open_pair(run.adapter)
+    pair = open_pair(run.tuned)
     assert pair.proof.same_weights
     assert pair.proof.largest_change > 0
     cost = measure_forgetting(pair, passages()[:2], instructions()[:1])

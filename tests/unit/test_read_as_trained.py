@@ -24,8 +24,8 @@ def written(path, rows):
 def untrained_run(recipe, folder, train_sha256):
     """As a run leaves it, without the weights, which nobody asks for the rows."""
     run = create_run(recipe, folder)
-    run.adapter.mkdir()
-    PromptContract(recipe.task, "Well?", "", {}).save(run.adapter)
+    run.tuned.mkdir()
+    PromptContract(recipe.task, "Well?", "", {}).save(run.tuned)
     Beginning(settings={}, train_sha256=train_sha256, weights_sha256="", precision="float32").save(run)
     return run
 
@@ -42,7 +42,7 @@ def run(tmp_path):
 
 def test_ratings_of_another_file_are_on_the_scale_that_was_trained_on(run, tmp_path):
     other = written(tmp_path / "other.csv", [("text", "rating"), ("a", 1), ("b", 3), ("c", 4), ("d", 5)])
-    judged = choose_rows(run.adapter, other)
+    judged = choose_rows(run.tuned, other)
     assert dict(zip(judged.rows["text"], judged.rows["label"], strict=True)) == dict.fromkeys("abc", "negative")
     assert any("as in the rows that are trained on" in note for note in judged.selection.notes)
     assert judged.train is not None
@@ -52,7 +52,7 @@ def test_rows_whose_references_are_judged_are_not_said_to_be_left_out(tmp_path):
     rows = [("dialogue", "summary"), *((f"Ann: {n % 8}", f"Ann says {n}.") for n in range(12))]
     source = written(tmp_path / "chats.csv", rows)
     run = untrained_run(load_recipe("dialogue-smollm2-qlora"), tmp_path / "runs", "")
-    judged = choose_rows(run.adapter, source)
+    judged = choose_rows(run.tuned, source)
     assert max(map(len, judged.rows["summary"])) == 2
     said = counts(judged.selection, len(judged.rows))
     assert said.startswith("12 rows given, 4 repeated with their references added to the first, ")

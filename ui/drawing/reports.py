@@ -130,7 +130,7 @@ def _changes(report: Report, rows: Sequence[RowResult]) -> Markup | None:
     if not rows:
         return None
     changes = [row.change(report.primary.name) for row in rows]
-    what = f"A line is a {text.ROW_NOUN[report.task]}: how much its {report.primary.title} changed, sorted"
+    what = f"A line is a {report.asked.noun[0]}: how much its {report.primary.title} changed, sorted"
     return charts.differences(changes, report.verdict.difference, report.verdict.interval, what=what)
 
 

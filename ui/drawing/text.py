@@ -5,10 +5,6 @@ from __future__ import annotations
 TITLE = "Before/After"
 TAGLINE = "Fine-tune a language model, and see what changed."
 
-MESSAGE_PLACEHOLDER = {
-    "sentiment": "Write a review of anything, or pick one below",
-    "dialogue": "Paste a conversation, one “Name: what was said” a line, or pick one below",
-}
 WAITING = "Pick an example, or write a message."
 QUEUED = "Waiting: one answer is written before yours."
 QUEUED_BEHIND = "Waiting: {ahead} answers are written before yours."
@@ -56,7 +52,6 @@ EVALUATE_INTRO = "Base and tuned answer the same test rows, so whatever differs 
 OWN_REPORT = "Measured on {rows:,} test rows when this adapter was made. Evaluate measures it here and now."
 NO_OWN_REPORT = "Nothing has been measured with this adapter yet."
 FEWER_ROWS = "Fewer are quicker, and show less."
-ROW_NOUN = {"sentiment": "review", "dialogue": "dialogue"}
 FLIPS_TITLE = "What flipped"
 FLIPS_HINT = "The largest changes first. A click on a row asks both models again, in Compare."
 FILTER = "Filter by a word"
@@ -74,7 +69,7 @@ CALIBRATION = (
 NEAR_TIES = "so close between two labels that a machine which rounds otherwise may answer otherwise."
 WRITING = {
     "length_ratio": "length / reference",
-    "novelty": "words not in the dialogue",
+    "novelty": "words not in what was asked",
     "repetition": "repeated runs of three words",
     "empty": "empty answers",
     "cut_off": "answers cut off",

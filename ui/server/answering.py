@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from models.generation import Answer, AnswerPair
     from models.pair import Pair
 
-MAX_NEW_TOKENS = {"sentiment": 40, "dialogue": 80}
-"""Where an answer in the chat is cut off."""
 
 MOST_TOKENS = 1024
 """Of a message with its instruction and what was said before. Others wait while they are read, which takes two slow
@@ -43,7 +41,7 @@ def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> 
     from models.generation import stream_answers
 
     prompts = [prompt_tokens(pair, turn, turns, name) for name in ("base", "tuned")]
-    limit = MAX_NEW_TOKENS[pair.task.name]
+    limit = pair.task.answer_tokens
     steps: queue.SimpleQueue[AnswerPair | None] = queue.SimpleQueue()
 
     def work() -> None:
@@ -120,7 +118,7 @@ def check_length(pair: Pair, turn: Turn, turns: list[Turn]) -> None:
     """Refuse a message that does not fit into the model with its answer, or that others would wait for too long."""
     longest = int(getattr(pair.model.config, "max_position_embeddings", MOST_TOKENS))
     if pair.kind == "causal":
-        room = longest - MAX_NEW_TOKENS[pair.task.name]
+        room = longest - pair.task.answer_tokens
         length = max(len(prompt_tokens(pair, turn, turns, name)) for name in ("base", "tuned"))
     else:
         room, length = longest, len(pair.tokenizer(turn.message)["input_ids"])

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from data.tasks import TASKS, Task, TaskName
+from data.tasks import Task
 from finetuning.recipe import load_recipe, recipe_names
 from finetuning.runs.folder import Run
+from models.prompting import PromptContract, task_of
 from plumbing.errors import ModelError, RunError, UserError
 from ui.server.visitors import Visitor
 
@@ -44,7 +45,7 @@ def bundled_folder() -> Path:
     return Path(os.environ.get("BEFORE_AFTER_BUNDLED", default))
 
 
-def all_choices(visitor: Visitor, task: TaskName | None = None) -> list[Choice]:
+def all_choices(visitor: Visitor, task: str | None = None) -> list[Choice]:
     """The adapters that ship and the visitor's newest, those of one task only if it is given; no damaged one."""
     finished = (_of_run(run) for run in islice(filter(_has_adapter, visitor.runs()), NEWEST))
     found = [*_bundled(), *(choice for choice in finished if choice)]
@@ -67,12 +68,12 @@ def of_run(run: Run) -> Choice | None:
     return _of_run(run) if _has_adapter(run) else None
 
 
-def options(visitor: Visitor, task: TaskName | None = None) -> list[tuple[str, str]]:
+def options(visitor: Visitor, task: str | None = None) -> list[tuple[str, str]]:
     """(label, key) pairs for a dropdown."""
     return [(choice.label, choice.key) for choice in all_choices(visitor, task)]
 
 
-def shipped(task: TaskName) -> list[tuple[str, str]]:
+def shipped(task: str) -> list[tuple[str, str]]:
     """As `options`, for a page that does not know its visitor yet."""
     return [(choice.label, choice.key) for choice in _bundled() if choice.task.name == task]
 
@@ -88,7 +89,7 @@ def _bundled() -> list[Choice]:
 
 
 def _has_adapter(run: Run) -> bool:
-    return run.adapter.is_dir()
+    return run.tuned.is_dir()
 
 
 def _of_run(run: Run) -> Choice | None:
@@ -97,15 +98,13 @@ def _of_run(run: Run) -> Choice | None:
     except UserError:
         return None  # the Runs tab shows it as damaged
     when = time.strftime("%d %b %H:%M", time.localtime(created))
-    return _choice(f"run:{run.id}", f"{title} · {when} · {run.id[-4:]}", run.adapter, run.evaluation)
+    return _choice(f"run:{run.id}", f"{title} · {when} · {run.id[-4:]}", run.tuned, run.evaluation)
 
 
 def _choice(key: str, label: str, adapter: Path, evaluation: Path) -> Choice | None:
     try:
         origin = json.loads((adapter / "base_model.json").read_text(encoding="utf-8"))
-        prompt = json.loads((adapter / "prompt.json").read_text(encoding="utf-8"))
-        return Choice(
-            key, label, adapter, evaluation, TASKS[prompt["task"]], str(origin["name"]), str(origin["kind"])
-        )
-    except (OSError, ValueError, KeyError, TypeError):
+        task = task_of(adapter, PromptContract.load(adapter))
+        return Choice(key, label, adapter, evaluation, task, str(origin["name"]), str(origin["kind"]))
+    except (OSError, ValueError, KeyError, TypeError, ModelError):
         return None

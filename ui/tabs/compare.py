@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from data.tasks import DIALOGUE, SENTIMENT, TASKS
+from data.tasks import TASKS
 from plumbing.errors import ModelError, UserError
 from ui.drawing import answers, text
 from ui.drawing.answers import Turn
@@ -29,7 +29,7 @@ from ui.tabs.top_line import badge, badge_waiting, not_open, status
 if TYPE_CHECKING:
     from models.pair import Pair
 
-FIRST_TASK = SENTIMENT
+FIRST_TASK = next(iter(TASKS.values()))
 Updates = dict[Any, Any]
 """Component → its new value; what is not in it stays."""
 
@@ -153,7 +153,7 @@ class Compare:
             for index in range(SHOWN)
         ]
         model = gr.Dropdown(choices=found, value=found[0][1] if found else None)
-        return [model, gr.Textbox(placeholder=text.MESSAGE_PLACEHOLDER[task]), *buttons]
+        return [model, gr.Textbox(placeholder=TASKS[task].message_hint), *buttons]
 
     def forget(self) -> Updates:
         """An empty page."""
@@ -321,7 +321,7 @@ def build_compare(status_line: gr.HTML) -> Compare:
     found = shipped(FIRST_TASK.name)
     with gr.Row(equal_height=True):
         task = gr.Radio(
-            [(SENTIMENT.title, SENTIMENT.name), (DIALOGUE.title, DIALOGUE.name)],
+            [(task.title, name) for name, task in TASKS.items()],
             value=FIRST_TASK.name,
             label="Task",
             scale=4,
@@ -340,7 +340,7 @@ def build_compare(status_line: gr.HTML) -> Compare:
     reference = gr.HTML(elem_id="reference", elem_classes="ba-plain")
     with gr.Row(equal_height=True, elem_classes="ba-actions"):
         box = gr.Textbox(
-            placeholder=text.MESSAGE_PLACEHOLDER[FIRST_TASK.name],
+            placeholder=FIRST_TASK.message_hint,
             show_label=False,
             lines=1,
             max_lines=5,

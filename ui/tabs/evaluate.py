@@ -31,8 +31,6 @@ from ui.tabs.report_view import ReportView, Shown, build_report_view
 TIMED_S = 3.0
 """So long a part has to have gone on before it is said how long the rest of it takes."""
 ROWS_LABEL = "Test rows"
-FEW_SHOT_EXAMPLES = {"sentiment": 4, "dialogue": 2}
-"""Examples in the base's prompt where some are asked for; a dialogue is long."""
 
 
 @dataclass
@@ -113,7 +111,7 @@ class Evaluate:
             raise DataError("No test set is chosen", fix="Upload a file, or write the name of a data set.")
         if chosen.source != data_form.OWN:
             visitor.check_source(chosen.source)
-        examples = FEW_SHOT_EXAMPLES[choice.task.name] if few_shot else 0
+        examples = choice.task.few_shot if few_shot else 0
         work = _Work(choice, chosen, _row_count(rows, visitor), examples, bool(forgetting), visitor)
         page = request.session_hash or ""
         self.busy.add(page)
@@ -269,8 +267,8 @@ class _Work:
 def build_evaluate(limits: Limits | None = None) -> Evaluate:
     """Lay the tab out and connect it."""
     hub_allowed = limits is None or limits.hub
-    first = "sentiment"
-    found = shipped("sentiment")
+    first = next(iter(TASKS))
+    found = shipped(first)
     gr.HTML(tag("div", text.EVALUATE_INTRO, class_="ba-note"), elem_classes="ba-plain")
     with gr.Row():
         task = gr.Radio(

@@ -26,7 +26,6 @@ from ui.tabs.examples import examples, in_and_out
 from ui.tabs.report_view import ReportView, build_report_view
 from ui.tabs.train_form import TrainForm
 
-RECIPES = {"sentiment": "sentiment-smollm2-lora", "dialogue": "dialogue-smollm2-qlora"}
 POLL_S = 1.5
 SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
 ONCE = SLOW | {"trigger_mode": "once"}
@@ -104,7 +103,7 @@ class TrainTask:
             return Markup("")  # said above
         except UserError as error:
             return tag("div", visitor.shown(str(error)), class_="ba-note")
-        caption = text.TOKENS_CAPTION if recipe.trainer == "causal" else text.TOKENS_CAPTION_CLASSIFIER
+        caption = text.TOKENS_CAPTION if recipe.kind == "causal" else text.TOKENS_CAPTION_CLASSIFIER
         classes = ("ba-token", "ba-token ba-trained")
         spans = [tag("span", token, class_=classes[trained]) for token, trained in tokens]
         return join([tag("div", caption, class_="ba-note"), tag("div", *spans, class_="ba-tokens")])
@@ -260,7 +259,7 @@ class TrainTask:
 def build_train(task_name: str, limits: Limits | None = None) -> TrainTask:
     """Lay out the five steps of a task and connect them, but for what leads to other tabs."""
     task = TASKS[task_name]
-    recipe = load_recipe(RECIPES[task_name])
+    recipe = load_recipe(task.recipe)
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(_step(1, task.learns), elem_classes="ba-plain")
         gr.HTML(in_and_out(examples(task)[0]), elem_classes="ba-plain")

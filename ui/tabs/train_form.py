@@ -13,6 +13,7 @@ import gradio as gr
 
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe, load_recipe, recipe_names, with_overrides
+from finetuning.strategies import Lora
 from plumbing.errors import RecipeError
 from ui.server.visitors import Visitor
 from ui.tabs.data_form import Chosen
@@ -21,11 +22,11 @@ from ui.tabs.fields import read_whole_or_all, whole_or_all, written
 LABELS = {
     "model.base": "Base model",
     "model.precision": "Precision",
-    "lora.rank": "Rank",
+    "strategy.rank": "Rank",
     "training.learning_rate": "Learning rate",
     "training.epochs": "Epochs",
-    "lora.alpha": "Alpha",
-    "lora.dropout": "Dropout",
+    "strategy.alpha": "Alpha",
+    "strategy.dropout": "Dropout",
     "training.batch_size": "Batch size",
     "training.max_tokens": "Tokens a row",
     "training.seed": "Seed",
@@ -34,7 +35,7 @@ LABELS = {
 }
 """What the form calls each setting, in the order of its fields."""
 FIELDS = tuple(LABELS)
-WHOLE = {"lora.rank", "training.batch_size", "training.max_tokens", "training.seed"}
+WHOLE = {"strategy.rank", "training.batch_size", "training.max_tokens", "training.seed"}
 OPTIONAL = {"data.train_rows", "data.test_rows"}
 
 
@@ -57,7 +58,11 @@ def recipes_of(task: str) -> list[Recipe]:
 
 def build_base(recipe: Recipe, limits: Limits | None = None) -> tuple[gr.Dropdown, list[Any]]:
     """Step 3: the recipe dropdown, and the fields of the base model; strangers choose from the list."""
-    known = [other for other in recipes_of(recipe.task) if limits is None or other.model.base in limits.base_models]
+    known = [
+        other
+        for other in recipes_of(recipe.task_definition.name)
+        if limits is None or other.model.base in limits.base_models
+    ]
     label = "Base model: a name as on the Hub, or a folder" if limits is None else "Base model"
     with gr.Row():
         chosen = gr.Dropdown(
@@ -82,7 +87,8 @@ def build_base(recipe: Recipe, limits: Limits | None = None) -> tuple[gr.Dropdow
 
 def build_settings(recipe: Recipe, limits: Limits | None = None) -> list[Any]:
     """Step 4: three settings, and the rest folded."""
-    task, lora, training = recipe.task, recipe.lora, recipe.training
+    task, lora, training = recipe.task, recipe.strategy, recipe.training
+    assert isinstance(lora, Lora)
 
     def looks(setting: str) -> dict[str, Any]:
         name = setting.partition(".")[2].replace("_", "-")
@@ -93,14 +99,14 @@ def build_settings(recipe: Recipe, limits: Limits | None = None) -> list[Any]:
 
     with gr.Row():
         main = [
-            number("lora.rank", lora.rank, 1, label=f"Rank (1 to {limits.rank if limits else 64})"),
+            number("strategy.rank", lora.rank, 1, label=f"Rank (1 to {limits.rank if limits else 64})"),
             number("training.learning_rate", training.learning_rate, 1e-5),
             number("training.epochs", training.epochs, 0.5),
         ]
     with gr.Accordion("More settings", open=False, elem_id=f"{task}-more"), gr.Row():
         more = [
-            number("lora.alpha", lora.alpha, 1),
-            number("lora.dropout", lora.dropout, 0.01),
+            number("strategy.alpha", lora.alpha, 1),
+            number("strategy.dropout", lora.dropout, 0.01),
             number("training.batch_size", training.batch_size, 1),
             number("training.max_tokens", training.max_tokens, 1),
             number("training.seed", training.seed, 1),
@@ -135,7 +141,6 @@ def read(task: str, chosen: Chosen, name: str, *fields: Any) -> Recipe:
         # A number field gives 8.0 for 8; whatever is not whole is left for validation to refuse.
         whole = field in WHOLE and isinstance(value, float) and value.is_integer()
         settings[field] = int(value) if whole else value
-    settings["strategy"] = "qlora" if settings["model.precision"] == "nf4" else "lora"
     settings["data.source"] = chosen.source
     settings["data.columns"], settings["data.labels"] = chosen.columns, chosen.labels
     settings["data.skip_empty"] = chosen.skip_empty

@@ -6,7 +6,6 @@ from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 
 from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data
-from finetuning.strategies import add_adapter
 from finetuning.trainers.causal import causal_trainer, project_supervised_positions
 from finetuning.trainers.classifier import classifier_trainer
 from models import loading
@@ -39,8 +38,8 @@ def recipe(request, recipe_on, monkeypatch):
 def adapted(recipe):
     """The loaded base, and the model with an adapter that acts: B starts at zero, where most gradients are zero."""
     task = recipe.task_definition
-    loaded = load(resolve(recipe.model.base), kind=recipe.trainer, precision=recipe.model.precision, task=task)
-    model = add_adapter(loaded.model, recipe)
+    loaded = load(resolve(recipe.model.base), kind=recipe.kind, precision=recipe.model.precision, task=task)
+    model = recipe.apply_strategy(loaded.model)
     generator = torch.Generator().manual_seed(1)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
@@ -51,8 +50,8 @@ def adapted(recipe):
 def trainer_of(recipe, folder):
     loaded, model = adapted(recipe)
     rows, task = open_data(recipe).splits["train"], recipe.task_definition
-    if recipe.trainer == "classifier":
-        encoded = encode_for_classifier(rows, loaded.tokenizer, recipe)
+    if recipe.kind == "classifier":
+        encoded = encode_for_classifier(rows, loaded.tokenizer, recipe, recipe.task_definition)
         return classifier_trainer(recipe, model, loaded.tokenizer, encoded, str(folder), [])
     encoded = encode_for_causal(rows, Prompter(loaded.tokenizer, task), 1024)
     return causal_trainer(recipe, model, loaded.tokenizer, encoded, str(folder), [])
@@ -89,10 +88,10 @@ def test_a_step_trains_in_float32_and_what_is_opened_is_what_was_trained(recipe,
     assert len(states) > 4 and {value.dtype for value in states} == {torch.float32}
 
     task, folder = recipe.task_definition, tmp_path / "adapter"
-    loaded = load(resolve(recipe.model.base), kind=recipe.trainer, precision=recipe.model.precision, task=task)
+    loaded = load(resolve(recipe.model.base), kind=recipe.kind, precision=recipe.model.precision, task=task)
     model.save_pretrained(folder)
     BaseOrigin.of(loaded).save(folder)
-    causal = recipe.trainer == "causal"
+    causal = recipe.kind == "causal"
     contract = Prompter(loaded.tokenizer, task).contract if causal else classifier_contract(loaded.tokenizer, task)
     contract.save(folder)
     assert {value.dtype for value in load_file(folder / "adapter_model.safetensors").values()} == {torch.float32}

@@ -73,21 +73,21 @@ def test_over_other_rows_it_does_not_go_on(stopped, file, change):
     launch.resume(stopped)
     with pytest.raises(RunError, match="The data has changed since the run began"):
         run_training(stopped, never)
-    assert stopped.checkpoint() is not None and not stopped.adapter.exists()
+    assert stopped.checkpoint() is not None and not stopped.tuned.exists()
 
 
 def test_with_other_settings_it_does_not_go_on_and_says_which(stopped):
     began_with = stopped.recipe()
-    changes = {"lora.rank": 16, "training.learning_rate": 2e-3}
+    changes = {"strategy.rank": 16, "training.learning_rate": 2e-3}
     stopped.replace_recipe(with_overrides(began_with, changes))
     with pytest.raises(RunError) as refused:
         launch.resume(stopped)
-    assert f"lora.rank was {began_with.lora.rank} at the checkpoint and is 16" in str(refused.value)
+    assert f"strategy.rank was {began_with.strategy.rank} at the checkpoint and is 16" in str(refused.value)
     assert f"training.learning_rate was {began_with.training.learning_rate} at" in str(refused.value)
     assert stopped.status().state == "cancelled"
     stopped.replace_recipe(began_with)
     launch.resume(stopped)
-    stopped.replace_recipe(with_overrides(began_with, {"lora.target_modules": ["query"]}))  # while it waits
+    stopped.replace_recipe(with_overrides(began_with, {"strategy.target_modules": ["query"]}))  # while it waits
     with pytest.raises(RunError, match=r"lora\.target_modules was"):
         run_training(stopped, never)
 

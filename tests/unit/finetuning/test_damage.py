@@ -44,7 +44,7 @@ FILES = [
 @pytest.fixture
 def run(tmp_path):
     run = create_run(RECIPE, tmp_path)
-    run.adapter.mkdir()  # there is something to go on from, so that what it began with is read
+    run.tuned.mkdir()  # there is something to go on from, so that what it began with is read
     return run
 
 

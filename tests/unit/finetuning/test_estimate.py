@@ -14,7 +14,7 @@ from finetuning.estimates import calibration
 from finetuning.estimates.calibration import Speeds
 from finetuning.estimates.estimate import estimate, parameter_count
 from finetuning.recipe import load_recipe
-from finetuning.strategies import add_adapter, count_parameters
+from finetuning.strategies.counts import count_parameters
 from models.adapter_files import adaptable_modules
 from models.loading import load, load_tokenizer
 from models.resolved import cache_folder
@@ -39,13 +39,13 @@ def test_llama_counts_are_the_classic_ones_packed_and_unpacked():
 )
 def test_what_is_counted_is_what_trains(name, base, recipe_on, request):
     recipe = recipe_on(name, request.getfixturevalue(base), "model.precision=float32")
-    loaded = load(resolve(recipe.model.base), kind=recipe.trainer, precision="float32", task=recipe.task_definition)
-    assert parameter_count(recipe) == count_parameters(add_adapter(loaded.model, recipe))
+    loaded = load(resolve(recipe.model.base), kind=recipe.kind, precision="float32", task=recipe.task_definition)
+    assert parameter_count(recipe) == count_parameters(recipe.apply_strategy(loaded.model))
 
 
 def test_a_module_that_cannot_be_adapted_is_named():
     with pytest.raises(RecipeError, match="lm_head"):
-        parameter_count(load_recipe("sentiment-smollm2-lora", ["lora.target_modules=[q_proj, lm_head]"]))
+        parameter_count(load_recipe("sentiment-smollm2-lora", ["strategy.target_modules=[q_proj, lm_head]"]))
 
 
 @pytest.fixture(autouse=True)
@@ -121,7 +121,7 @@ def test_a_layer_is_measured_once_a_machine_and_kept(name, base, recipe_on, requ
     assert key.startswith(platform.node())
     monkeypatch.setattr(calibration, "_known", {})
     monkeypatch.setattr(calibration, "_measure", lambda *_: pytest.fail("measured again"))
-    again = estimate(recipe_on(name, request.getfixturevalue(base), "lora.rank=16"))
+    again = estimate(recipe_on(name, request.getfixturevalue(base), "strategy.rank=16"))
     assert again.evaluation_s == first.evaluation_s and again.training_s > first.training_s > 0
 
 
@@ -159,7 +159,7 @@ def test_what_an_architecture_does_not_name_is_taken_for_the_usual(kind, tiny_ll
     model.save_pretrained(base)
     load_tokenizer(resolve(str(tiny_llama))).save_pretrained(base)
     module = adaptable_modules(model)[0]
-    found = estimate(recipe_on("sentiment-smollm2-lora", base, f"lora.target_modules=[{module}]"))
+    found = estimate(recipe_on("sentiment-smollm2-lora", base, f"strategy.target_modules=[{module}]"))
     assert found.memory_mb > 0 and found.training_s > 0 and found.evaluation_s > 0
 
 

@@ -4,7 +4,6 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 
-from finetuning.strategies import add_adapter
 from models.fast.fused_lora import fuse_lora
 from models.loading import device, load
 from models.sources import resolve
@@ -12,7 +11,7 @@ from models.sources import resolve
 
 def adapted(recipe):
     loaded = load(resolve(recipe.model.base), precision=recipe.model.precision)
-    model = add_adapter(loaded.model, recipe)
+    model = recipe.apply_strategy(loaded.model)
     generator = torch.Generator().manual_seed(1)
     for name, parameter in model.named_parameters():  # B starts at zero, where most gradients are zero
         if "lora_B" in name:

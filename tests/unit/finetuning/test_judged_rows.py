@@ -69,7 +69,7 @@ def splits(person_file):
 
 def test_rows_that_were_trained_on_are_left_out_and_counted(trained, person_file, splits):
     """The command line's `train --data mine.csv`, then `evaluate last --data mine.csv`."""
-    judged = choose_rows(trained.adapter, f"file:{person_file}")
+    judged = choose_rows(trained.tuned, f"file:{person_file}")
     learned = {same_text(text) for text in splits["train"]["text"]}
     assert not learned & {same_text(text) for text in judged.rows["text"]}
     assert len(judged.rows) == 150 - len(learned) > 20
@@ -83,9 +83,9 @@ def test_rows_that_were_trained_on_are_left_out_and_counted(trained, person_file
 
 @pytest.mark.cuda
 def test_they_are_judged_where_someone_asks_for_it_and_the_report_says_so(trained, person_file, splits):
-    judged = choose_rows(trained.adapter, str(person_file), keep_trained=True, rows=40)
+    judged = choose_rows(trained.tuned, str(person_file), keep_trained=True, rows=40)
     assert len(judged.rows) == 40 and judged.selection.eligible == 150
-    report = evaluate_adapter(trained.adapter, judged).report
+    report = evaluate_adapter(trained.tuned, judged).report
     learned = len(set(splits["train"]["text"]))
     assert report.data.selection.trained_kept and report.data.selection.trained_on == learned
     said = f"{learned} trained on and judged all the same; 40 judged, a fixed sample of 150."
@@ -97,11 +97,11 @@ def test_they_are_judged_where_someone_asks_for_it_and_the_report_says_so(traine
 @pytest.mark.cuda
 def test_left_to_itself_a_run_is_judged_on_its_own_test_split_with_its_own_settings(trained, splits):
     at_its_end, rows = load(trained.evaluation)
-    judged = choose_rows(trained.adapter)
+    judged = choose_rows(trained.tuned)
     assert list(judged.rows["text"]) == [row.input for row in rows]
     assert set(judged.rows["text"]) < set(splits["test"]["text"]) and len(judged.rows) == 14
     assert judged.settings == trained.recipe().evaluation
-    again = evaluate_adapter(trained.adapter, judged, few_shot=2).report
+    again = evaluate_adapter(trained.tuned, judged, few_shot=2).report
     assert again.data == at_its_end.data
     assert again.data.selection.trained_on == 0 and again.data.selection.given > len(judged.rows)
     assert (again.metrics, again.floors, again.few_shot) == (
@@ -113,7 +113,7 @@ def test_left_to_itself_a_run_is_judged_on_its_own_test_split_with_its_own_setti
 
 
 def test_what_learns_beside_it_learns_from_the_runs_own_rows_on_any_source(trained, splits):
-    judged = choose_rows(trained.adapter, "corpus:reviews", rows=4)
+    judged = choose_rows(trained.tuned, "corpus:reviews", rows=4)
     assert judged.train is not None and judged.train["text"] == splits["train"]["text"]
     assert judged.selection.trained_on == 0
     assert judged.rows["text"] != open_source("corpus:reviews", SENTIMENT).splits["test"]["text"][:4]
@@ -125,17 +125,15 @@ def test_where_the_runs_data_has_changed_it_has_none_and_that_is_said(trained, p
     shutil.copy(person_file, kept)
     try:
         person_file.write_text(kept.read_text().replace("LABEL_0", "LABEL_X").replace("LABEL_1", "LABEL_0"))
-        judged = choose_rows(trained.adapter, "corpus:reviews", rows=4)
+        judged = choose_rows(trained.tuned, "corpus:reviews", rows=4)
         assert judged.train is None and judged.findings is None
         assert any("training rows are not here" in note for note in judged.selection.notes)
         assert judged.selection.trained_on == 0  # its own keys still know
-        assert (evaluate_adapter(trained.adapter, judged, few_shot=2).report.few_shot) is None
+        assert (evaluate_adapter(trained.tuned, judged, few_shot=2).report.few_shot) is None
         person_file.unlink()
-        assert any(
-            "no such file" in note for note in choose_rows(trained.adapter, "corpus:reviews").selection.notes
-        )
+        assert any("no such file" in note for note in choose_rows(trained.tuned, "corpus:reviews").selection.notes)
         with pytest.raises(DataError, match="no such file"):
-            choose_rows(trained.adapter)
+            choose_rows(trained.tuned)
     finally:
         shutil.copy(kept, person_file)
 
@@ -146,22 +144,22 @@ def test_a_file_of_nothing_but_training_rows_is_refused(trained, splits, tmp_pat
         "".join(json.dumps({"text": row["text"].upper(), "label": row["label"]}) + "\n" for row in splits["train"])
     )
     with pytest.raises(DataError, match="Every row was trained on"):
-        choose_rows(trained.adapter, str(file))
+        choose_rows(trained.tuned, str(file))
 
 
 def test_columns_and_labels_can_be_set_beside_those_of_the_run(trained, tmp_path):
     file = tmp_path / "other.csv"
     file.write_text("text,mark\n" + "".join(f"new remark {n},LABEL_{n % 3}\n" for n in range(30)))
     with pytest.raises(DataError):
-        choose_rows(trained.adapter, str(file))
+        choose_rows(trained.tuned, str(file))
     read = read_mapping(["data.columns.label=mark", "data.columns.text=text", "data.labels.LABEL_2=skip"])
     columns, labels = read.columns, read.labels
-    judged = choose_rows(trained.adapter, str(file), columns=columns, labels=labels)
+    judged = choose_rows(trained.tuned, str(file), columns=columns, labels=labels)
     assert len(judged.rows) == 20 and set(judged.rows["label"]) == {"negative", "positive"}
     assert any("mapped by hand" in note for note in judged.selection.notes)
     with pytest.raises(DataError, match="does not exist"):
-        choose_rows(trained.adapter, str(file), columns={"text": "remark"}, labels=labels)
-    for wrong in ("data.test_rows=4", "lora.rank=4", "data.labels"):
+        choose_rows(trained.tuned, str(file), columns={"text": "remark"}, labels=labels)
+    for wrong in ("data.test_rows=4", "strategy.rank=4", "data.labels"):
         with pytest.raises(RecipeError):
             read_mapping([wrong])
 
@@ -169,7 +167,7 @@ def test_columns_and_labels_can_be_set_beside_those_of_the_run(trained, tmp_path
 def test_the_keys_stay_in_the_run_folder_and_are_salted(trained, splits, tmp_path):
     copy_adapter(trained, tmp_path / "out")
     assert not list((tmp_path / "out").rglob(KEYS_FILE))
-    assert not (trained.adapter / KEYS_FILE).exists()
+    assert not (trained.tuned / KEYS_FILE).exists()
     one, other = TrainedRows.load(trained.folder), TrainedRows.of(splits["train"]["text"])
     assert all(text.upper() + "!" in one for text in splits["train"]["text"])
     assert not any(text in one for text in splits["test"]["text"])

@@ -59,7 +59,7 @@ def test_every_recipe_with_a_known_base_is_within_the_limits() -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("lora.rank", 17),
+        ("strategy.rank", 17),
         ("training.batch_size", 33),
         ("training.gradient_accumulation", 3),
         ("training.max_tokens", 1025),
@@ -106,7 +106,7 @@ def test_a_visitor_has_one_run_and_the_queue_an_end(folder: Path, reviews: Opene
     with pytest.raises(RunError, match="You have a run"):
         limits.resume(first, Limits())
     with pytest.raises(RecipeError, match=r"lora\.rank"):
-        limits.submit(with_overrides(RECIPE, {"lora.rank": 64}), reviews, Limits(), owner="d")
+        limits.submit(with_overrides(RECIPE, {"strategy.rank": 64}), reviews, Limits(), owner="d")
     assert len(list_runs()) == 3
 
 

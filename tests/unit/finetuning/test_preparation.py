@@ -101,13 +101,13 @@ def test_a_classifiers_rows_become_tokens_mask_and_class(tiny_bert, recipe_on, m
     texts = ["the film", "½ 漢字 👍🏽", " ", "[SEP] the soup", "so " * 30] * 4
     labels = ["positive", "negative"] * 10
     rows = Dataset.from_dict({"text": texts, "label": labels, "row": range(5, 25)})
-    encoded = encode_for_classifier(rows, tokenizer, recipe)
+    encoded = encode_for_classifier(rows, tokenizer, recipe, recipe.task_definition)
     assert list(encoded["input_ids"]) == [tokenizer(text)["input_ids"] for text in texts]
     assert list(encoded["attention_mask"]) == [tokenizer(text)["attention_mask"] for text in texts]
     assert list(encoded["labels"]) == [1, 0] * 10
     shorter = recipe_on("sentiment-minilm-lora", tiny_bert, "training.max_tokens=16")
     with pytest.raises(ProblemsError, match="row 9, column text: 62 tokens"):
-        encode_for_classifier(rows, tokenizer, shorter)
+        encode_for_classifier(rows, tokenizer, shorter, shorter.task_definition)
 
 
 def test_what_a_test_split_cannot_show_is_said_before_training():

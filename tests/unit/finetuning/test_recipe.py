@@ -35,10 +35,10 @@ def test_overrides_change_nested_settings_and_numbers_are_numbers():
 
 def test_every_error_is_shown_at_once():
     with pytest.raises(RecipeError) as caught:
-        load_recipe("sentiment-smollm2-lora", ["training.epoch=3", "lora.rank=900", "data.train_rows=x"])
+        load_recipe("sentiment-smollm2-lora", ["training.epoch=3", "strategy.rank=900", "data.train_rows=x"])
     message = str(caught.value)
     assert "did you mean epochs?" in message
-    assert "lora.rank" in message and "900" in message
+    assert "strategy.rank" in message and "900" in message
     assert "data.train_rows" in message
 
 
@@ -71,7 +71,7 @@ def test_a_recipe_file_that_is_no_mapping_is_refused(tmp_path):
 
 def test_form_overrides_are_validated_again():
     recipe = load_recipe("sentiment-smollm2-lora")
-    assert with_overrides(recipe, {"lora.rank": 4}).lora.rank == 4
+    assert with_overrides(recipe, {"strategy.rank": 4}).strategy.rank == 4
     with pytest.raises(RecipeError, match=r"training\.batch_size"):
         with_overrides(recipe, {"training.batch_size": 0})
 
@@ -97,8 +97,8 @@ def test_what_is_a_text_by_its_type_is_taken_as_it_is(text):
 
 
 def test_a_list_of_texts_is_written_as_a_list():
-    recipe = load_recipe("sentiment-smollm2-lora", ["lora.target_modules=[q_proj, no, 2024]"])
-    assert recipe.lora.target_modules == ["q_proj", "no", "2024"]
+    recipe = load_recipe("sentiment-smollm2-lora", ["strategy.target_modules=[q_proj, no, 2024]"])
+    assert recipe.strategy.target_modules == ["q_proj", "no", "2024"]
 
 
 def test_a_label_may_be_anything_in_front_of_the_last_sign():

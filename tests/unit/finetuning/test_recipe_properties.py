@@ -73,7 +73,7 @@ def test_a_good_recipe_with_any_values_in_it(changes, extra):
     | st.tuples(st.sampled_from([".".join(path) for path in PATHS]), st.text(max_size=30)).map("=".join)
 )
 @example(override="training.seed=" + "1" * 5000)
-@example(override="lora.target_modules=" + "[" * 5000)
+@example(override="strategy.target_modules=" + "[" * 5000)
 @example(override="training.epochs=.nan")
 @example(override="a" + ".b" * 5000 + "=1")
 @example(override="data.columns={? [a] : b}")

@@ -25,7 +25,7 @@ def curve(run):
 
 
 def weights(run):
-    return load_file(run.adapter / "adapter_model.safetensors")
+    return load_file(run.tuned / "adapter_model.safetensors")
 
 
 @pytest.fixture(

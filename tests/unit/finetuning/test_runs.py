@@ -141,7 +141,7 @@ def test_a_reader_never_sees_half_a_status(run):
 
 def test_only_a_run_with_an_adapter_can_be_used(run, tmp_path):
     assert list(finished_runs(tmp_path)) == []
-    run.adapter.mkdir()
+    run.tuned.mkdir()
     assert [found.id for found in finished_runs(tmp_path)] == [run.id]
 
 

@@ -5,7 +5,6 @@ import torch
 from trl import SFTConfig, SFTTrainer
 
 from finetuning.preparation import encode_for_causal, open_data
-from finetuning.strategies import add_adapter
 from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.causal import CausalTrainer, causal_trainer
 from finetuning.trainers.lengths import LikeLengthSampler
@@ -37,7 +36,7 @@ def test_losses_equal_trls_step_by_step_in_float32(settings, tiny_llama, recipe_
     recipe = recipe_on("dialogue-smollm2-qlora", tiny_llama, *settings, "training.max_steps=5")
     loaded, rows = prepared(recipe)
     trainer = causal_trainer(
-        recipe, add_adapter(loaded.model, recipe), loaded.tokenizer, rows, str(tmp_path / "a"), []
+        recipe, recipe.apply_strategy(loaded.model), loaded.tokenizer, rows, str(tmp_path / "a"), []
     )
     model = trainer.model.get_base_model()
     assert supports(model) == (model.device.type == "cpu")  # so that its layers are computed by hand
@@ -50,7 +49,7 @@ def test_losses_equal_trls_step_by_step_in_float32(settings, tiny_llama, recipe_
         **shared_arguments(recipe, str(tmp_path / "b"), len(rows)), max_length=None, completion_only_loss=True
     )
     trl = SFTTrainer(
-        model=add_adapter(loaded.model, recipe),
+        model=recipe.apply_strategy(loaded.model),
         args=arguments,
         train_dataset=rows,
         processing_class=loaded.tokenizer,

@@ -62,16 +62,16 @@ def test_every_recipe_runs_to_its_end(name, model, request, recipe_on, tmp_path)
     report, rows = load_report(run.evaluation)
     assert report.n == len(list(rows))
     assert report.train_rows == status.facts["train_rows"]
-    asked, causal = recipe.evaluation, recipe.trainer == "causal"
+    asked, causal = recipe.evaluation, recipe.kind == "causal"
     assert (report.few_shot.examples if report.few_shot else 0) == (asked.few_shot if causal else 0)
     assert (report.forgetting is not None) == causal
-    assert BaseOrigin.load(run.adapter).precision == status.facts["precision"]
-    assert (run.adapter / "README.md").read_text().startswith("---\nbase_model:")
+    assert BaseOrigin.load(run.tuned).precision == status.facts["precision"]
+    assert (run.tuned / "README.md").read_text().startswith("---\nbase_model:")
     assert not run.checkpoints.exists()
-    if recipe.strategy == "qlora":
+    if recipe.model.precision == "nf4":
         assert status.facts["four_bit_share"] > 0.4  # the rest is embeddings, as large as the layers here
         assert status.facts["weight_mb"] < status.facts["weight_mb_unpacked"]
-    assert open_pair(run.adapter).proof.largest_change > 0
+    assert open_pair(run.tuned).proof.largest_change > 0
 
 
 @pytest.mark.cuda
@@ -119,7 +119,7 @@ def test_a_run_that_is_asked_to_stop_keeps_a_checkpoint_and_has_no_adapter(tiny_
     run = create_run(recipe, tmp_path)
     run_training(run, lambda: len(run.metrics()[0]) >= 3)
     assert run.status().state == "cancelled"
-    assert not run.adapter.exists()
+    assert not run.tuned.exists()
     checkpoints = list(run.checkpoints.glob("checkpoint-*"))
     assert len(checkpoints) == 1 and (checkpoints[0] / "DONE").exists()
     assert len(run.metrics()[0]) <= 4
@@ -137,7 +137,7 @@ def test_a_row_that_is_too_long_is_refused_with_its_number_before_a_model_is_loa
 @pytest.mark.cuda
 @pytest.mark.parametrize("module", ["c_attn", "lm_head", "model.layers.0.self_attn.q_proj"])
 def test_target_modules_that_cannot_be_adapted_are_named_before_training(module, tiny_llama, recipe_on, tmp_path):
-    recipe = recipe_on("sentiment-smollm2-lora", tiny_llama, f"lora.target_modules=[q_proj, {module}]")
+    recipe = recipe_on("sentiment-smollm2-lora", tiny_llama, f"strategy.target_modules=[q_proj, {module}]")
     with pytest.raises(RecipeError, match=r"these can: .*q_proj") as caught:
         run_to_end(recipe, tmp_path)
     assert caught.value.got == [module]
@@ -181,7 +181,7 @@ def test_gradient_checkpointing_computes_layers_again_and_learns_the_same(
     settings = ["model.precision=float32", "training.max_steps=3", "evaluation.few_shot=0"]
     losses, counts = [], []
     for kept in ("false", "true"):
-        own_settings = [*settings, f"training.gradient_checkpointing={kept}", "lora.dropout=0.2"]
+        own_settings = [*settings, f"training.gradient_checkpointing={kept}", "strategy.dropout=0.2"]
         run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, *own_settings), tmp_path / kept)
         losses.append([line["loss"] for line in run.metrics()[0]])
         counts.append(len(entered))
@@ -202,7 +202,7 @@ def test_gradient_checkpointing_is_heeded_where_layers_are_computed_by_hand(
 def test_a_run_of_a_single_step_learns(tiny_llama, recipe_on, tmp_path):
     run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, "training.max_steps=1"), tmp_path)
     assert run.metrics()[0][0]["learning_rate"] > 0
-    assert open_pair(run.adapter).proof.largest_change > 0
+    assert open_pair(run.tuned).proof.largest_change > 0
 
 
 @pytest.mark.cuda
@@ -242,4 +242,4 @@ def test_a_loss_that_rose_is_said_in_status_report_and_model_card(tiny_bert, rec
     report, _ = load_report(run.evaluation)
     assert report.training == said and explanation(report).endswith(said)
     assert said in (run.evaluation / "report.md").read_text()
-    assert said in (run.adapter / "README.md").read_text()
+    assert said in (run.tuned / "README.md").read_text()

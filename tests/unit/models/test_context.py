@@ -73,7 +73,7 @@ def test_raising_max_tokens_is_advised_only_where_it_helps(rows, tiny_bert):
     recipe = load_recipe("sentiment-minilm-lora", ["training.max_tokens=64"])
     for limit, advised in ((512, False), (100_000, True)):
         with pytest.raises(ProblemsError) as caught:
-            encode_for_classifier(rows, tokenizer, recipe, limit=limit)
+            encode_for_classifier(rows, tokenizer, recipe, recipe.task_definition, limit=limit)
         assert ("raise training.max_tokens" in str(caught.value)) is advised
 
 

@@ -86,13 +86,13 @@ def test_a_form_with_wrong_values_names_them() -> None:
     name = "sentiment-smollm2-lora"
     values = dict(zip(train_form.FIELDS, train_form.values_of(load_recipe(name)), strict=True))
     with pytest.raises(RecipeError, match=r"“Rank”: .*valid integer"):
-        train_form.read("sentiment", REVIEWS, name, *(values | {"lora.rank": 8.5}).values())
+        train_form.read("sentiment", REVIEWS, name, *(values | {"strategy.rank": 8.5}).values())
     with pytest.raises(RecipeError, match="“Epochs” is empty"):
         train_form.read("sentiment", REVIEWS, name, *(values | {"training.epochs": None}).values())
     with pytest.raises(RecipeError, match="no such recipe"):
         train_form.read("sentiment", REVIEWS, "dialogue-smollm2-qlora", *values.values())
     four_bit = train_form.read("sentiment", REVIEWS, name, *(values | {"model.precision": "nf4"}).values())
-    assert four_bit.strategy == "qlora"
+    assert four_bit.strategy_title == "QLoRA"
 
 
 def test_an_empty_field_of_rows_means_all_of_them() -> None:
@@ -192,7 +192,7 @@ def test_a_run_is_evaluated_on_its_own_test_rows_unless_others_are_chosen(
     monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
     opened(tmp_path, ["positive"])
     run = create_run(load_recipe("sentiment-smollm2-lora", [f"data.source=file:{tmp_path / 'rows.csv'}"]))
-    shutil.copytree(tiny_adapter, run.adapter)
+    shutil.copytree(tiny_adapter, run.tuned)
     tab = laid_out(build_evaluate)
     assert tab.forms["sentiment"].kind.value == data_form.OWN
     behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})

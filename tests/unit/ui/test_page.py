@@ -175,7 +175,7 @@ def test_whatever_is_in_a_runs_files_is_drawn_as_damaged(folder: Path, content: 
     whole = create_run(load_recipe("sentiment-smollm2-lora"))
     run = create_run(load_recipe("sentiment-smollm2-lora"))
     run.evaluation.mkdir()
-    run.adapter.mkdir()
+    run.tuned.mkdir()
     names = ["status.json", "recipe.yaml", "metrics.jsonl", "worker.log", "eval/report.json", "eval/rows.jsonl"]
     for name in [*names, "adapter/base_model.json", "adapter/prompt.json"]:
         (run.folder / name).write_bytes(content)

@@ -45,7 +45,7 @@ def test_each_stranger_sees_their_own_runs_and_a_local_page_all(folder: Path) ->
         with pytest.raises(RunError, match="no such run") as refused:
             bea.run(run.id)
         assert not any(other.id in str(refused.value) for other in made.values() if other.id != run.id)
-        run.adapter.mkdir()
+        run.tuned.mkdir()
         with pytest.raises(UserError, match="no such tuned model"):
             find(f"run:{run.id}", bea)
     assert all(choice.key.startswith("bundled:") for choice in all_choices(bea))

@@ -1,0 +1,37 @@
+"""Full fine-tuning: every weight of the model learns. It needs the most memory, and forgets the most."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from finetuning.strategies.strategy import ModelKind, Shape, Strategy
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+class Full(Strategy):
+    """Every weight learns."""
+
+    kind: Literal["full"] = "full"
+
+    whole: ClassVar[bool] = True
+    packed: ClassVar[bool] = False
+    forgets: ClassVar[str] = "forgets most"
+
+    def named(self, precision: str) -> str:
+        return "Full fine-tuning"
+
+    def about(self, precision: str) -> str:
+        return "every weight of the model was trained"
+
+    def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
+        return
+
+    def apply(self, model: PreTrainedModel, kind: ModelKind, *, base: str, seed: int) -> Any:
+        model.float().requires_grad_(True)
+        return model
+
+    def trained(self, model: PreTrainedModel, kind: ModelKind) -> Mapping[str, Shape]:
+        return {name: tuple(value.shape) for name, value in model.named_parameters()}

@@ -1,0 +1,59 @@
+"""What a strategy is: settings of its own, and what they do to a loaded base."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from finetuning.settings import Settings
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+ModelKind = Literal["causal", "classifier"]
+Shape = tuple[int, ...]
+
+
+class Strategy(Settings):
+    """Which parameters learn. A subclass a file; nothing outside of that file asks which one it is."""
+
+    whole: ClassVar[bool]
+    """Whether a whole model is saved, and not an adapter beside its base."""
+    packed: ClassVar[bool]
+    """Whether the base may be held in 4 bits: weights that learn cannot be."""
+    forgets: ClassVar[str]
+    """What it costs elsewhere, in words, beside another one."""
+
+    def named(self, precision: str) -> str:
+        """What people call it: `QLoRA`."""
+        raise NotImplementedError
+
+    def about(self, precision: str) -> str:
+        """A sentence for a model's card: which parameters learned."""
+        raise NotImplementedError
+
+    def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
+        """Refuse settings that do not fit the base model, which is loaded or on the `meta` device.
+
+        Raises:
+            RecipeError: with what does not fit, and what would.
+        """
+        raise NotImplementedError
+
+    def apply(self, model: PreTrainedModel, kind: ModelKind, *, base: str, seed: int) -> Any:
+        """Returns `model` ready to train: what learns is in float32 and asks for gradients, all else is frozen.
+
+        Args:
+            model: as `models.loading` loads it; it is changed.
+            kind: of a classifier the head always learns.
+            base: its name, to be noted in what is saved.
+            seed: of whatever starts at random.
+
+        Raises:
+            RecipeError: as `require`.
+        """
+        raise NotImplementedError
+
+    def trained(self, model: PreTrainedModel, kind: ModelKind) -> Mapping[str, Shape]:
+        """Name → shape of each parameter that would learn; `model`, maybe on the `meta` device, stays as it is."""
+        raise NotImplementedError
