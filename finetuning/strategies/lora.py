@@ -45,7 +45,7 @@ class Lora(Strategy):
     packed: ClassVar[bool] = True
     forgets: ClassVar[str] = "forgets least"
 
-    def named(self, precision: str) -> str:
+    def named(self, precision: str, kind: ModelKind = "causal") -> str:
         variant = "DoRA" if self.dora else "rsLoRA" if self.rslora else "LoRA"
         return f"Q{variant}" if precision == "nf4" else variant
 
@@ -82,7 +82,7 @@ class Lora(Strategy):
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
-            target_modules=self._targets(model),
+            target_modules=self.targets(model),
             use_rslora=self.rslora,
             use_dora=self.dora,
             task_type=TaskType.CAUSAL_LM if kind == "causal" else TaskType.SEQ_CLS,
@@ -90,9 +90,9 @@ class Lora(Strategy):
 
     def trained(self, model: PreTrainedModel, kind: ModelKind) -> Mapping[str, Shape]:
         heads = HEADS if kind == "classifier" else ()
-        return adapter_shapes(model, rank=self.rank, targets=self._targets(model), heads=heads, dora=self.dora)
+        return adapter_shapes(model, rank=self.rank, targets=self.targets(model), heads=heads, dora=self.dora)
 
-    def _targets(self, model: Any) -> list[str]:
+    def targets(self, model: PreTrainedModel) -> list[str]:
         """The modules by name: those of the recipe, or all that can be."""
         return adaptable_modules(model) if self.target_modules == ALL_LINEAR else list(self.target_modules)
 
