@@ -105,7 +105,7 @@ def _require_same(saved: dict[str, Any], recipe: Recipe, base: PreTrainedModel) 
         "alpha": (saved.get("lora_alpha"), strategy.alpha),
         "rslora": (bool(saved.get("use_rslora")), strategy.rslora),
         "dora": (bool(saved.get("use_dora")), strategy.dora),
-        "target_modules": (sorted(saved.get("target_modules") or []), sorted(strategy.targets(base))),
+        "target_modules": (sorted(saved.get("target_modules") or []), sorted(strategy.targets(base, recipe.kind))),
     }
     wrong = [
         f"strategy.{name} is {now}, and its own is {then}" for name, (then, now) in pairs.items() if then != now

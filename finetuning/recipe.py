@@ -284,7 +284,7 @@ _KINDS = {each.__name__ for each in (str, OwnTask)} | set(STRATEGIES)
 
 
 def _where(place: tuple[int | str, ...]) -> str:
-    """The dotted name of a setting, without the kind of the group that it is in, or of the value that it may have."""
+    """The dotted name of a setting, without the kinds of groups and values that it could have been."""
     return ".".join(
         str(part)
         for number, part in enumerate(place)
