@@ -1,8 +1,8 @@
 """python -m benchmarks.options NAME: the options for parameters on the same work, what each costs and gives.
 
-Which they are is in `finetuning/recipes/options/NAME.yaml`: a recipe, and settings by which each option differs. One
-run each, by the command line, as a person would; a row each: score, what was forgotten, parameters that learn, time,
-peak memory, size on disk of what was tuned.
+Which they are is in `finetuning/recipes/options/NAME.yaml`: a recipe, and settings by which each option differs.
+One run each, by the command line, as a person would; a row each: score, what was forgotten, parameters that learn,
+time, peak memory, size on disk of what was tuned.
 """
 
 from __future__ import annotations
