@@ -196,7 +196,7 @@ def linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
     """Name → (inputs, outputs) of the linear layers, packed in 4 bit or not.
 
     Not of the projection onto the vocabulary: labels are scored, and one batch answers for both sides, by its bare
-    weight.
+    weight. Nor of a classifier's head, which learns whole.
     """
     import torch
 
@@ -204,7 +204,7 @@ def linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
     return {
         name: (module.in_features, module.out_features)
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
+        if isinstance(module, torch.nn.Linear) and module is not head and not _is_head(name, HEADS)
     }
 
 
@@ -258,7 +258,11 @@ def adapter_shapes(
             if dora:
                 shapes[f"base_model.model.{name}.lora_magnitude_vector"] = (outputs,)
     for name, parameter in model.named_parameters():
-        # As peft matches them: `pre_classifier` is one of `classifier`.
-        if name.split(".", 1)[0].endswith(tuple(heads)):
+        if _is_head(name, heads):
             shapes[f"base_model.model.{name}"] = tuple(parameter.shape)
     return shapes
+
+
+def _is_head(name: str, heads: Sequence[str]) -> bool:
+    """Whether a layer is one of `heads`, or part of one, as peft matches them: `pre_classifier` is `classifier`."""
+    return name.split(".", 1)[0].endswith(tuple(heads))
