@@ -62,10 +62,10 @@ def train(
     set_: Set = [],  # noqa: B006
     data: Source = None,
     test: TestSource = None,
-    export: Annotated[Path | None, typer.Option(help="Copy adapter and report to this folder.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Copy what was tuned and the report to this folder.")] = None,
 ) -> None:
     """Train RECIPE, compare base with tuned, and print the table."""
-    from finetuning.export.adapter import copy_adapter
+    from finetuning.export.folder import copy_tuned
     from finetuning.runs import launch
 
     run = launch.submit(_recipe(recipe, set_, data, test))
@@ -78,8 +78,8 @@ def train(
         _follow(run)
     _print_outcome(run)
     if export:
-        copy_adapter(run, export)
-        console.print(f"Adapter and report copied to {export}")
+        copy_tuned(run, export)
+        console.print(f"What was tuned and the report were copied to {export}")
 
 
 @app.command()
