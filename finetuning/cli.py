@@ -85,11 +85,11 @@ def train(
     set_: Set = [],  # noqa: B006
     data: Source = None,
     test: TestSource = None,
-    export: Annotated[Path | None, typer.Option(help="Copy adapter and report to this folder.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Copy what was tuned and the report to this folder.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Of a file: do not ask, train what is proposed.")] = False,
 ) -> None:
     """Train RECIPE, or what suits a file, compare base with tuned, and print the table."""
-    from finetuning.export.adapter import copy_adapter
+    from finetuning.export.folder import copy_tuned
     from finetuning.proposal import is_own_file
     from finetuning.runs import launch
 
@@ -106,8 +106,8 @@ def train(
         _follow(run)
     _print_outcome(run)
     if export:
-        copy_adapter(run, export)
-        console.print(f"Adapter and report copied to {export}")
+        copy_tuned(run, export)
+        console.print(f"What was tuned and the report were copied to {export}")
 
 
 @app.command()
