@@ -88,7 +88,7 @@ def test_with_other_settings_it_does_not_go_on_and_says_which(stopped):
     stopped.replace_recipe(began_with)
     launch.resume(stopped)
     stopped.replace_recipe(with_overrides(began_with, {"strategy.target_modules": ["query"]}))  # while it waits
-    with pytest.raises(RunError, match=r"lora\.target_modules was"):
+    with pytest.raises(RunError, match=r"strategy\.target_modules was"):
         run_training(stopped, never)
 
 
