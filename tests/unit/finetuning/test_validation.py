@@ -92,7 +92,6 @@ def test_the_best_step_is_what_is_saved(astray, tiny_bert, recipe_on, tmp_path):
 
 
 def test_it_stops_when_there_is_no_gain(astray, tiny_bert, recipe_on, tmp_path):
-    best, _ = min(measured(astray), key=lambda one: one[1])
     more = [*ASTRAY, "training.max_steps=12", "training.eval_steps=2", "training.patience=1"]
     run = trained(recipe_on("sentiment-minilm-lora", tiny_bert, *more), tmp_path)
     losses = [loss for _, loss in measured(astray)]
