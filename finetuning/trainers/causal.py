@@ -88,7 +88,8 @@ def project_supervised_positions(model: PreTrainedModel) -> None:
         labels = inputs.pop("labels")[:, 1:]  # [B, T-1]
         inputs.pop("num_items_in_batch", None)
         mask, router_loss = labels != -100, None
-        if not (arguments or self.is_activation_checkpointing) and _are_rows(inputs) and supports(self):
+        are_rows = not (arguments or self.is_activation_checkpointing) and _are_rows(inputs)
+        if are_rows and bool(mask.any()) and supports(self):
             if layers is None or not layers.is_current:
                 layers = LlamaLayers(self)
             hidden = layers.norm(_packed(layers, inputs["input_ids"], inputs["attention_mask"], mask))
