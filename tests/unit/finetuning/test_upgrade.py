@@ -1,4 +1,4 @@
-"""What earlier versions wrote is still read: a recipe, a run, an adapter and a baseline of version 1, as it had them."""
+"""What version 1 wrote is still read: a recipe, a run, an adapter and a baseline, as it had them."""
 
 import json
 

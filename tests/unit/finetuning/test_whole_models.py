@@ -1,17 +1,19 @@
 """Training whole models: what is saved, what stays as it was, and that a run which ended early arrives where an
-undisturbed one does. Runs end here before they are evaluated.
+undisturbed one does. Runs end here before they are evaluated, but for the last test.
 """
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from eval.report.folder import load as load_report
 from finetuning.runs import launch
 from finetuning.runs.folder import Run, create_run
 from finetuning.training import run_training
 from models import loading
 from models.adapters import BaseOrigin
 from models.loading import load
+from models.pair import open_pair
 from models.sources import resolve
 
 STEPS = 12
@@ -45,7 +47,7 @@ def lines(run):
 def whole(request, recipe_on, tmp_path_factory):
     """An undisturbed run, whatever precision this machine likes best."""
     name, base, settings = CASES[request.param]
-    more = [f"training.max_steps={STEPS}", "training.eval_steps=3"]
+    more = [f"training.max_steps={STEPS}", "training.eval_steps=3", "evaluation.few_shot_draws=1"]
     recipe = recipe_on(name, request.getfixturevalue(base), *settings, *more)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(loading, "best_precision", lambda: "bfloat16")
@@ -100,3 +102,17 @@ def test_a_run_that_ended_early_goes_on_to_the_same_end(whole, tmp_path, monkeyp
 
 def test_a_whole_model_is_found_as_what_the_run_tuned(whole):
     assert Run(whole.folder).tuned == whole.folder / "model"
+
+
+def test_it_is_evaluated_beside_its_base(whole, monkeypatch):
+    """Last, since it takes the run to its end: it goes on where the others left it, before its evaluation."""
+    monkeypatch.setattr(launch, "_start", lambda queued: None)
+    steps = whole.metrics()[0]
+    launch.resume(whole)
+    run_training(whole, whole.cancel_requested)
+    assert whole.status().state == "finished" and whole.metrics()[0] == steps
+    report, rows = load_report(whole.evaluation)
+    assert report.n == len(list(rows)) > 0
+    assert (report.forgetting is not None) == whole.recipe().way_definition.writes
+    pair = open_pair(whole.tuned)
+    assert pair.is_whole and pair.precision == "float32"
