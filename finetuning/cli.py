@@ -271,7 +271,7 @@ def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  
     opened = open_data(loaded)
     for sentence in said_of(opened, inspect(opened.splits, opened.task).sentences()):
         console.print(sentence, highlight=False, markup=False)
-    console.print(estimate_recipe(loaded, splits=opened.splits).sentence(), highlight=False)
+    console.print(estimate_recipe(loaded, splits=opened.splits, task=opened.task).sentence(), highlight=False)
 
 
 def main() -> None:
