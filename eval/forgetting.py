@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from eval.report.sections import ChangedAnswer, Forgetting
+from eval.report.schema import ChangedAnswer, Forgetting
 from eval.statistics import Judgement, judge_scores
 from plumbing.errors import DataError
 
@@ -34,8 +34,9 @@ class Sides(Protocol):
 
     tokenizer: Any
 
-    def layers_of(self, tuned: bool) -> LlamaLayers | None:
-        """A side by hand, where `LlamaLayers` computes the same; of an adapter both sides have the same layers."""
+    @property
+    def layers(self) -> LlamaLayers | None:
+        """Both sides by hand, where an adapter is all that is between them and `LlamaLayers` computes the same."""
 
     def side(self, tuned: bool) -> AbstractContextManager[Any]:
         """Within it, the model yielded answers as the tuned one, or as the base."""
@@ -124,8 +125,7 @@ def _predict(pair: Sides, rows: list[list[int]], *, tuned: bool) -> tuple[list[f
     targets = torch.tensor([token for row in rows for token in row[1:]])
     chosen, best = [], []
     with torch.inference_mode(), pair.side(tuned) as model:
-        layers = pair.layers_of(tuned)
-        logits = _logits_by_hand(layers, rows, tuned) if layers else _logits(pair, model, rows)
+        logits = _logits_by_hand(pair.layers, rows, tuned) if pair.layers else _logits(pair, model, rows)
         for start in range(0, len(targets), _POSITIONS_AT_ONCE):
             part = slice(start, start + _POSITIONS_AT_ONCE)
             log_probs = logits(part).float().log_softmax(-1)
@@ -175,9 +175,9 @@ def _answers(pair: Sides, instructions: Sequence[str], *, tuned: bool) -> list[s
     prompts: list[list[int]] = pair.tokenizer(rendered, add_special_tokens=False)["input_ids"]
     with torch.inference_mode(), pair.side(tuned) as model:
         ends = end_tokens(model, pair.tokenizer)
-        if layers := pair.layers_of(tuned):
+        if pair.layers:
             base, own = ([], prompts) if tuned else (prompts, [])
-            steps = greedy(layers, base, own, max_new_tokens=_ANSWER_TOKENS, ends=ends)
+            steps = greedy(pair.layers, base, own, max_new_tokens=_ANSWER_TOKENS, ends=ends)
             new: Any = [[token for token in row if token is not None] for row in zip(*steps, strict=True)]
         else:
             batch = pair.batch(prompts)

@@ -69,15 +69,6 @@ class Pair:
                 self._layers.prepare_decoding()
         return self._layers if self._layers.is_current else None
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether the tuned side is a whole model, and no adapter on the base."""
-        return False
-
-    def layers_of(self, tuned: bool) -> LlamaLayers | None:
-        """The layers by hand that compute a side."""
-        return self.layers
-
     @contextlib.contextmanager
     def side(self, tuned: bool) -> Iterator[PeftModel]:
         """Within it, the model answers as the tuned one, or as the base."""
