@@ -162,13 +162,14 @@ def alone(pair: Pair, tuned: bool, tokens: int) -> Turn:
     """One side of the pair, as the chat would ask it without the other."""
     from models.fast.decoding import greedy
 
-    assert pair.layers is not None
+    layers = pair.layers_of(tuned)
+    assert layers is not None
     started = time.perf_counter()
     ids = prompt(pair)
     sides = ([], [ids]) if tuned else ([ids], [])
     times: list[float] = []
     answer: list[int] = []
-    for (token,) in greedy(pair.layers, *sides, max_new_tokens=tokens, ends=set()):
+    for (token,) in greedy(layers, *sides, max_new_tokens=tokens, ends=set()):
         assert token is not None  # nothing ends the row
         times.append(time.perf_counter() - started)
         answer.append(token)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from eval.report.schema import ChangedAnswer, Forgetting
 from eval.statistics import Judgement, judge_scores
+from models.text_rows import begin_of_text
 from plumbing.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,9 +35,8 @@ class Sides(Protocol):
 
     tokenizer: Any
 
-    @property
-    def layers(self) -> LlamaLayers | None:
-        """Both sides by hand, where an adapter is all that is between them and `LlamaLayers` computes the same."""
+    def layers_of(self, tuned: bool) -> LlamaLayers | None:
+        """A side by hand, where `LlamaLayers` computes the same; those of an adapter with it on or off."""
 
     def side(self, tuned: bool) -> AbstractContextManager[Any]:
         """Within it, the model yielded answers as the tuned one, or as the base."""
@@ -63,7 +63,7 @@ def measure_forgetting(
     Raises:
         DataError: no passage has a token that another comes before.
     """
-    begin = _begin(pair.tokenizer)
+    begin = begin_of_text(pair.tokenizer)
     encoded = [begin + pair.tokenizer(text, add_special_tokens=False)["input_ids"] for text in passages]
     rows = [row for row in encoded if len(row) > 1]
     if not rows:
@@ -98,15 +98,6 @@ def measure_forgetting(
     )
 
 
-def _begin(tokenizer: Any) -> list[int]:
-    """The token that the tokenizer itself puts before a text, as the model has seen in training; of many, none.
-
-    It alone knows: a tokenizer may name a beginning that only the chat template writes.
-    """
-    begin = tokenizer.bos_token_id
-    return [] if begin is None or tokenizer("a")["input_ids"][:1] != [begin] else [begin]
-
-
 def _judge(base: list[float], tuned: list[float], tokens: int) -> Judgement:
     """The paired test on the passages' log-likelihoods, each as a whole: a long passage counts for more, as it does
     in the perplexities. Their unit makes the mean difference that of the log-perplexities, in nats a token.
@@ -125,7 +116,8 @@ def _predict(pair: Sides, rows: list[list[int]], *, tuned: bool) -> tuple[list[f
     targets = torch.tensor([token for row in rows for token in row[1:]])
     chosen, best = [], []
     with torch.inference_mode(), pair.side(tuned) as model:
-        logits = _logits_by_hand(pair.layers, rows, tuned) if pair.layers else _logits(pair, model, rows)
+        layers = pair.layers_of(tuned)
+        logits = _logits_by_hand(layers, rows, tuned) if layers else _logits(pair, model, rows)
         for start in range(0, len(targets), _POSITIONS_AT_ONCE):
             part = slice(start, start + _POSITIONS_AT_ONCE)
             log_probs = logits(part).float().log_softmax(-1)
@@ -175,9 +167,9 @@ def _answers(pair: Sides, instructions: Sequence[str], *, tuned: bool) -> list[s
     prompts: list[list[int]] = pair.tokenizer(rendered, add_special_tokens=False)["input_ids"]
     with torch.inference_mode(), pair.side(tuned) as model:
         ends = end_tokens(model, pair.tokenizer)
-        if pair.layers:
+        if layers := pair.layers_of(tuned):
             base, own = ([], prompts) if tuned else (prompts, [])
-            steps = greedy(pair.layers, base, own, max_new_tokens=_ANSWER_TOKENS, ends=ends)
+            steps = greedy(layers, base, own, max_new_tokens=_ANSWER_TOKENS, ends=ends)
             new: Any = [[token for token in row if token is not None] for row in zip(*steps, strict=True)]
         else:
             batch = pair.batch(prompts)

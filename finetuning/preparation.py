@@ -19,6 +19,7 @@ from finetuning.recipe import Recipe
 from models.prompting import EncodedExample, Prompter
 from models.resolved import Progress
 from models.sources import resolve
+from models.text_rows import pack_texts
 from plumbing import doors
 from plumbing.errors import RecipeError
 
@@ -97,7 +98,8 @@ def require_positions(recipe: Recipe, limit: int | None) -> None:
 def encode_for_causal(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
     """Rows as `input_ids` and `completion_mask` (1 where the loss is taken), five bytes a token.
 
-    Some rows at a time, so that little more than the tokens is ever in memory.
+    Raw texts are packed: their rows hold several, or a piece of one. Some rows at a time, so that little more than
+    the tokens is ever in memory.
 
     Raises:
         ProblemsError: a row is longer than `max_tokens`, so its completion would be cut off.
@@ -105,16 +107,22 @@ def encode_for_causal(rows: Dataset, prompter: Prompter, max_tokens: int, *, lim
     import pyarrow as pa
     from datasets import Dataset
 
-    given, wanted = prompter.task.columns
-    batches, lengths = [], []
+    task, numbers, lengths, batches = prompter.task, _numbers(rows), [], []
     for start in range(0, len(rows), _ROWS_AT_ONCE):
-        some = rows[start : start + _ROWS_AT_ONCE]  # column → values
-        pairs = zip(some[given], some[wanted], strict=True)
+        columns = rows[start : start + _ROWS_AT_ONCE]  # column → values
+        some = [
+            dict(zip(task.columns, row, strict=True)) for row in zip(*map(columns.get, task.columns), strict=True)
+        ]
         with _tokenizers_on_all_cores():
-            encoded = prompter.encode_rows([{given: text, wanted: target} for text, target in pairs])
+            encoded = (
+                pack_texts(prompter, [task.text_of(row) for row in some], max_tokens)
+                if task.kind == "text"
+                else prompter.encode_rows(some)
+            )
         batches.append(_as_arrow(encoded))
         lengths += [len(example.input_ids) for example in encoded]
-    _refuse_long_rows(rows, lengths, max_tokens, given, limit)
+    if task.kind != "text":  # of which none is longer
+        _refuse_long_rows(numbers, lengths, max_tokens, task.input_column, limit)
     kinds = {"input_ids": pa.list_(pa.int32()), "completion_mask": pa.list_(pa.int8())}
     return Dataset(pa.Table.from_batches(batches, schema=pa.schema(kinds)))
 
@@ -138,11 +146,16 @@ def _as_arrow(examples: Sequence[EncodedExample]) -> pa.RecordBatch:
     import numpy as np
     import pyarrow as pa
 
-    sizes = np.array([(each.completion_start, len(each.input_ids) - each.completion_start) for each in examples])
+    begins = np.cumsum([0, *(len(each.input_ids) for each in examples)])
     ids = np.concatenate([np.array(each.input_ids, dtype=np.int32) for each in examples])
-    mask = np.repeat(np.tile(np.array([0, 1], dtype=np.int8), len(examples)), sizes.ravel())
-    begins = pa.array(np.concatenate([[0], sizes.sum(axis=1).cumsum()]), type=pa.int32())
-    columns = [pa.ListArray.from_arrays(begins, pa.array(values)) for values in (ids, mask)]
+    spans = np.array(
+        [(at + start, at + end) for at, each in zip(begins, examples, strict=False) for start, end in each.spans]
+    )
+    # One up where a range begins, one down where it has ended: the running sum is 1 within.
+    steps = np.bincount(spans[:, 0], minlength=len(ids) + 1) - np.bincount(spans[:, 1], minlength=len(ids) + 1)
+    mask = steps[:-1].cumsum().astype(np.int8)
+    places = pa.array(begins, type=pa.int32())
+    columns = [pa.ListArray.from_arrays(places, pa.array(values)) for values in (ids, mask)]
     return pa.RecordBatch.from_arrays(columns, names=["input_ids", "completion_mask"])
 
 
@@ -169,7 +182,7 @@ def encode_for_classifier(
         columns = {"input_ids": inputs["input_ids"], "attention_mask": inputs["attention_mask"], "labels": labels}
         batches.append(pa.RecordBatch.from_pydict(columns, schema=schema))
         lengths += [len(ids) for ids in inputs["input_ids"]]
-    _refuse_long_rows(rows, lengths, recipe.training.max_tokens, task.input_column, limit)
+    _refuse_long_rows(_numbers(rows), lengths, recipe.training.max_tokens, task.input_column, limit)
     return Dataset(pa.Table.from_batches(batches, schema=schema))
 
 
@@ -188,8 +201,13 @@ def token_preview(recipe: Recipe, row: dict[str, Any], progress: Progress | None
     ]
 
 
+def _numbers(rows: Dataset) -> Sequence[int]:
+    """What a person knows each row by."""
+    return rows["row"] if "row" in rows.column_names else range(1, len(rows) + 1)
+
+
 def _refuse_long_rows(
-    rows: Dataset, lengths: Sequence[int], max_tokens: int, column: str, limit: int | None
+    numbers: Sequence[int], lengths: Sequence[int], max_tokens: int, column: str, limit: int | None
 ) -> None:
     """Raise a `ProblemsError` with the rows that are too long; `limit` is what the base reads, if that is known."""
 
@@ -198,7 +216,6 @@ def _refuse_long_rows(
             return f"Shorten the text, or raise {doors.named(doors.MAX_TOKENS)}."
         return f"Shorten the text, or leave the row out: the base model reads at most {limit} tokens."
 
-    numbers = rows["row"] if "row" in rows.column_names else range(1, len(rows) + 1)
     problems = [
         Problem(
             what=f"{length} tokens, and the longest allowed is {max_tokens}: the answer would be cut off",

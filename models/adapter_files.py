@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.weight_files import read_header, require_shapes
 from plumbing.errors import ModelError
 from plumbing.printable import brief
 
@@ -27,9 +28,7 @@ CONFIG_FILE = "adapter_config.json"
 MAX_RANK = 256
 MAX_ALPHA = 4096
 MAX_JSON_BYTES = 1_000_000
-MAX_HEADER_BYTES = 4_000_000
 MAX_TARGETS = 64
-DTYPE_BYTES = {"F32": 4, "F16": 2, "BF16": 2}
 HEADS = ("classifier", "score")
 """The modules that an adapter may bring whole: the head of a classifier, by its two usual names."""
 
@@ -104,6 +103,7 @@ _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "peft_version": _is_version,
     "inference_mode": _is_bool,
     "use_rslora": _is_bool,
+    "use_dora": _is_bool,
     # A name in its place computes the start from the base's weights, and changes those.
     "init_lora_weights": _is_bool,
     # Judged in `check_config`, each with a message of its own.
@@ -157,8 +157,6 @@ def check_config(config: dict[str, Any], model: PreTrainedModel, *, kind: str, b
 def _remedy(config: dict[str, Any], refused: Sequence[str], kind: str) -> str:
     """What to do about the first of the settings that are refused."""
     merge = "or merge it into its base and use that as a base model."
-    if "use_dora" in refused:
-        return f"It is a DoRA. Train it again without use_dora, {merge}"
     if "modules_to_save" in refused:
         whole = " but a classifier's head" if kind == "classifier" else ""
         return (
@@ -220,21 +218,16 @@ def check_weights(folder: Path, config: dict[str, Any], model: PreTrainedModel) 
         ModelError: with the first thing that is wrong.
     """
     expected = adapter_shapes(
-        model, rank=config["r"], targets=config["target_modules"], heads=config.get("modules_to_save") or ()
+        model,
+        rank=config["r"],
+        targets=config["target_modules"],
+        heads=config.get("modules_to_save") or (),
+        dora=bool(config.get("use_dora")),
     )
     try:
-        found = _header(folder / WEIGHTS_FILE)
+        require_shapes(read_header(folder / WEIGHTS_FILE), expected)
     except (OSError, ValueError, RecursionError) as error:
         raise _unfit(str(error)) from None
-    for wrong, names in (
-        ("lacks", expected.keys() - found.keys()),
-        ("has beside its own", found.keys() - expected.keys()),
-    ):
-        if names:
-            raise _unfit(f"it {wrong} {min(names)[:200]}, {len(names)} in all")
-    for name, shape in found.items():
-        if shape != expected[name]:
-            raise _unfit(f"{name} has the shape {shape}, not {expected[name]}")
 
 
 def _unfit(why: str) -> ModelError:
@@ -269,59 +262,3 @@ def adapter_shapes(
         if name.split(".", 1)[0].endswith(tuple(heads)):
             shapes[f"base_model.model.{name}"] = tuple(parameter.shape)
     return shapes
-
-
-def _header(path: Path) -> dict[str, tuple[int, ...]]:
-    """Name → shape, from a safetensors header that describes the whole file and nothing twice.
-
-    Raises:
-        ValueError: with what is wrong with it.
-    """
-    with path.open("rb") as file:
-        size = path.stat().st_size
-        length = int.from_bytes(file.read(8), "little")
-        if size < 10 or length > min(MAX_HEADER_BYTES, size - 8):
-            raise ValueError(f"its header would be {length:,} bytes long, the file is {size:,}")
-        header = json.loads(file.read(length).decode("utf-8"), object_pairs_hook=_once)
-    if not isinstance(header, dict):
-        raise ValueError("its header is not an object")
-    header.pop("__metadata__", None)
-    places: list[tuple[int, int]] = []
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, tensor in header.items():
-        shape, place = _tensor(name, tensor)
-        shapes[name] = shape
-        places.append(place)
-    end = 0
-    for start, stop in sorted(places):
-        if start != end:
-            raise ValueError(f"its tensors overlap or leave gaps at byte {start:,}")
-        end = stop
-    if end != size - 8 - length:
-        raise ValueError(f"its tensors take {end:,} bytes, and the file has {size - 8 - length:,} for them")
-    return shapes
-
-
-def _tensor(name: str, described: Any) -> tuple[tuple[int, ...], tuple[int, int]]:
-    """Shape and (first byte, byte behind the last) of one tensor."""
-    if not isinstance(described, dict) or described.keys() != {"dtype", "shape", "data_offsets"}:
-        raise ValueError(f"{name[:200]} is not described as a tensor")
-    dtype, shape, place = described["dtype"], described["shape"], described["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
-        raise ValueError(f"{name[:200]} has the type {str(dtype)[:40]}, not one of {', '.join(DTYPE_BYTES)}")
-    if not _are_counts(shape) or len(shape) > 2 or not _are_counts(place) or len(place) != 2:
-        raise ValueError(f"the shape or the place of {name[:200]} are not counts")
-    if place[1] - place[0] != math.prod(shape) * DTYPE_BYTES[dtype]:
-        raise ValueError(f"{name[:200]} has another size than its shape")
-    return tuple(shape), (place[0], place[1])
-
-
-def _are_counts(value: Any) -> bool:
-    return isinstance(value, list) and all(type(item) is int and 0 <= item < 1 << 40 for item in value)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("its header names something twice")
-    return found

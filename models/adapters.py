@@ -1,4 +1,4 @@
-"""An adapter's folder: what it was trained on, whether it may be loaded, and a proof that it acts.
+"""An adapter's folder: what it was trained on, whether it may be loaded, and its way onto the base.
 
 A folder is checked before a byte of it is loaded: safetensors only, LoRA only, a bounded rank, target modules
 that the base has. Nothing here trusts the file that came with the weights.
@@ -6,21 +6,17 @@ that the base has. Nothing here trusts the file that came with the weights.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from models.adapter_files import WEIGHTS_FILE, check_config, check_weights, read_config, read_json
+from models.adapter_files import check_config, check_weights, read_config, read_json
 from models.loading import Kind, LoadedModel, Precision
-from models.resolved import ResolvedModel
 from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
-    import torch
     from peft import PeftModel
 
 ORIGIN_FILE = "base_model.json"
@@ -34,7 +30,7 @@ BASE = "__base__"
 
 @dataclass(frozen=True)
 class BaseOrigin:
-    """The base weights that an adapter was trained on; saved beside it as `base_model.json`."""
+    """The base weights that an adapter, or a whole model, was trained from; saved with it as `base_model.json`."""
 
     name: str
     origin: str
@@ -73,30 +69,10 @@ class BaseOrigin:
             return origin
         except (OSError, ValueError, TypeError) as error:
             raise ModelError(
-                f"The adapter does not say which base model it belongs to: {ORIGIN_FILE} cannot be read",
+                f"What was tuned does not say which base model it belongs to: {ORIGIN_FILE} cannot be read",
                 got=str(error),
-                fix="Use an adapter that this project trained.",
+                fix="Use an adapter or a model that this project trained.",
             ) from None
-
-
-@dataclass(frozen=True)
-class AdapterProof:
-    """Measured on one prompt: with the adapter off the base's own logits come out, with it on others do."""
-
-    largest_change: float
-    """Largest absolute difference between base and tuned logits."""
-    same_weights: bool
-    """Whether the base weights here are byte for byte those of training."""
-    trained_on: str
-    used_with: str
-
-    def describe(self) -> str:
-        """A sentence for the badge."""
-        moved = f"logits move by up to {self.largest_change:.2f}"
-        acts = f"adapter acts: {moved}, and with it off they are the base's"
-        if self.same_weights:
-            return acts
-        return f"{acts}; trained on the {self.trained_on} weights, used with the {self.used_with} weights"
 
 
 def check(folder: Path, loaded: LoadedModel) -> None:
@@ -108,12 +84,6 @@ def check(folder: Path, loaded: LoadedModel) -> None:
     config = read_config(folder)
     check_config(config, loaded.model, kind=loaded.kind, base=loaded.source.name)
     check_weights(folder, config, loaded.model)
-
-
-def weights_sha256(folder: Path) -> str:
-    """SHA-256 of the adapter's weights file."""
-    with (folder / WEIGHTS_FILE).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def attach(loaded: LoadedModel, folder: Path) -> PeftModel:
@@ -153,41 +123,3 @@ def attach(loaded: LoadedModel, folder: Path) -> PeftModel:
     fuse_lora(model)
     model.eval()
     return model
-
-
-def prove(
-    logits_before: torch.Tensor,
-    model: PeftModel,
-    inputs: dict[str, torch.Tensor],
-    origin: BaseOrigin,
-    used: ResolvedModel,
-) -> AdapterProof:
-    """Compare logits: base alone (`logits_before`, [1, ..., V or labels]), adapter off, adapter on.
-
-    Raises:
-        ModelError: with the adapter off the logits are not the base's, or with it on nothing changes.
-    """
-    import torch
-
-    with torch.no_grad():
-        with model.disable_adapter():
-            off = model(**inputs).logits
-        on = model(**inputs).logits
-    if not torch.equal(off, logits_before):
-        apart = (off - logits_before).abs().max().item()
-        raise ModelError("With the adapter off, the logits are not those of the base model", got=apart)
-    change = (on.float() - off.float()).abs().max().item()
-    if not math.isfinite(change):
-        raise ModelError("With the adapter on, the logits are not numbers", got=change, fix="Train it again.")
-    if change == 0.0:
-        raise ModelError(
-            "The adapter changes nothing: with it on, the logits are exactly those of the base model",
-            got="largest difference 0.0",
-            fix="It was not trained, or its weights did not fit the model. Train it again.",
-        )
-    return AdapterProof(
-        largest_change=change,
-        same_weights=origin.weights_sha256 == used.weights_sha256,
-        trained_on=origin.origin,
-        used_with=used.origin,
-    )

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import TYPE_CHECKING, Any
 
 from plumbing.errors import ModelError
@@ -32,7 +32,7 @@ _DATE = "date"
 _THINKING = ("enable_thinking", "thinking")
 """By these variables templates are told not to begin an answer with thoughts."""
 _NOW = re.compile(r"strftime_now\(\s*(?:\"([^\"]*)\"|'([^']*)')")
-_ASKED, _SAID = "a question 4711", "an answer 4712"
+_ASKED, _SAID, _AGAIN = "a question 4711", "an answer 4712", "another question 4714"
 _INSTRUCTED = "an instruction 4713"
 
 Message = dict[str, str]
@@ -116,6 +116,42 @@ class ChatTemplate:
     def end_token(self) -> int | None:
         """The token that ends a turn."""
         return self.tokenizer.get_vocab().get(self.end.strip())
+
+    @cached_property
+    def keeps_answers(self) -> bool:
+        """Whether past answers stand in a prompt as they were generated, after the same text and with the same end.
+
+        Most templates write a turn once and for all. One whose models think (Qwen3) takes the thoughts, were they
+        empty, out of every answer but the last: there a past answer follows its role at once.
+        """
+        turns = [("user", _ASKED), ("assistant", _SAID), ("user", _AGAIN)]
+        later = self._try([{"role": role, "content": said} for role, said in turns], self.variables) or ""
+        prompt = (self._asked or "").removesuffix(self.opening)
+        return later.startswith(f"{prompt}{self.lead}{_SAID}{self.end}")
+
+    def around_answers(self, messages: Sequence[Message]) -> list[str]:
+        """What `render` writes before, between and after the turns of the assistant, of which it changes none.
+
+        Raises:
+            ModelError: it does change one.
+        """
+        mark = _SAID
+        while any(mark in message["content"] for message in messages):
+            mark += "2"
+        said = [message["content"] for message in messages if message["role"] == "assistant"]
+        marks = iter([f"{mark}:{number}:" for number in range(len(said))])
+        marked = [{**each, "content": next(marks)} if each["role"] == "assistant" else each for each in messages]
+        pieces, rest = list[str](), self.render(marked)
+        for number in range(len(said)):
+            before, _, rest = rest.partition(f"{mark}:{number}:")
+            pieces.append(before)
+        pieces.append(rest)
+        if "".join(chain(*zip(pieces, [*said, ""], strict=True))) != self.render(messages):
+            raise ModelError(
+                "The base model's chat template changes what the assistant has said, so it cannot be trained on",
+                fix="Choose another base model, or leave earlier turns of the assistant out of training: weight 0.",
+            )
+        return pieces
 
     def render(self, messages: Sequence[Message], *, generation: bool = True) -> str:
         """The conversation as text; with `generation` up to where the model answers.

@@ -1,51 +1,33 @@
 """Answers of base and tuned: streamed for a chat, from one call; in batches for an evaluation.
 
-Greedy always: the two sides then differ by the adapter and by nothing else. Rows without and with the adapter
-stand in the same batch, so that the base weights are read once for both.
+Greedy always: the two sides then differ by what was tuned and by nothing else. How a token comes about, and when
+the sides share a batch, is in `models.stepping`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import queue
 import statistics
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import Any
 
-from models.adapters import BASE, TUNED
 from models.batches import like_lengths
-from models.chat_template import ChatTemplate
 from models.pair import Pair
 from models.prefix import StoppedError
-from models.prompting import Message
-
-if TYPE_CHECKING:
-    import torch
+from models.prompting import Input, Message
+from models.stepping import Answer as Answer
+from models.stepping import RowStreamer, generate, has_layers, steps
+from models.stepping import end_tokens as end_tokens
 
 GENERATION_BATCH_SIZE = 32
 """Texts a batch on a processor, which gains little from more."""
 _MOST_AT_ONCE = 256
 _SHARE_OF_FREE = 0.5
 """Of a card's free memory, for what `answers_at_once` counts; the rest is for what it does not."""
-
-
-@dataclass
-class Answer:
-    """One side's answer so far."""
-
-    text: str = ""
-    tokens: int = 0
-    """Generated tokens, the end of turn not counted."""
-    seconds: float = 0.0
-    """From the call to this side's newest token."""
-    first_token_seconds: float = 0.0
-    finished: bool = False
-    """Whether the model ended its turn itself, rather than being stopped or cut off."""
-    token_ids: list[int] = field(default_factory=list, repr=False)
 
 
 @dataclass(frozen=True)
@@ -56,49 +38,6 @@ class AnswerPair:
     tuned: Answer
 
 
-class _RowStreamer:
-    """Takes each step's token of every row and keeps the answers; `transformers` has one for one row."""
-
-    def __init__(self, pair: Pair, rows: int, on_step: Callable[[], None] | None = None) -> None:
-        self.answers = [Answer() for _ in range(rows)]
-        self._pair = pair
-        self._on_step = on_step
-        self._ends = end_tokens(pair.model, pair.tokenizer)
-        self._started = time.perf_counter()
-        self._prompt_seen = False
-
-    def put(self, tokens: torch.Tensor) -> None:
-        if not self._prompt_seen:  # generate hands over the prompt first
-            self._prompt_seen = True
-            return
-        self.take(tokens.tolist())
-
-    def take(self, tokens: Sequence[int | None]) -> None:
-        """The next token of every row; None, or whatever else, for a row that has ended."""
-        now = time.perf_counter() - self._started
-        for answer, token in zip(self.answers, tokens, strict=True):
-            if token is None or answer.finished:
-                continue
-            answer.seconds = now
-            if token in self._ends:
-                answer.finished = True
-                continue
-            answer.token_ids.append(token)
-            answer.tokens += 1
-            answer.first_token_seconds = answer.first_token_seconds or now
-        if self._on_step:
-            self._on_step()
-
-    def end(self) -> None:
-        for answer in self.answers:
-            answer.text = self.decode(answer)
-
-    def decode(self, answer: Answer) -> str:
-        text = self._pair.tokenizer.decode(answer.token_ids, skip_special_tokens=True)
-        # A character of several tokens is not whole until its last token is there.
-        return str(text).rstrip("\ufffd")
-
-
 def stream_answers(
     pair: Pair,
     base_prompt: list[int],
@@ -107,7 +46,7 @@ def stream_answers(
     max_new_tokens: int,
     stop: threading.Event | None = None,
 ) -> Generator[AnswerPair]:
-    """Generate both answers in one batch and yield them after every token.
+    """Generate both answers, a token of each in turn or in one batch, and yield them after every token.
 
     Args:
         pair: base and tuned, of kind `causal`.
@@ -117,12 +56,14 @@ def stream_answers(
         stop: set it, or close the generator, and it ends within a token, or within a piece of a long prompt.
     """
     stop = stop or threading.Event()
-    if pair.layers is None:
-        yield from _stream_from_thread(pair, [base_prompt, tuned_prompt], max_new_tokens, stop)
+    if pair.mixes and not has_layers(pair):
+        yield from _stream_from_thread(pair, base_prompt, tuned_prompt, max_new_tokens, stop)
         return
-    streamer = _RowStreamer(pair, 2)
+    streamer = RowStreamer(pair, 2)
+    limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "should_stop": stop.is_set}
     with contextlib.suppress(StoppedError):
-        for _ in _steps(pair, [base_prompt], [tuned_prompt], streamer, max_new_tokens, stop.is_set):
+        for tokens in steps(pair, [base_prompt], [tuned_prompt], **limits):
+            streamer.take(tokens)
             yield _snapshots(streamer)
             if stop.is_set():
                 break
@@ -130,7 +71,7 @@ def stream_answers(
 
 
 def second_side_cost(pair: Pair, prompt: list[int], *, tokens: int = 6, times: int = 2) -> float | None:
-    """How many times as long a token of both sides in one batch takes as one of the tuned side alone.
+    """How many times as long a token of both sides takes as one of the tuned side alone.
 
     Args:
         pair: base and tuned, of kind `causal`.
@@ -141,16 +82,13 @@ def second_side_cost(pair: Pair, prompt: list[int], *, tokens: int = 6, times: i
     Returns:
         A ratio of medians, measured now; None where `transformers` generates, a token of which is not its own step.
     """
-    layers = pair.layers
-    if layers is None:
+    if pair.mixes and not has_layers(pair):
         return None
-    from models.fast.decoding import greedy
-
     taken: dict[int, list[float]] = {0: [], 1: []}
     for _ in range(times):
         for base in taken:
             last = None
-            for _ in greedy(layers, [prompt] * base, [prompt], max_new_tokens=tokens, ends=set()):
+            for _ in steps(pair, [prompt] * base, [prompt], max_new_tokens=tokens, ends=set()):
                 now = time.perf_counter()
                 if last is not None:
                     taken[base].append(now - last)
@@ -159,28 +97,28 @@ def second_side_cost(pair: Pair, prompt: list[int], *, tokens: int = 6, times: i
 
 
 def _stream_from_thread(
-    pair: Pair, prompts: list[list[int]], max_new_tokens: int, stop: threading.Event
+    pair: Pair, base: list[int], tuned: list[int], max_new_tokens: int, stop: threading.Event
 ) -> Iterator[AnswerPair]:
     """The same by `generate`, which returns when all is done: it runs in a thread and is listened to."""
-    steps: queue.Queue[AnswerPair | BaseException | None] = queue.Queue()
+    taken: queue.Queue[AnswerPair | BaseException | None] = queue.Queue()
 
     def publish() -> None:
-        steps.put(_snapshots(streamer))
+        taken.put(_snapshots(streamer))
 
-    streamer = _RowStreamer(pair, 2, publish)
+    streamer = RowStreamer(pair, 2, publish)
 
     def work() -> None:
         try:
-            _generate(pair, prompts, [BASE, TUNED], streamer, max_new_tokens=max_new_tokens, stop=stop)
+            generate(pair, [base], [tuned], streamer, max_new_tokens=max_new_tokens, stop=stop)
             publish()
-            steps.put(None)
+            taken.put(None)
         except BaseException as error:
-            steps.put(error)
+            taken.put(error)
 
     thread = threading.Thread(target=work, name="generate", daemon=True)
     thread.start()
     try:
-        while (step := steps.get()) is not None:
+        while (step := taken.get()) is not None:
             if isinstance(step, BaseException):
                 raise step
             yield step
@@ -195,7 +133,7 @@ def answers_at_once(pair: Pair, prompts: Iterable[list[int]], max_new_tokens: in
     A step of a few rows leaves most of a card idle, and takes as long as one of hundreds. So there they are as many
     as its free memory holds.
     """
-    model: Any = pair.model.get_base_model()
+    model: Any = pair.bare(True)
     if model.device.type != "cuda":
         return GENERATION_BATCH_SIZE
     import torch
@@ -218,7 +156,7 @@ def _rows_that_fit(config: Any, itemsize: int, free_bytes: int, tokens: int) -> 
 
 def answer_batch(
     pair: Pair,
-    texts: Sequence[str],
+    texts: Sequence[Input],
     *,
     max_new_tokens: int,
     batch_size: int | None = None,
@@ -239,9 +177,7 @@ def answer_batch(
     answers: dict[int, AnswerPair] = {}
     for indexes in like_lengths([len(prompt) for prompt in prompts], batch_size):
         rows = [prompts[index] for index in indexes]
-        streamer = _RowStreamer(pair, 2 * len(rows))
-        _answer_both(pair, rows, rows, streamer, max_new_tokens=max_new_tokens)
-        base, tuned = streamer.answers[: len(rows)], streamer.answers[len(rows) :]
+        base, tuned = _answers(pair, rows, rows, max_new_tokens)
         answers |= {index: AnswerPair(*both) for index, *both in zip(indexes, base, tuned, strict=True)}
         if on_batch:
             on_batch(len(answers), len(texts))
@@ -250,7 +186,7 @@ def answer_batch(
 
 def answer_base_batch(
     pair: Pair,
-    texts: Sequence[str],
+    texts: Sequence[Input],
     history: Sequence[Message],
     *,
     max_new_tokens: int,
@@ -272,107 +208,30 @@ def answer_base_batch(
     batch_size = batch_size or answers_at_once(pair, prompts, max_new_tokens)
     answers: dict[int, Answer] = {}
     for indexes in like_lengths([len(prompt) for prompt in prompts], batch_size):
-        streamer = _RowStreamer(pair, len(indexes))
-        _answer_both(pair, [prompts[index] for index in indexes], [], streamer, max_new_tokens=max_new_tokens)
-        answers |= dict(zip(indexes, streamer.answers, strict=True))
+        given, _ = _answers(pair, [prompts[index] for index in indexes], [], max_new_tokens)
+        answers |= dict(zip(indexes, given, strict=True))
         if on_batch:
             on_batch(len(answers), len(texts))
     return [answers[index] for index in range(len(texts))]
 
 
-def _answer_both(
-    pair: Pair,
-    base: list[list[int]],
-    tuned: list[list[int]],
-    streamer: _RowStreamer,
-    *,
-    max_new_tokens: int,
-) -> None:
-    """Generate answers to prompts of either side in one batch; the streamer's rows are the base's, then tuned's."""
-    if pair.layers is None:
-        names = [BASE] * len(base) + [TUNED] * len(tuned)
-        _generate(pair, base + tuned, names, streamer, max_new_tokens=max_new_tokens)
-        return
-    for _ in _steps(pair, base, tuned, streamer, max_new_tokens):
-        pass
-    streamer.end()
+def _answers(
+    pair: Pair, base: list[list[int]], tuned: list[list[int]], max_new_tokens: int
+) -> tuple[list[Answer], list[Answer]]:
+    """Both sides' answers to their prompts: in one batch where the pair mixes them, else side after side."""
+    if base and tuned and not pair.mixes:
+        return _answers(pair, base, [], max_new_tokens)[0], _answers(pair, [], tuned, max_new_tokens)[1]
+    streamer = RowStreamer(pair, len(base) + len(tuned))
+    if has_layers(pair):
+        for tokens in steps(pair, base, tuned, max_new_tokens=max_new_tokens):
+            streamer.take(tokens)
+        streamer.end()
+    else:
+        generate(pair, base, tuned, streamer, max_new_tokens=max_new_tokens)
+    return streamer.answers[: len(base)], streamer.answers[len(base) :]
 
 
-def _steps(
-    pair: Pair,
-    base: list[list[int]],
-    tuned: list[list[int]],
-    streamer: _RowStreamer,
-    max_new_tokens: int,
-    should_stop: Callable[[], bool] | None = None,
-) -> Iterator[None]:
-    """Decode by the pair's layers, in this thread; yields after every token, which the streamer then has."""
-    from models.fast.decoding import greedy
-
-    layers = pair.layers
-    assert layers is not None
-    ends = end_tokens(pair.model, pair.tokenizer)
-    limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "ends": ends, "should_stop": should_stop}
-    for tokens in greedy(layers, base, tuned, **limits):
-        streamer.take(tokens)
-        yield
-
-
-def _generate(
-    pair: Pair,
-    rows: list[list[int]],
-    names: list[str],
-    streamer: _RowStreamer,
-    *,
-    max_new_tokens: int,
-    stop: threading.Event | None = None,
-) -> None:
-    """The same by `transformers`' own `generate`, where a model is not Llama-like; `names`: whose row is whose."""
-    import torch
-    from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
-
-    class Stopped(StoppingCriteria):
-        def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-            return torch.full((input_ids.shape[0],), stop is not None and stop.is_set(), device=input_ids.device)
-
-    config = GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        eos_token_id=sorted(end_tokens(pair.model, pair.tokenizer)),
-        pad_token_id=pair.tokenizer.pad_token_id,
-    )
-    try:
-        with torch.inference_mode():
-            pair.model.generate(
-                **pair.batch(rows),
-                adapter_names=names,
-                generation_config=config,
-                streamer=streamer,
-                stopping_criteria=StoppingCriteriaList([Stopped()]),
-            )
-    except BaseException:
-        _drop_adapter_names(pair)
-        raise
-
-
-def _drop_adapter_names(pair: Pair) -> None:
-    """Remove the hooks by which peft tells layers whose row is whose; after an error it leaves them in place."""
-    for module in pair.model.modules():
-        for key, hook in list(module._forward_pre_hooks.items()):
-            if isinstance(hook, functools.partial) and "adapter_names" in hook.keywords:
-                del module._forward_pre_hooks[key]
-                module._forward_pre_hooks_with_kwargs.pop(key, None)
-
-
-def end_tokens(model: Any, tokenizer: Any) -> set[int]:
-    """The tokens that end a turn: the chat template's, the tokenizer's, and what the model's own settings name."""
-    ends = model.generation_config.eos_token_id
-    more = ends if isinstance(ends, list) else [ends]
-    own = [ChatTemplate.of(tokenizer).end_token, tokenizer.eos_token_id]
-    return {int(token) for token in [*own, *more] if token is not None}
-
-
-def _snapshots(streamer: _RowStreamer) -> AnswerPair:
+def _snapshots(streamer: RowStreamer) -> AnswerPair:
     """Both sides' answers as they are now."""
     base, tuned = (
         replace(answer, text=streamer.decode(answer), token_ids=[*answer.token_ids]) for answer in streamer.answers

@@ -1,9 +1,9 @@
 """The one prompt: a row or a message → the tokens a model sees. Used by training, evaluation and chat alike.
 
-A task's instruction goes into the system message, so no default system message is ever added; where a template has
-none, it goes before the user's first message (`models.chat_template`). Everything that shapes the prompt is in a
-`PromptContract`, whose hash is saved with an adapter and compared before its use.
-Knows tokenizers, never models.
+A task's instruction goes into the system message; where a template has none, before the user's first message
+(`models.chat_template`). A task without one adds no system message, so that of the template stands there if it has
+one of its own; a chat that brings one keeps it. Everything that shapes the prompt is in a `PromptContract`, whose
+hash is saved with what was tuned and compared before its use. Knows tokenizers, never models.
 """
 
 from __future__ import annotations
@@ -13,15 +13,20 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.tasks import TASKS, Task
 from data.tasks.saved import load_task
 from data.tasks.task import MAX_INSTRUCTION_CHARS
+from data.tasks.task import Input as Input
 from models.adapter_files import read_json
+from models.chat_rows import encode_chats, learned_turns
 from models.chat_template import ChatTemplate, Variables
 from models.chat_template import Message as Message
+from models.encoded import EncodedExample as EncodedExample
+from models.text_rows import documents
 from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
@@ -141,18 +146,6 @@ def task_of(folder: Path, contract: PromptContract) -> Task:
 _SILENT: dict[str, Any] = {"variables": {}, "instruction_in": "system", "opening": "", "lead": "", "end": ""}
 
 
-@dataclass(frozen=True)
-class EncodedExample:
-    """A training row as tokens: `input_ids[:completion_start]` is the prompt, the rest is trained on."""
-
-    input_ids: list[int]
-    completion_start: int
-
-    @property
-    def completion_mask(self) -> list[int]:
-        return [int(position >= self.completion_start) for position in range(len(self.input_ids))]
-
-
 class PlainText:
     """Text from anybody in which no token of a tokenizer that stands for structure is left.
 
@@ -199,7 +192,7 @@ class Prompter:
         )
         # Thoughts that are over stand in the prompt; a space belongs to the word after it.
         lead = self.template.lead
-        self._prompt_end, self._answer_start = (lead, "") if lead.strip() else ("", lead)
+        self.prompt_end, self.answer_start = (lead, "") if lead.strip() else ("", lead)
 
     @classmethod
     def from_contract(
@@ -213,48 +206,82 @@ class Prompter:
         prompter.contract.require_same(contract)
         return prompter
 
-    def messages(self, text: str, history: Sequence[Message] = ()) -> list[Message]:
-        """The conversation so far with `text` as the newest message, under the task's instruction."""
-        system = {"role": "system", "content": self.contract.instruction}
-        conversation = [system, *history, {"role": "user", "content": text}]
+    def messages(self, given: Input, history: Sequence[Message] = ()) -> list[Message]:
+        """The conversation so far with `given` as the newest message, or messages, under the task's instruction.
+
+        A system message that `given` begins with stands in place of the instruction.
+        """
+        newest = [{"role": "user", "content": given}] if isinstance(given, str) else list(map(_turn, given))
+        own = bool(newest) and newest[0]["role"] == "system"
+        instruction = self.contract.instruction
+        system = newest[:1] if own else [{"role": "system", "content": instruction}] if instruction else []
+        conversation = [*system, *history, *newest[own:]]
         return [message | {"content": self.plain(message["content"])} for message in conversation]
 
-    def prompt(self, text: str, history: Sequence[Message] = ()) -> str:
+    def prompt(self, given: Input, history: Sequence[Message] = ()) -> str:
         """The prompt as text, up to where the model answers."""
-        return self.template.render(self.messages(text, history)) + self._prompt_end
+        return self.template.render(self.messages(given, history)) + self.prompt_end
 
     def completion(self, target: str) -> str:
         """What the model is trained to answer: the target and the token that ends a turn."""
-        return self._answer_start + self.plain(target.strip()) + self.template.end
+        return self.answer_start + self.plain(target.strip()) + self.template.end
 
-    def encode_prompt(self, text: str, history: Sequence[Message] = ()) -> list[int]:
-        return self._encode(self.prompt(text, history))
+    def encode_prompt(self, given: Input, history: Sequence[Message] = ()) -> list[int]:
+        return self._encode(self.prompt(given, history))
 
     def encode_target(self, target: str) -> list[int]:
         """The target's tokens as they follow a prompt, without the end of turn."""
-        return self._encode(self._answer_start + self.plain(target.strip()))
+        return self._encode(self.answer_start + self.plain(target.strip()))
+
+    def encode_labels(self, labels: Sequence[str]) -> list[list[int]]:
+        """The tokens by which each label is scored: those of `encode_target`, to the end of the turn if need be."""
+        if self.need_an_end(labels):
+            return [self._encode(self.completion(label)) for label in labels]
+        return [self.encode_target(label) for label in labels]
+
+    def need_an_end(self, labels: Sequence[str]) -> bool:
+        """Whether one label goes on where another has ended: without its end, the shorter can never lose."""
+        tokens = sorted(self.encode_target(label) for label in labels)
+        return any(after[: len(one)] == one for one, after in pairwise(tokens))
 
     def encode_row(self, row: Mapping[str, Any]) -> EncodedExample:
         """A training row as tokens. Prompt and completion are encoded apart, as in evaluation and chat."""
-        prompt = self.encode_prompt(str(row[self.task.input_column]))
-        target = self.task.references(dict(row))[0]
-        return EncodedExample(prompt + self._encode(self.completion(target)), len(prompt))
+        return self.encode_rows([row])[0]
 
     def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[EncodedExample]:
-        """What `encode_row` gives for each, several times as fast: a tokenizer takes many texts at once."""
-        prompts = [self.prompt(str(row[self.task.input_column])) for row in rows]
-        completions = [self.completion(self.task.references(dict(row))[0]) for row in rows]
+        """What `encode_row` gives for each, several times as fast: a tokenizer takes many texts at once.
+
+        Of a raw text all is learned; `models.text_rows` lays many of them out.
+        """
+        task = self.task
+        if task.kind == "text":
+            return [EncodedExample.whole(ids) for ids in documents(self, [task.text_of(row) for row in rows])]
+        completions = [self.completion(task.references(row)[0]) for row in rows]
+        if task.kind == "chat":
+            given = [row[task.input_column] for row in rows]
+            return encode_chats(self, list(map(self.messages, given)), list(map(learned_turns, given)), completions)
+        inputs = [task.input_of(row) for row in rows]
+        prompts = [self.prompt(given) for given in inputs]
         if not prompts:
             return []
-        ids: list[list[int]] = self.tokenizer(
-            [*prompts, *completions], add_special_tokens=False, return_attention_mask=False
-        )["input_ids"]
+        ids = self.encode_texts([*prompts, *completions])
         pairs = zip(ids[: len(prompts)], ids[len(prompts) :], strict=True)
-        return [EncodedExample(prompt + completion, len(prompt)) for prompt, completion in pairs]
+        return [EncodedExample.of(prompt, completion) for prompt, completion in pairs]
+
+    def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokens of each text as it stands."""
+        # The template writes its own special tokens, so the tokenizer must add none.
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, return_attention_mask=False)
+        return encoded["input_ids"]  # type: ignore[no-any-return]
 
     def _encode(self, text: str) -> list[int]:
-        # The template writes its own special tokens, so the tokenizer must add none.
-        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+        return self.encode_texts([text])[0]
+
+
+def _turn(message: Mapping[str, Any]) -> Message:
+    """A message of a row as a template takes it; an answer as `Prompter.completion` would write it."""
+    said = str(message["content"])
+    return {"role": str(message["role"]), "content": said.strip() if message["role"] == "assistant" else said}
 
 
 def classifier_contract(tokenizer: PreTrainedTokenizerBase, task: Task) -> PromptContract:

@@ -10,12 +10,13 @@ Shapes: B rows, T tokens, L labels, H hidden size, V vocabulary.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from models.batches import like_lengths
+from models.float32_head import Float32Head
+from models.label_tree import LabelTree
 from models.loading import keep_freed_memory
 from models.pair import Pair
 from models.prefix import Prefix, shared_start
@@ -24,7 +25,7 @@ from models.prompting import Message
 if TYPE_CHECKING:
     import torch
 
-    from models.fast.llama import LlamaPrefix
+    from models.fast.llama import LlamaLayers, LlamaPrefix
 
 SCORING_BATCH_SIZE = 128
 _BATCH_TOKENS = 8192
@@ -116,108 +117,103 @@ def _causal_scorer(
     *,
     should_stop: Callable[[], bool] | None = None,
 ) -> tuple[list[int], Scorer]:
-    """Tokens of each prompt, and a scorer that computes what the prompts have in common once a side."""
+    """Tokens of each prompt with its labels, and a scorer that computes what prompts have in common once a side."""
     assert pair.prompter is not None
     keep_freed_memory()
     prompter = pair.prompter
     prompts = [prompter.encode_prompt(text, history) for text in texts]
     shared = prompts[0][:-1] if len(prompts) == 1 and should_stop else shared_start(prompts)
-    prefixes: dict[bool, Prefix | LlamaPrefix] = {}
-    head = _Float32Head(pair, [prompter.encode_target(label) for label in pair.task.labels])
+    tree = LabelTree(prompter.encode_labels(pair.task.labels))
+    sides: dict[bool, _Side] = {}
 
     def score(indexes: list[int], tuned: bool) -> torch.Tensor:
         import torch
 
-        from models.fast.llama import LlamaPrefix
-
         rows = [prompts[index][len(shared) :] for index in indexes]
         with torch.inference_mode(), pair.side(tuned) as model:
-            if tuned not in prefixes:
-                if layers := pair.layers:
-                    prefixes[tuned] = LlamaPrefix(layers, shared, adapted=tuned, should_stop=should_stop)
-                else:
-                    prefixes[tuned] = Prefix(model, shared)
-            return _label_log_probs(rows, head, prefixes[tuned])
+            if tuned not in sides:
+                # The sides of an adapter share their projection, which none adapts.
+                head = sides[not tuned].head if sides and not pair.is_whole else _label_head(pair, tuned, tree)
+                sides[tuned] = _Side(tree, head, *_read(pair, tuned, model, shared, should_stop), tuned)
+            return sides[tuned].label_log_probs(rows)
 
-    return [len(prompt) for prompt in prompts], score
-
-
-def _label_log_probs(prompts: list[list[int]], head: _Float32Head, prefix: Prefix | LlamaPrefix) -> torch.Tensor:
-    """Label log-probabilities, [B, L], where `prompts` go on from `prefix`.
-
-    Every label is one continuation of the prompt. Labels that share all but their last token cost one row
-    between them, so two one-token labels, the usual case, are scored in one forward pass of one row a text.
-    """
-    import torch
-
-    labels = head.labels
-    total = torch.zeros(len(prompts), len(labels))
-    for stem in sorted({tuple(label[:-1]) for label in labels}):
-        rows = [prompt + list(stem) for prompt in prompts]
-        log_probs = _last_log_probs(rows, len(stem) + 1, head, prefix)  # every stem token, and the last one
-        shared = sum((log_probs[:, position, token] for position, token in enumerate(stem)), torch.zeros(len(rows)))
-        for column, label in enumerate(labels):
-            if tuple(label[:-1]) == stem:
-                total[:, column] = shared + log_probs[:, -1, label[-1]]
-    return total.log_softmax(dim=-1)
+    return [len(prompt) + len(tree.nodes) - 1 for prompt in prompts], score
 
 
-def _last_log_probs(
-    rows: list[list[int]], wanted: int, head: _Float32Head, prefix: Prefix | LlamaPrefix
-) -> torch.Tensor:
-    """Float32 log-probabilities at the last `wanted` positions of each row, [B, wanted, V]."""
-    if isinstance(prefix, Prefix):
-        with head.in_place():
-            logits = prefix.logits(rows, wanted)
-    else:
-        logits = head(prefix.last(rows, wanted))
-    return logits.float().log_softmax(dim=-1).cpu()
+def _label_head(pair: Pair, tuned: bool, tree: LabelTree) -> Float32Head:
+    """Onto the labels' tokens alone where they are one token each: then no other's probability matters."""
+    is_flat = len(tree.nodes) == 1
+    return Float32Head(pair, tuned, [token for token, _ in tree.edges[0]] if is_flat else None)
 
 
-class _Float32Head:
-    """The vocabulary projection in float32, onto the labels' tokens alone where no other's probability matters.
+def _read(
+    pair: Pair, tuned: bool, model: Any, shared: list[int], should_stop: Callable[[], bool] | None = None
+) -> tuple[LlamaLayers | None, Prefix | LlamaPrefix]:
+    """The side's layers by hand, if there are any, and what rows begin with, computed by them or by `model`."""
+    from models.fast.llama import LlamaPrefix
 
-    One that is more than a weight and a bias, an adapted one for example, projects as it does itself.
-    """
+    if layers := pair.layers_of(tuned):
+        return layers, LlamaPrefix(layers, shared, adapted=tuned, should_stop=should_stop)
+    return None, Prefix(model, shared)
 
-    def __init__(self, pair: Pair, labels: list[list[int]]) -> None:
-        from models.fast.supports import is_plain_head
-        from models.head import makes_logits
 
-        model: Any = pair.model.get_base_model()
-        self._head: Any = model.get_output_embeddings()
-        self._weight: torch.Tensor | None = None
-        self._bias: torch.Tensor | None = None
-        self.labels = labels
-        """As columns of what this projects onto."""
-        if not is_plain_head(self._head):
-            return
-        tokens: list[int] | slice = slice(None)
-        if all(len(label) == 1 for label in labels) and (pair.layers is not None or makes_logits(model)):
-            tokens = [label[0] for label in labels]
-            self.labels = [[index] for index in range(len(labels))]
-        self._weight = self._head.weight[tokens].detach().float()  # [V or L, H]
-        if self._head.bias is not None:
-            self._bias = self._head.bias[tokens].detach().float()
+@dataclass(frozen=True)
+class _Side:
+    """What scores the labels of one side."""
 
-    def __call__(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Logits of hidden states, [..., V or L]."""
+    tree: LabelTree
+    head: Float32Head
+    layers: LlamaLayers | None
+    prefix: Prefix | LlamaPrefix
+    tuned: bool
+
+    def label_log_probs(self, rows: list[list[int]]) -> torch.Tensor:
+        """Label log-probabilities, [B, L], where `rows` go on from the prefix.
+
+        Every token of every label is one that may follow a row or another label's beginning: an edge of the tree.
+        Labels of one token, the usual case, all follow the row itself.
+        """
         import torch
 
-        assert self._weight is not None
-        return torch.nn.functional.linear(hidden.to(self._weight.dtype), self._weight, self._bias)
+        found = torch.zeros(len(rows), sum(map(len, self.tree.edges)))
+        numbers = torch.arange(len(rows))
+        if isinstance(self.prefix, Prefix):
+            with self.head.in_place():
+                for of_rows, of_nodes, logits in self._walk(rows):
+                    self._note(found, torch.tensor(of_rows), torch.tensor(of_nodes), logits)
+        else:
+            hidden = self._hidden(rows)
+            for node in range(len(self.tree.nodes)):
+                self._note(found, numbers, torch.full_like(numbers, node), self.head(hidden[:, node]))
+        labels = [found[:, path].sum(dim=1) for path in self.tree.paths]
+        return torch.stack(labels, dim=1).log_softmax(dim=-1)
 
-    @contextlib.contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Within it, the model projects by this; what it does to its logits afterwards, it does to these."""
-        if self._weight is None:
-            yield
-            return
-        hook = self._head.register_forward_hook(lambda _, given, __: self(given[0]))
-        try:
-            yield
-        finally:
-            hook.remove()
+    def _walk(self, rows: list[list[int]]) -> Iterator[tuple[list[int], list[int], torch.Tensor]]:
+        assert isinstance(self.prefix, Prefix)
+        if len(self.tree.nodes) > 1:
+            return self.prefix.walk(rows, self.tree)
+        return iter([(list(range(len(rows))), [0] * len(rows), self.prefix.logits(rows, 1)[:, 0])])
+
+    def _hidden(self, rows: list[list[int]]) -> torch.Tensor:
+        """After the final norm, at the end of each row and at each node behind it, [B, nodes, H]."""
+        from models.fast.continuations import hidden_of_nodes
+        from models.fast.llama import LlamaPrefix
+
+        assert isinstance(self.prefix, LlamaPrefix) and self.layers is not None
+        if len(self.tree.nodes) == 1:
+            return self.prefix.last(rows, 1)
+        return hidden_of_nodes(self.layers, self.prefix, rows, self.tree, adapted=self.tuned)
+
+    def _note(self, found: torch.Tensor, rows: torch.Tensor, nodes: torch.Tensor, logits: torch.Tensor) -> None:
+        """Write the log-probabilities of the edges from `nodes` into `found`, [B, edges]."""
+        import torch
+
+        log_probs = logits.float().log_softmax(dim=-1).cpu()
+        for node in set(nodes.tolist()):
+            here = nodes == node
+            tokens, numbers = zip(*self.tree.edges[node], strict=True)
+            columns = range(len(tokens)) if self.head.is_narrow else tokens
+            found[rows[here][:, None], torch.tensor(numbers)] = log_probs[here][:, list(columns)]
 
 
 def _classifier_scorer(pair: Pair, texts: Sequence[str]) -> tuple[list[int], Scorer]:

@@ -143,7 +143,7 @@ def _run_to_a_report(findings: Findings, settings: list[str], tiny: bool) -> Non
     from finetuning.estimates.estimate import estimate
     from finetuning.runs.folder import create_run
     from finetuning.training import run_training
-    from models.adapters import weights_sha256
+    from models.tuned import weights_sha256
 
     own = ["training.max_steps=2", f"data.test_rows={4 if tiny else 16}"]
     own += ["evaluation.few_shot=0", "evaluation.forgetting=false"]

@@ -16,6 +16,7 @@ from eval.statistics import judge_scores
 from models.loading import device, load_tokenizer
 from models.pair import open_pair
 from models.sources import resolve
+from models.text_rows import begin_of_text
 from plumbing.errors import DataError
 
 PASSAGES = [
@@ -36,7 +37,9 @@ class TwoModels:
     tokenizer: Any
     base: Any
     tuned: Any
-    layers: None = None
+
+    def layers_of(self, tuned):
+        return None
 
     @contextlib.contextmanager
     def side(self, tuned):
@@ -165,9 +168,9 @@ def test_a_passage_begins_as_the_models_texts_do(by_hand, tiny_llama, make_adapt
     llama = with_beginning(tmp_path / "llama", tiny_llama)
     pair = open_pair(make_adapter(tmp_path / "adapter", llama))
     if by_hand:
-        assert pair.layers is not None
+        assert pair.layers_of(True) is not None
     else:
-        monkeypatch.setattr(type(pair), "layers", None)
+        monkeypatch.setattr(type(pair), "layers_of", lambda *_: None)
     ids = [pair.tokenizer(text)["input_ids"] for text in PASSAGES]
     assert all(row[0] == pair.tokenizer.bos_token_id for row in ids)
     found = measure_forgetting(pair, PASSAGES, [])
@@ -183,7 +186,7 @@ def test_a_passage_begins_as_the_models_texts_do(by_hand, tiny_llama, make_adapt
 
 
 def test_a_token_that_only_the_template_writes_begins_no_passage(tiny_pair):
-    assert tiny_pair.tokenizer.bos_token_id is not None and module._begin(tiny_pair.tokenizer) == []
+    assert tiny_pair.tokenizer.bos_token_id is not None and begin_of_text(tiny_pair.tokenizer) == []
 
 
 @pytest.mark.cuda

@@ -189,4 +189,4 @@ def test_an_adapter_made_in_bfloat16_opens_in_what_the_machine_multiplies(adapte
     pair = open_pair(adapter)
     assert pair.precision == native
     assert pair.model.dtype == getattr(torch, native)
-    assert (pair.layers is not None) == (pair.model.device.type == "cpu")
+    assert (pair.layers_of(True) is not None) == (pair.model.device.type == "cpu")

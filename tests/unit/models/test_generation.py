@@ -133,7 +133,7 @@ def test_a_prompt_that_is_read_in_pieces_is_answered_as_in_one(pair):
 
 @pytest.mark.parametrize("tuned", [False, True])
 def test_the_logits_behind_pieces_equal_those_of_one_pass(pair, monkeypatch, tuned):
-    prompt, layers = long_prompt(pair, pieces=2), pair.layers
+    prompt, layers = long_prompt(pair, pieces=2), pair.layers_of(True)
     with torch.inference_mode(), pair.side(tuned) as model:
         whole = model(input_ids=torch.tensor([prompt]), logits_to_keep=1).logits[0, -1]
         for piece in (7, 64, len(prompt) - 1, 10_000):
@@ -189,9 +189,9 @@ def test_an_error_reaches_the_reader(pair):
 
 
 def test_a_character_of_several_tokens_is_shown_when_it_is_whole(pair):
-    from models.generation import Answer, _RowStreamer
+    from models.stepping import Answer, RowStreamer
 
-    streamer = _RowStreamer(pair, 1)
+    streamer = RowStreamer(pair, 1)
     tokens = pair.tokenizer.encode("a\u20ac", add_special_tokens=False)
     assert len(tokens) == 4
     shown = [streamer.decode(Answer(token_ids=tokens[:count])) for count in range(1, 5)]
@@ -247,7 +247,7 @@ def test_answers_are_greedy_whatever_the_models_own_settings_ask_for(tiny_llama,
 
 def answers_by_generate(pair):
     pair.model.requires_grad_(True)  # then its layers are not computed by hand
-    assert pair.layers is None
+    assert pair.layers_of(True) is None
     return [
         (both.base.token_ids, both.tuned.token_ids) for both in answer_batch(pair, TEXTS, max_new_tokens=LENGTH)
     ]

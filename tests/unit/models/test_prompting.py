@@ -9,7 +9,7 @@ from data.tasks import DIALOGUE, SENTIMENT
 from models.chat_template import PLAIN_TEMPLATE
 from models.loading import load_tokenizer
 from models.pair import open_pair
-from models.prompting import INSTRUCTIONS, PromptContract, Prompter, classifier_contract
+from models.prompting import PromptContract, Prompter, classifier_contract
 from models.sources import resolve
 from plumbing.errors import ModelError
 
@@ -37,7 +37,7 @@ def test_a_training_row_is_the_prompt_of_evaluation_and_then_the_target(prompter
 
 def test_the_prompt_is_the_template_with_the_instruction_as_system_message(prompter, tokenizer):
     assert prompter.prompt("Fine soup.") == (
-        f"<|im_start|>system\n{INSTRUCTIONS['sentiment']}<|im_end|>\n"
+        f"<|im_start|>system\n{SENTIMENT.instruction}<|im_end|>\n"
         "<|im_start|>user\nFine soup.<|im_end|>\n<|im_start|>assistant\n"
     )
     special = prompter.encode_prompt("Fine soup.").count(tokenizer.bos_token_id)
@@ -87,7 +87,7 @@ def test_a_model_without_a_chat_template_gets_the_plain_one(make_llama, tmp_path
     (folder / "chat_template.jinja").unlink()
     prompter = Prompter(load_tokenizer(resolve(str(folder))), SENTIMENT)
     assert prompter.contract.template == PLAIN_TEMPLATE
-    assert prompter.prompt("Fine.").endswith(f"{INSTRUCTIONS['sentiment']}\n\nInput:\nFine.\n\nAnswer:\n")
+    assert prompter.prompt("Fine.").endswith(f"{SENTIMENT.instruction}\n\nInput:\nFine.\n\nAnswer:\n")
 
 
 def test_the_contract_comes_back_from_its_file(prompter, tmp_path):
