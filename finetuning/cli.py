@@ -308,12 +308,16 @@ def _said(run: Run) -> str:
     return str(run.status().facts.get("data", ""))
 
 
+_LOSSES = (("loss", "loss"), ("eval_loss", "validation"))
+"""What of a metric line is shown while a run trains."""
+
+
 def _follow(run: Run, said: str = "") -> None:
     """Show the run's progress until it has ended, and what there is to say of its rows before it trains on them."""
     from finetuning.runs.launch import wait
     from finetuning.runs.metrics import MetricsReader
 
-    metrics, loss = MetricsReader(run.folder / "metrics.jsonl"), ""
+    metrics, losses = MetricsReader(run.folder / "metrics.jsonl"), dict[str, str]()
     with _progress() as bar:
         task = bar.add_task("Waiting", total=None)
         for _ in wait(run):
@@ -324,8 +328,9 @@ def _follow(run: Run, said: str = "") -> None:
             what = status.phase or status.state.capitalize()
             if what == "Fine-tuning":
                 for _anew, lines in metrics.new_lines():
-                    loss = f" · loss {lines[-1]['loss']:.3f}" if lines else loss
-                what += loss
+                    for line in lines:
+                        losses |= {name: f" · {said} {line[name]:.3f}" for name, said in _LOSSES if line.get(name)}
+                what += "".join(losses.get(name, "") for name, _ in _LOSSES)
             _show(bar, task, what, status.done, status.total)
 
 

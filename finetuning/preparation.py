@@ -191,14 +191,7 @@ def token_preview(recipe: Recipe, row: dict[str, Any], progress: Progress | None
     from models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(resolve(recipe.model.base, progress=progress))
-    if recipe.kind == "classifier":
-        ids = tokenizer(str(row[recipe.task_definition.input_column]))["input_ids"]
-        return [(str(tokenizer.decode([token])), False) for token in ids]
-    example = Prompter(tokenizer, recipe.task_definition).encode_row(row)
-    return [
-        (str(tokenizer.decode([token])), bool(trained))
-        for token, trained in zip(example.input_ids, example.completion_mask, strict=True)
-    ]
+    return recipe.way_definition.preview(row, tokenizer, recipe.task_definition)
 
 
 def _numbers(rows: Dataset) -> Sequence[int]:

@@ -252,13 +252,20 @@ def adapter_shapes(
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (inputs, outputs) in linear_layers(model).items():
-        if name.rsplit(".", 1)[-1] in targets:
+        if name.rsplit(".", 1)[-1] in targets and not is_of_head(name, heads):
             shapes[f"base_model.model.{name}.lora_A.weight"] = (rank, inputs)
             shapes[f"base_model.model.{name}.lora_B.weight"] = (outputs, rank)
             if dora:
                 shapes[f"base_model.model.{name}.lora_magnitude_vector"] = (outputs,)
     for name, parameter in model.named_parameters():
-        # As peft matches them: `pre_classifier` is one of `classifier`.
-        if name.split(".", 1)[0].endswith(tuple(heads)):
+        if is_of_head(name, heads):
             shapes[f"base_model.model.{name}"] = tuple(parameter.shape)
     return shapes
+
+
+def is_of_head(name: str, heads: Sequence[str] = HEADS) -> bool:
+    """Whether a module or parameter of that name belongs to a head that is trained whole.
+
+    As peft matches them: `pre_classifier` is one of `classifier`. Nothing in a head is adapted as well.
+    """
+    return name.split(".", 1)[0].endswith(tuple(heads))

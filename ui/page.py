@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from data.tasks import TASKS
+from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
 from ui.drawing import text
@@ -38,8 +38,8 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
                 compare = build_compare(status)
             with gr.Tab("Train", id="train") as train_tab, gr.Tabs(elem_id="train-tabs"):
                 inner, train = {}, {}
-                for task in TASKS:
-                    with gr.Tab(load_recipe(TASKS[task].recipe).title, id=f"train-{task}") as inner[task]:
+                for task in STARTING_POINTS:
+                    with gr.Tab(load_recipe(STARTING_POINTS[task].recipe).title, id=f"train-{task}") as inner[task]:
                         train[task] = build_train(task, limits)
             with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
                 evaluate = build_evaluate(limits)

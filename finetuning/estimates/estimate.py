@@ -19,7 +19,7 @@ from finetuning.estimates.row_lengths import Lengths, lengths_of
 from finetuning.recipe import Recipe
 from finetuning.strategies.counts import ParameterCount
 from finetuning.trainers.arguments import steps
-from models.adapter_files import linear_layers
+from models.adapter_files import is_of_head, linear_layers
 from models.context import max_positions
 from plumbing.errors import ModelError
 
@@ -236,7 +236,12 @@ def parameter_count(recipe: Recipe) -> ParameterCount:
     strategy.require(model, recipe.kind, recipe.model.base)
     trainable = sum(map(math.prod, strategy.trained(model, recipe.kind).values()))
     total = sum(parameter.numel() for parameter in model.parameters()) + (0 if strategy.whole else trainable)
-    packed = sum(map(math.prod, linear_layers(model).values())) if recipe.model.precision == "nf4" else 0
+    packed = 0
+    if recipe.model.precision == "nf4":
+        layers = linear_layers(model).items()
+        packed = sum(
+            math.prod(shape) for name, shape in layers if recipe.way_definition.writes or not is_of_head(name)
+        )
     return ParameterCount(trainable, total, total - packed // 2)
 
 

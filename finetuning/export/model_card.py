@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from data.sources import shown_spec
 from eval.report.markdown import to_markdown
@@ -39,7 +40,8 @@ def _shown(recipe: Recipe) -> Recipe:
     """The recipe as others may read it: of a file's path only its name, which tells nothing of this machine."""
     data = recipe.data
     names = {"data.source": shown_spec(data.source), "data.test": shown_spec(data.test) if data.test else None}
-    return with_overrides(recipe, names)
+    adapter = Path(recipe.model.adapter).name if recipe.model.adapter else None
+    return with_overrides(recipe, names | {"model.adapter": adapter})
 
 
 def _one_level_down(markdown: str) -> str:

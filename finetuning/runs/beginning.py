@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 SUBMITTED_FILE = "submitted.json"
 BEGAN_FILE = "began.json"
 _MAX_BYTES = 2**20
-_FREE = frozenset({"name", "title", "data", "evaluation", "training.max_minutes"})
+_FREE = frozenset({"name", "title", "data", "evaluation", "training.max_minutes", "training.report_to"})
 """Settings that may change on the way: none of them changes what is trained. Of `data`, the rows are compared."""
 
 
@@ -203,10 +203,11 @@ def with_whole_paths(recipe: Recipe) -> Recipe:
     changes: dict[str, Any] = {"data.source": absolute_spec(recipe.data.source)}
     if recipe.data.test is not None:
         changes["data.test"] = absolute_spec(recipe.data.test)
-    with contextlib.suppress(OSError, RuntimeError, ValueError):  # a null byte, too long, `~somebody`: not a folder
-        folder = Path(recipe.model.base).expanduser()
-        if folder.is_dir():
-            changes["model.base"] = str(folder.absolute())
+    for key, name in (("model.base", recipe.model.base), ("model.adapter", recipe.model.adapter)):
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # a null byte, too long, `~somebody`
+            folder = Path(name or "").expanduser()
+            if name and folder.is_dir():
+                changes[key] = str(folder.absolute())
     return with_overrides(recipe, changes)
 
 

@@ -88,7 +88,7 @@ class Curve:
                 if anew:
                     self._clear()
                 for line in lines:
-                    _add(self._train, line["step"], line["loss"])
+                    _add(self._train, line["step"], line.get("loss"))
                     _add(self._validation, line["step"], line.get("eval_loss"))
             train, validation = self._train.points(), self._validation.points()
             stretch = self._train.stretch

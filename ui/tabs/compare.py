@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from data.tasks import TASKS
+from data.tasks import STARTING_POINTS
 from plumbing.errors import ModelError, UserError
 from ui.drawing import answers, text
 from ui.drawing.answers import Turn
@@ -29,7 +29,7 @@ from ui.tabs.top_line import badge, badge_waiting, not_open, status
 if TYPE_CHECKING:
     from models.pair import Pair
 
-FIRST_TASK = next(iter(TASKS.values()))
+FIRST_TASK = next(iter(STARTING_POINTS.values()))
 Updates = dict[Any, Any]
 """Component → its new value; what is not in it stays."""
 
@@ -94,7 +94,7 @@ class Compare:
 
         @toasts
         def answer_example(task: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
-            example = examples(TASKS[task])[index]
+            example = examples(STARTING_POINTS[task])[index]
             turn = Turn(example.text, list(example.references))
             yield from self._answer(turn, key, request, shown=turns)
 
@@ -120,7 +120,7 @@ class Compare:
 
     def refresh(self, task: str, key: str | None, request: gr.Request) -> Any:
         """The visitor's own tuned models, for a page that was just opened; the choice stays."""
-        found = options(visitor_of(request), TASKS[task].name)
+        found = options(visitor_of(request), STARTING_POINTS[task].name)
         keys = [known for _, known in found]
         return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
 
@@ -146,14 +146,14 @@ class Compare:
 
     def change_task(self, task: str, request: gr.Request) -> list[Any]:
         """Another task has other models and examples."""
-        found = options(visitor_of(request), TASKS[task].name)
-        names = [example.name for example in examples(TASKS[task])]
+        found = options(visitor_of(request), STARTING_POINTS[task].name)
+        names = [example.name for example in examples(STARTING_POINTS[task])]
         buttons = [
             gr.Button(value=names[index] if index < len(names) else "", visible=index < len(names))
             for index in range(SHOWN)
         ]
         model = gr.Dropdown(choices=found, value=found[0][1] if found else None)
-        return [model, gr.Textbox(placeholder=TASKS[task].message_hint), *buttons]
+        return [model, gr.Textbox(placeholder=STARTING_POINTS[task].message_hint), *buttons]
 
     def forget(self) -> Updates:
         """An empty page."""
@@ -321,7 +321,7 @@ def build_compare(status_line: gr.HTML) -> Compare:
     found = shipped(FIRST_TASK.name)
     with gr.Row(equal_height=True):
         task = gr.Radio(
-            [(task.title, name) for name, task in TASKS.items()],
+            [(task.title, name) for name, task in STARTING_POINTS.items()],
             value=FIRST_TASK.name,
             label="Task",
             scale=4,

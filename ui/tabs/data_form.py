@@ -103,11 +103,11 @@ def build_data_form(task: Task, name: str, *, hub_allowed: bool = True, own: boo
     with gr.Row(visible=False, elem_id=f"{name}-mapping") as mapping:
         input_column = gr.Dropdown(
             [("guessed", GUESS)], value=GUESS, allow_custom_value=True, elem_id=f"{name}-input-column",
-            label=doors.FIELDS[f"data.columns.{task.input_column}"],
+            label=doors.field(f"data.columns.{task.input_column}"),
         )  # fmt: skip
         target_column = gr.Dropdown(
             [("guessed", GUESS)], value=GUESS, allow_custom_value=True, elem_id=f"{name}-target-column",
-            label=doors.FIELDS[f"data.columns.{task.target_column}"],
+            label=doors.field(f"data.columns.{task.target_column}"),
         )  # fmt: skip
         labels = gr.Textbox(
             label=f"{doors.FIELDS[doors.LABELS]}, then Enter",

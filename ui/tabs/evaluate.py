@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from data.tasks import TASKS
+from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
 from plumbing.errors import DataError, UserError
 from ui.drawing import reports, text
@@ -62,13 +62,13 @@ class Evaluate:
 
     def change_task(self, task: str, request: gr.Request) -> list[Any]:
         """Another task has other models and another form."""
-        found = options(visitor_of(request), TASKS[task].name)
+        found = options(visitor_of(request), STARTING_POINTS[task].name)
         groups = [gr.Column(visible=name == task) for name in self.groups]
         return [gr.Dropdown(choices=found, value=found[0][1] if found else None), *groups]
 
     def refresh(self, task: str, key: str | None, request: gr.Request) -> Any:
         """Runs that finished meanwhile; the choice stays."""
-        found = options(visitor_of(request), TASKS[task].name)
+        found = options(visitor_of(request), STARTING_POINTS[task].name)
         keys = [known for _, known in found]
         return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
 
@@ -267,12 +267,12 @@ class _Work:
 def build_evaluate(limits: Limits | None = None) -> Evaluate:
     """Lay the tab out and connect it."""
     hub_allowed = limits is None or limits.hub
-    first = next(iter(TASKS))
+    first = next(iter(STARTING_POINTS))
     found = shipped(first)
     gr.HTML(tag("div", text.EVALUATE_INTRO, class_="ba-note"), elem_classes="ba-plain")
     with gr.Row():
         task = gr.Radio(
-            [(known.title, name) for name, known in TASKS.items()],
+            [(known.title, name) for name, known in STARTING_POINTS.items()],
             value=first,
             label="Task",
             elem_id="evaluate-task",
@@ -290,7 +290,7 @@ def build_evaluate(limits: Limits | None = None) -> Evaluate:
         )
     forms, groups = {}, {}
     gr.HTML(tag("div", "Test set", class_="ba-small"), elem_classes="ba-plain")
-    for name, known in TASKS.items():
+    for name, known in STARTING_POINTS.items():
         with gr.Column(visible=name == first) as group:
             forms[name] = data_form.build_data_form(known, f"evaluate-{name}", hub_allowed=hub_allowed, own=True)
         groups[name] = group
