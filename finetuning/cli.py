@@ -24,7 +24,6 @@ from rich.table import Table
 from plumbing.errors import RunError, UserError
 
 if TYPE_CHECKING:
-    from eval.report.schema import Report
     from finetuning.judged_rows import JudgedRows
     from finetuning.recipe import Recipe
     from finetuning.runs.folder import Run

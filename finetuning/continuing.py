@@ -13,7 +13,8 @@ from data.trained_rows import KEYS_FILE
 from finetuning.recipe import Recipe
 from finetuning.runs.folder import Run, open_run
 from models.adapter_files import CONFIG_FILE, WEIGHTS_FILE, read_config
-from models.adapters import BaseOrigin, check, weights_sha256
+from models.adapters import BaseOrigin, check
+from models.tuned import weights_sha256
 from plumbing.errors import RecipeError
 from plumbing.writing import write_atomically
 
