@@ -53,7 +53,7 @@ def open_besides(task: Task, *, context: str | None = None, metrics: Sequence[st
 def besides_of(
     adapter: Path, judged: JudgedRows, *, context: str | None = None, metrics: Sequence[str] = ()
 ) -> Besides:
-    """The same for what was tuned already: what a person asks for now, and the metrics of a run that was made here."""
+    """The same for what was tuned already: what is asked for now, and the metrics of a run that was made here."""
     from models.prompting import PromptContract, task_of
 
     task = task_of(adapter, PromptContract.load(adapter))

@@ -118,7 +118,7 @@ class EvaluationSettings(Settings):
     context: str | None = None
     """A text file, or corpus:FILE, for a base that is compared as well: it stands before every question."""
     metrics: Annotated[list[str], Field(max_length=16)] = Field(default_factory=list)
-    """Metrics to look at besides: evaluate:NAME for one of evaluate's that is on this machine, each row scored apart;
+    """Metrics to look at besides: evaluate:NAME for one of evaluate's on this machine, each row scored apart;
     evaluate:NAME:whole for the whole test set; and :lower at the end where lower is better."""
     forgetting: bool = True
     """Measure on general text what tuning cost elsewhere."""
