@@ -26,7 +26,7 @@ from data import words
 from data.tasks.task import Input, Task
 from eval.metrics import evaluated, primary_of, rouge
 from models.loading import Precision, device
-from models.prompting import Input, Prompter
+from models.prompting import Prompter
 from models.resolved import ResolvedModel
 from models.whole import is_whole
 from plumbing.errors import DataError, ModelError

@@ -2,8 +2,8 @@
 
 import shutil
 from dataclasses import replace
+from math import exp
 from statistics import fmean
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -216,37 +216,29 @@ CHATS = Dataset.from_list(
 )
 
 
-@pytest.fixture
-def chats(own, monkeypatch):
-    """A comparison of chats; their likelihoods are set by hand: asking the models for them is tested elsewhere."""
-    asked = []
-
-    def likelihoods(pair, rows):
-        asked.extend(rows)
-        return [
-            SimpleNamespace(base=-3.0 * (n + 1), tuned=-1.0 * (n + 1), tokens=n + 1) for n, _ in enumerate(rows)
-        ]
-
-    monkeypatch.setattr(scoring, "turn_log_likelihoods", likelihoods, raising=False)
-    return compare(own(TASKS["chats"]), CHATS, train=CHATS, few_shot=2, max_new_tokens=6), asked
+@pytest.fixture(scope="module")
+def chats(own):
+    pair = own(TASKS["chats"])
+    return compare(pair, CHATS, train=CHATS, few_shot=2, max_new_tokens=6), pair
 
 
 def test_a_chat_is_judged_by_its_last_answer_and_by_the_likelihood_of_all(chats):
-    (report, rows), asked = (chats[0].report, chats[0].rows), chats[1]
-    assert [(row["messages"], row["answer"]) for row in asked] == [
-        (row["messages"], row["answer"]) for row in CHATS
-    ]
+    (report, rows), pair = (chats[0].report, chats[0].rows), chats[1]
+    each = scoring.turn_log_likelihoods(pair, list(CHATS))
     assert (report.primary.name, report.about.kind) == ("rougeL", "chat")
-    found = {metric.name: metric for metric in report.metrics}
-    assert (found["perplexity"].base, found["perplexity"].tuned) == (-3.0, -1.0)
-    assert found["perplexity"].judgement.difference == 2.0
-    assert report.turns.tokens == 6
-    assert (report.turns.base_perplexity, report.turns.tuned_perplexity) == pytest.approx(
-        (20.0855, 2.71828), abs=1e-4
-    )
-    assert (
-        "Perplexity of all that the assistant says, 6 tokens, where lower is better: 20.1 before and 2.7 after."
-        in (to_markdown(report, rows))
+    found = {metric.name: metric for metric in report.metrics}["perplexity"]
+    for side in ("base", "tuned"):
+        tokens = [getattr(one, side) / one.tokens for one in each]
+        assert [getattr(row, side).scores["perplexity"] for row in rows] == pytest.approx(tokens, abs=1e-6)
+        assert getattr(found, side) == pytest.approx(fmean(tokens)) and getattr(found, side) < 0
+        summed = sum(getattr(one, side) for one in each) / report.turns.tokens
+        assert getattr(report.turns, f"{side}_perplexity") == pytest.approx(exp(-summed))
+    assert found.judgement.test == "paired permutation test"
+    assert report.turns.tokens == sum(one.tokens for one in each)
+    # "Hello!" has a weight of 0: the second chat counts its last answer alone.
+    assert each[1].tokens == len(pair.prompter.encode_target("The soup is good.")) + 1
+    assert f"Perplexity of all that the assistant says, {report.turns.tokens} tokens, where lower is better" in (
+        to_markdown(report, rows)
     )
     assert report.few_shot is None and report.few_shot_left_out == ""  # a chat is one conversation
     assert [floor.name for floor in report.floors] == ["the input itself"]
