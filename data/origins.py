@@ -174,6 +174,8 @@ def _corpus(name: str, task: Task) -> Source:
         suited = " or ".join(f"corpus:{other}" for other in corpus_names(task)) or "a file of your own"
         raise DataError(f"This corpus is not for the task '{task.name}'", got=name, fix=f"Use {suited}.")
     table = read_table(CORPORA / f"{name}.jsonl")
+    if task.kind == "chat":
+        table = shaped({"train": table}, task)["train"]
     mapping = _of_corpus(table, task)
     rows, problems = check_rows(table.rows, task, mapping, keep=(*METADATA, "split"))
     if problems or table.problems:

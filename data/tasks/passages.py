@@ -6,8 +6,10 @@ TASK = Task(
     name="passages",
     kind="generation",
     title="Answers from a passage",
-    learns="Read a passage and a question, and answer from the passage in a few words, or say that it is not stated.",
-    instruction='Answer the question from the passage in a few words. If the passage does not say, write "not stated".',
+    learns="Read a passage and a question, and answer from it in a few words, or say that it is not stated.",
+    instruction=(
+        "Answer the question from the passage in a few words. If the passage does not say, answer: not stated"
+    ),
     input_column="question and passage",
     target_column="answer",
     inputs=("passage", "question"),

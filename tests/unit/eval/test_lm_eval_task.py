@@ -17,6 +17,7 @@ from eval.metrics import METRICS
 from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
 from models.loading import load_tokenizer
 from models.prompting import Prompter
+from models.scoring import score_labels
 from plumbing.errors import DataError, ModelError
 
 REVIEWS = Dataset.from_list(
@@ -68,7 +69,7 @@ def export(tmp_path, tiny_adapter, tiny_dialogue_adapter):
             [task.references(row) for row in rows],
             folder or written,
             base=pair.base,
-            adapter=tiny_adapter if task.is_classification else tiny_dialogue_adapter,
+            adapter=options.pop("adapter", tiny_adapter if task.is_classification else tiny_dialogue_adapter),
             precision=pair.precision,
             **options,
         )
@@ -116,6 +117,25 @@ def test_lm_eval_finds_our_predictions(tiny_pair, export, evaluate, side):
         expected = answer.probabilities["positive"] / answer.probabilities["negative"]
         assert math.exp(labels["positive"] - labels["negative"]) == pytest.approx(expected, rel=1e-4)
     assert found["results"][name]["acc,none"] == getattr(result.report.primary, side)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("side", ["base", "tuned"])
+def test_lm_eval_scores_labels_to_their_end_where_we_do(tiny_whole, tiny_whole_pair, export, evaluate, side):
+    """Of a whole model, whose folder lm-eval loads by itself."""
+    task = dataclasses.replace(tiny_whole_pair.task, labels=("no", "no way", "yes"))
+    pair = dataclasses.replace(tiny_whole_pair, task=task, prompter=Prompter(tiny_whole_pair.tokenizer, task))
+    rows = Dataset.from_list([{"text": row["text"], "label": "no way"} for row in REVIEWS])
+    name = export(pair, rows, adapter=tiny_whole)
+    found = evaluate(name, side)
+    for sample, scores in zip(found["samples"][name], score_labels(pair, rows["text"][:]), strict=True):
+        assert [text for _, text in sample["arguments"]] == ["no<|im_end|>", "no way<|im_end|>", "yes<|im_end|>"]
+        likelihoods = [likelihood for likelihood, _ in sample["filtered_resps"]]
+        ours = getattr(scores, side)
+        assert [one - likelihoods[0] for one in likelihoods] == pytest.approx(
+            [one - ours[0] for one in ours], abs=1e-3
+        )
+        assert sample["acc"] == (max(ours) == ours[1])
 
 
 @pytest.mark.cuda

@@ -19,6 +19,7 @@ from eval.report.folder import load
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe, recipe_names
 from finetuning.runs.folder import create_run
+from models.prompting import PromptContract
 from plumbing.errors import DataError, ModelError, RecipeError
 from ui.page import build_page
 from ui.server import choices
@@ -261,10 +262,10 @@ def test_only_listed_adapters_can_be_chosen(tmp_path: Path, monkeypatch: pytest.
     for folder in (good, damaged):
         folder.mkdir(parents=True)
         (folder / "base_model.json").write_text(json.dumps({"name": "a/b", "kind": "causal"}), encoding="utf-8")
-    (good / "prompt.json").write_text(json.dumps({"task": "sentiment"}), encoding="utf-8")
+    PromptContract("sentiment", "", "", {}).save(good)
     assert choices.options(LOCAL, "sentiment") == [("Sentiment · LoRA · shipped", "bundled:sentiment-smollm2-lora")]
     assert choices.options(LOCAL, "dialogue") == []
-    assert choices.find("bundled:sentiment-smollm2-lora", LOCAL).adapter == good
+    assert choices.find("bundled:sentiment-smollm2-lora", LOCAL).folder == good
     for key in (None, "bundled:../../etc", str(good), "run:none"):
         with pytest.raises(ModelError, match="no such tuned model"):
             choices.find(key, LOCAL)
