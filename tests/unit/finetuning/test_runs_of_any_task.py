@@ -65,6 +65,7 @@ def run(request, files, tiny_llama, tmp_path_factory):
             "training.batch_size=4",
             "evaluation.max_new_tokens=5",
             "evaluation.few_shot_draws=1",
+            f"evaluation.forgetting={'false' if strategy == 'lora' else 'true'}",
         ],
     )
     made = create_run(recipe, tmp_path_factory.mktemp("runs"))
@@ -85,7 +86,7 @@ def test_it_is_reported_judged_again_and_gated(run):
         recipe.strategy_title,
     )
     assert report.n == len(rows) > 8 and report.asked.noun[1] in headline(report)
-    assert report.forgetting is not None
+    assert (report.forgetting is not None) == recipe.strategy.whole
     if kind == "chat":
         assert report.turns.tokens > 0 and rows[0].messages[-1].role == "user" and report.few_shot is None
         assert {"rougeL", "perplexity", "exact_match"} <= set(rows[0].base.scores)
