@@ -18,7 +18,7 @@ from data.sources import Opened, open_test, shown_spec
 from data.splits import same_text
 from data.tasks import Task
 from data.trained_rows import TrainedRows, hash_rows
-from eval.report.schema import Findings, Selection
+from eval.report.sections import Findings, Selection
 from finetuning.preparation import how_read, open_data
 from finetuning.recipe import EvaluationSettings, Recipe, parse_recipe, read_yaml, with_overrides
 from finetuning.runs.beginning import Beginning

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data.sources import shown_spec
-from eval.metrics.metric import metric_named
+from eval.metrics import metric_named
 from eval.report.folder import REPORT_FILE, load
 from eval.report.markdown import (
     EXPLORATORY,
@@ -23,7 +23,8 @@ from eval.report.markdown import (
     with_interval,
 )
 from eval.report.rows_text import about_the_rows, counts
-from eval.report.schema import Calibration, Confusion, MetricResult, Report, RowResult
+from eval.report.schema import Report, RowResult
+from eval.report.sections import Calibration, Confusion, MetricResult
 from eval.statistics import Interval, Judgement
 from plumbing.errors import UserError
 from plumbing.remembered import Remembered

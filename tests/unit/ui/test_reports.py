@@ -8,7 +8,7 @@ import pytest
 
 from eval.report.folder import save
 from eval.report.markdown import cost, explanation, few_shot_sentence, headline
-from eval.report.schema import Selection
+from eval.report.sections import Selection
 from eval.statistics import Interval
 from plumbing.errors import RunError, UserError
 from tests.unit.ui.report_samples import bare, label_rows, report, text_rows
