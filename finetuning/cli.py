@@ -24,7 +24,6 @@ from rich.table import Table
 from plumbing.errors import RunError, UserError
 
 if TYPE_CHECKING:
-    from eval.report.schema import Report
     from finetuning.judged_rows import JudgedRows
     from finetuning.recipe import Recipe
     from finetuning.runs.folder import Run
@@ -140,6 +139,12 @@ def evaluate(
         int, typer.Option(min=0, max=32, help="Also show the base this many examples in its prompt.")
     ] = 0,
     forgetting: Annotated[bool, typer.Option(help="Also measure what tuning cost on general text.")] = False,
+    context: Annotated[
+        str | None, typer.Option(help="Also show the base this text before every question: a file, or corpus:FILE.")
+    ] = None,
+    metric: Annotated[
+        list[str], typer.Option(help="Also score by evaluate:NAME, one of evaluate's on this machine. Repeatable.")
+    ] = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md, rows.jsonl.")] = None,
 ) -> None:
     """Compare base with tuned on any test set; left out, on the run's own.
@@ -149,8 +154,11 @@ def evaluate(
     adapter = _adapter(run)
     judged = _judged(adapter, data, set_, rows, keep_trained_rows)
     from eval.report.folder import save
+    from finetuning.besides import besides_of
     from finetuning.evaluation import evaluate_adapter
+    from finetuning.printing import print_report
 
+    besides = besides_of(adapter, judged, context=context, metrics=metric)
     with _progress() as bar:
         task = bar.add_task("Opening the models", total=None)
         result = evaluate_adapter(
@@ -158,9 +166,10 @@ def evaluate(
             judged,
             few_shot=few_shot,
             forgetting=forgetting,
+            besides=besides,
             on_progress=lambda what, done, total: _show(bar, task, what, done, total),
         )
-    _print_report(result.report)
+    print_report(console, result.report)
     if out:
         save(result.report, result.rows, out)
         console.print(f"Written to {out}")
@@ -359,65 +368,15 @@ def _print_outcome(run: Run) -> None:
         why = f": {status.error.rstrip('.')}" if status.error else ""
         raise RunError(f"The run was {status.state}{why}", fix=f"The log is {run.log_file}.")
     from eval.report.folder import load
+    from finetuning.printing import print_report
 
     report, _rows = load(run.evaluation)
-    _print_report(report)
+    print_report(console, report)
     took = f"{status.seconds // 60:.0f}:{status.seconds % 60:02.0f}"
     console.print(
         f"Training {status.training_seconds:.0f} s, in all {took} min. Report: {run.evaluation / 'report.md'}"
     )
     console.print(f"Talk to it: python -m finetuning chat {run.id}")
-
-
-def _print_report(report: Report) -> None:
-    from eval.report.markdown import (
-        EXPLORATORY,
-        cost,
-        explanation,
-        few_shot_sentence,
-        flips_sentence,
-        headline,
-        p_value,
-        with_interval,
-    )
-    from eval.report.rows_text import about_the_rows
-
-    console.print(f"[bold]{headline(report)}[/] {explanation(report)}", highlight=False)
-    table = Table("metric", "base", "tuned", "difference", "p")
-    for metric in report.metrics:
-        test = metric.judgement
-        table.add_row(
-            metric.title if metric.primary else f"{metric.title} (exploratory)",
-            with_interval(metric.base, metric.base_interval),
-            with_interval(metric.tuned, metric.tuned_interval),
-            with_interval(metric.difference, test.interval if test else None, sign="+"),
-            p_value(test),
-        )
-    console.print(table)
-    console.print(EXPLORATORY, highlight=False)
-    console.print(flips_sentence(report), highlight=False)
-    if report.floors or report.few_shot:
-        console.print(_what_else_would_score(report))
-    for sentence in about_the_rows(report):
-        console.print(sentence, highlight=False, markup=False)
-    if report.few_shot:
-        console.print(few_shot_sentence(report.few_shot, report), highlight=False)
-    if report.forgetting:
-        console.print(f"What it cost: {cost(report.forgetting)}", highlight=False)
-
-
-def _what_else_would_score(report: Report) -> Table:
-    """The rivals that need no tuning, by the primary metric, with the paired test of tuned against each."""
-    from eval.report.markdown import few_shot_title, p_value
-
-    primary = report.primary
-    rivals = [(floor.name, floor.scores.get(primary.name), floor.judgement) for floor in report.floors]
-    if shown := report.few_shot:
-        rivals.append((few_shot_title(shown), shown.scores.get(primary.name), shown.judgement))
-    table = Table("what else would score", primary.title, "tuned against it", "p")
-    for name, score, test in rivals:
-        table.add_row(name, "" if score is None else f"{score:.3f}", test.outcome if test else "", p_value(test))
-    return table
 
 
 def _scores(run: Run) -> str:
@@ -426,8 +385,8 @@ def _scores(run: Run) -> str:
         return ""
     from eval.report.folder import load
 
-    primary = next(metric for metric in load(run.evaluation)[0].metrics if metric.primary)
-    return f"{primary.name} {primary.base:.3f} → {primary.tuned:.3f}"
+    primary = load(run.evaluation)[0].primary
+    return _escape(f"{primary.title} {primary.base:.3f} → {primary.tuned:.3f}")
 
 
 def _quiet_libraries() -> None:

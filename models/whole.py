@@ -156,8 +156,9 @@ def _same(value: Any, ours: Any) -> bool:
 def _check_weights(folder: Path, model: PreTrainedModel) -> None:
     try:
         found: dict[str, tuple[int, ...]] = {}
-        shards = _index(folder) if not (folder / WEIGHTS_FILE).exists() else None
-        for path in weight_files(folder):
+        files = weight_files(folder)
+        shards = None if files == [folder / WEIGHTS_FILE] else _index(folder)
+        for path in files:
             header = read_header(path, most_dimensions=_MOST_DIMENSIONS)
             if shards is not None and header.keys() != {name for name, file in shards.items() if file == path.name}:
                 raise ValueError(f"{path.name} does not hold what the index says")

@@ -10,11 +10,12 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from data.tasks.task import Kind, Task
-from eval.metrics.evaluated import PREFIX as EVALUATE
-from eval.metrics.evaluated import described, place_of
+from eval.metrics.evaluated import PREFIX, described
 from eval.metrics.metric import Metric as Metric
 from plumbing.errors import RecipeError
 
+EVALUATE = PREFIX
+"""How the name of a metric begins that is one of `evaluate`'s on this machine."""
 _OF_ALL = "it is of a whole test set, and rows have none of it to pair"
 _BESIDES = "it is only given besides"
 _FIRST = ("accuracy", "macro_f1", "rouge", "bertscore")
@@ -74,10 +75,9 @@ def possible_primaries(kind: Kind) -> list[Metric]:
 def require_primary(name: str, kind: Kind) -> None:
     """Raise a ValueError, with what would do, unless a verdict about that kind of task may rest on this metric.
 
-    Of one of `evaluate`'s this asks only whether it is on this machine.
+    Of one of `evaluate`'s nothing is known before it is loaded, see `evaluated.require_here`.
     """
     if name.startswith(EVALUATE):
-        _require_here(name)
         if described(name).kind == "whole":
             raise ValueError(f"a verdict cannot rest on {name}: {_OF_ALL}")
         return
@@ -95,20 +95,10 @@ def require_primary(name: str, kind: Kind) -> None:
 
 def require_known(name: str, kind: Kind) -> None:
     """The same for a metric that is only looked at besides."""
-    if name.startswith(EVALUATE):
-        _require_here(name)
-    elif kind not in metric_named(name).tasks:
+    if not name.startswith(EVALUATE) and kind not in metric_named(name).tasks:
         raise ValueError(
             f"there is no metric {name[:100]} for a task of kind {kind}; all of ours that suit it are given "
             f"anyway, and one of evaluate's is named {EVALUATE}NAME"
-        )
-
-
-def _require_here(name: str) -> None:
-    if place_of(name) is None:
-        raise ValueError(
-            f"there is no {name.removeprefix(EVALUATE)[:200]} on this machine: after {EVALUATE} give a folder with "
-            "the metric's file, a module that is installed, or one that evaluate has loaded before"
         )
 
 

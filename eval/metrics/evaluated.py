@@ -138,6 +138,33 @@ def place_of(name: str) -> Path | str | None:
     return bare if first.isidentifier() and importlib.util.find_spec(first) else None
 
 
+def require_here(name: str) -> str:
+    """The name as it reads from any folder.
+
+    Raises:
+        RecipeError: no such metric is on this machine.
+    """
+    bare, whole, lower = _parts(name)
+    place = place_of(name)
+    if place is None:
+        raise RecipeError(
+            "There is no such metric on this machine",
+            got=bare[:200],
+            fix=f"After {PREFIX} give a folder with the metric's file, a module that is installed, or one that "
+            "evaluate has loaded before.",
+        )
+    found = str(Path(bare).absolute()) if Path(bare).exists() else bare
+    return f"{PREFIX}{found}{WHOLE if whole else ''}{LOWER if lower else ''}"
+
+
+def shown_name(name: str) -> str:
+    """A metric's name as others may read it: of a path only its end, which tells nothing of this machine."""
+    if not name.startswith(PREFIX):
+        return name
+    bare, _, _ = _parts(name)
+    return name.replace(bare, Path(bare).name, 1)
+
+
 def _modules_cache() -> Path:
     """Where evaluate keeps the code that it has loaded."""
     home = os.environ.get("HF_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "huggingface"

@@ -35,8 +35,8 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
     seconds = 2 * work.passes(test, 0)
     if generates:  # an untuned base seldom ends by itself
         seconds += test.rows * (work.decoded(base_tokens) + work.decoded(tuned_tokens))
-    if settings.few_shot:
-        examples = round(settings.few_shot * sum(train.whole) / max(1, len(train.whole)))
+    if recipe.few_shot and recipe.task_definition.kind != "chat":
+        examples = round(recipe.few_shot * sum(train.whole) / max(1, len(train.whole)))
         draw = work.passes(test, examples)
         draw += test.rows * work.decoded((base_tokens + tuned_tokens) / 2) if generates else 0.0
         seconds += settings.few_shot_draws * draw

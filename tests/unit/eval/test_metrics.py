@@ -96,7 +96,7 @@ def test_a_file_is_all_that_a_metric_takes(tmp_path, monkeypatch):
         ("macro_f1", "classification", "cannot rest on macro-F1: it is of a whole test set"),
         ("bertscore", "generation", "it is only given besides"),
         ("perplexity", "chat", "it is only given besides"),
-        ("evaluate:no-such-folder/x", "generation", "there is no no-such-folder/x on this machine"),
+        ("evaluate:x:whole", "generation", "cannot rest on evaluate:x:whole: it is of a whole test set"),
     ],
 )
 def test_a_metric_that_no_verdict_can_rest_on_is_refused_with_those_that_one_can(name, kind, says):
