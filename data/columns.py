@@ -304,6 +304,8 @@ def _plausible(task_column: str, names: Sequence[str], rows: Rows, task: Task) -
     texts = [name for words, name in _by_mean_words(names, rows) if words >= 2]
     if task.is_classification and task_column == task.target_column:
         most = LabelReader(task, ()).most_values
+        if not task.polarity:
+            most = min(most, len(rows) // 2)  # what repeats nowhere is no label
         few = [name for name in names if 1 < len(values_of(name, rows, most=most)) <= most]
         repeating = [name for name in few if name not in texts or not task.polarity]
         return repeating[:SHOWN_CHOICES]

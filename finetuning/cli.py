@@ -1,7 +1,7 @@
 """The command line: the same calls as the page's tabs.
 
-python -m finetuning train RECIPE · evaluate RUN · chat RUN · runs · cancel RUN · resume RUN · delete RUN ·
-estimate RECIPE · recipes
+python -m finetuning inspect FILE · train RECIPE · train FILE · evaluate RUN · chat RUN · runs · cancel RUN ·
+resume RUN · delete RUN · estimate RECIPE · recipes
 
 An error that a person can mend is one line on stderr and exit code 2. Nothing heavy is imported before a command
 needs it, so `--help` answers at once.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -21,10 +22,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from plumbing.errors import RunError, UserError
+from plumbing.errors import RecipeError, RunError, UserError
 
 if TYPE_CHECKING:
     from finetuning.judged_rows import JudgedRows
+    from finetuning.proposal import Proposal
     from finetuning.recipe import Recipe
     from finetuning.runs.folder import Run
 
@@ -38,6 +40,9 @@ console = Console()
 
 Set = Annotated[list[str], typer.Option("--set", help="Change a setting: training.epochs=2. Repeatable.")]
 RecipeName = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
+RecipeOrFile = Annotated[
+    str, typer.Argument(help="A shipped recipe's name, a YAML file, or a file or folder of rows of your own.")
+]
 RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or an adapter's folder.")]
 Source = Annotated[
     str | None, typer.Option("--data", help="corpus:NAME, file:PATH or hub:OWNER/NAME, or a file's path.")
@@ -56,18 +61,41 @@ TestSource = Annotated[str | None, typer.Option("--test", help="Another source w
 
 
 @app.command()
+def inspect(
+    file: Annotated[str, typer.Argument(help="A file or folder of rows of your own.")],
+    set_: Set = [],  # noqa: B006
+    test: TestSource = None,
+) -> None:
+    """Say what FILE is, what could be learned from it, and which recipe suits."""
+    from finetuning.proposal import propose
+
+    proposal = propose(file, test=test, settings=set_)
+    _print_proposal(proposal)
+    if proposal.error is not None:
+        raise proposal.error
+    if proposal.recipe is not None:
+        said = f"To train it: python -m finetuning train {shlex.quote(file)}"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def train(
-    recipe: RecipeName,
+    recipe: RecipeOrFile,
     set_: Set = [],  # noqa: B006
     data: Source = None,
     test: TestSource = None,
     export: Annotated[Path | None, typer.Option(help="Copy adapter and report to this folder.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Of a file: do not ask, train what is proposed.")] = False,
 ) -> None:
-    """Train RECIPE, compare base with tuned, and print the table."""
+    """Train RECIPE, or what suits a file, compare base with tuned, and print the table."""
     from finetuning.export.adapter import copy_adapter
+    from finetuning.proposal import is_own_file
     from finetuning.runs import launch
 
-    run = launch.submit(_recipe(recipe, set_, data, test))
+    chosen = _proposed(recipe, set_, data, test) if is_own_file(recipe) else _recipe(recipe, set_, data, test)
+    if is_own_file(recipe) and not yes and not typer.confirm("Train this?"):
+        return
+    run = launch.submit(chosen)
     console.print(f"Run [bold]{run.id}[/] in {run.folder}")
     try:
         _follow(run)
@@ -275,6 +303,28 @@ def _recipe(name: str, overrides: list[str], data: str | None, test: str | None)
     sources = [f"data.source={data}"] if data else []
     sources += [f"data.test={test}"] if test else []
     return load_recipe(name, [*overrides, *sources])
+
+
+def _proposed(name: str, settings: list[str], data: str | None, test: str | None) -> Recipe:
+    """What suits a file, once it has been said."""
+    from finetuning.proposal import propose
+
+    if data is not None:
+        raise RecipeError(
+            "A file stands where a recipe may, and --data names another", got=data, fix="Leave one of them out."
+        )
+    proposal = propose(name, test=test, settings=settings)
+    _print_proposal(proposal)
+    if proposal.error is not None:
+        raise proposal.error
+    if proposal.recipe is None:
+        raise RecipeError("Nothing learns from raw text yet", got=name, fix="Give inputs and answers.")
+    return proposal.recipe
+
+
+def _print_proposal(proposal: Proposal) -> None:
+    for sentence in proposal.sentences():
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
 
 
 def _adapter(name: str) -> Path:

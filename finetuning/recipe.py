@@ -277,6 +277,14 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     return parse_recipe(values)
 
 
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """`recipe` with `key.path=value` settings as somebody writes them, validated again; see `load_recipe`."""
+    values = recipe.model_dump()
+    for setting in sorted(settings, key=_chooses_a_kind):
+        _apply(values, setting)
+    return parse_recipe(values)
+
+
 def read_mapping(overrides: Sequence[str]) -> DataSettings:
     """How rows are read, out of `data.columns.NAME=COLUMN`, `data.labels.VALUE=LABEL` and `data.skip_empty=true`.
 

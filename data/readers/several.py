@@ -32,6 +32,12 @@ def by_name(files: Sequence[Named]) -> dict[str, list[Named]]:
     return splits
 
 
+def without_notes(files: Sequence[Named]) -> list[Named]:
+    """Returns the files without those that are there to be read by people, such as README.md beside a table."""
+    tables = [path for path in files if path.suffix.casefold() != ".md"]
+    return tables or list(files)
+
+
 class Budget:
     """What may still be read of several files that are one source: as much as of one."""
 
