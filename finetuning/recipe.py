@@ -280,8 +280,8 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     """`recipe` with `key.path=value` settings as somebody writes them, validated again; see `load_recipe`."""
     values = recipe.model_dump()
-    for setting in sorted(settings, key=_chooses_a_kind):
-        _apply(values, setting)
+    for setting in in_order(settings):
+        apply_override(values, setting, Recipe)
     return parse_recipe(values)
 
 
