@@ -301,10 +301,11 @@ def _own(kind: Kind, form: Form, table: Table) -> OwnTask:
 
 def _named(task: OwnTask, path: Path) -> OwnTask:
     """The task, called after its file."""
-    return task.model_copy(update={"name": _slug(path)})
+    return task.model_copy(update={"name": own_name(path)})
 
 
-def _slug(path: Path) -> str:
+def own_name(path: Path) -> str:
+    """Returns what a task of somebody's own is called whose rows are in `path`."""
     name = path.name
     while (suffix := Path(name).suffix) and len(suffix) <= 8:
         name = name.removesuffix(suffix)
