@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from data.columns import KNOWN_NAMES, plain_name
-from data.limits import MAX_LINE_BYTES
+from data.limits import MAX_COLUMNS, MAX_LINE_BYTES
 from data.problems import Problem
 from data.readers.headers import SNIFFED_ROWS, named_columns
 from data.readers.table import Table, check_columns, check_size
@@ -59,6 +59,8 @@ def read_delimited(content: bytes, name: str, *, tabs: bool, header_names: Colle
     records = _records(content, delimiter)
     if not records:
         raise DataError("The file cannot be cut into rows: a quote is opened and never closed", fix=QUOTING_FIX)
+    if _usual_width(records) > MAX_COLUMNS:
+        check_columns(records[0])
     columns, first, said = named_columns(records, _usual_width(records), header_names, shown)
     notes += said
     check_columns(columns)
