@@ -162,8 +162,10 @@ def is_delimited(content: bytes) -> bool:
     if SEPARATOR.match(content):
         return True
     lines = content.count(b"\n", 0, SNIFFED_CHARS) + 1
+    is_prose = 2 * content.count(b", ", 0, SNIFFED_CHARS) > content.count(b",", 0, SNIFFED_CHARS)
     for delimiter, (evenness, names) in _delimiters(content).items():
-        if (names and evenness >= EVEN) or (evenness == 1 and (delimiter != "," or lines >= ENOUGH_LINES)):
+        sure = delimiter != "," or (lines >= ENOUGH_LINES and not is_prose)
+        if (names and evenness >= EVEN) or (evenness == 1 and sure):
             return True
     return False
 
