@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from data.labels import listed
 from data.splits import SPLIT_NAMES, normalised
 from data.tasks import Task
+from data.tasks.task import as_text
 from data.words import words
 
 if TYPE_CHECKING:
@@ -36,6 +38,9 @@ COMPARED_WORDS = 2_000
 """Of a text, from its start: longer ones are near-duplicates if they begin alike."""
 ESTIMATE_ERROR = 0.2
 """Three standard deviations of the similarity that two signatures of 64 values tell."""
+BALANCED = 1.2
+"""Times its even share that a label may have among balanced ones."""
+LISTED_LABELS = 12
 QUANTILES = {"shortest": 0.0, "median": 0.5, "95 %": 0.95, "longest": 1.0}
 
 
@@ -69,7 +74,7 @@ class Hygiene:
     label_counts: dict[str, dict[str, int]]
     """Split → label → rows; empty for free text."""
     word_counts: dict[str, dict[str, int]]
-    """Column → "shortest", "median", "95 %", "longest" → words, over all splits."""
+    """Column, or what is in it → "shortest", "median", "95 %", "longest" → words, over all splits."""
 
     def sentences(self) -> list[str]:
         """Returns what a person should know, the weightiest first."""
@@ -112,16 +117,26 @@ class Hygiene:
             return
         common, most = max(counts.items(), key=lambda item: item[1])
         share = most / max(1, sum(counts.values()))
-        listed = ", ".join(f"{count:,} {label}" for label, count in sorted(counts.items()))
-        verdict = "balanced" if share <= 0.6 else f"{share:.0%} {common}"
-        yield f"The training labels are {verdict} ({listed})."
+        verdict = "balanced" if share <= BALANCED / len(counts) else f"{share:.0%} {common}"
+        if len(counts) <= LISTED_LABELS:
+            shown = ", ".join(f"{count:,} {label}" for label, count in sorted(counts.items()))
+            yield f"The training labels are {verdict} ({shown})."
+        else:
+            yield (
+                f"The {len(counts)} training labels are {verdict}: {min(counts.values()):,} to {most:,} rows each, "
+                f"{common} the most."
+            )
+        missing = [label for label in counts if not self.label_counts["test"].get(label)]
+        if missing and len(missing) < len(counts) - 1:
+            yield f"No test row has the label{'s' * (len(missing) > 1)} {listed(missing)}."
 
 
 def inspect(splits: DatasetDict | Mapping[str, Any], task: Task, *, near: float = NEAR) -> Hygiene:
     """Returns what is odd about the opened splits. `near` is the similarity that counts as near, 0 to 1."""
     places = [(name, number) for name in SPLIT_NAMES for number in splits[name]["row"]]
-    texts = [text for name in SPLIT_NAMES for text in splits[name][task.input_column]]
-    targets = [target for name in SPLIT_NAMES for target in splits[name][task.target_column]]
+    texts = [as_text(given) for name in SPLIT_NAMES for given in splits[name][task.input_column]]
+    target_column = task.target_column
+    targets = [target for name in SPLIT_NAMES if target_column for target in splits[name][target_column]]
     keys = [normalised(text) for text in texts]
 
     first: dict[str, int] = {}
@@ -248,10 +263,11 @@ def _label_counts(splits: Mapping[str, Any], task: Task) -> dict[str, dict[str, 
 
 
 def _word_counts(inputs: Sequence[str], targets: Sequence[Any], task: Task) -> dict[str, dict[str, int]]:
-    texts = {task.input_column: list(inputs)}
-    if not task.is_classification:
+    given, wanted = {"chat": ("chat", "last answer"), "text": ("passage", "")}.get(task.kind, task.columns)
+    texts = {given: list(inputs)}
+    if wanted and not task.is_classification:
         references = (task.references({task.target_column: target}) for target in targets)
-        texts[task.target_column] = [text for several in references for text in several]
+        texts[wanted] = [text for several in references for text in several]
     quantiles = {}
     for column, values in texts.items():
         lengths = sorted(len(text.split()) for text in values) or [0]

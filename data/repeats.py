@@ -38,18 +38,18 @@ class Repeats:
 def one_row_a_text(rows: Sequence[Row], task: Task) -> tuple[list[Row], Repeats]:
     """Returns the first row of each text, and what was left out.
 
-    Of a classification a text with different labels is left out altogether; of free text one row gets the
+    Of a classification a text with different labels is left out altogether; of generation one row gets the
     references of all, each once (as in DialogSum's test split, which has three rows a dialogue).
     """
     grouped: dict[str, list[Row]] = {}
     for row in rows:
-        grouped.setdefault(same_text(row[task.input_column]), []).append(row)
+        grouped.setdefault(same_text(task.text_of(row)), []).append(row)
     kept: list[Row] = []
     contradictory = 0
     for same in grouped.values():
-        if len(same) == 1 or not task.is_classification:
+        if task.kind == "generation":
             kept.append(same[0] if len(same) == 1 else _merged(same, task))
-        elif len({row[task.target_column] for row in same}) == 1:
+        elif not task.is_classification or len({row[task.target_column] for row in same}) == 1:
             kept.append(same[0])
         else:
             contradictory += len(same)
@@ -85,11 +85,11 @@ def without_overlap(splits: Mapping[str, Sequence[Row]], task: Task) -> tuple[di
 
 
 def _texts(rows: Sequence[Row], task: Task) -> set[str]:
-    return {same_text(row[task.input_column]) for row in rows}
+    return {same_text(task.text_of(row)) for row in rows}
 
 
 def _but(rows: Sequence[Row], texts: Set[str], task: Task) -> list[Row]:
-    return [row for row in rows if same_text(row[task.input_column]) not in texts]
+    return [row for row in rows if same_text(task.text_of(row)) not in texts]
 
 
 def _rows(count: int, one: str, several: str, *, kind: str = "test") -> str:

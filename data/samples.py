@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from data.tasks import Task
+from data.tasks.task import as_text
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,7 +28,8 @@ def sample(rows: Dataset, count: int | None, task: Task, *, seed: int = TEST_SEE
     if count is None or count >= len(rows):
         return rows
     labels = rows[task.target_column][:] if task.is_classification else None
-    return rows.select(drawn(rows[task.input_column][:], count, labels=labels, seed=seed))
+    texts = [as_text(given) for given in rows[task.input_column][:]]
+    return rows.select(drawn(texts, count, labels=labels, seed=seed))
 
 
 def drawn(texts: Sequence[str], count: int, *, labels: Sequence[str] | None = None, seed: int = 0) -> list[int]:

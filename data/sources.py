@@ -6,31 +6,68 @@ nothing about models, prompts or training.
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from data.columns import ColumnMapping, guess
-from data.problems import ProblemsError
-from data.readers import hub
-from data.readers.files import SUFFIXES, Table, names_a_file, read_splits, read_table
-from data.readers.folders import is_folder, read_folder
+from data.columns import ColumnMapping
+from data.origins import Choices, Source, read_source
+from data.problems import Problem, ProblemsError
 from data.repeats import Repeats, one_row_a_text, without_overlap
-from data.shapes import is_instructed, shaped
+from data.specs import CORPORA as CORPORA
+from data.specs import METADATA as METADATA
+from data.specs import absolute_spec as absolute_spec
+from data.specs import corpus_names as corpus_names
+from data.specs import shown_spec as shown_spec
 from data.splits import SPLIT_NAMES, split_rows
-from data.tasks import TASKS, Task
-from data.validate import MIN_ROWS_TO_SPLIT, Row, check_rows, only_label, without_empty
+from data.tasks import Task
+from data.validate import Row
 from plumbing.errors import DataError
+from plumbing.printable import one_line
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
-CORPORA = Path(__file__).parent / "corpora"
-METADATA = ("topic", "style")
-"""What a corpus' rows carry beside the task's columns."""
-FORMS = "corpus:NAME, file:PATH or hub:OWNER/NAME, or the path of a file that ends in " + ", ".join(SUFFIXES)
+FEW_ROWS = 3
+"""Rows of a label below which it cannot be in every split."""
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Divided:
+    """A source as three splits of plain rows, before any library holds them."""
+
+    spec: str
+    task: Task
+    """With the labels of its training rows, where it had none."""
+    splits: dict[str, list[Row]]
+    mapping: ColumnMapping
+    columns: tuple[str, ...]
+    repeats: Repeats
+    notes: tuple[str, ...] = ()
+    instructed: bool | None = None
+
+    def by_column(self) -> dict[str, dict[str, list[Any]]]:
+        """The splits as lists of values by column, as `data.hygiene` reads them."""
+        columns = (*self.task.columns, "row")
+        return {
+            split: {column: [row[column] for row in rows] for column in columns}
+            for split, rows in self.splits.items()
+        }
+
+    def opened(self) -> Opened:
+        """Returns the same as data sets."""
+        return Opened(
+            spec=self.spec,
+            task=self.task,
+            splits=_as_datasets(self.splits, self.task),
+            mapping=self.mapping,
+            columns=self.columns,
+            repeats=self.repeats,
+            notes=self.notes,
+            instructed=self.instructed,
+        )
 
 
 @dataclass(frozen=True)
@@ -39,9 +76,10 @@ class Opened:
 
     spec: str
     task: Task
+    """That was asked for; a classification without labels has those of the training rows."""
     splits: DatasetDict
-    """train, validation and test; each with the task's two columns, `row` (its number in the source) and,
-    for a corpus, its metadata."""
+    """train, validation and test; each with the task's columns, `row` (its number in the source), of raw text
+    `document`, and for a corpus its metadata."""
     mapping: ColumnMapping
     columns: tuple[str, ...]
     """The source's own columns, for whoever wants to choose others."""
@@ -63,6 +101,8 @@ class OpenedTest:
     mapping: ColumnMapping
     repeats: Repeats
     notes: tuple[str, ...] = ()
+    task: Task | None = field(default=None, compare=False)
+    """That was asked for, with labels."""
 
 
 def open_source(
@@ -82,28 +122,38 @@ def open_source(
 
     Raises DataError if a source cannot be found or mapped, ProblemsError with everything wrong with its rows.
     """
-    chosen = _Choices(task, dict(columns or {}), dict(labels or {}), skip_empty=skip_empty)
-    source = _read(spec, chosen)
+    chosen = Choices(task, dict(columns or {}), dict(labels or {}), skip_empty=skip_empty)
+    return divide(spec, read_source(spec, chosen), chosen, test=test).opened()
+
+
+def divide(spec: str, source: Source, chosen: Choices, *, test: str | None = None) -> Divided:
+    """Returns a source that was read, as three splits; see `open_source`."""
+    task = source.task
     if test is None:
         splits, how, notes = _with_own_test(source, task)
     else:
         another = not spec.startswith("corpus:")
         as_there = replace(
             chosen,
+            task=task,
             columns={},
             usual=chosen.columns,
             for_another=another,
             usual_labels=source.mapping.labels,
             instructed=source.instructed,
         )
-        splits, how, notes = _with_other_test(source, task, _read(test, as_there, is_test=True), test)
+        splits, how, notes = _with_other_test(source, task, read_source(test, as_there, is_test=True), test)
     splits["test"], repeats = one_row_a_text(splits["test"], task)
+    if not chosen.task.labels and task.is_classification:
+        learned, said = _labels_learned(splits, task, spec)
+        task = chosen.task.with_labels(learned)
+        notes += said
     _check_every_split(splits, spec)
     sizes = [f"{_sizes(splits)}; {how}."] if how else []
-    return Opened(
+    return Divided(
         spec=spec,
         task=task,
-        splits=_as_datasets(splits, task),
+        splits=splits,
         mapping=source.mapping,
         columns=source.columns,
         repeats=repeats,
@@ -129,240 +179,22 @@ def open_test(
     also for errors.
     """
     usual = dict(usual_columns or {})
-    chosen = _Choices(task, dict(columns or {}), dict(labels or {}), skip_empty, usual, for_another=True)
+    chosen = Choices(task, dict(columns or {}), dict(labels or {}), skip_empty, usual, for_another=True)
     if trained_on is not None:
-        chosen = replace(chosen, usual_labels=trained_on.mapping.labels, instructed=trained_on.instructed)
-    source = _read(spec, chosen, is_test=True)
-    rows, repeats = one_row_a_text(source.test_rows, task)
+        own = task if task.labels else trained_on.task
+        chosen = replace(chosen, task=own, usual_labels=trained_on.mapping.labels, instructed=trained_on.instructed)
+    source = read_source(spec, chosen, is_test=True)
+    rows, repeats = one_row_a_text(source.test_rows, source.task)
     if not rows:
         raise _nothing_left("test", spec)
-    return OpenedTest(spec, _as_dataset(rows, task), source.mapping, repeats, (*source.notes, *repeats.sentences()))
-
-
-def absolute_spec(spec: str) -> str:
-    """Returns `spec` so that it names the same rows from any folder: a file by its whole path."""
-    kind, _, rest = spec.partition(":")
-    if kind in ("corpus", "hub") or (kind != "file" and not names_a_file(spec)):
-        return spec
-    return f"file:{_path(rest if kind == 'file' else spec).absolute()}"
-
-
-def shown_spec(spec: str) -> str:
-    """Returns the source `spec` as a report names it: only the name of a file, not its folder, there or not."""
-    kind, _, rest = spec.partition(":")
-    if kind in ("corpus", "hub"):
-        return spec
-    if kind == "file" or names_a_file(spec) or "/" in spec:
-        path = rest if kind == "file" else spec
-        return f"file:{Path(path).name or path}"
-    return spec
-
-
-def corpus_names(task: Task | None = None) -> tuple[str, ...]:
-    """Returns the names of the bundled corpora that `task` can use, or that any task can."""
-    tasks = [task] if task else list(TASKS.values())
-    names = sorted(path.stem for path in CORPORA.glob("*.jsonl"))
-    return tuple(name for name in names if any(set(t.columns) <= _corpus_columns(name) for t in tasks))
-
-
-# ---- one source, under the splits that it has itself -------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _Choices:
-    """What the person asked for."""
-
-    task: Task
-    columns: dict[str, str]
-    labels: dict[str, str | None]
-    skip_empty: bool = False
-    usual: dict[str, str] = field(default_factory=dict)
-    """Columns that were chosen for other rows."""
-    for_another: bool = False
-    """The labels were chosen for the rows that are trained on, and this is the test source."""
-    usual_labels: Mapping[str, str | None] | None = None
-    """How the labels of the rows that are trained on are read."""
-    instructed: bool | None = None
-    """Whether an instruction stands before each input of the rows that are trained on; None asks the source."""
-
-    def mapping(self, table: Table, *, known_columns: Mapping[str, str] | None = None) -> ColumnMapping:
-        rows = [row for _, row in table.rows]
-        columns = {**(known_columns or {}), **self.columns}
-        free = set(table.columns) - set(columns.values())
-        columns = {**{name: column for name, column in self.usual.items() if column in free}, **columns}
-        return guess(
-            table.columns,
-            rows,
-            self.task,
-            columns=columns,
-            labels=self.labels,
-            for_another=self.for_another,
-            usual_labels=self.usual_labels,
-        )
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A source after mapping and validation. A file has one split, called train until it is divided."""
-
-    splits: dict[str, list[Row]]
-    mapping: ColumnMapping
-    columns: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    instructed: bool | None = None
-
-    @property
-    def test_rows(self) -> list[Row]:
-        return self.splits.get("test", self.splits["train"])
-
-
-def _read(spec: str, chosen: _Choices, *, is_test: bool = False) -> _Source:
-    kind, _, rest = spec.partition(":")
-    if kind == "corpus":
-        return _corpus(rest, chosen.task)
-    if kind == "hub":
-        return _hub(rest, chosen, is_test=is_test)
-    if kind == "file" or names_a_file(spec):
-        return _file(_path(rest if kind == "file" else spec), chosen, is_test=is_test)
-    raise DataError("This is not a source of examples", got=spec, fix=f"Write {FORMS}.")
-
-
-def _path(written: str) -> Path:
-    try:
-        return Path(written).expanduser()
-    except RuntimeError:  # `~somebody` whom this machine does not know
-        return Path(written)
-
-
-def _corpus(name: str, task: Task) -> _Source:
-    if name not in corpus_names():
-        raise DataError("There is no such corpus", got=name, fix=f"There are: {', '.join(corpus_names())}.")
-    if name not in corpus_names(task):
-        suited = " or ".join(f"corpus:{other}" for other in corpus_names(task))
-        raise DataError(f"This corpus is not for the task '{task.name}'", got=name, fix=f"Use {suited}.")
-    table = read_table(CORPORA / f"{name}.jsonl")
-    labels: dict[str, str | None] | None = {label: label for label in task.labels} or None
-    mapping = ColumnMapping(
-        task.input_column, task.target_column, labels, "A bundled corpus has the task's columns."
-    )
-    rows, problems = check_rows(table.rows, task, mapping, keep=(*METADATA, "split"))
-    if problems or table.problems:
-        raise ProblemsError([*table.problems, *problems], source=f"corpus:{name}")
-    splits: dict[str, list[Row]] = {split: [] for split in SPLIT_NAMES}
-    for row in rows:
-        splits[row.pop("split")].append(row)
-    return _Source(splits, mapping, table.columns, (f"The splits of the corpus '{name}' are fixed.",))
-
-
-def _corpus_columns(name: str) -> set[str]:
-    with (CORPORA / f"{name}.jsonl").open(encoding="utf-8") as lines:
-        return set(json.loads(next(lines)))
-
-
-def _file(path: Path, chosen: _Choices, *, is_test: bool) -> _Source:
-    """A file, or a folder of files; with splits of its own, or with one, called train until it is divided."""
-    header_names = tuple((chosen.usual | chosen.columns).values())
-    read = read_folder if is_folder(path) else read_splits
-    raw = read(path, header_names=header_names)
-    tables, instructed = shaped(raw, chosen.task, instructed=chosen.instructed), is_instructed(raw, chosen.task)
-    del raw
-    notes: list[str] = []
-    if is_test:
-        judged = next(name for name in ("test", "validation", "train") if name in tables)
-        notes += [_validation_is_test(path.name)] if judged == "validation" else []
-        tables = {"train": tables[judged]}
-    if not tables["train"].rows:
-        raise ProblemsError(tables["train"].problems, source=path.name)
-    mapping = chosen.mapping(tables["train"])
-    splits: dict[str, list[Row]] = {}
-    for split, table in tables.items():
-        where = path.name if len(tables) == 1 else f"{path.name}, {split}"
-        kept = without_empty(table.rows, mapping) if chosen.skip_empty else table.rows
-        minimum = MIN_ROWS_TO_SPLIT if len(tables) == 1 and not is_test else 1
-        trained_on = split == "train" and not is_test
-        rows, problems = check_rows(kept, chosen.task, mapping, minimum=minimum, trained_on=trained_on)
-        problems = [*table.problems, *problems]
-        if problems:
-            raise ProblemsError(sorted(problems, key=lambda problem: problem.row or 0), source=where)
-        notes += [*table.notes, *_left_out_empty(len(table.rows) - len(kept), where)]
-        notes += _left_out(len(kept) - len(rows), where)
-        notes += [] if trained_on else _one_label(rows, chosen.task, where)
-        splits[split] = rows
-    return _Source(
-        _with_test(splits, path.name, notes),
-        mapping,
-        tables["train"].columns,
-        tuple(dict.fromkeys(notes)),
-        instructed,
-    )
-
-
-def _hub(name: str, chosen: _Choices, *, is_test: bool) -> _Source:
-    """Rows that cannot be used are left out and counted: unlike a file, nobody here can mend them."""
-    task = chosen.task
-    raw = hub.read_hub(name)
-    tables, instructed = shaped(raw, task, instructed=chosen.instructed), is_instructed(raw, task)
-    del raw
-    mapping = chosen.mapping(tables["train"], known_columns=hub.known_columns(name, task))
-    splits: dict[str, list[Row]] = {}
-    notes: list[str] = []
-    for split, table in tables.items():
-        rows, problems = check_rows(table.rows, task, mapping)
-        if not rows and split != "train":
-            notes.append(f"The {split} split of {name} has no labels, so it is not used.")
-            continue
-        trained_on = split == "train" and not is_test
-        if not rows or (trained_on and only_label(rows, task) is not None):
-            raise ProblemsError(problems, source=name)
-        where = f"the {split} split of {name}"
-        notes += [*table.notes, *_left_out(len(table.rows) - len(rows), where), *_one_label(rows, task, where)]
-        splits[split] = rows
-    return _Source(
-        _with_test(splits, name, notes),
-        mapping,
-        tables["train"].columns,
-        tuple(dict.fromkeys(notes)),
-        instructed,
-    )
-
-
-def _with_test(splits: dict[str, list[Row]], name: str, notes: list[str]) -> dict[str, list[Row]]:
-    """The splits, of which validation is for the test where there is none."""
-    if "test" in splits or "validation" not in splits:
-        return splits
-    notes.append(_validation_is_test(name))
-    return {
-        **{split: rows for split, rows in splits.items() if split != "validation"},
-        "test": splits["validation"],
-    }
-
-
-def _validation_is_test(name: str) -> str:
-    return f"The validation split of {name} is the test split here."
-
-
-def _one_label(rows: Sequence[Row], task: Task, where: str) -> list[str]:
-    only = only_label(rows, task)
-    return [] if only is None else [f"Every usable row of {where} is {only}."]
-
-
-def _left_out_empty(count: int, where: str) -> list[str]:
-    if count == 0:
-        return []
-    return [f"{count:,} row{'s' * (count > 1)} of {where} left out: a field that is needed is empty."]
-
-
-def _left_out(count: int, where: str) -> list[str]:
-    if count == 0:
-        return []
-    rows = "1 row" if count == 1 else f"{count:,} rows"
-    return [f"{rows} of {where} left out: the label is neither positive nor negative, or the row cannot be used."]
+    notes = (*source.notes, *repeats.sentences())
+    return OpenedTest(spec, _as_dataset(rows, source.task), source.mapping, repeats, notes, source.task)
 
 
 # ---- three splits ------------------------------------------------------------------------------------------
 
 
-def _with_own_test(source: _Source, task: Task) -> tuple[dict[str, list[Row]], str, list[str]]:
+def _with_own_test(source: Source, task: Task) -> tuple[dict[str, list[Row]], str, list[str]]:
     """The splits, how they were made, and what else there is to say."""
     if set(source.splits) == set(SPLIT_NAMES):
         splits, notes = without_overlap(source.splits, task)
@@ -375,7 +207,7 @@ def _with_own_test(source: _Source, task: Task) -> tuple[dict[str, list[Row]], s
 
 
 def _with_other_test(
-    source: _Source, task: Task, test: _Source, test_spec: str
+    source: Source, task: Task, test: Source, test_spec: str
 ) -> tuple[dict[str, list[Row]], str, list[str]]:
     splits, how, notes = _with_validation(source, task, test=test.test_rows)
     read = test.mapping.reason
@@ -383,9 +215,7 @@ def _with_other_test(
     return splits, how, [f"The test split is {shown_spec(test_spec)}.", *guessed, *notes, *test.notes]
 
 
-def _with_validation(
-    source: _Source, task: Task, *, test: list[Row]
-) -> tuple[dict[str, list[Row]], str, list[str]]:
+def _with_validation(source: Source, task: Task, *, test: list[Row]) -> tuple[dict[str, list[Row]], str, list[str]]:
     if "validation" in source.splits:
         splits, how = dict(source.splits), ""
     else:
@@ -393,6 +223,40 @@ def _with_validation(
         how = "the validation rows are taken from training by a hash of each text"
     splits, notes = without_overlap({**splits, "test": test}, task)
     return splits, how, notes
+
+
+def _labels_learned(splits: dict[str, list[Row]], task: Task, spec: str) -> tuple[list[str], list[str]]:
+    """The labels of the training rows, in their order, and what is to be said of those that are rare.
+
+    Raises ProblemsError if a row of another split has a label that none of them has.
+    """
+    counts = Counter(row[task.target_column] for row in splits["train"])
+    unseen = [row for split in SPLIT_NAMES for row in splits[split] if row[task.target_column] not in counts]
+    if unseen:
+        problems = [
+            Problem(
+                f"No training row has the label {row[task.target_column]!r}, so it cannot be learned",
+                "Add rows with it to those that are trained on, or remove the row.",
+                row["row"],
+                task.target_column,
+            )
+            for row in unseen
+        ]
+        raise ProblemsError(problems, source=shown_spec(spec).removeprefix("file:"))
+    if len(counts) < 2:
+        only = next(iter(counts), "")
+        problem = Problem(f"Every row that is left to train on is {only!r}", "Add rows with another label.")
+        raise ProblemsError([problem], source=shown_spec(spec).removeprefix("file:"))
+    labels = [label for label in task.labels if label in counts]
+    everywhere = Counter(row[task.target_column] for split in SPLIT_NAMES for row in splits[split])
+    rare = [label for label in labels if everywhere[label] < FEW_ROWS]
+    if not rare:
+        return labels, []
+    shown = ", ".join(f"{one_line(label)} ({everywhere[label]})" for label in rare[:SHOWN])
+    more = f" and {len(rare) - SHOWN:,} others" if len(rare) > SHOWN else ""
+    what = "One label has" if len(rare) == 1 else f"{len(rare):,} labels have"
+    note = f"{what} fewer than {FEW_ROWS} rows, too few to be learned and tested: {shown}{more}."
+    return labels, [note]
 
 
 def _sizes(splits: Mapping[str, Sequence[Row]]) -> str:
@@ -423,7 +287,8 @@ def _as_datasets(splits: Mapping[str, Sequence[Row]], task: Task) -> DatasetDict
 def _as_dataset(rows: Sequence[Row], task: Task) -> Dataset:
     from datasets import Dataset
 
-    if any(isinstance(row[task.target_column], list) for row in rows):
+    target = task.target_column
+    if target and any(isinstance(row[target], list) for row in rows):
         # A column has one type, so where one row has several references every row has a list.
-        rows = [{**row, task.target_column: task.references(row)} for row in rows]
+        rows = [{**row, target: task.references(row)} for row in rows]
     return Dataset.from_list(list(rows))

@@ -25,6 +25,9 @@ SPLIT_OF = {
 }  # fmt: skip
 """What tools call a split → what it is here."""
 
+ENOUGH_DOCUMENTS = 8
+"""Of fewer, passages are divided and not documents: one would be all of a split."""
+
 Row = dict[str, Any]
 
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
@@ -76,9 +79,10 @@ def split_rows(
     """Returns the rows as train, validation and test, each in the order of `rows`.
 
     Rows with the same normalised input go to the same split. For a classification every label gives the same
-    share to each split, and at least one row to each if it has three different inputs or more.
+    share to each split, and at least one row to each if it has three different inputs or more. The passages of a
+    document stay together, if there are documents enough.
     """
-    keyed = [(same_text(row[task.input_column]), row) for row in rows]
+    keyed = [(key, row) for row, key in _keyed(list(rows), task)]
     label_of: dict[str, str] = {}
     for key, row in keyed:
         label = row[task.target_column] if task.is_classification else ""
@@ -101,6 +105,15 @@ def split_rows(
     for key, row in keyed:
         splits[split_of[key]].append(row)
     return splits
+
+
+def _keyed(rows: Sequence[Row], task: Task) -> list[tuple[Row, str]]:
+    """Each row with the key that rows have in common that must not be apart."""
+    if task.kind == "text" and len({row.get("document") for row in rows}) >= ENOUGH_DOCUMENTS:
+        first = {row["document"]: task.text_of(row) for row in reversed(rows)}
+        keys = {document: same_text(text) for document, text in first.items()}
+        return [(row, keys[row["document"]]) for row in rows]
+    return [(row, same_text(task.text_of(row))) for row in rows]
 
 
 def assign_splits(

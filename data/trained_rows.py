@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from data.splits import normalised
 from data.tasks import Task
+from data.tasks.task import Input
 from plumbing.writing import write_atomically
 
 if TYPE_CHECKING:
@@ -81,16 +82,18 @@ def hash_rows(rows: Dataset, task: Task) -> str:
     return hash_pairs(_pairs(rows, task))
 
 
-def hash_pairs(pairs: Iterable[tuple[str, Sequence[str]]]) -> str:
+def hash_pairs(pairs: Iterable[tuple[Input, Sequence[str]]]) -> str:
     """SHA-256 over inputs and their targets, in order."""
     digest = hashlib.sha256()
-    for text, references in pairs:
-        digest.update(json.dumps([text, list(references)], ensure_ascii=False).encode() + b"\n")
+    for given, references in pairs:
+        written = given if isinstance(given, str) else [dict(message) for message in given]
+        digest.update(json.dumps([written, list(references)], ensure_ascii=False).encode() + b"\n")
     return digest.hexdigest()
 
 
-def _pairs(rows: Dataset, task: Task) -> Iterator[tuple[str, list[str]]]:
+def _pairs(rows: Dataset, task: Task) -> Iterator[tuple[Input, list[str]]]:
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         some = rows[start : start + _ROWS_AT_ONCE]  # column → values
-        for text, target in zip(some[task.input_column], some[task.target_column], strict=True):
-            yield text, task.references({task.target_column: target})
+        targets = some[task.target_column] if task.target_column else [""] * len(some[task.input_column])
+        for given, target in zip(some[task.input_column], targets, strict=True):
+            yield given, task.references({task.target_column: target})

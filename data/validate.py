@@ -6,24 +6,41 @@ Knows rows and a mapping; reads no files. A completion that would be cut off is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from data.chats import Chat, Complaint, chat_of
 from data.columns import ColumnMapping
+from data.labels import listed
 from data.labelwords import label_key
-from data.limits import MAX_CELL_CHARS
+from data.limits import MAX_CELL_CHARS, MAX_ROWS
+from data.passages import passages_of
 from data.problems import Problem, is_nothing
+from data.readers.conversations import Turn, Turns
 from data.tasks import Task
 from plumbing import doors
 from plumbing.printable import brief, one_line
 
 MIN_ROWS_TO_SPLIT = 8
 """Fewer rows than this cannot give a training, a validation and a test split that mean anything."""
+BETWEEN_INPUTS = "\n\n"
+"""What stands between the columns of an input that has several."""
 
 Row = dict[str, Any]
+Numbered = Iterable[tuple[int, Mapping[str, Any]]]
+
+
+@dataclass
+class Checked:
+    """What came of the rows of one table."""
+
+    rows: list[Row] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    chats: list[Chat] = field(default_factory=list)
 
 
 def check_rows(
-    rows: Iterable[tuple[int, Mapping[str, Any]]],
+    rows: Numbered,
     task: Task,
     mapping: ColumnMapping,
     *,
@@ -31,61 +48,47 @@ def check_rows(
     trained_on: bool = True,
     keep: Sequence[str] = (),
 ) -> tuple[list[Row], list[Problem]]:
-    """Returns (clean rows, problems) for `rows`, which are (row number, values by table column).
+    """Returns (clean rows, problems) for `rows`; see `check`."""
+    checked = check(rows, task, mapping, minimum=minimum, trained_on=trained_on, keep=keep)
+    return checked.rows, checked.problems
 
-    A clean row has the task's columns, `row`, and those of the columns in `keep` that the table has. A row
-    whose label the mapping leaves out is in neither list. `minimum` is how many clean rows there must be; rows that
-    are `trained_on` must have more than one label.
+
+def check(
+    rows: Numbered,
+    task: Task,
+    mapping: ColumnMapping,
+    *,
+    minimum: int = 1,
+    trained_on: bool = True,
+    keep: Sequence[str] = (),
+) -> Checked:
+    """Returns what came of `rows`, which are (row number, values by table column).
+
+    A clean row has the task's columns, `row`, and those of the columns in `keep` that the table has; of raw text
+    it is a passage, and has its `document`. A row whose label the mapping leaves out is neither clean nor a
+    problem. `minimum` is how many clean rows there must be; rows that are `trained_on` must have several labels.
     """
-    clean: list[Row] = []
-    problems: list[Problem] = []
+    checked = Checked()
+    one = {"chat": _chat_row, "text": _text_rows}.get(task.kind, _pair_row)
     for number, values in rows:
-        text, text_problem = _text(
-            values if task.is_classification else _in_lines(values, mapping.input), mapping.input
-        )
-        target: Any
-        if mapping.labels is None:
-            target, target_problem = _texts(values, mapping.target)
-        else:
-            target, target_problem = _label(values, mapping.target, mapping.labels, task)
-        found = [
-            Problem(what, fix, number, column)
-            for column, problem in ((mapping.input, text_problem), (mapping.target, target_problem))
-            if problem is not None
-            for what, fix in (problem,)
-        ]
-        if target is None and target_problem is None:
-            continue  # left out by the mapping: whatever else is odd about it does not matter
-        problems += found
-        if not found:
-            kept = {name: values[name] for name in keep if name in values}
-            clean.append({task.input_column: text, task.target_column: target, **kept, "row": number})
-    return clean, problems + _problems_of_the_whole(clean, task, mapping, minimum, trained_on)
+        kept = {name: values[name] for name in keep if name in values}
+        one(number, values, kept, task, mapping, checked)
+    checked.problems += _problems_of_the_whole(checked.rows, task, mapping, minimum, trained_on)
+    return checked
 
 
 def without_empty(
     rows: Sequence[tuple[int, Mapping[str, Any]]], mapping: ColumnMapping
 ) -> list[tuple[int, Mapping[str, Any]]]:
-    """Returns the rows whose two columns both hold something."""
-    both = (mapping.input, mapping.target)
-    return [(number, row) for number, row in rows if not any(is_nothing(row.get(column)) for column in both)]
+    """Returns the rows in which no column that is needed is empty, and no turn of a conversation."""
+    needed = (*mapping.inputs, *([mapping.target] if mapping.target else []))
+    return [(number, row) for number, row in rows if not any(_is_empty(row.get(column)) for column in needed)]
 
 
-def _problems_of_the_whole(
-    clean: Sequence[Row], task: Task, mapping: ColumnMapping, minimum: int, trained_on: bool
-) -> list[Problem]:
-    if len(clean) < minimum:
-        usable = "1 usable row" if len(clean) == 1 else f"{len(clean)} usable rows"
-        needed = "1 is" if minimum == 1 else f"at least {minimum} are"
-        return [Problem(f"There are too few rows: {usable}, and {needed} needed", "Add rows.")]
-    only = only_label(clean, task) if trained_on else None
-    if only is not None:
-        missing = next(label for label in task.labels if label != only)
-        what = f"Every usable row is {only!r}"
-        return [
-            Problem(what, f"Add rows that are {missing!r}, or correct the label mapping.", column=mapping.target)
-        ]
-    return []
+def _is_empty(value: Any) -> bool:
+    if isinstance(value, tuple):
+        return not value or any(not turn.said.strip() for turn in value)
+    return is_nothing(value)
 
 
 def only_label(rows: Iterable[Row], task: Task) -> str | None:
@@ -94,11 +97,114 @@ def only_label(rows: Iterable[Row], task: Task) -> str | None:
     return str(labels.pop()) if len(labels) == 1 else None
 
 
+def _problems_of_the_whole(
+    clean: Sequence[Row], task: Task, mapping: ColumnMapping, minimum: int, trained_on: bool
+) -> list[Problem]:
+    if len(clean) < minimum:
+        what = "passage" if task.kind == "text" else "usable row"
+        usable = f"1 {what}" if len(clean) == 1 else f"{len(clean)} {what}s"
+        needed = "1 is" if minimum == 1 else f"at least {minimum} are"
+        rows = "text" if task.kind == "text" else "rows"
+        return [Problem(f"There are too few {rows}: {usable}, and {needed} needed", f"Add {rows}.")]
+    only = only_label(clean, task) if trained_on else None
+    if only is not None:
+        missing = next((label for label in task.labels or mapping.label_names if label != only), None)
+        what = f"Every usable row is {only!r}"
+        others = f"that are {missing!r}" if missing else "with another label"
+        fix = f"Add rows {others}, or correct the label mapping."
+        return [Problem(what, fix, column=mapping.target)]
+    return []
+
+
+# ---- one row, by the kind of its task ----------------------------------------------------------------------
+
+
+def _pair_row(
+    number: int, values: Mapping[str, Any], kept: Row, task: Task, mapping: ColumnMapping, checked: Checked
+) -> None:
+    found: list[Problem] = []
+    texts = []
+    for column in mapping.inputs:
+        lines = (
+            values if task.is_classification and isinstance(values.get(column), list) else _in_lines(values, column)
+        )
+        text, complaint = _text(lines, column)
+        texts.append(text or "")
+        if complaint:
+            found.append(Problem(*complaint, number, column))
+    target: Any
+    if mapping.labels is None:
+        target, complaint = _texts(values, mapping.target)
+    else:
+        target, complaint = _label(values, mapping.target, mapping, task)
+    if complaint:
+        found.append(Problem(*complaint, number, mapping.target))
+    if target is None and complaint is None:
+        return  # left out by the mapping: whatever else is odd about it does not matter
+    checked.problems += found
+    if not found:
+        given = BETWEEN_INPUTS.join(texts)
+        checked.rows.append({task.input_column: given, task.target_column: target, **kept, "row": number})
+
+
+def _chat_row(
+    number: int, values: Mapping[str, Any], kept: Row, task: Task, mapping: ColumnMapping, checked: Checked
+) -> None:
+    turns, complaint = _turns(values, mapping)
+    chat = chat_of(turns) if turns else complaint
+    if isinstance(chat, Chat):
+        checked.chats.append(chat)
+        given = {task.input_column: chat.messages, task.target_column: chat.answer}
+        checked.rows.append({**given, **kept, "row": number})
+    elif chat is not None:
+        checked.problems.append(Problem(*chat, number, mapping.input))
+
+
+def _text_rows(
+    number: int, values: Mapping[str, Any], kept: Row, task: Task, mapping: ColumnMapping, checked: Checked
+) -> None:
+    text, complaint = _text(_in_lines(values, mapping.input), mapping.input, most=None)
+    if complaint or text is None:
+        checked.problems.append(Problem(*(complaint or ("", "")), number, mapping.input))
+        return
+    for passage in passages_of(text):
+        if len(checked.rows) < MAX_ROWS:
+            place = len(checked.rows) + 1
+            checked.rows.append({task.input_column: passage, **kept, "document": number, "row": place})
+
+
+def _turns(values: Mapping[str, Any], mapping: ColumnMapping) -> tuple[Turns | None, Complaint | None]:
+    """A conversation, or a question and its answer as one."""
+    value = values.get(mapping.input)
+    if not mapping.target:
+        if not isinstance(value, tuple):
+            what = "The conversation is empty" if is_nothing(value) else "The value is not a conversation"
+            return None, (what, f"Write a list of messages with role and content, or {_leave_out()}.")
+        turns: Turns = value
+    else:
+        asked, complaint = (None, None) if isinstance(value, tuple) else _text(values, mapping.input)
+        answers = values.get(mapping.target)
+        one = (
+            {mapping.target: answers[0]} if isinstance(answers, list) and answers else values
+        )  # of several, the first
+        answer, wrong = _text(one, mapping.target)
+        if complaint or wrong:
+            return None, complaint or wrong
+        before = value if isinstance(value, tuple) else (Turn("user", str(asked)),)
+        turns = (*before, Turn("assistant", str(answer)))
+    chars = sum(len(turn.said) for turn in turns)
+    if chars > MAX_CELL_CHARS:
+        return None, _too_long("conversation", chars)
+    return turns, None
+
+
+# ---- values ------------------------------------------------------------------------------------------------
 # A value is (what was read, None) or (None, (what is wrong, how to mend it)).
-Complaint = tuple[str, str]
 
 
-def _text(values: Mapping[str, Any], column: str) -> tuple[str | None, Complaint | None]:
+def _text(
+    values: Mapping[str, Any], column: str, *, most: int | None = MAX_CELL_CHARS
+) -> tuple[str | None, Complaint | None]:
     if column not in values:
         return None, ("The column is missing", "Add it, or remove the row.")
     value = values[column]
@@ -107,17 +213,21 @@ def _text(values: Mapping[str, Any], column: str) -> tuple[str | None, Complaint
     if not isinstance(value, str):
         kind = "a conversation" if isinstance(value, tuple) else type(value).__name__
         return None, (f"The value is not text but {kind}", "Write it as text.")
-    if len(value) > MAX_CELL_CHARS:
-        what = f"The text has {len(value):,} characters, and the most is {MAX_CELL_CHARS:,}"
-        return None, (what, "Shorten it, or remove the row.")
+    if most is not None and len(value) > most:
+        return None, _too_long("text", len(value))
     return value.replace("\r\n", "\n").strip(), None
+
+
+def _too_long(what: str, chars: int) -> Complaint:
+    said = f"The {what} has {chars:,} characters, and the most is {MAX_CELL_CHARS:,}"
+    return said, "Shorten it, or remove the row."
 
 
 def _in_lines(values: Mapping[str, Any], column: str) -> Mapping[str, Any]:
     """A conversation that is a list of turns, as the lines of a text."""
     value = values.get(column)
     if isinstance(value, tuple):
-        return {column: "\n".join(f"{speaker}: {said}" if speaker else said for speaker, said in value)}
+        return {column: "\n".join(f"{turn.speaker}: {turn.said}" if turn.speaker else turn.said for turn in value)}
     if isinstance(value, list) and value and all(isinstance(turn, str) for turn in value):
         return {column: "\n".join(value)}
     return values
@@ -129,35 +239,34 @@ def _texts(values: Mapping[str, Any], column: str) -> tuple[str | list[str] | No
     if not isinstance(value, list):
         return _text(values, column)
     texts = [text for item in value if (text := _text({column: item}, column)[0]) is not None]
+    if not value:
+        return _text(values, column)
     if not texts or len(texts) < len(value):
         return None, ("The list holds something that is empty, too long or not text", "Give a list of texts.")
     return texts, None
 
 
 def _label(
-    values: Mapping[str, Any], column: str, labels: Mapping[str, str | None], task: Task
+    values: Mapping[str, Any], column: str, mapping: ColumnMapping, task: Task
 ) -> tuple[str | None, Complaint | None]:
     """The label; (None, None) if rows with this value are left out."""
     if column not in values:
         return None, ("The column is missing", "Add it, or remove the row.")
-    value = values[column]
+    value, labels, names = values[column], mapping.labels or {}, task.labels or mapping.label_names
     if isinstance(value, (list, tuple, dict, bytes)):
         return None, (f"The label is not a word or a number but {type(value).__name__}", "Write it as a word.")
     key = label_key(value)
     if key == "":
-        return None, ("The label is empty", f"Write one of {', '.join(task.labels)}, or {_leave_out()}.")
+        return None, ("The label is empty", f"Write one of {listed(names)}, or {_leave_out()}.")
     if key not in labels:
         known = ", ".join(brief(raw) for raw in list(labels)[:12])
+        seen = "is unknown" if task.polarity else "is not among those that are learned"
         return None, (
-            f"The label {brief(value)} is unknown (known: {known})",
-            f"Correct it, or {doors.map_labels([one_line(key)])} with {_meanings(task)} for {doors.OPEN}.",
+            f"The label {brief(value)} {seen} (known: {known})",
+            f"Correct it, or {doors.map_labels([one_line(key)])} with {listed(names)} or skip for {doors.OPEN}.",
         )
     return labels[key], None
 
 
 def _leave_out() -> str:
     return f"{doors.change(doors.SKIP_EMPTY, 'true')} to leave such rows out"
-
-
-def _meanings(task: Task) -> str:
-    return f"{', '.join(task.labels)} or skip"

@@ -49,7 +49,12 @@ def open_data(recipe: Recipe) -> Opened:
         labels=settings.labels,
         skip_empty=settings.skip_empty,
     )
-    task = recipe.task_definition
+    return sampled(opened, recipe)
+
+
+def sampled(opened: Opened, recipe: Recipe) -> Opened:
+    """The same rows, of which only as many are trained and tested on as the recipe says."""
+    settings, task = recipe.data, recipe.task_definition
     splits = type(opened.splits)(opened.splits)
     splits["train"] = sample(splits["train"], settings.train_rows, task, seed=recipe.training.seed)
     splits["test"] = sample(splits["test"], settings.test_rows, task)
@@ -191,14 +196,7 @@ def token_preview(recipe: Recipe, row: dict[str, Any], progress: Progress | None
     from models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(resolve(recipe.model.base, progress=progress))
-    if recipe.kind == "classifier":
-        ids = tokenizer(str(row[recipe.task_definition.input_column]))["input_ids"]
-        return [(str(tokenizer.decode([token])), False) for token in ids]
-    example = Prompter(tokenizer, recipe.task_definition).encode_row(row)
-    return [
-        (str(tokenizer.decode([token])), bool(trained))
-        for token, trained in zip(example.input_ids, example.completion_mask, strict=True)
-    ]
+    return recipe.way_definition.preview(row, tokenizer, recipe.task_definition)
 
 
 def _numbers(rows: Dataset) -> Sequence[int]:

@@ -6,23 +6,25 @@ is saved with a run is the resolved recipe: complete, and free of secrets becaus
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from data.tasks import TASKS, Task
 from data.tasks.own import OwnTask
+from eval.metrics import EVALUATE, require_known, require_primary
+from finetuning.overrides import MAX_BYTES, apply_override, groups_of, in_order, put
+from finetuning.overrides import read_yaml as read_yaml
 from finetuning.settings import Settings
 from finetuning.strategies import STRATEGIES, AnyStrategy
 from finetuning.strategies.strategy import ModelKind
-from finetuning.upgrade import RENAMED, upgrade
-from finetuning.ways import KIND_OF_WAY, Way
+from finetuning.trackers import Tracker
+from finetuning.upgrade import upgrade
+from finetuning.ways import WAYS, Way, WayName
 from plumbing.errors import RecipeError
 from plumbing.reading import read_text
 
@@ -30,10 +32,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 RECIPES = Path(__file__).parent / "recipes"
-_LABELS = "data.labels."
-_NOTHING = ("", "null", None)
-MAX_BYTES = 2**17
-"""Of a recipe file; those that ship have a hundredth of it."""
 
 
 class DataSettings(Settings):
@@ -57,7 +55,11 @@ class ModelSettings(Settings):
     base: str
     """Name as on the Hub, or a folder."""
     precision: Literal["auto", "float32", "bfloat16", "nf4"] = "auto"
-    """How the base weights are held; nf4 makes it QLoRA."""
+    """How the base weights are held; nf4 makes it QLoRA. auto is bfloat16 where the machine multiplies it natively,
+    else float32. Where the base's own weights learn it is float32, and a GPU computes in bfloat16 by autocast."""
+    adapter: str | None = None
+    """Go on training this adapter of the same base: the id of a run, or a folder. Its rank and modules have to be
+    those of `strategy`."""
 
 
 class TrainingSettings(Settings):
@@ -73,15 +75,33 @@ class TrainingSettings(Settings):
     work. Worth it where it makes room for a larger batch, as on a GPU; a processor computes no layers by hand then.
     """
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
-    """Peak; warms up linearly, then falls linearly to zero."""
+    """Peak; warms up linearly, then goes on as `schedule` says. For full and last a tenth of it is usual."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    """After the warm-up: down to zero in a line, along half a cosine, or not at all."""
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps that warm up."""
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    max_grad_norm: Annotated[float, Field(ge=0, le=1e6)] = 1.0
+    """Longer gradients, taken all together, are scaled down to this length; 0 leaves them as they are."""
     max_tokens: Annotated[int, Field(ge=16, le=8192)] = 512
     """Longest row, prompt and completion together. A longer one is an error, never cut silently."""
     max_minutes: Annotated[float, Field(gt=0, le=100_000)] | None = None
     """Wall-clock limit of training and evaluation, all attempts together. A run that reaches it saves a checkpoint
     and fails."""
+    eval_steps: Annotated[int, Field(ge=1)] | None = None
+    """Measure the validation loss every so many steps, and after the last. Left out: about ten times a run, or less
+    often where so many rows would be more than a fifth of those that are trained on."""
+    eval_rows: Annotated[int, Field(ge=0, le=100_000)] = 100
+    """Validation rows that it is measured on: a fixed sample, with every label in its share. 0 measures none."""
+    eval_metric: bool = False
+    """Measure the task's metric as well, on some of these rows."""
+    keep: Literal["best", "last"] = "best"
+    """What the run ends with: the step whose validation loss was lowest, or the last; the last where none is."""
+    patience: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Stop once the validation loss was measured this often without a new lowest."""
+    report_to: Tracker | None = None
+    """Tell a tracker of transformers, too, if it is installed: trackio and tensorboard work without a network. The
+    run folder holds all of it in any case."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
 
@@ -90,10 +110,16 @@ class EvaluationSettings(Settings):
     """Test rows a batch; each stands in it for base and for tuned. Left out: a good one for the task."""
     max_new_tokens: Annotated[int, Field(ge=1, le=2048)] = 64
     """Where a generated answer is cut off."""
-    few_shot: Annotated[int, Field(ge=0, le=32)] = 4
-    """Examples shown to a base that is compared as well, in its prompt; 0 leaves it out."""
+    few_shot: Annotated[int, Field(ge=0, le=32)] | None = None
+    """Examples shown to a base that is compared as well, in its prompt; 0 leaves it out. Left out: as many as suit
+    the task."""
     few_shot_draws: Annotated[int, Field(ge=1, le=10)] = 3
     """How often they are drawn, each time in another order; each draw is one more pass of the base."""
+    context: str | None = None
+    """A text file, or corpus:FILE, for a base that is compared as well: it stands before every question."""
+    metrics: Annotated[list[str], Field(max_length=16)] = Field(default_factory=list)
+    """Metrics to look at besides: evaluate:NAME for one of evaluate's on this machine, each row scored apart;
+    evaluate:NAME:whole for the whole test set; and :lower at the end where lower is better."""
     forgetting: bool = True
     """Measure on general text what tuning cost elsewhere."""
 
@@ -106,7 +132,7 @@ class Recipe(Settings):
     title: str
     task: str | OwnTask
     """One of those that ship, by its name, or one of one's own."""
-    way: Way
+    way: WayName
     """sft: supervised, a language model learns to write the answers; classify: an encoder with a head of labels."""
     strategy: AnyStrategy
     """Which parameters learn."""
@@ -121,14 +147,38 @@ class Recipe(Settings):
         return TASKS[self.task] if isinstance(self.task, str) else self.task.definition()
 
     @property
+    def way_definition(self) -> Way:
+        """How it learns."""
+        return WAYS[self.way]
+
+    @property
     def kind(self) -> ModelKind:
-        """causal for a language model, classifier for an encoder with a head."""
-        return KIND_OF_WAY[self.way]
+        """The kind of model that is loaded: causal for a language model, classifier for an encoder with a head."""
+        return self.way_definition.kind
+
+    @property
+    def load_precision(self) -> Literal["auto", "float32", "bfloat16", "nf4"]:
+        """How the base is held: what learns of it is float32."""
+        return "float32" if self.strategy.whole else self.model.precision
+
+    @property
+    def few_shot(self) -> int:
+        """Examples in the prompt of a base that is compared as well."""
+        chosen = self.evaluation.few_shot
+        return self.task_definition.few_shot if chosen is None else chosen
+
+    @property
+    def named_here(self) -> list[str]:
+        """What it names on this machine that an evaluation reads or runs: not for strangers to name."""
+        context = self.evaluation.context or ""
+        found = [context] if context and not context.startswith("corpus:") else []
+        named = (self.task_definition.metric, *self.evaluation.metrics)
+        return found + [name for name in named if name.startswith(EVALUATE)]
 
     @property
     def strategy_title(self) -> str:
         """What people call the strategy over this base: `QLoRA`."""
-        return self.strategy.named(self.model.precision)
+        return self.strategy.named(self.model.precision, self.kind)
 
     def apply_strategy(self, model: PreTrainedModel) -> Any:
         """Make a loaded base ready to train, as the strategy says; see `Strategy.apply`."""
@@ -143,23 +193,40 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        task = self.task_definition
-        if self.way == "classify" and not task.is_classification:
+        refused = self.way_definition.refused(self.task_definition)
+        if refused:
+            raise ValueError(f"way: {refused}")
+        if refused := self.strategy.refused(self.kind, self.model.precision):
+            raise ValueError(refused)
+        _require_metrics(self.task_definition, self.evaluation)
+        if self.model.adapter is not None and self.strategy.whole:
             raise ValueError(
-                f"way: a classifier cannot be trained on {task.noun[1]}, which have no labels; sft can"
+                f"model.adapter: an adapter is continued, and strategy.kind: {self.strategy.kind} trains none; "
+                "lora does"
             )
-        if task.kind == "text":
-            raise ValueError("way: raw text is read, but nothing learns from it yet; give inputs and answers")
-        if self.model.precision == "nf4" and not self.strategy.packed:
+        if self.training.eval_rows == 0 and (self.training.patience or self.training.eval_metric):
+            name = "patience" if self.training.patience else "eval_metric"
             raise ValueError(
-                f"strategy.kind: {self.strategy.kind} changes weights, and those in 4 bits (model.precision: nf4) "
-                "cannot be changed; lora can, or another precision"
+                f"training.{name}: with training.eval_rows at 0 nothing is measured on the way; set 1 or more"
             )
         return self
 
     def to_yaml(self) -> str:
         """The complete recipe, as saved with a run."""
         return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def _require_metrics(task: Task, evaluation: EvaluationSettings) -> None:
+    """Raise a ValueError where a metric is named that is not there, or that does not suit the task."""
+    for where, named, require in (
+        ("task.metric", [task.metric], require_primary),
+        ("evaluation.metrics", evaluation.metrics, require_known),
+    ):
+        for name in named:
+            try:
+                require(name, task.kind)
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from None
 
 
 def recipe_names() -> list[str]:
@@ -189,42 +256,9 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(values, dict):
         raise RecipeError("A recipe is a mapping of settings", got=type(values).__name__)
     values = upgrade(values)
-    for override in sorted(overrides, key=_chooses_a_kind):
-        _apply(values, override)
+    for override in in_order(overrides):
+        apply_override(values, override, Recipe)
     return parse_recipe(values)
-
-
-class _WithoutAliases(yaml.parser.Parser, yaml.composer.Composer):
-    """An alias could stand for a list of a billion."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("an alias (*) is not allowed here")
-        return super().compose_node(parent, index)
-
-
-class _Loader(_WithoutAliases, yaml.SafeLoader):
-    """Plain values only."""
-
-
-class _TextLoader(_WithoutAliases, yaml.BaseLoader):
-    """Texts only, whatever they look like."""
-
-
-def read_yaml(text: str, *, texts: bool = False) -> Any:
-    """The plain values that `text` holds; with `texts`, every one of them as a text.
-
-    Raises:
-        ValueError: it is no YAML, or of a kind that has no business in a recipe. Says why, in a line.
-    """
-    if len(text) > MAX_BYTES:
-        raise ValueError(f"it is longer than {MAX_BYTES} characters")
-    try:
-        return yaml.load(text, _TextLoader if texts else _Loader)
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError, AttributeError) as error:
-        raise ValueError(" ".join(str(error).split())[:300] or type(error).__name__) from None
 
 
 def parse_recipe(values: Any) -> Recipe:
@@ -238,8 +272,16 @@ def parse_recipe(values: Any) -> Recipe:
 def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     """`recipe` with dotted settings replaced, such as `{"training.epochs": 3}`, validated again."""
     values = recipe.model_dump()
-    for key in sorted(overrides, key=_chooses_a_kind):
-        _put(values, key, overrides[key])
+    for key in in_order(overrides):
+        put(values, key, overrides[key])
+    return parse_recipe(values)
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """`recipe` with `key.path=value` settings as somebody writes them, validated again; see `load_recipe`."""
+    values = recipe.model_dump()
+    for setting in in_order(settings):
+        apply_override(values, setting, Recipe)
     return parse_recipe(values)
 
 
@@ -258,127 +300,11 @@ def read_mapping(overrides: Sequence[str]) -> DataSettings:
                 got=override[:100],
                 fix="Write data.columns.NAME=COLUMN, data.labels.VALUE=LABEL or data.skip_empty=true.",
             )
-        _apply(values, override)
+        apply_override(values, override, Recipe)
     try:
         return DataSettings.model_validate(values["data"])
     except ValidationError as error:
         raise RecipeError("The mapping is not valid: " + "; ".join(_sentences(error))) from None
-
-
-def _apply(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise RecipeError("A setting is changed as key=value", got=override, fix="For example training.epochs=3.")
-    if key.startswith(_LABELS):  # a label in somebody's data may hold the sign, what it means does not
-        key, _, text = override.rpartition("=")
-    if (group := key.partition(".")[0]) in RENAMED and group not in Recipe.model_fields:
-        now = key.replace(group, RENAMED[group], 1)
-        raise RecipeError("This setting has another name now", got=override[:100], fix=f"Write {now}={text[:100]}.")
-    path, kind = _place(key)
-    try:
-        value = _value(text, kind)
-        _choose_kind(values, key, value)
-        if key != "strategy" or not isinstance(value, str):
-            _put_at(values, path, value)
-    except ValueError as error:
-        raise RecipeError(f"The value of {key[:100]} cannot be read: {error}", got=text[:100]) from None
-
-
-def _place(key: str) -> tuple[list[str], Any]:
-    """The parts of a dotted key, and the type that its value has there; None for a setting that does not exist.
-
-    What follows the name of a mapping is one key of it, whatever dots it holds: `data.labels.0.91`.
-    """
-    parts = key.split(".")
-    group: type[BaseModel] = Recipe
-    for number, part in enumerate(parts, start=1):
-        field = group.model_fields.get(part)
-        if field is None:
-            return parts, None
-        kind, rest = field.annotation, parts[number:]
-        groups = _groups(kind)
-        if groups and rest:
-            group = next((each for each in groups if rest[0] in each.model_fields), groups[0])
-            continue
-        mapping = next((each for each in (kind, *get_args(kind)) if get_origin(each) is dict), None)
-        if mapping and rest:
-            return [*parts[:number], ".".join(rest)], get_args(mapping)[1]
-        return parts, mapping if mapping else kind if not rest else None
-    return parts, None
-
-
-def _groups(kind: Any) -> list[type[BaseModel]]:
-    """The groups of settings that a field of this type can hold: one, or one of several."""
-    return [each for each in (kind, *get_args(kind)) if isinstance(each, type) and issubclass(each, BaseModel)]
-
-
-def _value(text: str, kind: Any) -> Any:
-    """`text` as a value of type `kind`. What is a text by its type is taken as it is, never read as YAML.
-
-    Raises:
-        ValueError: it is no YAML where it should be.
-    """
-    kinds = get_args(kind) or (kind,)
-    if get_origin(kind) is dict:
-        return _texts(text, optional=NoneType in get_args(kinds[1]))
-    lists = [each for each in (kind, *kinds) if get_origin(each) is list]
-    if lists:
-        return read_yaml(text, texts=get_args(lists[0]) == (str,))
-    if get_origin(kind) is Literal or set(kinds) <= {str, NoneType}:
-        return None if NoneType in kinds and text in _NOTHING else text
-    value = read_yaml(text)
-    if isinstance(value, str):  # YAML 1.1 takes 5e-4 for text
-        with contextlib.suppress(ValueError):
-            return float(value)
-    return value
-
-
-def _texts(text: str, *, optional: bool) -> Any:
-    """A mapping of texts, written as YAML: `no` is no, not false."""
-    value = read_yaml(text, texts=True)
-    if isinstance(value, dict) and optional:
-        return {key: None if item in _NOTHING else item for key, item in value.items()}
-    return None if value in _NOTHING else value
-
-
-def _put(values: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key, making sections on the way; a wrong key is found by validation afterwards."""
-    _choose_kind(values, key, value)
-    if key != "strategy" or not isinstance(value, str):
-        _put_at(values, key.split("."), value)
-
-
-def _chooses_a_kind(override: str) -> bool:
-    """Whether an override does not choose a strategy's or a task's kind; those come first."""
-    return override.partition("=")[0] not in ("strategy", "strategy.kind", "task", "task.kind")
-
-
-def _choose_kind(values: dict[str, Any], key: str, value: Any) -> None:
-    """Drop the settings of a strategy or task for which another kind is chosen.
-
-    `strategy=lora` is short for its kind; qlora is short for lora over a base in 4 bits.
-    """
-    group = key.removesuffix(".kind")
-    if group not in ("strategy", "task") or not isinstance(value, str) or key == "task":
-        return
-    if key == "strategy":
-        four_bit = values.get("model", {}).get("precision") == "nf4"
-        if value == "qlora" or four_bit:
-            _put_at(values, ["model", "precision"], "nf4" if value == "qlora" else "auto")
-        value = "lora" if value == "qlora" else value
-    now = values.get(group)
-    if not isinstance(now, dict) or now.get("kind") != value:
-        values[group] = {"kind": value}
-
-
-def _put_at(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    *sections, last = path
-    for section in sections:
-        inner = values.get(section)
-        if not isinstance(inner, dict):
-            inner = values[section] = {}
-        values = inner
-    values[last] = value
 
 
 def _sentences(error: ValidationError) -> list[str]:
@@ -401,16 +327,23 @@ _KINDS = {each.__name__ for each in (str, OwnTask)} | set(STRATEGIES)
 
 
 def _where(place: tuple[int | str, ...]) -> str:
-    """The dotted name of a setting, without the kind of the group that it is in."""
-    return ".".join(str(part) for number, part in enumerate(place) if number != 1 or part not in _KINDS)
+    """The dotted name of a setting, without the kinds of groups and values that it could have been."""
+    return ".".join(
+        str(part)
+        for number, part in enumerate(place)
+        if not (number == 1 and part in _KINDS) and not (isinstance(part, str) and part.endswith("]"))
+    )
 
 
 def _of_another_kind(problem: Any) -> bool:
-    """Whether it says of a task's name that it is no group of settings, or of such a group that it is no name."""
-    place = problem["loc"]
+    """Whether it says of a task's name that it is no group of settings, of such a group that it is no name, or of a
+    list that it is no word."""
+    place, value = problem["loc"], problem["input"]
+    if str(place[-1:]).startswith("('literal[") and len(place) > 1:
+        return isinstance(value, list)
     if len(place) < 2 or place[0] != "task":
         return False
-    return bool(place[1] == "str" if isinstance(problem["input"], dict) else place == ("task", "OwnTask"))
+    return bool(place[1] == "str" if isinstance(value, dict) else place == ("task", "OwnTask"))
 
 
 def _shown(value: object) -> str:
@@ -425,7 +358,7 @@ def _nearest(where: str) -> str:
     """The settings that a misspelt one could have been."""
     section, _, wrong = where.rpartition(".")
     field = Recipe.model_fields.get(section)
-    groups = [Recipe] if not section else _groups(field.annotation) if field else []
+    groups = [Recipe] if not section else groups_of(field.annotation) if field else []
     known = list(dict.fromkeys(name for group in groups for name in group.model_fields))
     close = difflib.get_close_matches(wrong, known, n=1)
     if close:

@@ -11,34 +11,41 @@ import gc
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from data.samples import sample
 from data.tasks.saved import save_task
 from data.trained_rows import TrainedRows, hash_rows
 from eval.report.folder import save as save_report
+from finetuning.besides import open_besides
+from finetuning.continuing import Earlier, earlier_adapter
 from finetuning.export.model_card import model_card
 from finetuning.loss_trend import rise
-from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, require_positions, said_of
+from finetuning.preparation import open_data, require_positions, said_of
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import Beginning, check_submitted, check_unrecorded, hash_tokens
 from finetuning.runs.folder import Run, checkpoint_step
 from finetuning.runs.journal import Cancelled, Journal
 from finetuning.runs.processes import peak_memory_mb
 from finetuning.strategies.counts import count_parameters
-from finetuning.trainers.arguments import steps
+from finetuning.trackers import require_tracker, writing_beside
+from finetuning.trainers.arguments import eval_steps, steps
 from models.adapters import BaseOrigin
 from models.context import positions_at, require_room
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
-from models.prompting import PromptContract, Prompter, classifier_contract
+from models.prompting import PromptContract
 from models.sources import resolve
 from plumbing.errors import RunError
 from plumbing.writing import flush
 
 if TYPE_CHECKING:
     from datasets import Dataset
+    from transformers import TrainerCallback
 
     from data.sources import Opened
     from data.tasks import Task
+    from finetuning.trainers.validation import Validation
 
 
 def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
@@ -66,6 +73,11 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
 
 
 def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
+    require_tracker(recipe.training.report_to)
+    earlier = earlier_adapter(recipe, run.folder.parent)
+    besides = open_besides(
+        recipe.task_definition, context=recipe.evaluation.context, metrics=recipe.evaluation.metrics
+    )
     journal.phase("Reading the data")
     beginning = Beginning.load(run)
     if beginning is None:
@@ -83,7 +95,7 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     findings = findings_of(opened.splits, opened.task)
     journal.fact(data="\n".join(said_of(opened, findings.sentences)))
     if not run.tuned.is_dir():  # it is there where a run goes on that ended during its evaluation
-        _train(run, journal, recipe, opened, train_sha256)
+        _train(run, journal, recipe, opened, train_sha256, earlier)
         _free_what_trained()
     journal.write(state="evaluating")
     journal.phase("Comparing base and tuned")
@@ -92,7 +104,8 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     result = evaluate_adapter(
         run.tuned,
         rows_of_run(run.tuned, opened, findings),
-        few_shot=recipe.evaluation.few_shot,
+        few_shot=recipe.few_shot,
+        besides=besides,
         forgetting=recipe.evaluation.forgetting,
         on_progress=journal.tell,
     )
@@ -101,18 +114,27 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     (run.tuned / "README.md").write_text(model_card(recipe, report, result.rows), encoding="utf-8")
 
 
-def _train(run: Run, journal: Journal, recipe: Recipe, opened: Opened, train_sha256: str) -> None:
-    task, rows = opened.task, opened.splits["train"]
+def _train(
+    run: Run, journal: Journal, recipe: Recipe, opened: Opened, train_sha256: str, earlier: Earlier | None
+) -> None:
+    task, way = opened.task, recipe.way_definition
     journal.phase("Finding the base model")
     source = resolve(recipe.model.base, progress=journal.tell)
     journal.phase("Encoding the rows")
     tokenizer = load_tokenizer(source)
     limit = positions_at(source.path)
     require_positions(recipe, limit)
-    train, contract = _encode(recipe, task, rows, tokenizer, limit)
+    train = way.encode(opened.splits["train"], tokenizer, recipe, task, limit=limit)
+    validation = _validation_rows(recipe, opened)
+    rows = Rows(
+        train,
+        way.encode(validation, tokenizer, recipe, task, limit=limit) if len(validation) else None,
+        opened,
+        way.contract(tokenizer, task),
+    )
     require_room(
         opened.splits["test"],
-        prompter=None if recipe.kind == "classifier" else Prompter(tokenizer, task),
+        prompter=way.prompter(tokenizer, task),
         tokenizer=tokenizer,
         column=task.input_column,
         limit=limit,
@@ -120,35 +142,41 @@ def _train(run: Run, journal: Journal, recipe: Recipe, opened: Opened, train_sha
         new_tokens=recipe.evaluation.max_new_tokens,
     )
     journal.phase("Loading the base model")
-    loaded = load(
-        source,
-        kind=recipe.kind,
-        precision=recipe.model.precision,
-        task=task,
-    )
+    loaded = load(source, kind=recipe.kind, precision=recipe.load_precision, task=task)
     _note_weights(journal, loaded)
     now = Beginning.of(recipe, train_sha256, hash_tokens(train), BaseOrigin.of(loaded))
-    _note_beginning(run, task, rows, now)
-    _fine_tune(run, journal, recipe, task, loaded, train, contract)
+    _note_beginning(run, task, opened.splits["train"], now, earlier)
+    _fine_tune(run, journal, recipe, loaded, rows, earlier)
 
 
-def _note_beginning(run: Run, task: Task, rows: Dataset, now: Beginning) -> None:
+@dataclass(frozen=True)
+class Rows:
+    """What a run learns from, as tokens."""
+
+    train: Dataset
+    validation: Dataset | None
+    """What the loss is measured on while it learns; None where there is nothing."""
+    opened: Opened
+    """The rows that these are of."""
+    contract: PromptContract
+
+
+def _validation_rows(recipe: Recipe, opened: Opened) -> Dataset:
+    """The sample that the validation loss is measured on; the same in every run on these rows."""
+    rows = opened.splits["validation"]
+    count = recipe.training.eval_rows
+    return sample(rows, count, opened.task) if count else rows.select([])
+
+
+def _note_beginning(run: Run, task: Task, rows: Dataset, now: Beginning, earlier: Earlier | None) -> None:
     """Before the first step: what is trained on what; before a later attempt: that the base is the same still."""
     if run.checkpoint() is None:
         TrainedRows.of(map(task.text_of, rows)).save(run.folder)
+        if earlier is not None:
+            earlier.note(run)
         now.save(run)
     elif beginning := Beginning.load(run):
         beginning.check_base(now)
-
-
-def _encode(
-    recipe: Recipe, task: Task, rows: Dataset, tokenizer: Any, limit: int | None
-) -> tuple[Dataset, PromptContract]:
-    if recipe.kind == "classifier":
-        encoded = encode_for_classifier(rows, tokenizer, recipe, task, limit=limit)
-        return encoded, classifier_contract(tokenizer, task)
-    prompter = Prompter(tokenizer, task)
-    return encode_for_causal(rows, prompter, recipe.training.max_tokens, limit=limit), prompter.contract
 
 
 def _note_weights(journal: Journal, loaded: LoadedModel) -> None:
@@ -168,30 +196,29 @@ def _note_weights(journal: Journal, loaded: LoadedModel) -> None:
 
 
 def _fine_tune(
-    run: Run,
-    journal: Journal,
-    recipe: Recipe,
-    task: Task,
-    loaded: LoadedModel,
-    train: Dataset,
-    contract: PromptContract,
+    run: Run, journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Rows, earlier: Earlier | None
 ) -> None:
-    from finetuning.trainers.causal import causal_trainer
-    from finetuning.trainers.classifier import classifier_trainer
     from finetuning.trainers.recorder import Recorder
 
-    origin = BaseOrigin.of(loaded)
-    model = recipe.strategy.apply(loaded.model, recipe.kind, base=recipe.model.base, seed=recipe.training.seed)
+    origin, checkpoint = BaseOrigin.of(loaded), run.checkpoint()
+    if earlier is not None and checkpoint is None:
+        earlier.check(loaded, recipe)
+    model = recipe.apply_strategy(loaded.model)
     count = count_parameters(model)
-    journal.fact(trainable=count.trainable, total=count.total, stored=count.stored, train_rows=len(train))
-    journal.phase("Fine-tuning", total=steps(recipe, len(train)))
-    build = causal_trainer if recipe.kind == "causal" else classifier_trainer
+    journal.fact(trainable=count.trainable, total=count.total, stored=count.stored, train_rows=len(rows.train))
+    journal.phase("Fine-tuning", total=steps(recipe, len(rows.train)))
     run.remove_torn_checkpoints()
-    checkpoint = run.checkpoint()
+    if earlier is not None and checkpoint is None:
+        journal.fact(continues=earlier.put_into(model))
     last = run.cut_metrics(checkpoint_step(checkpoint) if checkpoint else 0)
     before = float(last.get("seconds", 0.0))
     recorder = Recorder(journal, seconds_before=before, tokens_before=int(last.get("tokens", 0)))
-    trainer = build(recipe, model, loaded.tokenizer, train, str(run.checkpoints), [recorder])
+    validation = _validation(journal, recipe, loaded, rows)
+    callbacks: list[TrainerCallback] = [recorder, validation] if validation else [recorder]
+    with writing_beside(run.folder):
+        trainer: Any = recipe.way_definition.trainer(
+            recipe, model, loaded.tokenizer, rows.train, str(run.checkpoints), callbacks, rows.validation
+        )
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = before + time.perf_counter() - started
@@ -199,15 +226,40 @@ def _fine_tune(
     journal.fact(peak_memory_mb=_peak_memory_mb())
     journal.fact(loss=rise([line["loss"] for line in run.metrics()[0]], recipe.training.learning_rate))
     journal.check()
+    if validation:
+        journal.fact(kept=validation.restore_best(model, trainer.state.global_step))
+    _save(run, recipe, model, loaded, rows, origin)
+    shutil.rmtree(run.checkpoints, ignore_errors=True)  # what was tuned is whole: nothing to resume
+
+
+def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Validation | None:
+    """What measures the validation loss and keeps the best step; None where there are no rows for it."""
+    from finetuning.trainers.validation import Validation
+
+    if rows.validation is None:
+        return None
+    training = recipe.training
+    return Validation(
+        journal,
+        every=eval_steps(recipe, len(rows.train), len(rows.validation)),
+        keep_best=training.keep == "best",
+        patience=training.patience,
+    )
+
+
+def _save(run: Run, recipe: Recipe, model: Any, loaded: LoadedModel, rows: Rows, origin: BaseOrigin) -> None:
+    """Put what was tuned into the run's folder, whole or not at all."""
     making = run.folder / ".making"
-    making.mkdir(exist_ok=True)
+    shutil.rmtree(making, ignore_errors=True)
+    making.mkdir()
     model.save_pretrained(str(making))
-    contract.save(making)
-    save_task(task, making)
+    if recipe.strategy.whole:
+        loaded.tokenizer.save_pretrained(str(making))
+    rows.contract.save(making)
+    save_task(rows.opened.task, making)
     origin.save(making)
     flush(making)
     making.rename(run.tuned_as(whole=recipe.strategy.whole))
-    shutil.rmtree(run.checkpoints, ignore_errors=True)  # the adapter is whole: nothing to resume
 
 
 def _free_what_trained() -> None:

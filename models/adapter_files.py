@@ -204,7 +204,7 @@ def linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
     return {
         name: (module.in_features, module.out_features)
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head and not _is_head(name, HEADS)
+        if isinstance(module, torch.nn.Linear) and module is not head and not is_of_head(name, HEADS)
     }
 
 
@@ -252,17 +252,20 @@ def adapter_shapes(
     """
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (inputs, outputs) in linear_layers(model).items():
-        if name.rsplit(".", 1)[-1] in targets:
+        if name.rsplit(".", 1)[-1] in targets and not is_of_head(name, heads):
             shapes[f"base_model.model.{name}.lora_A.weight"] = (rank, inputs)
             shapes[f"base_model.model.{name}.lora_B.weight"] = (outputs, rank)
             if dora:
                 shapes[f"base_model.model.{name}.lora_magnitude_vector"] = (outputs,)
     for name, parameter in model.named_parameters():
-        if _is_head(name, heads):
+        if is_of_head(name, heads):
             shapes[f"base_model.model.{name}"] = tuple(parameter.shape)
     return shapes
 
 
-def _is_head(name: str, heads: Sequence[str]) -> bool:
-    """Whether a layer is one of `heads`, or part of one, as peft matches them: `pre_classifier` is `classifier`."""
+def is_of_head(name: str, heads: Sequence[str] = HEADS) -> bool:
+    """Whether a module or parameter of that name belongs to a head that is trained whole.
+
+    As peft matches them: `pre_classifier` is one of `classifier`. Nothing in a head is adapted as well.
+    """
     return name.split(".", 1)[0].endswith(tuple(heads))

@@ -2,8 +2,9 @@
 
 For a vocabulary of 50,000, the float32 logits of 250 positions are 50 MB, and autograd would keep several of
 them. Here some positions at a time go through the projection, and what is kept for the backward is the
-gradient of the hidden states. That holds where logits are the projection and nothing else; models that scale or cap
-them afterwards are let do so, on those positions only.
+gradient of the hidden states; for that of the projection itself, where it is trained, they go through it again.
+That holds where logits are the projection and nothing else; models that scale or cap them afterwards are let do so,
+on those positions only.
 
 Shapes: B rows, T tokens, S supervised positions, H hidden size, V vocabulary.
 """
@@ -36,7 +37,7 @@ def label_log_probs(hidden: Tensor, head: Any, labels: Tensor) -> tuple[Tensor, 
         head: the vocabulary projection, [V, H].
         labels: the tokens that come next, [S].
     """
-    if _is_frozen(head):
+    if is_plain_head(head) and head.bias is None:
         return _LabelLogProbs.apply(hidden, head.weight, labels)  # type: ignore[no-untyped-call, no-any-return]
     return of_logits(head(hidden), labels)
 
@@ -48,11 +49,6 @@ def of_logits(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     with torch.no_grad():
         entropy = -(log_probs.exp() * log_probs).sum(dim=-1)
         return chosen, entropy, (log_probs.argmax(dim=-1) == labels).float()
-
-
-def _is_frozen(head: Any) -> bool:
-    """Whether the projection is by a plain weight that is not trained."""
-    return is_plain_head(head) and head.bias is None and not head.weight.requires_grad
 
 
 def makes_logits(model: PreTrainedModel) -> bool:
@@ -111,8 +107,7 @@ class _LabelLogProbs(torch.autograd.Function):
         # The same memory for every part: fresh pages cost more than what is computed in them.
         size = _POSITIONS_FLOAT32 if hidden.dtype == torch.float32 else _POSITIONS
         both = torch.empty(2, min(size, len(hidden)), len(weight), device=hidden.device)
-        for at in range(0, len(hidden), size):
-            part = slice(at, at + size)
+        for part in _parts(len(hidden), size):
             label = labels[part, None]
             logits, probs = both[:, : len(label)]  # [size, V] each
             product = hidden[part] @ weight.t()
@@ -126,11 +121,31 @@ class _LabelLogProbs(torch.autograd.Function):
             if ctx.needs_input_grad[0]:  # of the label's log-probability: its one-hot vector less the probabilities
                 probs.neg_().scatter_add_(1, label, torch.ones_like(label, dtype=probs.dtype))
                 torch.mm(product.copy_(probs), weight, out=of_hidden[part])
-        ctx.save_for_backward(of_hidden)
+        again = (hidden, weight, labels) if ctx.needs_input_grad[1] else ()
+        ctx.save_for_backward(of_hidden, *again)
         ctx.mark_non_differentiable(entropy, top)
         return chosen, entropy, top
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        (of_hidden,) = ctx.saved_tensors
-        return (of_hidden * gradients[0][:, None]).to(of_hidden.dtype), None, None
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor | None, None]:
+        of_hidden, *again = ctx.saved_tensors
+        of_weight = _gradient_of_weight(gradients[0], *again) if again else None
+        return (of_hidden * gradients[0][:, None]).to(of_hidden.dtype), of_weight, None
+
+
+def _gradient_of_weight(gradient: Tensor, hidden: Tensor, weight: Tensor, labels: Tensor) -> Tensor:
+    """The projection's, [V, H], added up in float32, from that of the labels' log-probabilities, [S]."""
+    total = torch.zeros_like(weight, dtype=torch.float32)
+    memory = torch.empty(min(_POSITIONS_FLOAT32, len(hidden)), len(weight), device=hidden.device)
+    for part in _parts(len(hidden), _POSITIONS_FLOAT32):
+        label, rows = labels[part, None], hidden[part]
+        probs = memory[: len(label)].copy_(rows @ weight.t())
+        torch.softmax(probs, dim=-1, out=probs)
+        probs.scatter_add_(1, label, torch.full_like(label, -1, dtype=probs.dtype)).mul_(-gradient[part, None])
+        total.addmm_(probs.t(), rows.to(total.dtype))
+    return total.to(weight.dtype)
+
+
+def _parts(positions: int, size: int) -> Iterator[slice]:
+    for at in range(0, positions, size):
+        yield slice(at, at + size)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from data.tasks import Task
+from models.adapter_files import HEADS, is_of_head
 from models.chat_template import PLAIN_TEMPLATE
 from models.resolved import ResolvedModel
 from plumbing.errors import ModelError
@@ -63,7 +64,7 @@ def load(
 
     if precision == "auto":
         precision = best_precision()
-    options = _options(precision)
+    options = _options(precision, kind)
     try:
         tokenizer = load_tokenizer(source)
         if kind == "causal":
@@ -156,11 +157,12 @@ def unpacked_layers(model: torch.nn.Module) -> list[str]:
     import torch
     from bitsandbytes.nn import Linear4bit
 
-    heads = ("lm_head", "classifier", "score")
     return [
         name
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and not isinstance(module, Linear4bit) and not name.endswith(heads)
+        if isinstance(module, torch.nn.Linear)
+        and not isinstance(module, Linear4bit)
+        and not (name.endswith("lm_head") or is_of_head(name))
     ]
 
 
@@ -207,7 +209,7 @@ def unpack_scales(model: torch.nn.Module) -> None:
             weight.quant_state = QuantState(scales, *flat)  # type: ignore[no-untyped-call]
 
 
-def _options(precision: Precision) -> dict[str, Any]:
+def _options(precision: Precision, kind: Kind) -> dict[str, Any]:
     import torch
     from transformers import BitsAndBytesConfig
 
@@ -220,6 +222,8 @@ def _options(precision: Precision) -> dict[str, Any]:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute,
+        # A head of labels is trained; left to itself the library packs it, too.
+        llm_int8_skip_modules=["pre_classifier", *HEADS] if kind == "classifier" else None,
     )
     where = device()
     return options | {"dtype": compute, "quantization_config": quantization, "device_map": {"": str(where)}}

@@ -23,17 +23,14 @@ BATCH_SIZE = "training.batch_size"
 LEARNING_RATE = "training.learning_rate"
 
 FIELDS = {
-    "data.columns.text": "Column of the text",
-    "data.columns.label": "Column of the label",
-    "data.columns.dialogue": "Column of the dialogue",
-    "data.columns.summary": "Column of the summary",
     LABELS: "What the labels mean",
     SKIP_EMPTY: "Leave out rows with an empty field",
     MAX_TOKENS: "Tokens a row",
     BATCH_SIZE: "Batch size",
     LEARNING_RATE: "Learning rate",
 }
-"""Setting → what its field on the page is called."""
+"""Setting → what its field on the page is called; for columns see `field`."""
+_COLUMNS = "data.columns."
 
 _door: Door = "command"
 
@@ -49,14 +46,21 @@ def current() -> Door:
     return _door
 
 
+def field(key: str) -> str | None:
+    """Returns what the field of a setting is called on the page; None where it has none."""
+    if key.startswith(_COLUMNS):
+        return f"Column of the {key.removeprefix(_COLUMNS)}"
+    return FIELDS.get(key)
+
+
 def named(key: str) -> str:
     """Returns what a setting is called at this door."""
-    return f"'{FIELDS[key]}'" if _door == "page" and key in FIELDS else key
+    return f"'{field(key)}'" if _door == "page" and field(key) else key
 
 
 def can_set(key: str) -> bool:
     """Whether a setting can be changed at this door: the page has fields for some."""
-    return _door == "command" or key in FIELDS
+    return _door == "command" or field(key) is not None
 
 
 def own_file() -> str:
@@ -66,7 +70,7 @@ def own_file() -> str:
 
 def change(key: str, value: str = OPEN) -> str:
     """Returns how a setting is given `value` at this door, for the middle of a sentence: `add --set key=value`."""
-    if _door == "page" and key in FIELDS:
+    if _door == "page" and field(key):
         return f"tick {named(key)}" if value == "true" else f"write {value} in {named(key)}"
     return f"add {_option(key, value)}"
 

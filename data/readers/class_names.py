@@ -71,7 +71,8 @@ def with_class_names(table: Table, names: ClassNames) -> Table:
         shown = [f"{number} = {one_line(name)}" for number, name in enumerate(classes[:SHOWN])]
         more = [] if len(classes) <= SHOWN else ["…"]
         notes.append(f"The file names the classes of '{one_line(column)}': {', '.join([*shown, *more])}.")
-    return replace(table, notes=(*table.notes, *notes))
+    in_order = {column: tuple(its_names) for column, its_names in known.items()}
+    return replace(table, notes=(*table.notes, *notes), classes={**table.classes, **in_order})
 
 
 def _class_id(value: Any) -> int | None:

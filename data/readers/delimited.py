@@ -14,9 +14,9 @@ from contextlib import suppress
 from typing import Any
 
 from data.columns import KNOWN_NAMES, plain_name
-from data.labelwords import read_values
 from data.limits import MAX_LINE_BYTES
 from data.problems import Problem
+from data.readers.headers import SNIFFED_ROWS, named_columns
 from data.readers.table import Table, check_columns, check_size
 from plumbing.errors import DataError
 from plumbing.printable import one_line
@@ -25,8 +25,10 @@ DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons", "|": "bars"}
 SEPARATOR = re.compile(rb'(?:\xef\xbb\xbf)?"?sep=([\t -!#-~])"?[ \t]*\r?\n', re.IGNORECASE)
 """The line that Excel writes, and reads, before all others."""
 NUMBER = re.compile(r"[+-]?\d+(?:,\d+)?", re.ASCII)
-SNIFFED_ROWS = 200
 SNIFFED_CHARS = 1_000_000
+EVEN = 0.9
+ENOUGH_LINES = 8
+"""Lines of prose that have one comma each; of fewer, all may have."""
 QUOTING_FIX = "Put quotes around a text that holds the delimiter, and double the quotes inside it."
 
 Records = list[list[str]]
@@ -44,6 +46,8 @@ def read_delimited(content: bytes, name: str, *, tabs: bool, header_names: Colle
         content, delimiter = content[named.end() :], named[1].decode()
     else:
         delimiter = "\t" if tabs and b"\t" in content else _sniffed_delimiter(content)
+    if delimiter is None and plain_name(content[:100].decode(errors="ignore").partition("\n")[0]) in KNOWN_NAMES:
+        delimiter = ","  # one column, with its name
     if delimiter is None:
         raise DataError(
             "No delimiter splits this file into columns",
@@ -55,14 +59,8 @@ def read_delimited(content: bytes, name: str, *, tabs: bool, header_names: Colle
     records = _records(content, delimiter)
     if not records:
         raise DataError("The file cannot be cut into rows: a quote is opened and never closed", fix=QUOTING_FIX)
-    if _is_header(records, header_names):
-        columns, first = _unique(records[0]), 1
-    elif _is_numbered_header(records):
-        columns, first = _unique(records[0]), 1
-        notes.append(f"The first row of {shown} only counts the columns, so it is taken for their names.")
-    else:
-        columns, first = [f"column_{number}" for number in range(1, _usual_width(records) + 1)], 0
-        notes.append(f"{shown} has no header, so its columns are called {columns[0]} to {columns[-1]}.")
+    columns, first, said = named_columns(records, _usual_width(records), header_names, shown)
+    notes += said
     check_columns(columns)
     rows: list[tuple[int, dict[str, Any]]] = []
     problems: list[Problem] = []
@@ -154,8 +152,28 @@ def _usual_width(records: Records) -> int:
     return Counter(len(record) for record in records).most_common(1)[0][0]
 
 
+def is_delimited(content: bytes) -> bool:
+    """Whether `content`, which is UTF-8, is a table by the look of it: nearly all of its lines have as many fields.
+
+    For text that may be prose, which has commas, too.
+    """
+    if SEPARATOR.match(content):
+        return True
+    lines = content.count(b"\n", 0, SNIFFED_CHARS) + 1
+    for delimiter, (evenness, names) in _delimiters(content).items():
+        if (names and evenness >= EVEN) or (evenness == 1 and (delimiter != "," or lines >= ENOUGH_LINES)):
+            return True
+    return False
+
+
 def _sniffed_delimiter(content: bytes) -> str | None:
     """The delimiter that gives the most lines the same number of fields, two or more."""
+    found = _delimiters(content)
+    return max(found, key=lambda delimiter: found[delimiter]) if found else None
+
+
+def _delimiters(content: bytes) -> dict[str, tuple[float, int]]:
+    """Delimiter → the share of lines that it cuts alike, and how many names of columns are known in the first."""
     sample: list[str] = []
     chars = 0
     for line in _lines(content):
@@ -169,51 +187,4 @@ def _sniffed_delimiter(content: bytes) -> str | None:
         if records and _usual_width(records) >= 2:
             known_names = sum(plain_name(field) in KNOWN_NAMES for field in records[0])
             found[delimiter] = (_evenness(records), known_names)
-    return max(found, key=lambda delimiter: found[delimiter]) if found else None
-
-
-def _is_header(records: Records, header_names: Collection[str]) -> bool:
-    """Whether the first record names the columns: by known or chosen names, or by looking unlike data."""
-    first = [field.strip() for field in records[0]]
-    if set(header_names) and set(header_names) <= set(first):
-        return True
-    if any(plain_name(field) in KNOWN_NAMES for field in first) and not any(_is_number(field) for field in first):
-        return True
-    looks_like_names = all(field and len(field) <= 40 and len(field.split()) <= 4 for field in first)
-    holds_a_value = any(
-        _is_number(field) or read_values({field.casefold()}, ("negative", "positive")) for field in first
-    )
-    return looks_like_names and not holds_a_value and len(set(first)) == len(first) and len(records) > 1
-
-
-def _is_numbered_header(records: Records) -> bool:
-    """Whether the first record counts 0, 1, 2, … or 1, 2, 3, …, as a table without names is saved.
-
-    Before the first number there may be an empty field, over a column that counts the rows. Rows of numbers only
-    may as well be data that begin with such a row.
-    """
-    first = [field.strip() for field in records[0]]
-    if first[0] == "":
-        first = first[1:]
-    counted = any(first == [str(number + start) for number in range(len(first))] for start in (0, 1))
-    holds_text = any(not _is_number(field) for record in records[1:SNIFFED_ROWS] for field in record if field)
-    return len(first) > 1 and counted and holds_text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _unique(names: list[str]) -> list[str]:
-    """The header's names; an empty or repeated one gets its place, so that no column hides another."""
-    columns: dict[str, None] = {}
-    for place, name in enumerate((name.strip() for name in names), start=1):
-        unique = name if name and name not in columns else f"{name or 'column'}_{place}"
-        while unique in columns:
-            unique += "_"
-        columns[unique] = None
-    return list(columns)
+    return found

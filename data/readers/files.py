@@ -1,4 +1,5 @@
-"""A table out of one file: JSON Lines, JSON, CSV, TSV, other delimited text, each packed with gzip or not; Parquet.
+"""Tables out of one file: JSON Lines, JSON, CSV, TSV, other delimited text, raw text, Excel, Parquet, each packed
+with gzip or not; and a ZIP archive of any of them.
 
 The door for files: it opens nothing but plain files of a bounded size (`data.limits`), knows suffixes and
 encodings, and leaves each format to its module. What is wrong with single lines is collected in
@@ -12,63 +13,49 @@ import io
 import os
 import stat
 import zlib
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePath
 
-from data.limits import MAX_FILE_BYTES, MAX_LINE_BYTES, MAX_LINES
-from data.problems import Problem, ProblemsError
-from data.readers.class_names import names_beside, with_class_names
-from data.readers.delimited import read_delimited
+from data.limits import MAX_FILE_BYTES
+from data.readers import raw_text
+from data.readers.archives import files_in
+from data.readers.class_names import ClassNames, names_beside, with_class_names
+from data.readers.delimited import is_delimited, read_delimited
+from data.readers.encodings import check_text
 from data.readers.json_files import read_json, read_json_lines
 from data.readers.parquet import read_parquet
+from data.readers.several import Budget, by_name, joined, without_notes
 from data.readers.table import FEWER, Table, without_blank_rows
+from data.readers.workbooks import read_workbook
 from plumbing.errors import DataError
 from plumbing.reading import READ_WITHOUT_WAITING
 
 __all__ = ["SUFFIXES", "Table", "is_readable", "names_a_file", "plain_content", "read_splits", "read_table"]
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".parquet")
+ARCHIVE = ".zip"
+IN_ARCHIVES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".md", ".parquet", ".xlsx")
+SUFFIXES = (*IN_ARCHIVES, ARCHIVE)
 PACKED = ".gz"
-SPREADSHEET = ("a spreadsheet", "Save its sheet as CSV in UTF-8 (in Excel: 'CSV UTF-8') and use that file.")
-PACKAGE = ("an archive", "Unpack it, and use the file in it, or the folder.")
+SPREADSHEET = (
+    "a spreadsheet of another kind than .xlsx",
+    "Save it as .xlsx, without macros, or its sheet as CSV in UTF-8 (in Excel: 'CSV UTF-8').",
+)
+PACKAGE = ("an archive of another kind than .zip", "Unpack it, and use the file in it, or the folder.")
 FOREIGN = {
-    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), SPREADSHEET),
-    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst"), PACKAGE),
+    **dict.fromkeys((".xls", ".xlsm", ".xlsb", ".ods", ".numbers"), SPREADSHEET),
+    **dict.fromkeys((".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz", ".zst"), PACKAGE),
     **dict.fromkeys(
         (".pkl", ".pickle", ".pt", ".pth"),
         ("a pickle, which could run a program", "Save it with df.to_parquet('data.parquet')."),
     ),
     **dict.fromkeys((".feather",), ("an Arrow file", "Save it with df.to_parquet('data.parquet').")),
+    **dict.fromkeys(
+        (".docx", ".doc", ".odt", ".rtf", ".pdf", ".html", ".htm"),
+        ("a document", "Save its text as .txt or .md, in UTF-8."),
+    ),
 }
 """Suffix → what people bring that is not read, and what to do."""
-UTF8_FIX = "Save the file as UTF-8 (in Excel: 'CSV UTF-8')."
-SHOWN_LINES = 1_000
-"""Of the lines that are not UTF-8."""
-
-BINARY_KINDS = {
-    b"PK\x03\x04": "a ZIP archive or an Excel workbook",
-    b"\x1f\x8b": "a gzip archive",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ": "an xz archive",
-    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
-    b"PAR1": "a Parquet file",
-    b"%PDF-": "a PDF document",
-    b"\x89PNG": "a picture",
-    b"\xff\xd8\xff": "a picture",
-    b"\x7fELF": "a program",
-    b"\x80\x02": "a pickle",
-    b"\x80\x03": "a pickle",
-    b"\x80\x04": "a pickle",
-    b"\x80\x05": "a pickle",
-    b"\xd0\xcf\x11\xe0": "an old Office document",
-    b"SQLite format 3": "a database",
-}
-UNICODE_KINDS = {
-    b"\xff\xfe\x00\x00": "UTF-32",
-    b"\x00\x00\xfe\xff": "UTF-32",
-    b"\xff\xfe": "UTF-16",
-    b"\xfe\xff": "UTF-16",
-}
 
 
 def is_readable(path: Path) -> bool:
@@ -85,41 +72,126 @@ def names_a_file(written: str) -> bool:
         return False
 
 
-def read_table(path: Path, *, header_names: Collection[str] = ()) -> Table:
+def read_table(path: Path, *, header_names: Collection[str] = (), raw: bool | None = None) -> Table:
     """Returns the table in `path`, or of a file with splits the one to train on. See `read_splits`."""
-    return read_splits(path, header_names=header_names)["train"]
+    return read_splits(path, header_names=header_names, raw=raw)["train"]
 
 
-def read_splits(path: Path, *, header_names: Collection[str] = ()) -> dict[str, Table]:
-    """Returns the tables in `path`, by its suffix: one, called train, or those of a JSON file with splits.
+def read_splits(path: Path, *, header_names: Collection[str] = (), raw: bool | None = None) -> dict[str, Table]:
+    """Returns the tables in `path`, by its suffix: one, called train, or those of a file with splits.
 
-    A first row that has all `header_names` is a header. Raises DataError if the file is missing, empty, too large
-    or of an unknown kind, ProblemsError if it is not UTF-8.
+    A first row that has all `header_names` is a header. A .txt is read as `raw` text, or as a table; None asks the
+    file: as a table where nearly all of its lines are cut alike by one delimiter. Raises DataError if the file is
+    missing, empty, too large or of an unknown kind, ProblemsError if it is not UTF-8.
     """
-    content, suffix, described = plain_content(path), _suffix(path), names_beside(path)
+    content, described = plain_content(path), names_beside(path)
     if path.suffix.casefold() == PACKED:
         content = _unpacked(content, path)
-    if suffix == ".parquet":
-        tables = {"train": read_parquet(content, path.name, described)}
+    if _suffix(path) == ARCHIVE:
+        tables = _read_archive(content, path.name, header_names, raw)
     else:
-        _check_text(content, path, suffix)
-        tables = _read_text(content.removeprefix(b"\xef\xbb\xbf"), path, suffix, header_names)
-        tables = {split: with_class_names(table, described) for split, table in tables.items()}
-    tables = {split: without_blank_rows(table, path.name) for split, table in tables.items()}
+        tables = read_content(content, path, header_names=header_names, raw=raw, described=described)
     if not tables["train"].rows and not tables["train"].problems:
         raise DataError("The file has no rows", got=str(path), fix="Choose a file with rows in it.")
     return tables
 
 
-def _read_text(content: bytes, path: Path, suffix: str, header_names: Collection[str]) -> dict[str, Table]:
+def read_content(
+    content: bytes,
+    path: PurePath,
+    *,
+    header_names: Collection[str] = (),
+    raw: bool | None = None,
+    described: ClassNames | None = None,
+) -> dict[str, Table]:
+    """Returns the tables in `content`, the unpacked bytes of a file that is called `path`; see `read_splits`."""
+    suffix, described = _suffix(path), described or {}
+    if suffix == ".parquet":
+        tables = {"train": read_parquet(content, path.name, described)}
+    elif suffix == ".xlsx":
+        _check_workbook(content, path.name)
+        tables = read_workbook(content, path.name, header_names)
+    else:
+        check_text(content, path.name, suffix)
+        tables = _read_text(content.removeprefix(b"\xef\xbb\xbf"), path, suffix, header_names, raw)
+    tables = {split: with_class_names(table, described) for split, table in tables.items()}
+    return {split: without_blank_rows(table, path.name) for split, table in tables.items()}
+
+
+def _read_text(
+    content: bytes, path: PurePath, suffix: str, header_names: Collection[str], raw: bool | None
+) -> dict[str, Table]:
     if suffix == ".json":
         return read_json(content, path.name)
     if suffix in (".jsonl", ".ndjson"):
         return read_json_lines(content, path.name)
+    if suffix in raw_text.SUFFIXES and is_raw(content, suffix, raw):
+        return {"train": raw_text.read_raw(content, path.name)}
     return {"train": read_delimited(content, path.name, tabs=suffix == ".tsv", header_names=header_names)}
 
 
-def _suffix(path: Path) -> str:
+def is_raw(content: bytes, suffix: str, raw: bool | None) -> bool:
+    """Whether the text of a .txt or .md is no table; `raw` as for `read_splits`."""
+    return suffix == ".md" or (not is_delimited(content) if raw is None else raw)
+
+
+def _read_archive(content: bytes, name: str, header_names: Collection[str], raw: bool | None) -> dict[str, Table]:
+    """The tables of an archive: of one file or of files called train and test, or of texts, each a document."""
+    files = [(PurePath(path), found) for path, found in files_in(content, name)]
+    tables = without_notes([path for path, _ in files if _suffix(path) in IN_ARCHIVES])
+    known = [(path, found) for path, found in files if path in tables]
+    if not known:
+        got = ", ".join(path.name for path, _ in files[:5]) or "nothing"
+        raise DataError(
+            "The archive holds no file that can be read", got=got, fix=f"Pack one of: {', '.join(IN_ARCHIVES)}."
+        )
+    if table := documents(known, raw):
+        return {"train": table}
+    if len(known) == 1:
+        return read_content(known[0][1], known[0][0], header_names=header_names, raw=raw)
+    contents, budget = dict(known), Budget()
+    splits = by_name(list(contents))
+    if not splits.get("train"):
+        raise DataError(
+            "The archive holds neither one file of examples nor one called train",
+            got=[path.name for path, _ in known[:20]],
+            fix="Pack one file, or call them train and test.",
+        )
+
+    def read(path: PurePath) -> Table:
+        return budget.spend(read_content(contents[path], path, header_names=header_names, raw=raw)["train"])
+
+    return {split: joined([read(path) for path in paths]) for split, paths in splits.items()}
+
+
+def documents(files: Sequence[tuple[PurePath, bytes]], raw: bool | None) -> Table | None:
+    """The table of several texts, a row each; None where they are not all texts, or are called train and test."""
+    if any(_suffix(path) not in raw_text.SUFFIXES for path, _ in files) or raw is False:
+        return None
+    if len(files) < 2 or by_name([path for path, _ in files]).get("train"):
+        return None
+    tables = []
+    for path, content in files:
+        if not content.strip():
+            continue
+        check_text(content, path.name, _suffix(path))
+        text = content.removeprefix(b"\xef\xbb\xbf")
+        if raw is None and not is_raw(text, _suffix(path), None):
+            return None
+        tables.append(raw_text.document(text.decode().replace("\r\n", "\n").replace("\r", "\n").strip()))
+    if not tables:
+        return None
+    table = joined(tables)
+    return replace(table, notes=(*table.notes, f"{len(tables):,} texts are read, each as a document."))
+
+
+def _check_workbook(content: bytes, name: str) -> None:
+    if content.startswith(b"\xd0\xcf\x11\xe0"):
+        fix = "Save it as .xlsx, without a password."
+        raise DataError("The file is named .xlsx but is an old workbook, or has a password", got=name, fix=fix)
+
+
+def _suffix(path: PurePath) -> str:
     """The suffix that says what the file holds, which for a.csv.gz is .csv."""
     suffix = path.suffix.casefold()
     return path.with_suffix("").suffix.casefold() if suffix == PACKED else suffix
@@ -175,66 +247,3 @@ def plain_content(path: Path) -> bytes:
 
 def _no_file(what: str, path: Path) -> DataError:
     return DataError(what, got=str(path), fix=f"Paths are relative to {Path.cwd()}.")
-
-
-# ---- text --------------------------------------------------------------------------------------------------
-
-
-def _check_text(content: bytes, path: Path, suffix: str) -> None:
-    """Raises DataError unless `content` is UTF-8 text in lines of a bounded length."""
-    for start, encoding in UNICODE_KINDS.items():
-        if content.startswith(start):
-            raise ProblemsError([Problem(f"The file is {encoding}, not UTF-8", UTF8_FIX)], source=path.name)
-    for start, kind in BINARY_KINDS.items():
-        if content.startswith(start):
-            raise DataError(
-                f"The file is named {path.suffix} but is {kind}",
-                got=path.name,
-                fix=f"Name it {path.name}.gz."
-                if "gzip" in kind
-                else "Save the table itself as CSV, JSON Lines or Parquet.",
-            )
-    if not content.removeprefix(b"\xef\xbb\xbf").strip():
-        raise DataError("The file is empty", got=str(path), fix="Choose a file with rows in it.")
-    if content.count(b"\n") > MAX_LINES:
-        raise DataError(f"The file has more than {MAX_LINES:,} lines", got=path.name, fix=FEWER)
-    is_list = suffix in (".jsonl", ".ndjson") and content.removeprefix(b"\xef\xbb\xbf")[:1] == b"["
-    if suffix != ".json" and not is_list:
-        _check_lines(content)
-    _check_utf8(content, path)
-    if b"\0" in content:
-        line = content.count(b"\n", 0, content.index(b"\0")) + 1
-        raise DataError(
-            f"The file is not text: there is a null byte in line {line}",
-            got=path.name,
-            fix=f"If it is UTF-16, the encoding is the trouble. {UTF8_FIX}",
-        )
-
-
-def _check_lines(content: bytes) -> None:
-    for number, line in enumerate(io.BytesIO(content), start=1):
-        if len(line) > MAX_LINE_BYTES:
-            raise DataError(
-                f"Line {number} is longer than {MAX_LINE_BYTES // 1_000_000} MB",
-                got=f"{len(line) / 1e6:,.1f} MB",
-                fix="Write one row a line.",
-            )
-
-
-def _check_utf8(content: bytes, path: Path) -> None:
-    try:
-        content.decode("utf-8")
-        return
-    except UnicodeDecodeError:
-        pass
-    problems = []
-    for number, line in enumerate(io.BytesIO(content), start=1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError as error:
-            byte, place = line[error.start], error.start + 1
-            what = f"Not UTF-8: byte 0x{byte:02x} at position {place} of line {number}"
-            problems.append(Problem(what, UTF8_FIX))
-            if len(problems) == SHOWN_LINES:
-                break
-    raise ProblemsError(problems, source=path.name)

@@ -5,19 +5,18 @@ The limits of one file hold for all files of the folder together.
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Collection, Iterable
-from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from data.limits import MAX_FILE_BYTES
-from data.problems import Problem
+from data.readers import raw_text
 from data.readers.arrow_files import read_arrow
 from data.readers.class_names import DESCRIPTION, names_beside
-from data.readers.files import is_readable, plain_content, read_table
-from data.readers.parquet import length
-from data.readers.table import FEWER, Table, check_columns, check_size
+from data.readers.files import documents, is_readable, plain_content, read_table
+from data.readers.several import Budget, by_name, joined, without_notes
+from data.readers.table import FEWER, Table
 from data.splits import SPLIT_OF
 from plumbing.errors import DataError
 from plumbing.printable import one_line
@@ -29,7 +28,6 @@ ALL_SPLITS = "dataset_dict.json"
 """What it writes beside the folders of several splits."""
 ABOUT = frozenset({DESCRIPTION, "dataset_infos.json", ALL_SPLITS, STATE})
 """What stands beside rows and holds none."""
-IN_A_NAME = re.compile(rf"(?:^|[^a-z])({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))})(?:[^a-z]|$)")
 
 
 def is_folder(path: Path) -> bool:
@@ -40,8 +38,8 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def read_folder(folder: Path, *, header_names: Collection[str] = ()) -> dict[str, Table]:
-    """Returns split → table; one split is called train. See `data.readers.files.read_table` for files.
+def read_folder(folder: Path, *, header_names: Collection[str] = (), raw: bool | None = None) -> dict[str, Table]:
+    """Returns split → table; one split is called train. See `data.readers.files.read_splits` for files and `raw`.
 
     Raises DataError if there is nothing to read, or more than there may be.
     """
@@ -49,16 +47,38 @@ def read_folder(folder: Path, *, header_names: Collection[str] = ()) -> dict[str
     if saved:
         splits = {split: sorted(place.glob("data-*.arrow")) for split, place in saved.items()}
     else:
-        splits = _by_name(files)
+        splits = by_name(files)
+        if not splits.get("train") and (texts := _texts(folder)):
+            _check_size(texts)
+            if table := documents([(path, plain_content(path)) for path in texts], raw):
+                return {"train": Budget().spend(table)}
     if "train" not in splits or not splits["train"]:
         raise _not_data(folder, files)
     _check_size(path for paths in splits.values() for path in paths)
-    budget = _Budget()
+    budget = Budget()
     return {
-        split: _joined([budget.spend(_read(path, header_names)) for path in paths])
+        split: joined([budget.spend(_read(path, header_names, raw)) for path in paths])
         for split, paths in splits.items()
         if paths
     }
+
+
+def _texts(folder: Path) -> list[Path]:
+    """The texts in a folder and in those in it, where nothing else there can be read. No link is followed."""
+    found: list[Path] = []
+    for place, inner, names in islice(os.walk(folder), MAX_FILES):
+        inner[:] = sorted(name for name in inner if not name.startswith("."))
+        paths = [Path(place) / name for name in sorted(names) if not name.startswith(".")]
+        readable = [path for path in paths if is_readable(path) and path.is_file() and not path.is_symlink()]
+        if any(path.suffix.casefold() not in raw_text.SUFFIXES for path in readable):
+            return []
+        found += readable
+        if len(found) > MAX_FILES:
+            got = f"{len(found):,} or more"
+            raise DataError(
+                f"The folder holds more than {MAX_FILES:,} texts", got=got, fix="Put them into one file."
+            )
+    return found
 
 
 def _found(folder: Path) -> tuple[dict[str, Path], list[Path]]:
@@ -78,18 +98,7 @@ def _found(folder: Path) -> tuple[dict[str, Path], list[Path]]:
         return {"train": inner[0]}, []
     saved = {SPLIT_OF[place.name.casefold()]: place for place in inner if place.name.casefold() in SPLIT_OF}
     files = [entry for entry in entries if is_readable(entry) and entry.name not in ABOUT and entry.is_file()]
-    return saved, files
-
-
-def _by_name(files: list[Path]) -> dict[str, list[Path]]:
-    if len(files) == 1:
-        return {"train": files}
-    splits: dict[str, list[Path]] = {}
-    for path in files:
-        found = IN_A_NAME.search(path.name.casefold())
-        if found:
-            splits.setdefault(SPLIT_OF[found[1]], []).append(path)
-    return splits
+    return saved, without_notes(files)
 
 
 def _not_data(folder: Path, files: list[Path]) -> DataError:
@@ -100,10 +109,10 @@ def _not_data(folder: Path, files: list[Path]) -> DataError:
     )
 
 
-def _read(path: Path, header_names: Collection[str]) -> Table:
+def _read(path: Path, header_names: Collection[str], raw: bool | None) -> Table:
     if path.suffix == ".arrow":
         return read_arrow(plain_content(path), path.name, names_beside(path))
-    return read_table(path, header_names=header_names)
+    return read_table(path, header_names=header_names, raw=raw)
 
 
 def _check_size(paths: Iterable[Path]) -> None:
@@ -111,35 +120,3 @@ def _check_size(paths: Iterable[Path]) -> None:
     if total > MAX_FILE_BYTES:
         got = f"{total // 1_000_000:,} MB"
         raise DataError(f"The folder holds more than {MAX_FILE_BYTES // 1_000_000} MB", got=got, fix=FEWER)
-
-
-class _Budget:
-    """What may still be read of the folder."""
-
-    def __init__(self) -> None:
-        self._rows = self._cells = self._chars = 0
-
-    def spend(self, table: Table) -> Table:
-        self._rows += len(table.rows)
-        self._cells += len(table.rows) * len(table.columns)
-        self._chars += sum(length(cell) for _, row in table.rows for cell in row.values())
-        check_size(rows=self._rows, cells=self._cells)
-        if self._chars > MAX_FILE_BYTES:
-            raise DataError(f"The folder holds more than {MAX_FILE_BYTES // 1_000_000} MB of text", fix=FEWER)
-        return table
-
-
-def _joined(tables: list[Table]) -> Table:
-    """The tables of one split one after the other; rows are numbered through."""
-    if len(tables) == 1:
-        return tables[0]
-    columns = check_columns(list(dict.fromkeys(name for table in tables for name in table.columns)))
-    rows: list[tuple[int, dict[str, Any]]] = []
-    problems: list[Problem] = []
-    before = 0
-    for table in tables:
-        rows += [(before + number, row) for number, row in table.rows]
-        problems += [replace(problem, row=before + (problem.row or 0)) for problem in table.problems]
-        before += len(table.rows) + len(table.problems)
-    notes = dict.fromkeys(note for table in tables for note in table.notes)
-    return Table(columns, tuple(rows), tuple(problems), tuple(notes))

@@ -1,19 +1,15 @@
-"""JSON and JSON Lines → tables. Of nested values only lists of texts and lists of turns are kept.
-
-A number, a text, a list of texts or a conversation may be what a task needs; anything else in a cell is remembered
-as an empty list or object, so that it can be complained about without being held.
-"""
+"""JSON and JSON Lines → tables. Of nested values a cell keeps what a task may need; see `data.readers.cells`."""
 
 from __future__ import annotations
 
 import io
 import json
-import sys
 from typing import Any
 
 from data.limits import MAX_BRACKETS, MAX_COLUMNS
 from data.problems import Problem
-from data.readers.conversations import turns_of
+from data.readers.cells import cell_of, whole
+from data.readers.conversations import Refused
 from data.readers.json_shapes import splits_in
 from data.readers.table import Table, check_columns, check_size
 from plumbing.errors import DataError
@@ -27,10 +23,6 @@ NAMES = {
     float: "a number",
     bool: "true or false",
 }
-
-
-class _Refused(ValueError):
-    """Valid JSON that has no one meaning."""
 
 
 def read_json_lines(content: bytes, name: str) -> dict[str, Table]:
@@ -66,7 +58,7 @@ def read_json(content: bytes, name: str) -> dict[str, Table]:
             got=name,
             fix='Write a list of objects, [{"…": …}, …], or name it .jsonl if it has one object a line.',
         ) from None
-    except _Refused as error:
+    except Refused as error:
         raise DataError(f"The JSON file cannot be used: {error}", got=name, fix="Correct the file.") from None
     splits = splits_in(value)
     if splits is None:
@@ -93,7 +85,7 @@ def _lines(content: bytes) -> Table:
         except json.JSONDecodeError as error:
             what = f"Line {number} is not JSON: {error.msg} at character {error.colno}"
             problems.append(Problem(what, 'Write one whole {"…": …} a line.', number))
-        except _Refused as error:
+        except Refused as error:
             problems.append(Problem(f"Line {number} cannot be used: {error}", "Correct or remove it.", number))
         else:
             if row is None:
@@ -115,7 +107,7 @@ def _table(items: list[Any]) -> Table:
         items[number - 1] = None  # from here on it is held by the row
         try:
             row = _row(item)
-        except _Refused as error:
+        except Refused as error:
             problems.append(Problem(f"The row cannot be used: {error}", "Correct or remove it.", number))
             continue
         if row is None:
@@ -154,22 +146,22 @@ def _check_brackets(content: bytes) -> None:
 
 
 def _parsed(text: str) -> Any:
-    """Raises JSONDecodeError for what is not JSON, _Refused for what should not be read."""
+    """Raises JSONDecodeError for what is not JSON, Refused for what should not be read."""
     try:
         return json.loads(text.removeprefix("\ufeff"), object_pairs_hook=_object)
     except RecursionError:
-        raise _Refused("it is nested too deeply") from None
-    except (json.JSONDecodeError, _Refused):
+        raise Refused("it is nested too deeply") from None
+    except (json.JSONDecodeError, Refused):
         raise
     except ValueError:
-        raise _Refused("it holds a number of thousands of digits") from None
+        raise Refused("it holds a number of thousands of digits") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     row = dict(pairs)
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]
-        raise _Refused(f"{brief(next(name for name in names if names.count(name) > 1))} is there twice")
+        raise Refused(f"{brief(next(name for name in names if names.count(name) > 1))} is there twice")
     return row
 
 
@@ -177,35 +169,12 @@ def _row(value: Any) -> dict[str, Any] | None:
     """The object `value` with plain values; None if it is no object."""
     if not isinstance(value, dict):
         return None
-    return {_whole(name): _whole(item) if isinstance(item, str) else _plain(item) for name, item in value.items()}
+    return {whole(name): cell_of(item) for name, item in value.items()}
 
 
 def _cells(row: dict[str, Any]) -> int:
     """How many values the row holds, those of a list counted each."""
     return len(row) + sum(len(item) for item in row.values() if isinstance(item, list))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {}
-    if isinstance(value, list):
-        if all(isinstance(item, str) for item in value):
-            return [_whole(item) for item in value]
-        turns = turns_of(value)
-        return [None] if turns is None else tuple((sys.intern(speaker), _whole(said)) for speaker, said in turns)
-    return value
-
-
-def _whole(text: str) -> str:
-    """`text`, unless an escape in it is half of a pair, which no encoding can write."""
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        half = f"\\u{ord(text[error.start]):04x}"
-        raise _Refused(f"it holds {half}, which is half of a character") from None
-    return text
 
 
 def _kind(line: bytes) -> str:

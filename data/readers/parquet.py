@@ -6,13 +6,14 @@ a few bytes in a file, and would take gigabytes as 100,000 texts.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, repeat
 from typing import TYPE_CHECKING, Any
 
 from data.limits import MAX_CELLS, MAX_COLUMNS, MAX_FILE_BYTES
+from data.readers.cells import TEXTS_KEYS
 from data.readers.class_names import ClassNames, names_in_schema, with_class_names
-from data.readers.conversations import keys_of_turn
+from data.readers.conversations import PART_KEYS, WEIGHT_KEYS, Turn, keys_of_turn
 from data.readers.table import FEWER, Table, check_columns, check_size
 from plumbing.errors import DataError
 
@@ -24,7 +25,7 @@ MAX_FOOTER_BYTES = 10_000_000
 
 
 def read_parquet(content: bytes, name: str, described: ClassNames) -> Table:
-    """Returns the table in `content`. Dates are read as text; nested values but lists of texts are left empty.
+    """Returns the table in `content`. Dates are read as text; for nested values see `data.readers.cells`.
     Class ids are written as their names where the file has them, or where `described`, from beside it, does.
 
     Raises DataError if the file is damaged, or too large once unpacked.
@@ -98,16 +99,9 @@ def cells(array: pyarrow.Array) -> list[Any]:
         words = cells(array.dictionary)
         return [None if index is None else words[index] for index in array.indices.to_pylist()]
     if types.is_list(kind) or types.is_large_list(kind):
-        if types.is_struct(kind.value_type):
-            return _conversations(array)
-        inner = kind.value_type.value_type if types.is_dictionary(kind.value_type) else kind.value_type
-        if not (types.is_string(inner) or types.is_large_string(inner)):
-            return [[None] if valid else None for valid in array.is_valid().to_pylist()]
-        words = cells(array.values)
-        places = pairwise(array.offsets.to_pylist())
-        return [
-            words[start:end] if valid else None for (start, end), valid in zip(places, _valid(array), strict=True)
-        ]
+        return _lists(array)
+    if types.is_struct(kind):
+        return _objects(array)
     if types.is_string(kind) or types.is_large_string(kind):
         array.validate(full=True)  # a file can call any bytes text
         return list(array.to_pylist())
@@ -123,19 +117,103 @@ def cells(array: pyarrow.Array) -> list[Any]:
     return list(array.to_pylist())
 
 
+def _lists(array: pyarrow.Array) -> list[Any]:
+    """Lists of texts, of turns, or of pairs of what was said and answered; lists with nothing for any others."""
+    from pyarrow import types
+
+    inner = array.type.value_type
+    if types.is_struct(inner):
+        return _conversations(array)
+    if types.is_list(inner) and _is_text(inner.value_type):
+        return [_history(pairs) for pairs in _cut(array, _cut(array.values, cells(array.values.values)))]
+    if not _is_text(inner):
+        return [[None] if valid else None for valid in _valid(array)]
+    return _cut(array, cells(array.values))
+
+
+def _is_text(kind: pyarrow.DataType) -> bool:
+    from pyarrow import types
+
+    plain = kind.value_type if types.is_dictionary(kind) else kind
+    return bool(types.is_string(plain) or types.is_large_string(plain))
+
+
+def _cut(array: pyarrow.Array, values: list[Any]) -> list[Any]:
+    """The values of an array of lists, list by list."""
+    places = pairwise(array.offsets.to_pylist())
+    return [values[start:end] if valid else None for (start, end), valid in zip(places, _valid(array), strict=True)]
+
+
+def _history(pairs: list[Any] | None) -> Any:
+    if pairs is None or not pairs:
+        return pairs
+    if not all(isinstance(pair, list) and len(pair) == 2 and _texts_only(pair) for pair in pairs):
+        return [None]
+    return tuple(
+        Turn(speaker, text) for pair in pairs for speaker, text in zip(("user", "assistant"), pair, strict=True)
+    )
+
+
+def _texts_only(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, str) for value in values)
+
+
 def _conversations(array: pyarrow.Array) -> list[Any]:
-    """Lists of turns as tuples of (speaker, text); an empty list for lists of anything else."""
-    names = [field.name for field in array.type.value_type]
+    """Lists of turns as tuples of `Turn`; a list with nothing for lists of anything else."""
+    turns = _turns(array.values)
+    if turns is None:
+        return [[None] if valid else None for valid in _valid(array)]
+    found: list[Any] = []
+    for said in _cut(array, turns):
+        found.append(said and (tuple(said) if None not in said else [None]))
+    return [None if said == [] else said for said in found]
+
+
+def _objects(array: pyarrow.Array) -> list[Any]:
+    """Single turns as tuples of one, objects of answers as lists of texts; empty objects for any others."""
+    names = [field.name for field in array.type]
+    texts = next((name for name in TEXTS_KEYS if name in names), None)
+    if texts is not None and len(set(names)) == len(names):
+        found = cells(array.field(texts))
+        if all(value is None or (isinstance(value, list) and _texts_only(value)) for value in found):
+            return [value and list(dict.fromkeys(value)) for value in found]
+    turns = _turns(array) if {"role", "from"} & set(names) else None
+    if turns is None:
+        return [{} if valid else None for valid in _valid(array)]
+    return [
+        None if not valid else {} if turn is None else (turn,)
+        for turn, valid in zip(turns, _valid(array), strict=True)
+    ]
+
+
+def _turns(array: pyarrow.Array) -> list[Turn | None] | None:
+    """Objects as turns, None for one that is none; None where they have no speaker and text."""
+    names = [field.name for field in array.type]
     keys = keys_of_turn(names)
     if keys is None or len(set(names)) < len(names):
-        return [[None] if valid else None for valid in _valid(array)]
-    speakers, texts = (cells(array.values.field(key)) for key in keys)
-    turns: list[Any] = []
-    for (start, end), valid in zip(pairwise(array.offsets.to_pylist()), _valid(array), strict=True):
-        said = tuple(zip(speakers[start:end], texts[start:end], strict=True)) if valid else ()
-        whole = all(isinstance(part, str) for turn in said for part in turn)
-        turns.append(said if said and whole else [None] if valid else None)
-    return turns
+        return None
+    speakers, texts = cells(array.field(keys[0])), _said(array.field(keys[1]))
+    weight = next((name for name in WEIGHT_KEYS if name in names), None)
+    weights = cells(array.field(weight)) if weight else repeat(1, len(speakers))
+    return [
+        Turn(speaker, said, 0 if weight == 0 else 1) if isinstance(speaker, str) and isinstance(said, str) else None
+        for speaker, said, weight in zip(speakers, texts, weights, strict=True)
+    ]
+
+
+def _said(array: pyarrow.Array) -> list[Any]:
+    """The texts of messages, also of such as are written in parts; None for parts that are not all texts."""
+    from pyarrow import types
+
+    kind = array.type
+    if not (types.is_list(kind) or types.is_large_list(kind)) or not types.is_struct(kind.value_type):
+        return cells(array)
+    parts = array.values
+    text = next((name for name in PART_KEYS if kind.value_type.get_field_index(name) >= 0), None)
+    if text is None:
+        return [None] * len(array)
+    said = _cut(array, cells(parts.field(text)))
+    return ["\n".join(texts) if texts and _texts_only(texts) else None for texts in said]
 
 
 def _valid(array: pyarrow.Array) -> list[bool]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from data.limits import MAX_CELLS, MAX_COLUMNS, MAX_NAME_CHARS, MAX_ROWS
@@ -24,6 +24,8 @@ class Table:
     """(row number as a person counts, values by column)."""
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Column → the names of its classes in their order, where the file brings them."""
 
 
 def without_blank_rows(table: Table, name: str) -> Table:

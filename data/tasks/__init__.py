@@ -12,8 +12,8 @@ from pkgutil import iter_modules
 
 from data.tasks.task import Task as Task
 
-_SHIPPED = ("sentiment", "dialogue")
-"""These first, as the page shows them; the others by their names."""
+_FIRST = ("sentiment", "dialogue")
+"""The two that the page begins with; the others follow by their names."""
 
 
 def _shipped() -> dict[str, Task]:
@@ -23,9 +23,10 @@ def _shipped() -> dict[str, Task]:
         task = getattr(import_module(f"{__name__}.{module.name}"), "TASK", None)
         if isinstance(task, Task):
             found[task.name] = task
-    first = [name for name in _SHIPPED if name in found]
+    first = [name for name in _FIRST if name in found]
     return {name: found[name] for name in [*first, *sorted(found.keys() - set(first))]}
 
 
 TASKS: dict[str, Task] = _shipped()
-SENTIMENT, DIALOGUE = (TASKS[name] for name in _SHIPPED)
+STARTING_POINTS: dict[str, Task] = {name: TASKS[name] for name in _FIRST}
+SENTIMENT, DIALOGUE = STARTING_POINTS.values()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from data.sources import shown_spec
+from eval.metrics.evaluated import shown_name
 from eval.report.markdown import to_markdown
 from eval.report.schema import Report, RowResult
 from finetuning.recipe import Recipe, with_overrides
@@ -46,7 +49,13 @@ def _shown(recipe: Recipe) -> Recipe:
     """The recipe as others may read it: of a file's path only its name, which tells nothing of this machine."""
     data = recipe.data
     names = {"data.source": shown_spec(data.source), "data.test": shown_spec(data.test) if data.test else None}
-    return with_overrides(recipe, names)
+    evaluation = recipe.evaluation
+    adapter, context = (Path(each).name if each else None for each in (recipe.model.adapter, evaluation.context))
+    names |= {"model.adapter": adapter, "evaluation.context": context}
+    named: dict[str, Any] = {"evaluation.metrics": list(map(shown_name, evaluation.metrics))}
+    if not isinstance(recipe.task, str) and recipe.task.metric:
+        named["task.metric"] = shown_name(recipe.task.metric)
+    return with_overrides(recipe, names | named)
 
 
 def _one_level_down(markdown: str) -> str:

@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data.sources import absolute_spec
+from eval.metrics import EVALUATE
+from eval.metrics.evaluated import require_here
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs.folder import Run
 from finetuning.upgrade import upgrade_settings
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 SUBMITTED_FILE = "submitted.json"
 BEGAN_FILE = "began.json"
 _MAX_BYTES = 2**20
-_FREE = frozenset({"name", "title", "data", "evaluation", "training.max_minutes"})
+_FREE = frozenset({"name", "title", "data", "evaluation", "training.max_minutes", "training.report_to"})
 """Settings that may change on the way: none of them changes what is trained. Of `data`, the rows are compared."""
 
 
@@ -203,11 +205,22 @@ def with_whole_paths(recipe: Recipe) -> Recipe:
     changes: dict[str, Any] = {"data.source": absolute_spec(recipe.data.source)}
     if recipe.data.test is not None:
         changes["data.test"] = absolute_spec(recipe.data.test)
-    with contextlib.suppress(OSError, RuntimeError, ValueError):  # a null byte, too long, `~somebody`: not a folder
-        folder = Path(recipe.model.base).expanduser()
-        if folder.is_dir():
-            changes["model.base"] = str(folder.absolute())
+    for key, name in (("model.base", recipe.model.base), ("model.adapter", recipe.model.adapter)):
+        with contextlib.suppress(OSError, RuntimeError, ValueError):  # a null byte, too long, `~somebody`
+            folder = Path(name or "").expanduser()
+            if name and folder.is_dir():
+                changes[key] = str(folder.absolute())
+    context = recipe.evaluation.context
+    if context is not None and not context.startswith("corpus:"):
+        changes["evaluation.context"] = str(Path(context).expanduser().absolute())
+    changes["evaluation.metrics"] = [_whole_name(name) for name in recipe.evaluation.metrics]
+    if (metric := recipe.task_definition.metric).startswith(EVALUATE):
+        changes["task.metric"] = _whole_name(metric)
     return with_overrides(recipe, changes)
+
+
+def _whole_name(metric: str) -> str:
+    return require_here(metric) if metric.startswith(EVALUATE) else metric
 
 
 def _has_begun(run: Run) -> bool:

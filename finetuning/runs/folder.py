@@ -5,11 +5,13 @@
     submitted.json   hashes of the files that its rows come from
     began.json       the settings, rows and base weights of its first attempt; see `beginning`
     trained-rows.json  salted keys of the rows it trains on; never leaves the folder, see `trained_rows`
+    continues.json   the adapter that it went on with, if it did
     status.json      state, process, step, error; replaced atomically by the worker
-    metrics.jsonl    a line a logged step
+    metrics.jsonl    a line a trained step, and one each time that the validation loss was measured
     worker.log       what the worker printed
-    checkpoints/     a checkpoint counts once its DONE file, written last, is there
-    adapter/         the tuned adapter, present only when it is whole
+    checkpoints/     a checkpoint counts once its DONE file, written last, is there; best-STEP is no checkpoint, but
+                     the weights of the step whose validation loss is the lowest so far
+    adapter/         the tuned adapter, or model/, a whole tuned model; present only when it is whole
     eval/            report.json, report.md, rows.jsonl
     cancel           its presence asks the worker to stop after the step; holds when that was
     .lock            locked by whoever writes the status
@@ -169,17 +171,24 @@ class Run:
         write_atomically(self.folder / "status.json", status.model_dump_json(indent=2))
 
     def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """The metric lines after byte `offset`, and the offset to go on from; see `run_files.read_metrics`."""
-        return read_metrics(self.folder / "metrics.jsonl", offset)
+        """The lines of trained steps after byte `offset`, and the offset to go on from; see `read_metrics`."""
+        lines, end = read_metrics(self.folder / "metrics.jsonl", offset)
+        return [line for line in lines if line.get("loss") is not None], end
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The lines that hold a validation loss."""
+        return [
+            line for line in read_metrics(self.folder / "metrics.jsonl")[0] if line.get("eval_loss") is not None
+        ]
 
     def append_metrics(self, values: dict[str, Any]) -> None:
         append_metrics(self.folder / "metrics.jsonl", values)
 
     def cut_metrics(self, step: int) -> dict[str, Any]:
-        """Forget the metric lines after `step`, whose steps come again; returns the last one kept, if any."""
-        lines = [line for line in self.metrics()[0] if line["step"] <= step]
+        """Forget the metric lines after `step`, which come again; returns that of the last step kept, if any."""
+        lines = [line for line in read_metrics(self.folder / "metrics.jsonl")[0] if line["step"] <= step]
         write_metrics(self.folder / "metrics.jsonl", lines)
-        return lines[-1] if lines else {}
+        return next((line for line in reversed(lines) if line.get("loss") is not None), {})
 
     def checkpoint(self) -> Path | None:
         """The newest whole checkpoint; one that a crash tore has no DONE file and does not count."""

@@ -119,15 +119,18 @@ def write_metrics(path: Path, lines: Iterable[dict[str, Any]]) -> None:
 
 
 def metric_line(line: bytes) -> dict[str, Any] | None:
-    """The values of a line; None unless it has a step and a loss, and nothing but numbers and nulls beside them."""
+    """The values of a line: of a trained step, which has a `loss`, or of a measurement, which has an `eval_loss`.
+
+    None unless it has a step and one of the two, and nothing but numbers and nulls beside them.
+    """
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(values, dict) or not {"step", "loss"} <= values.keys():
+    if not isinstance(values, dict) or all(values.get(loss) is None for loss in ("loss", "eval_loss")):
         return None
-    step, loss = values["step"], values["loss"]
-    if not isinstance(step, int) or step < 0 or loss is None:
+    step = values.get("step")
+    if isinstance(step, bool) or not isinstance(step, int) or step < 0:
         return None
     return values if all(value is None or _is_number(value) for value in values.values()) else None
 

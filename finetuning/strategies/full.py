@@ -1,4 +1,8 @@
-"""Full fine-tuning: every weight of the model learns. It needs the most memory, and forgets the most."""
+"""Full fine-tuning: every weight of the model learns. It needs the most memory, and forgets the most.
+
+Of a classifier that is its encoder, its pooler and its head. A vocabulary projection that is the embedding stays
+tied to it: the one weight learns from both. All of it is float32; a GPU with bfloat16 computes in that by autocast.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +24,17 @@ class Full(Strategy):
     packed: ClassVar[bool] = False
     forgets: ClassVar[str] = "forgets most"
 
-    def named(self, precision: str) -> str:
+    def named(self, precision: str, kind: ModelKind = "causal") -> str:
         return "Full fine-tuning"
 
     def about(self, precision: str) -> str:
         return "every weight of the model was trained"
+
+    def blocks_trained(self, kind: ModelKind, blocks: int) -> int:
+        return blocks
+
+    def measured(self, blocks: int) -> Full:
+        return self
 
     def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
         return

@@ -1,7 +1,9 @@
 """Transfer learning: all but the last layers stay as they are.
 
-Of a classifier a new head learns on frozen layers, and the last blocks where some are asked for; of a language
-model the last blocks and the norm after them. Its vocabulary projection stays frozen: mostly it is the embedding.
+Of a language model the last blocks learn and the norm after them. Its vocabulary projection stays frozen: mostly it
+is the embedding. Of a classifier a new head learns on frozen layers, and the last blocks where some are asked for.
+To the head belongs whatever comes after the blocks: the pooler of BERT and its like, which many checkpoints do not
+even have, as the `pre_classifier` of DistilBERT, which does the same work and is part of its head.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+_LOADED = "_is_hf_initialized"
+"""transformers' mark on what came out of a file, which it will not start anew."""
 _USUAL_BLOCKS: dict[ModelKind, int] = {"causal": 2, "classifier": 0}
 
 
@@ -34,14 +38,34 @@ class Last(Strategy):
     packed: ClassVar[bool] = False
     forgets: ClassVar[str] = "forgets less than full"
 
-    def named(self, precision: str) -> str:
-        return "Head only" if self.blocks == 0 else "Last layers"
+    def named(self, precision: str, kind: ModelKind = "causal") -> str:
+        return "Last layers" if self._wanted(kind) else "Head only"
 
     def about(self, precision: str) -> str:
         if self.blocks == 0:
             return "only its head was trained"
-        count = "the last blocks" if self.blocks is None else f"the last {self.blocks} blocks"
-        return f"{count} and what comes after them were trained, all else was frozen"
+        count = (
+            "the last layers were"
+            if self.blocks is None
+            else f"the last {_blocks(self.blocks)} and what follows were"
+        )
+        return f"{count} trained, all else was frozen"
+
+    def refused(self, kind: ModelKind, precision: str) -> str | None:
+        if kind == "causal" and self.blocks == 0:
+            return "strategy.blocks: with 0 nothing of a language model would learn; set 1 or more"
+        if self.new and not self._wanted(kind):
+            return (
+                "strategy.new: it starts blocks anew, and none learn here; a classifier's head is new in any case. "
+                "Set strategy.blocks to 1 or more"
+            )
+        return super().refused(kind, precision)
+
+    def blocks_trained(self, kind: ModelKind, blocks: int) -> int:
+        return self._wanted(kind)
+
+    def measured(self, blocks: int) -> Last:
+        return Last(blocks=blocks)
 
     def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
         blocks, wanted = blocks_of(model), self._wanted(kind)
@@ -49,10 +73,6 @@ class Last(Strategy):
             raise RecipeError(
                 f"strategy.blocks is {wanted}, and {base} has {len(blocks)}",
                 fix=f"Set strategy.blocks to {len(blocks)} or less.",
-            )
-        if kind == "causal" and wanted == 0:
-            raise RecipeError(
-                "With strategy.blocks=0 nothing of a language model would learn", fix="Set 1 or more."
             )
 
     def apply(self, model: PreTrainedModel, kind: ModelKind, *, base: str, seed: int) -> Any:
@@ -64,7 +84,7 @@ class Last(Strategy):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
                 for block in self._blocks(model, kind):
-                    block.apply(model._init_weights)
+                    start_anew(block, model)
         for module in self._modules(model, kind):
             module.float().requires_grad_(True)
         return model
@@ -83,11 +103,10 @@ class Last(Strategy):
     def _modules(self, model: PreTrainedModel, kind: ModelKind) -> Iterator[torch.nn.Module]:
         """What learns: the blocks, and what comes after them but a language model's vocabulary projection."""
         yield from self._blocks(model, kind)
+        yield from after_blocks(model)
         if kind == "classifier":
             body: Any = model.base_model
             yield from (module for module in model.children() if module is not body)
-        elif (norm := final_norm(model)) is not None:
-            yield norm
 
 
 def blocks_of(model: PreTrainedModel) -> list[torch.nn.Module]:
@@ -96,13 +115,37 @@ def blocks_of(model: PreTrainedModel) -> list[torch.nn.Module]:
     Raises:
         RecipeError: it has none that can be told.
     """
+    return _blocks_and_owner(model)[0]
+
+
+def after_blocks(model: PreTrainedModel) -> list[torch.nn.Module]:
+    """What of the model's body comes after its last block: a norm, a pooler; nothing where there is neither."""
+    body: Any = model.base_model
+    _, owner = _blocks_and_owner(model)
+    norms = [module for module in owner.children() if "norm" in type(module).__name__.casefold()]
+    pooler = getattr(body, "pooler", None)
+    return norms[-1:] + ([pooler] if pooler is not None else [])
+
+
+def start_anew(block: torch.nn.Module, model: PreTrainedModel) -> None:
+    """Give `block` random weights, as a new model of this architecture has them."""
+    for part in block.modules():
+        for value in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
+            value.__dict__.pop(_LOADED, None)
+        part.__dict__.pop(_LOADED, None)
+    block.apply(model._init_weights)
+
+
+def _blocks_and_owner(model: PreTrainedModel) -> tuple[list[torch.nn.Module], torch.nn.Module]:
+    """The blocks, and the module whose list they are."""
     import torch
 
     count = model.config.get_text_config().num_hidden_layers
     body: Any = model.base_model
-    for module in body.modules():
-        if isinstance(module, torch.nn.ModuleList) and len(module) == count:
-            return list(module)
+    for owner in body.modules():
+        for module in owner.children():
+            if isinstance(module, torch.nn.ModuleList) and len(module) == count:
+                return list(module), owner
     raise RecipeError(
         "It cannot be told which are the last layers of this model",
         got=type(model).__name__,
@@ -110,8 +153,5 @@ def blocks_of(model: PreTrainedModel) -> list[torch.nn.Module]:
     )
 
 
-def final_norm(model: PreTrainedModel) -> torch.nn.Module | None:
-    """The norm after a language model's last block; None where there is none."""
-    body: Any = model.base_model
-    after = [module for module in body.children() if "norm" in type(module).__name__.casefold()]
-    return after[-1] if after else None
+def _blocks(count: int) -> str:
+    return "block" if count == 1 else f"{count} blocks"

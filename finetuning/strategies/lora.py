@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from finetuning.strategies.strategy import ModelKind, Shape, Strategy
-from models.adapter_files import HEADS, MAX_RANK, adaptable_modules, adapter_shapes
+from models.adapter_files import HEADS, MAX_RANK, adapter_shapes, is_of_head, linear_layers
 from plumbing.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
     from transformers import PreTrainedModel
 
+MEASURED_RANK = 8
+"""At which its speed is measured, and stands for that at any."""
 ALL_LINEAR: Literal["all-linear"] = "all-linear"
 
 
@@ -45,7 +47,7 @@ class Lora(Strategy):
     packed: ClassVar[bool] = True
     forgets: ClassVar[str] = "forgets least"
 
-    def named(self, precision: str) -> str:
+    def named(self, precision: str, kind: ModelKind = "causal") -> str:
         variant = "DoRA" if self.dora else "rsLoRA" if self.rslora else "LoRA"
         return f"Q{variant}" if precision == "nf4" else variant
 
@@ -53,8 +55,14 @@ class Lora(Strategy):
         where = "every linear layer" if self.target_modules == ALL_LINEAR else ", ".join(self.target_modules)
         return f"the adapter has rank {self.rank} and acts on {where}"
 
+    def blocks_trained(self, kind: ModelKind, blocks: int) -> int:
+        return blocks
+
+    def measured(self, blocks: int) -> Lora:
+        return self.model_copy(update={"rank": MEASURED_RANK, "alpha": 2 * MEASURED_RANK})
+
     def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
-        adaptable = adaptable_modules(model)
+        adaptable = _adaptable(model, kind)
         if self.target_modules != ALL_LINEAR and (wrong := sorted(set(self.target_modules) - set(adaptable))):
             raise RecipeError(
                 "strategy.target_modules names modules that cannot be adapted in the base model",
@@ -82,7 +90,7 @@ class Lora(Strategy):
             r=self.rank,
             lora_alpha=self.alpha,  # type: ignore[arg-type]
             lora_dropout=self.dropout,
-            target_modules=self._targets(model),
+            target_modules=self.targets(model, kind),
             use_rslora=self.rslora,
             use_dora=self.dora,
             task_type=TaskType.CAUSAL_LM if kind == "causal" else TaskType.SEQ_CLS,
@@ -90,11 +98,17 @@ class Lora(Strategy):
 
     def trained(self, model: PreTrainedModel, kind: ModelKind) -> Mapping[str, Shape]:
         heads = HEADS if kind == "classifier" else ()
-        return adapter_shapes(model, rank=self.rank, targets=self._targets(model), heads=heads, dora=self.dora)
+        return adapter_shapes(model, rank=self.rank, targets=self.targets(model, kind), heads=heads, dora=self.dora)
 
-    def _targets(self, model: Any) -> list[str]:
+    def targets(self, model: PreTrainedModel, kind: ModelKind) -> list[str]:
         """The modules by name: those of the recipe, or all that can be."""
-        return adaptable_modules(model) if self.target_modules == ALL_LINEAR else list(self.target_modules)
+        return _adaptable(model, kind) if self.target_modules == ALL_LINEAR else list(self.target_modules)
+
+
+def _adaptable(model: PreTrainedModel, kind: ModelKind) -> list[str]:
+    """The last parts of the names of the layers that can have an update: a classifier's head learns as it is."""
+    layers = [name for name in linear_layers(model) if kind == "causal" or not is_of_head(name)]
+    return sorted({name.rsplit(".", 1)[-1] for name in layers})
 
 
 def _learn_heads_in_float32(model: PeftModel) -> None:

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 from finetuning.recipe import Recipe
+from finetuning.trackers import tracker_arguments
+from models.loading import best_precision, device
+
+_SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+_EVALUATIONS = 10
+"""Of a run, at most, where nobody says how often."""
+_SHARE_EVALUATED = 0.2
+"""Validation rows of all these evaluations together, as a share of the rows that are trained on. A row that is only
+read takes a third to a half of the time of one that is learned."""
 
 
 def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
@@ -18,11 +28,11 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "per_device_train_batch_size": training.batch_size,
         "gradient_accumulation_steps": training.gradient_accumulation,
         "learning_rate": training.learning_rate,
-        "lr_scheduler_type": "linear",
+        "lr_scheduler_type": _SCHEDULES[training.schedule],
         # Rounded down: rounded up, a run of a single step would be all warm-up, at a learning rate of zero.
         "warmup_steps": int(training.warmup_share * steps(recipe, rows)),
         "weight_decay": training.weight_decay,
-        "max_grad_norm": 1.0,
+        "max_grad_norm": training.max_grad_norm,
         "seed": training.seed,
         "data_seed": training.seed,
         "logging_steps": 1,
@@ -31,12 +41,15 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "save_strategy": "steps",
         "save_steps": max(1, round(steps(recipe, rows) / 10)),
         "save_total_limit": 2,
-        "report_to": "none",
         "disable_tqdm": True,
         "gradient_checkpointing": training.gradient_checkpointing,
-        "bf16": False,  # the weights are in bfloat16 already: autocast would only add casts
+        # Of a whole model the weights are float32, and a GPU's fast products are of bfloat16. Elsewhere they are in
+        # bfloat16 already, or it is no faster: autocast would only add casts.
+        "bf16": recipe.strategy.whole and device().type == "cuda" and best_precision() == "bfloat16",
         "dataloader_pin_memory": False,
-    }
+        # Never the library's own: `Validation` says when, and `Tuning.evaluate` draws no random number.
+        "eval_strategy": "no",
+    } | tracker_arguments(training.report_to, Path(output).parent.name)
 
 
 def steps(recipe: Recipe, rows: int) -> int:
@@ -46,3 +59,20 @@ def steps(recipe: Recipe, rows: int) -> int:
         return training.max_steps
     an_epoch = math.ceil(math.ceil(rows / training.batch_size) / training.gradient_accumulation)
     return max(1, math.ceil(an_epoch * training.epochs))
+
+
+def eval_steps(recipe: Recipe, rows: int, eval_rows: int) -> int:
+    """Optimizer steps from one measurement of the validation loss to the next; it is measured after the last, too.
+
+    Args:
+        recipe: may say so itself.
+        rows: that are trained on.
+        eval_rows: that the loss is measured on.
+    """
+    training = recipe.training
+    if training.eval_steps is not None:
+        return training.eval_steps
+    all_steps = steps(recipe, rows)
+    trained = all_steps * training.batch_size * training.gradient_accumulation
+    times = min(_EVALUATIONS, max(1, int(_SHARE_EVALUATED * trained / max(1, eval_rows))))
+    return max(1, math.ceil(all_steps / times))

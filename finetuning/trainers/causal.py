@@ -14,14 +14,13 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.utils import FusedCausalLMOutput
 
 from finetuning.recipe import Recipe
-from finetuning.trainers.adapted import AdapterTraining, without_adapter_wrapper
 from finetuning.trainers.arguments import shared_arguments
+from finetuning.trainers.tuning import Tuning, without_adapter_wrapper
 from models.fast.llama import LlamaLayers
 from models.fast.packing import PackedRows
 from models.fast.supports import supports
@@ -29,7 +28,7 @@ from models.head import label_log_probs, makes_logits, of_logits, only_at
 from models.prefix import shared_start
 
 
-class CausalTrainer(AdapterTraining, SFTTrainer):
+class CausalTrainer(Tuning, SFTTrainer):
     """`SFTTrainer` that projects only supervised positions."""
 
     def __init__(self, **options: Any) -> None:
@@ -37,14 +36,19 @@ class CausalTrainer(AdapterTraining, SFTTrainer):
         if self.accelerator.device.type == "cpu":
             project_supervised_positions(without_adapter_wrapper(self.model))
 
+    def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:
+        outputs = self.model(**inputs, use_cache=False, fused_lm_head=True)
+        return -float(outputs.log_probs.sum()), float(outputs.label_mask.sum())
+
 
 def causal_trainer(
     recipe: Recipe,
-    model: PeftModel,
+    model: Any,
     tokenizer: PreTrainedTokenizerBase,
     train: Dataset,
     output: str,
     callbacks: list[TrainerCallback],
+    validation: Dataset | None = None,
 ) -> CausalTrainer:
     """A trainer for rows from `preparation.encode_for_causal`, ready for `.train()`."""
     arguments = SFTConfig(
@@ -57,6 +61,7 @@ def causal_trainer(
         model=model,
         args=arguments,
         train_dataset=train,
+        eval_dataset=validation,
         processing_class=tokenizer,
         callbacks=callbacks,
     )
@@ -83,7 +88,8 @@ def project_supervised_positions(model: PreTrainedModel) -> None:
         labels = inputs.pop("labels")[:, 1:]  # [B, T-1]
         inputs.pop("num_items_in_batch", None)
         mask, router_loss = labels != -100, None
-        if not (arguments or self.is_activation_checkpointing) and _are_rows(inputs) and supports(self):
+        are_rows = not (arguments or self.is_activation_checkpointing) and _are_rows(inputs)
+        if are_rows and bool(mask.any()) and supports(self):
             if layers is None or not layers.is_current:
                 layers = LlamaLayers(self)
             hidden = layers.norm(_packed(layers, inputs["input_ids"], inputs["attention_mask"], mask))
@@ -131,4 +137,7 @@ def _packed(
     row, place = supervised.nonzero(as_tuple=True)
     prefix = shared_start(rows)[: int(place.min())] if len(place) else []
     packed = PackedRows([ids[len(prefix) :] for ids in rows], prefix, heads=layers.heads)
-    return layers(packed, packed.starts[row] + place - len(prefix))
+    places = packed.starts[row] + place - len(prefix)
+    if torch.is_grad_enabled():
+        return layers(packed, places)
+    return layers.infer(packed.tokens, layers.turn(packed.positions), [packed] * layers.depth, keep=places)

@@ -1,11 +1,18 @@
-"""In which way a model learns: what it is shown, and what it is asked to get right."""
+"""In which way a model learns: what it is shown, and what it is asked to get right. One file a way.
+
+way.py        what a way is
+sft.py        a language model learns to write the answers
+classify.py   an encoder with a head learns the labels
+"""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from finetuning.strategies.strategy import ModelKind
+from finetuning.ways.classify import Classify as Classify
+from finetuning.ways.sft import Sft as Sft
+from finetuning.ways.way import Way as Way
 
-Way = Literal["sft", "classify"]
-KIND_OF_WAY: dict[Way, ModelKind] = {"sft": "causal", "classify": "classifier"}
-"""Way → the kind of model that learns so."""
+WayName = Literal["sft", "classify"]
+WAYS: dict[WayName, Way] = {"sft": Sft(), "classify": Classify()}
+"""Every way by its name."""

@@ -2,9 +2,10 @@
 
 A CPU spends half of a training step outside of the large matrix products when autograd drives `transformers`' and
 peft's modules. Here each layer is one step of autograd: it computes real tokens only (`packing`), adds low-rank
-updates and residuals in place (`projections`), and keeps no more than its backward needs. Weights
-stay where they are, in the model's own modules. In float32 losses and gradients equal the modules' (tests), for the
-models that `models.fast.supports` lists.
+updates and residuals in place (`projections`), and keeps no more than its backward needs. Layers before the first
+that is trained keep nothing, and no gradient goes back through them. Weights stay where they are, in the model's
+own modules. In float32 losses and gradients equal the modules' (tests), for the models that `models.fast.supports`
+lists.
 
 Shapes: N tokens, H hidden size, F of the feed-forward, Q query heads, K key-value heads, D head size.
 """
@@ -12,6 +13,7 @@ Shapes: N tokens, H hidden size, F of the feed-forward, Q query heads, K key-val
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import torch
@@ -19,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import embedding, silu
 from transformers import PreTrainedModel
 
+from models.fast.norms import Norm
 from models.fast.packing import PackedRows
 from models.fast.projections import Projections, product
 from models.prefix import StoppedError
@@ -68,16 +71,17 @@ class LlamaLayers:
         return self._active() == self._adapter
 
     def __call__(self, rows: PackedRows, keep: Tensor) -> Tensor:
-        """The last layer's output at the places `keep`, [len(keep), H], adapted; autograd goes through it.
+        """The last layer's output at the places `keep`, [len(keep), H], adapted; autograd goes through it, back to
+        the first weights that are trained.
 
         Args:
             rows: the tokens, their shared prefix among them.
             keep: places of `rows.tokens` that are wanted, each once, in rising order.
         """
-        if self._is_off():  # then nothing is trained
-            return self.infer(rows.tokens, self.turn(rows.positions), [rows] * self.depth, keep=keep)
         x, turn = self._embed(rows.tokens), self.turn(rows.positions)
-        for layer in self._layers:
+        frozen = self._frozen(x)
+        x = self._infer(x, turn, [rows] * frozen, keep)
+        for layer in self._layers[frozen:]:
             places = keep if layer is self._layers[-1] else None
             x = _Step.apply(x, layer, rows, turn, places, *layer.parameters)  # type: ignore[no-untyped-call]
         return x
@@ -100,12 +104,8 @@ class LlamaLayers:
             keep: places that are wanted, each once, in rising order.
             plain: how many tokens, from the first, go without the adapter; all of them where it is switched off.
         """
-        plain = len(tokens) if self._is_off() else plain
-        x = self._embed(tokens)
-        for layer, rows in zip(self._layers, attend, strict=True):
-            places = keep if layer is self._layers[-1] else None
-            x = layer.forward(x, rows, turn, places, plain, trained=False)[0]
-        return x
+        with torch.no_grad():
+            return self._infer(self._embed(tokens), turn, attend, keep, plain)
 
     def turn(self, positions: Tensor) -> Turn:
         """Cosine and sine of the rotary embedding at `positions`, [N, 1, D] each."""
@@ -137,8 +137,27 @@ class LlamaLayers:
         """Whether peft has switched the adapter off, as for a reference or for the base's side."""
         return self._adapted is not None and self._adapted.disable_adapters
 
+    def _frozen(self, x: Tensor) -> int:
+        """How many layers, from the first, have nothing to learn, nor has what gave them `x`."""
+        if not torch.is_grad_enabled() or self._is_off():  # beside an adapter nothing is trained
+            return self.depth
+        trained = (number for number, layer in enumerate(self._layers) if x.requires_grad or layer.is_trained)
+        return next(trained, self.depth)
+
+    def _infer(
+        self, x: Tensor, turn: Turn, attend: Sequence[Attends], keep: Tensor | None = None, plain: int = 0
+    ) -> Tensor:
+        """`x` after as many layers as `attend` is long, of which nothing is kept."""
+        plain = len(x) if self._is_off() else plain
+        with torch.no_grad():
+            for layer, rows in zip(self._layers, attend, strict=False):
+                places = keep if layer is self._layers[-1] else None
+                x = layer.forward(x, rows, turn, places, plain, trained=False)[0]
+        return x
+
     def _embed(self, tokens: Tensor) -> Tensor:
-        return embedding(tokens, self._model.embed_tokens.weight)
+        table = self._model.embed_tokens
+        return embedding(tokens, table.weight, table.padding_idx)  # a token for padding learns nothing here
 
 
 class LlamaPrefix:
@@ -216,19 +235,27 @@ class _Layer:
         attention, feed = layer.self_attn, layer.mlp
         self._scaling: float = attention.scaling
         self._size = attention.head_dim
-        self._norms = layer.input_layernorm, layer.post_attention_layernorm
+        self._norms = Norm(layer.input_layernorm), Norm(layer.post_attention_layernorm)
         self._qkv = Projections(attention.q_proj, attention.k_proj, attention.v_proj)
         self._o = Projections(attention.o_proj)
         self._gate_up = Projections(feed.gate_proj, feed.up_proj)
         self._down = Projections(feed.down_proj)
         self.parts = (self._qkv, self._o, self._gate_up, self._down)
-        self.parameters = [weight for part in self.parts for weight in part.parameters]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """Those of norms and projections, as `backward` gives their gradients."""
+        return [weight for part in (*self._norms, *self.parts) for weight in part.parameters]
+
+    @property
+    def is_trained(self) -> bool:
+        return any(weight.requires_grad for weight in self.parameters)
 
     def forward(
         self, x: Tensor, rows: Attends, turn: Turn, keep: Tensor | None, plain: int = 0, *, trained: bool = True
     ) -> tuple[Tensor, tuple[Any, ...]]:
         """The layer's output, [N, H], at the places `keep` only where given; what `backward` takes, if trained."""
-        normed, scale = _norm(x, self._norms[0])
+        normed, scale = self._norms[0].forward(x)
         (query, key, value), low_qkv = self._qkv.forward(normed, plain)
         query, key = self._turn(query, turn), self._turn(key, turn)
         taken, weights = rows.attend(query, key, value, self._scaling)
@@ -238,7 +265,7 @@ class _Layer:
             plain = int((keep < plain).sum())
         (middle,), low_o = self._o.forward(taken, plain)
         middle += behind
-        normed_middle, scale_middle = _norm(middle, self._norms[1])
+        normed_middle, scale_middle = self._norms[1].forward(middle)
         (gate, up), low_gate_up = self._gate_up.forward(normed_middle, plain)
         opened = silu(gate, inplace=not trained)
         passed = opened * up if trained else opened.mul_(up)
@@ -266,18 +293,22 @@ class _Layer:
         of_up = of_passed * opened
         of_gate = torch.ops.aten.silu_backward(of_passed.mul_(up), gate)
         of_normed, trained_gate_up = self._gate_up.backward(normed_middle, low_gate_up, [of_gate, of_up])
-        of_middle = _norm_backward(of_normed, middle, self._norms[1], scale_middle).add_(gradient)
+        of_middle, trained_norm_middle = self._norms[1].backward(of_normed, middle, scale_middle)
+        of_middle.add_(gradient)
         of_taken, trained_o = self._o.backward(taken, low_o, [of_middle])
         if keep is not None:
             of_taken = of_taken.new_zeros(len(x), of_taken.shape[1]).index_copy_(0, keep, of_taken)
             of_middle = torch.zeros_like(x).index_copy_(0, keep, of_middle)
         of_query, of_key, of_value = rows.attend_backward(of_taken, query, key, value, weights, self._scaling)
         of_heads = [self._turn(of_query, turn, back=True), self._turn(of_key, turn, back=True), of_value]
+        of_input = of_input or bool(self._norms[0].parameters)
         of_normed, trained_qkv = self._qkv.backward(normed, low_qkv, of_heads, of_input=of_input)
-        trained = [*trained_qkv, *trained_o, *trained_gate_up, *trained_down]
-        if of_normed is None:
-            return None, trained
-        return _norm_backward(of_normed, x, self._norms[0], scale).add_(of_middle), trained
+        of_x, trained_norm = None, list[Tensor]()
+        if of_normed is not None:
+            of_x, trained_norm = self._norms[0].backward(of_normed, x, scale)
+            of_x.add_(of_middle)
+        of_parts = (trained_qkv, trained_o, trained_gate_up, trained_down)
+        return of_x, [*trained_norm, *trained_norm_middle, *chain.from_iterable(of_parts)]
 
     def _turn(self, x: Tensor, turn: Turn, *, back: bool = False) -> Tensor:
         """Rotary position embedding of [N, heads * D], or its gradient, which turns the other way."""
@@ -307,26 +338,3 @@ class _Step(torch.autograd.Function):
             gradients[0].contiguous(), kept, ctx.rows, ctx.turn, ctx.keep, ctx.needs_input_grad[0]
         )
         return of_x, None, None, None, None, *trained
-
-
-def _norm(x: Tensor, norm: Any) -> tuple[Tensor, Tensor]:
-    """`x`, [N, H], over its root mean square, by the norm's weight; and one over that root, [N] in float32."""
-    squared = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32).square_()
-    scale = squared.div_(x.shape[1]).add_(norm.variance_epsilon).rsqrt_()
-    return _by_row(x, scale).mul_(norm.weight), scale
-
-
-def _norm_backward(gradient: Tensor, x: Tensor, norm: Any, scale: Tensor) -> Tensor:
-    """The gradient of `x`, [N, H]; `gradient` is used up."""
-    of_scaled = gradient.mul_(norm.weight)
-    along = (of_scaled * x).sum(-1, dtype=torch.float32).mul_(scale**3).div_(x.shape[1])
-    return _by_row(of_scaled, scale).sub_(_by_row(x, along))
-
-
-def _by_row(x: Tensor, factors: Tensor) -> Tensor:
-    """`x`, [N, H], each row by its factor, [N] in float32, rounded once.
-
-    As the batch norm of N channels, which torch computes in one pass; a product of two precisions takes three.
-    """
-    zeros, ones = torch.zeros_like(factors), torch.ones_like(factors)
-    return torch.batch_norm(x[None], factors, None, zeros, ones, False, 0.0, 0.0, False)[0]

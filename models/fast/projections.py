@@ -34,7 +34,7 @@ class _LowRank:
 
 
 class Projections:
-    """The layers' frozen weights, 4-bit or not, and the active adapter's trained ones."""
+    """The layers' own weights, trained or frozen, 4-bit or not, and the active adapter's."""
 
     def __init__(self, *layers: torch.nn.Module) -> None:
         self._bases = [_base(layer) for layer in layers]
@@ -43,8 +43,14 @@ class Projections:
         self._updates = [_update(layer) for layer in layers]
         self._few: _FewRows | None = None
         self._low_rank = [update for update in self._updates if update]
-        self.parameters = [weight for update in self._low_rank for weight in (update.a, update.b)]
-        """A and B of every adapted layer in turn, as `backward` gives their gradients."""
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """A and B of every adapted layer in turn, then what is trained of the layers' own weights and biases, as
+        `backward` gives their gradients."""
+        low_rank = [weight for update in self._low_rank for weight in (update.a, update.b)]
+        own = [weight for base in self._bases for weight in (base.weight, base.bias) if _is_trained(weight)]
+        return [*low_rank, *own]
 
     def forward(self, x: Tensor, plain: int = 0, read: Tensor | None = None) -> tuple[list[Tensor], Tensor | None]:
         """Every layer's result, [N, O], and what the low rank made of `x`, [N - plain, ΣR].
@@ -76,7 +82,7 @@ class Projections:
         """The gradients of `x`, [N, I], if asked for, and of `parameters`, from those of the results.
 
         Args:
-            x: what the low rank has read.
+            x: what was read; where some was dropped, what the low rank has read, and no layer itself is trained.
             low: what it made of it.
             gradients: of the results, [N, O] each.
             of_input: whether the gradient of `x` is asked for.
@@ -88,8 +94,9 @@ class Projections:
             of_x = gradients[0] @ first
             for gradient, weight in zip(gradients[1:], more, strict=True):
                 of_x.addmm_(gradient, weight)
+        own = self._own_gradients(x, gradients)
         if low is None:
-            return of_x, []
+            return of_x, own
         of_low = torch.empty_like(low)
         of_b = []
         for number, update, columns in self._adapted():
@@ -102,12 +109,22 @@ class Projections:
             of_x.addmm_(of_low, self._a(x.dtype))
         elif of_x is not None and kept is not None:
             of_x.add_((of_low @ self._a(x.dtype)).mul_(kept[0]), alpha=kept[1])
-        return of_x, [gradient for both in zip(of_a, of_b, strict=True) for gradient in both]
+        return of_x, [*(gradient for both in zip(of_a, of_b, strict=True) for gradient in both), *own]
 
     def prepare_decoding(self) -> None:
         """Get ready for many products of few rows, with weights that change no more."""
         with torch.no_grad():
             self._few = _FewRows(self)
+
+    def _own_gradients(self, x: Tensor, gradients: list[Tensor]) -> list[Tensor]:
+        """Those of the layers' weights and biases that are trained."""
+        own = []
+        for base, gradient in zip(self._bases, gradients, strict=True):
+            if _is_trained(base.weight):
+                own.append(gradient.t() @ x)
+            if _is_trained(base.bias):
+                own.append(gradient.sum(0))
+        return own
 
     def _weights(self) -> Iterator[Tensor]:
         """One after the other, so that unpacked 4-bit ones are not held all at once."""
@@ -176,13 +193,17 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def weight_of(base: Any) -> Tensor:
-    """The frozen weight, [O, I], out of its 4 bits where it is packed."""
+    """The weight, [O, I], out of its 4 bits where it is packed."""
     weight: Tensor = base.weight
     if getattr(weight, "quant_state", None) is None:
         return weight
     from bitsandbytes.functional import dequantize_4bit
 
     return dequantize_4bit(weight.data, base.weight.quant_state)
+
+
+def _is_trained(weight: Tensor | None) -> bool:
+    return weight is not None and weight.requires_grad
 
 
 def _base(layer: Any) -> torch.nn.Linear:

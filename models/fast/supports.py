@@ -1,9 +1,11 @@
 """Which models the layers by hand compute, and train, exactly as their own modules do: what is known to be right.
 
-Everything that is in a model has to be listed, by its exact class: an adapter of another kind, a wrapper, a layer
-that is held in 8 bits or a weight that is trained beside the adapter is not, and the model goes through its own
-modules, which are slower. A model changes while it is used (another adapter is set, one is merged, weights are
-unfrozen), so it is asked at each use; an adapter on all seven layers of 30 takes it a millisecond.
+Everything that is in a model has to be listed, by its exact class, and so has what learns in it: one adapter, or
+any weights of linear layers, norms and the embedding. An adapter of another kind, a wrapper, a layer that is held
+in 8 bits, one in 4 bits of which a weight learns, or weights that learn beside an adapter are not, and the model
+goes through its own modules, which are slower. A model changes while it is used (another adapter is set, one is
+merged, weights are unfrozen), so it is asked at each use; an adapter on all seven layers of 30 takes it a
+millisecond.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ _ARCHITECTURES = {
 }
 """A module → what its classes' names begin with."""
 _PARTS = ("ForCausalLM", "Model", "DecoderLayer", "Attention", "MLP", "RMSNorm", "RotaryEmbedding")
+_EMBEDDING = "torch.nn.modules.sparse.Embedding"
 _SHARED_PARTS = frozenset(
     {
         "torch.nn.modules.container.ModuleList",
-        "torch.nn.modules.sparse.Embedding",
+        _EMBEDDING,
         "torch.nn.modules.activation.SiLU",
         "transformers.activations.SiLUActivation",
     }
@@ -51,6 +54,7 @@ def supports(model: PreTrainedModel) -> bool:
         architecture is not None
         and type(model).__name__ == f"{architecture}ForCausalLM"
         and model.device.type == "cpu"
+        and not torch.is_autocast_enabled("cpu")
         and not config.attention_dropout
         and getattr(config, "is_causal", True)
         and getattr(config, "sliding_window", None) is None
@@ -58,7 +62,7 @@ def supports(model: PreTrainedModel) -> bool:
         and config.rope_parameters["rope_type"] in _ROPES
         and len(model.base_model.layers) == config.num_hidden_layers  # type: ignore[arg-type]
         and is_plain_head(model.get_output_embeddings())
-        and _modules_fit(model, _parts(type(model).__module__, architecture))
+        and _modules_fit(model, architecture)
     )
 
 
@@ -94,10 +98,11 @@ def dropped_share(layer: Any) -> float:
     return float(dropout.p) if dropout.training and hasattr(dropout, "p") else 0.0
 
 
-def _modules_fit(model: Any, parts: frozenset[str]) -> bool:
-    """Whether all modules are on the list, one adapter is active in all, and nothing else is trained."""
+def _modules_fit(model: Any, architecture: str) -> bool:
+    """Whether all modules are listed, and what learns is one adapter, active in all, or are weights that may."""
+    parts, learning = _parts(type(model).__module__, architecture)
     states: set[tuple[str, bool]] = set()
-    waiting = [model]
+    waiting, is_trained = [model], False
     while waiting:
         module = waiting.pop()
         name = _name(type(module))
@@ -105,11 +110,15 @@ def _modules_fit(model: Any, parts: frozenset[str]) -> bool:
             if not is_plain_lora(module) or dropped_share(module) or _trains_another(module):
                 return False
             states.add((module.active_adapters[0], module.disable_adapters))
-        elif name not in parts or _is_trained(module):
+            continue
+        if name not in parts:
             return False
-        else:
-            waiting.extend(module._modules.values())
-    return len(states) < 2
+        if _is_trained(module):
+            if name not in learning:
+                return False
+            is_trained = True
+        waiting.extend(module._modules.values())
+    return not states or (len(states) == 1 and not is_trained)
 
 
 def _is_trained(module: torch.nn.Module) -> bool:
@@ -129,9 +138,10 @@ def _trains_another(layer: Any) -> bool:
 
 
 @functools.cache
-def _parts(module: str, architecture: str) -> frozenset[str]:
-    """The classes of which a model of `architecture` may be made."""
-    return _SHARED_PARTS | _LINEAR | {f"{module}.{architecture}{part}" for part in _PARTS}
+def _parts(module: str, architecture: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The classes of which a model of `architecture` may be made, and those of them that may learn."""
+    own = {part: f"{module}.{architecture}{part}" for part in _PARTS}
+    return _SHARED_PARTS | _LINEAR | {*own.values()}, frozenset({_PLAIN_LINEAR, _EMBEDDING, own["RMSNorm"]})
 
 
 def _name(kind: type) -> str:

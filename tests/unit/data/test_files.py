@@ -159,7 +159,8 @@ def test_utf16_is_named(write):
         ("a.json", '[{"text": "a"},', "is not JSON"),
         ("a.csv", "one column only\nand no delimiter\n", "No delimiter"),
         ("a.parquet", "not parquet", "Parquet file cannot be read"),
-        ("a.docx", "PK", "cannot be read"),
+        ("a.docx", "PK", "is a document"),
+        ("a.exe", "MZ", "cannot be read"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused_with_a_remedy(write, name, content, complaint):

@@ -8,8 +8,8 @@ from data.tasks import DIALOGUE, SENTIMENT
 from data.validate import check_rows
 from plumbing.errors import DataError
 
-REVIEWS = ColumnMapping("review", "mood", {"good": "positive", "bad": "negative", "meh": None}, "chosen")
-DIALOGUES = ColumnMapping("dialogue", "summary", None, "chosen")
+REVIEWS = ColumnMapping(("review",), "mood", {"good": "positive", "bad": "negative", "meh": None}, "chosen")
+DIALOGUES = ColumnMapping(("dialogue",), "summary", None, "chosen")
 GOOD = {"review": "Warm bread.", "mood": "good"}
 BAD = {"review": "Cold soup.", "mood": "bad"}
 

@@ -13,6 +13,7 @@ from lm_eval.tasks import TaskManager
 
 from eval.compare import compare
 from eval.lm_eval_task import export_task
+from eval.metrics import METRICS
 from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
 from models.loading import load_tokenizer
 from models.prompting import Prompter
@@ -167,6 +168,23 @@ def test_the_rouge_of_the_folder_is_ours_on_words(tiny_dialogue_pair, export, tm
     other = {"references": ["Аня спрашивает о супе. Они говорят.", "安娜问起汤。他们在谈话。"]}
     for answer in ("Они говорят о супе.", "他们谈汤。安娜问。", "Größe"):
         assert task.process_results(doc | other, [answer]) == rouge_scores(answer, other["references"])
+
+
+@pytest.mark.parametrize("metric", ["token_f1", "exact_match", "chrf"])
+def test_a_task_is_scored_by_its_own_metric_too(tiny_dialogue_pair, export, tmp_path, metric):
+    """Its source is copied, without what it imports of ours."""
+    pair = tiny_dialogue_pair
+    own = Prompter.from_contract(pair.tokenizer, pair.contract, dataclasses.replace(pair.task, metric=metric))
+    name = export(pair, DIALOGUES, prompter=own)
+    code = (tmp_path / "task" / "task.py").read_text()
+    assert "import Metric" not in code and "from eval" not in code and "METRIC" not in code
+    task = TaskManager(include_path=str(tmp_path / "task"), include_defaults=False).load([name])["tasks"][name]
+    assert {one["metric"] for one in task.config.metric_list} == {*ROUGE_NAMES, metric}
+    doc = task.eval_docs[1]
+    for answer in ("They talk about soup!", "Ana wants it.", "他们谈汤。", ""):
+        scores = task.process_results(doc, [answer])
+        references = doc["references"]
+        assert scores == rouge_scores(answer, references) | {metric: METRICS[metric].row(answer, references)}
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else_is(tiny_pair, export, tmp_path):

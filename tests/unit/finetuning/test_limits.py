@@ -105,7 +105,7 @@ def test_a_visitor_has_one_run_and_the_queue_an_end(folder: Path, reviews: Opene
     limits.submit(RECIPE, reviews, Limits(runs_waiting=2), owner="a")
     with pytest.raises(RunError, match="You have a run"):
         limits.resume(first, Limits())
-    with pytest.raises(RecipeError, match=r"lora\.rank"):
+    with pytest.raises(RecipeError, match=r"strategy\.rank"):
         limits.submit(with_overrides(RECIPE, {"strategy.rank": 64}), reviews, Limits(), owner="d")
     assert len(list_runs()) == 3
 

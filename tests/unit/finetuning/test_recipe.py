@@ -7,10 +7,20 @@ from finetuning.recipe import load_recipe, parse_recipe, recipe_names, with_over
 from plumbing.errors import RecipeError
 
 
-def test_the_five_recipes_ship():
+def test_the_recipes_that_ship_are_these():
     assert recipe_names() == [
+        "chats-smollm2-lora",
+        "dialogue-gemma3-1b-qlora",
         "dialogue-llama2-7b-qlora",
+        "dialogue-llama32-1b-qlora",
+        "dialogue-mistral-7b-qlora",
+        "dialogue-qwen3-06b-qlora",
+        "dialogue-qwen3-17b-qlora",
         "dialogue-smollm2-qlora",
+        "dialogue-smollm3-3b-qlora",
+        "handbook-smollm2-lora",
+        "passages-smollm2-lora",
+        "requests-smollm2-lora",
         "sentiment-distilbert-lora",
         "sentiment-minilm-lora",
         "sentiment-smollm2-lora",
@@ -42,14 +52,69 @@ def test_every_error_is_shown_at_once():
     assert "data.train_rows" in message
 
 
-def test_qlora_needs_a_base_in_four_bit():
-    with pytest.raises(RecipeError, match="nf4 go together"):
-        load_recipe("dialogue-smollm2-qlora", ["model.precision=bfloat16"])
+REFUSED = {
+    "a classifier cannot be trained on dialogues, which have no labels; way: sft can": [
+        "way=classify", "task=dialogue",
+    ],
+    "those in 4 bits (model.precision: nf4) cannot be changed; lora can": [
+        "strategy=full", "model.precision=nf4",
+    ],
+    "are held in float32 so that small changes are not lost (model.precision: bfloat16); auto does so": [
+        "strategy=last", "model.precision=bfloat16",
+    ],
+    "with 0 nothing of a language model would learn; set 1 or more": ["strategy=last", "strategy.blocks=0"],
+    "it starts blocks anew, and none learn here": ["way=classify", "strategy=last", "strategy.new=true"],
+    "an adapter is continued, and strategy.kind: full trains none; lora does": [
+        "strategy=full", "model.adapter=somewhere",
+    ],
+    "training.patience: with training.eval_rows at 0 nothing is measured": [
+        "training.patience=3", "training.eval_rows=0",
+    ],
+    "training.eval_metric: with training.eval_rows at 0 nothing is measured": [
+        "training.eval_metric=true", "training.eval_rows=0",
+    ],
+    "raw text is read, but nothing learns from it yet": ["task={kind: text}"],
+    "training.schedule": ["training.schedule=sawtooth"],
+    "training.report_to": ["training.report_to=carrier-pigeon"],
+}  # fmt: skip
 
 
-def test_a_classifier_needs_labels():
-    with pytest.raises(RecipeError, match="needs a task with labels"):
-        load_recipe("sentiment-minilm-lora", ["task=dialogue"])
+@pytest.mark.parametrize("said", REFUSED)
+def test_what_makes_no_sense_is_refused_with_what_does(said):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe("sentiment-smollm2-lora", REFUSED[said])
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "title", "precision"),
+    [
+        ("dialogue-smollm2-qlora", [], "QLoRA", "nf4"),
+        ("dialogue-smollm2-qlora", ["strategy=lora"], "LoRA", "auto"),
+        ("dialogue-smollm2-qlora", ["model.precision=bfloat16"], "LoRA", "bfloat16"),
+        ("dialogue-smollm2-qlora", ["strategy.rank=4"], "QLoRA", "nf4"),
+        ("dialogue-smollm2-qlora", ["strategy.kind=lora"], "QLoRA", "nf4"),
+        ("dialogue-smollm2-qlora", ["strategy.kind=full"], "Full fine-tuning", "auto"),
+        ("sentiment-smollm2-lora", ["strategy=qlora"], "QLoRA", "nf4"),
+        ("sentiment-smollm2-lora", ["strategy.kind=qlora", "strategy.dora=true"], "QDoRA", "nf4"),
+        ("sentiment-smollm2-lora", ["strategy.rslora=true"], "rsLoRA", "auto"),
+        ("sentiment-smollm2-lora", ["strategy.kind=last"], "Last layers", "auto"),
+        ("sentiment-minilm-lora", ["strategy.kind=last"], "Head only", "float32"),
+        ("sentiment-minilm-lora", ["strategy.kind=last", "strategy.blocks=1"], "Last layers", "float32"),
+    ],
+)
+def test_a_strategy_is_chosen_by_a_word_and_the_base_is_held_as_it_wants(name, overrides, title, precision):
+    recipe = load_recipe(name, overrides)
+    assert (recipe.strategy_title, recipe.model.precision) == (title, precision)
+    assert recipe.load_precision == ("float32" if recipe.strategy.whole else precision)
+
+
+def test_another_kind_of_strategy_drops_the_settings_of_the_old_one():
+    recipe = load_recipe("sentiment-smollm2-lora", ["strategy.kind=last"])
+    assert recipe.strategy.model_dump() == {"kind": "last", "blocks": None, "new": False}
+    assert with_overrides(recipe, {"strategy.kind": "lora"}).strategy.rank == 8
+    with pytest.raises(RecipeError, match=r"strategy\.rank: there is no such setting"):
+        load_recipe("sentiment-smollm2-lora", ["strategy.kind=full", "strategy.rank=4"])
 
 
 def test_an_unknown_recipe_suggests_the_nearest():

@@ -9,34 +9,38 @@ from models.loading import device
 
 
 @pytest.mark.cuda
+@pytest.mark.parametrize("trained", [False, True], ids=["frozen", "trained"])
 @pytest.mark.parametrize("positions", [1, 256, 600])
-def test_values_and_gradient_equal_the_projection_of_all(positions):
+def test_values_and_gradients_equal_the_projection_of_all(positions, trained):
     generator = torch.Generator().manual_seed(1)
     hidden = torch.randn(positions, 16, generator=generator).to(device()).requires_grad_()
-    head = torch.nn.Linear(16, 90, bias=False).requires_grad_(False).to(device())
+    head = torch.nn.Linear(16, 90, bias=False).requires_grad_(trained).to(device())
     labels = torch.randint(0, 90, (positions,), generator=generator).to(device())
     factors = torch.randn(positions, generator=generator).to(device())
     chosen, entropy, top = label_log_probs(hidden, head, labels)
     (chosen * factors).sum().backward()
-    gradient, hidden.grad = hidden.grad, None
+    gradients = hidden.grad, head.weight.grad
+    hidden.grad = head.weight.grad = None
 
     log_probs = head(hidden).log_softmax(dim=-1)
     expected = log_probs.gather(1, labels[:, None])[:, 0]
     (expected * factors).sum().backward()
     torch.testing.assert_close(chosen, expected)
-    torch.testing.assert_close(gradient, hidden.grad)
+    assert (gradients[1] is not None) == trained
+    for gradient, own in zip(gradients, (hidden.grad, head.weight.grad), strict=True):
+        torch.testing.assert_close(gradient, own)
     torch.testing.assert_close(entropy, torch.distributions.Categorical(logits=log_probs.detach()).entropy())
     assert torch.equal(top, (log_probs.argmax(dim=-1) == labels).float())
     assert not entropy.requires_grad
 
 
 @pytest.mark.cuda
-def test_a_head_that_is_trained_gets_its_gradient():
-    head = torch.nn.Linear(4, 9, bias=False, device=device())
+def test_a_head_with_a_bias_gets_both_gradients():
+    head = torch.nn.Linear(4, 9, device=device())
     labels = torch.tensor([1, 2, 3], device=device())
     chosen, _, _ = label_log_probs(torch.randn(3, 4, device=device()), head, labels)
     chosen.sum().backward()
-    assert head.weight.grad.abs().max() > 0
+    assert head.weight.grad.abs().max() > 0 and head.bias.grad.abs().max() > 0
 
 
 SIZES = {

@@ -1,0 +1,59 @@
+"""What a source is called: corpus:NAME, file:PATH, hub:OWNER/NAME, or the path of a file. Opens none of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from data.readers.files import SUFFIXES, names_a_file
+from data.tasks import TASKS, Task
+
+CORPORA = Path(__file__).parent / "corpora"
+METADATA = ("topic", "style")
+"""What a corpus' rows carry beside the task's columns."""
+FORMS = "corpus:NAME, file:PATH or hub:OWNER/NAME, or the path of a file that ends in " + ", ".join(SUFFIXES)
+
+
+def absolute_spec(spec: str) -> str:
+    """Returns `spec` so that it names the same rows from any folder: a file by its whole path."""
+    kind, _, rest = spec.partition(":")
+    if kind in ("corpus", "hub") or (kind != "file" and not names_a_file(spec)):
+        return spec
+    return f"file:{path_of(rest if kind == 'file' else spec).absolute()}"
+
+
+def shown_spec(spec: str) -> str:
+    """Returns the source `spec` as a report names it: only the name of a file, not its folder, there or not."""
+    kind, _, rest = spec.partition(":")
+    if kind in ("corpus", "hub"):
+        return spec
+    if kind == "file" or names_a_file(spec) or "/" in spec:
+        path = rest if kind == "file" else spec
+        return f"file:{Path(path).name or path}"
+    return spec
+
+
+def path_of(written: str) -> Path:
+    """Returns the path that somebody wrote, `~` and all."""
+    try:
+        return Path(written).expanduser()
+    except RuntimeError:  # `~somebody` whom this machine does not know
+        return Path(written)
+
+
+def corpus_names(task: Task | None = None) -> tuple[str, ...]:
+    """Returns the names of the bundled corpora that `task` can use, or that any task can."""
+    tasks = [task] if task else list(TASKS.values())
+    names = sorted(path.stem for path in CORPORA.glob("*.jsonl"))
+    return tuple(name for name in names if any(_is_for(name, one) for one in tasks))
+
+
+def _is_for(name: str, task: Task) -> bool:
+    """Whether a corpus is a task's own, or has the columns of one that has none."""
+    needed = (task.input_column,) if task.kind == "chat" else task.source_columns
+    return f"corpus:{name}" == task.corpus if task.corpus else set(needed) <= _corpus_columns(name)
+
+
+def _corpus_columns(name: str) -> set[str]:
+    with (CORPORA / f"{name}.jsonl").open(encoding="utf-8") as lines:
+        return set(json.loads(next(lines)))

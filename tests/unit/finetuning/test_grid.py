@@ -1,0 +1,198 @@
+"""Every pair of a way and a strategy: each parameter that learns gets the gradient that the plain library gives it,
+everything else gets none, and which layers are computed by hand is as it is written down here.
+"""
+
+import pytest
+import torch
+import transformers
+
+from finetuning.estimates.estimate import parameter_count
+from finetuning.preparation import open_data
+from finetuning.recipe import load_recipe
+from finetuning.strategies.counts import count_parameters
+from models import loading
+from models.fast.llama import LlamaLayers
+from models.loading import load, load_tokenizer
+from models.sources import resolve
+
+SIZES = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "initializer_range": 0.15}
+CAUSAL = SIZES | {"intermediate_size": 48, "num_key_value_heads": 2, "max_position_embeddings": 512}
+DISTILBERT = {"dim": 32, "hidden_dim": 48, "n_layers": 3, "n_heads": 4, "initializer_range": 0.15}
+STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0}
+MODELS = {
+    "llama": ("sft", "LlamaForCausalLM", CAUSAL | {"tie_word_embeddings": True}),
+    "mistral": ("sft", "MistralForCausalLM", CAUSAL | {"sliding_window": None}),
+    "qwen2": ("sft", "Qwen2ForCausalLM", CAUSAL),
+    "qwen3": ("sft", "Qwen3ForCausalLM", CAUSAL | {"head_dim": 8}),
+    "gpt2": ("sft", "GPT2LMHeadModel", {"n_embd": 32, "n_layer": 3, "n_head": 4, "initializer_range": 0.15,
+                                       "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}),
+    "bert": ("classify", "BertModel", SIZES | STILL | {"intermediate_size": 48}),
+    "roberta": ("classify", "RobertaModel", SIZES | STILL | {"intermediate_size": 48, "pad_token_id": 0}),
+    "distilbert": ("classify", "DistilBertModel", DISTILBERT | NO_DROPOUT),
+}  # fmt: skip
+RECIPES = {"sft": "sentiment-smollm2-lora", "classify": "sentiment-minilm-lora"}
+STRATEGIES = {
+    "full": ["strategy.kind=full"],
+    "last": ["strategy.kind=last", "strategy.blocks=1"],
+    "last two, new": ["strategy.kind=last", "strategy.blocks=2", "strategy.new=true"],
+    "head": ["strategy.kind=last", "strategy.blocks=0"],
+    "lora": ["strategy=lora", "strategy.target_modules=all-linear"],
+    "rslora": ["strategy=lora", "strategy.target_modules=all-linear", "strategy.rslora=true"],
+    "dora": ["strategy=lora", "strategy.target_modules=all-linear", "strategy.dora=true"],
+    "qlora": ["strategy=qlora", "strategy.target_modules=all-linear"],
+    "qdora": ["strategy=qlora", "strategy.target_modules=all-linear", "strategy.dora=true"],
+}
+PAIRS = [
+    (model, strategy)
+    for model, (way, _, _) in MODELS.items()
+    for strategy in STRATEGIES
+    if not (way == "sft" and strategy == "head")  # refused: nothing would learn
+    and not (model == "gpt2" and "lora" in strategy + STRATEGIES[strategy][0])  # its layers are no linear ones
+]
+LAYERS_BY_HAND = {"llama", "mistral", "qwen2"}
+STRATEGIES_BY_HAND = {"lora", "rslora", "qlora", "full", "last", "last two, new"}
+
+
+@pytest.fixture(scope="module")
+def base_of(tmp_path_factory, tiny_llama, tiny_bert):
+    """`base_of(model)` → folder."""
+    built = {}
+
+    def build(name):
+        if name not in built:
+            way, kind, sizes = MODELS[name]
+            tokenizer = load_tokenizer(resolve(str(tiny_llama if way == "sft" else tiny_bert)))
+            folder = tmp_path_factory.mktemp(name)
+            tokenizer.save_pretrained(folder)
+            config = getattr(transformers, kind).config_class(vocab_size=len(tokenizer), **sizes)
+            config.pad_token_id, config.bos_token_id, config.eos_token_id = 0, 1, 2
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(3)
+                model = getattr(transformers, kind)(config)
+                for value in model.parameters():
+                    if value.dim() == 1:  # biases and norms have their say
+                        value.data += torch.randn(len(value)) * 0.3
+            model.save_pretrained(folder)
+            built[name] = folder
+        return built[name]
+
+    return build
+
+
+@pytest.fixture
+def recipe_of(base_of, reviews_file, monkeypatch):
+    """`recipe_of(model, strategy)` → a recipe in float32, or over 4 bits that are unpacked to it."""
+    monkeypatch.setattr(loading, "best_precision", lambda: "float32")
+
+    def build(model, strategy):
+        settings = [f"model.base={base_of(model)}", f"data.source=file:{reviews_file}", "training.batch_size=4"]
+        return load_recipe(RECIPES[MODELS[model][0]], [*STRATEGIES[strategy], *settings])
+
+    return build
+
+
+def ready(recipe):
+    """The loaded base with the recipe's strategy, and what of it asks for gradients."""
+    source, task = resolve(recipe.model.base), recipe.task_definition
+    loaded = load(source, kind=recipe.kind, precision=recipe.load_precision, task=task)
+    model = recipe.apply_strategy(loaded.model).train()
+    generator = torch.Generator().manual_seed(1)
+    for name, value in model.named_parameters():
+        if "lora_B" in name:  # it starts at zero, where A has no gradient
+            value.data.copy_(torch.randn(value.shape, generator=generator) * 0.1)
+    return loaded, model
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
+
+
+def plain_name(name):
+    """A parameter's name as a file of weights has it."""
+    name = name.replace(".default", "").replace(".modules_to_save", "").replace(".base_layer", "")
+    return name.replace("lora_magnitude_vector.weight", "lora_magnitude_vector")
+
+
+@pytest.mark.parametrize(("model", "strategy"), PAIRS)
+def test_each_gradient_is_the_plain_librarys_and_nothing_else_has_one(
+    model, strategy, recipe_of, tmp_path, monkeypatch
+):
+    by_hand, own = [], LlamaLayers.__call__
+    monkeypatch.setattr(LlamaLayers, "__call__", lambda *given: by_hand.append(1) or own(*given))
+    recipe = recipe_of(model, strategy)
+    loaded, trained = ready(recipe)
+    asking = {name for name, value in trained.named_parameters() if value.requires_grad}
+    assert {value.dtype for name, value in trained.named_parameters() if name in asking} == {torch.float32}
+
+    way, task = recipe.way_definition, recipe.task_definition
+    rows = way.encode(open_data(recipe).splits["train"], loaded.tokenizer, recipe, task)
+    # The plain library first, on this very model: afterwards some of its parts are faster ones.
+    width, some = max(map(len, rows["input_ids"][:4])), rows[:4]
+    ids = torch.tensor([row + [0] * (width - len(row)) for row in some["input_ids"]])
+    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in some["input_ids"]])
+    if way.writes:
+        answers = torch.tensor([row + [0] * (width - len(row)) for row in some["completion_mask"]])
+        labels = ids.masked_fill(answers == 0, -100)
+    else:
+        labels = torch.tensor(some["labels"])
+    expected = trained(input_ids=ids, attention_mask=mask, labels=labels).loss
+    plain = gradients(trained, expected)
+    assert plain.keys() == asking and not by_hand
+
+    trainer = way.trainer(recipe, trained, loaded.tokenizer, rows, str(tmp_path / "run" / "checkpoints"), [])
+    assert {name for name, value in trainer.model.named_parameters() if value.requires_grad} == asking
+    loss = trainer.compute_loss(trainer.model, {"input_ids": ids, "attention_mask": mask, "labels": labels})
+    ours = gradients(trainer.model, loss)
+    torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
+    assert ours.keys() == asking
+    # What is added to all keys alike changes nothing: the gradient of a key's bias is but rounding.
+    rounding = 1e-7 * max(gradient.abs().max().item() for gradient in plain.values())
+    for name, gradient in plain.items():
+        atol = max(2e-5 * gradient.abs().max().item(), rounding)
+        torch.testing.assert_close(ours[name], gradient, rtol=1e-5, atol=atol, msg=name)
+    assert bool(by_hand) == (model in LAYERS_BY_HAND and strategy in STRATEGIES_BY_HAND)
+
+
+@pytest.mark.parametrize(("model", "strategy"), PAIRS)
+def test_what_would_learn_is_told_without_weights(model, strategy, recipe_of):
+    recipe = recipe_of(model, strategy)
+    config = transformers.AutoConfig.from_pretrained(recipe.model.base)
+    kind = transformers.AutoModelForCausalLM
+    if recipe.kind == "classifier":
+        kind, config.num_labels = transformers.AutoModelForSequenceClassification, 2
+    with torch.device("meta"):
+        empty = kind.from_config(config)
+    told = recipe.strategy.trained(empty, recipe.kind)
+    assert all(value.device.type == "meta" and value.requires_grad for value in empty.parameters())
+
+    _, trained = ready(recipe)
+    asking = {
+        plain_name(name): tuple(value.shape) for name, value in trained.named_parameters() if value.requires_grad
+    }
+    assert told == asking
+    found, counted = parameter_count(recipe), count_parameters(trained)
+    assert found.trainable == counted.trainable
+    if "q" not in strategy:  # which layers a model's library leaves out of 4 bits is not known without it
+        assert found == counted
+
+
+@pytest.mark.parametrize("model", ["llama", "bert"])
+def test_new_blocks_start_at_random_and_the_same_ones_each_time(model, recipe_of):
+    recipe = recipe_of(model, "last two, new")
+    pairs = [ready(recipe)[1] for _ in range(2)]
+    source = resolve(recipe.model.base)
+    base = load(source, kind=recipe.kind, precision="float32", task=recipe.task_definition).model
+    anew = [
+        name
+        for name, value in base.named_parameters()
+        if not torch.equal(value, dict(pairs[0].named_parameters())[name])
+    ]
+    blocks = {part for name in anew for part in name.split(".") if part.isdigit()}
+    assert blocks == {"1", "2"}
+    for name, value in pairs[0].named_parameters():
+        assert torch.equal(value, dict(pairs[1].named_parameters())[name]), name
+        if value.dim() == 2 and name in anew:
+            assert value.std().item() == pytest.approx(0.15, rel=0.2)  # the configuration's initializer_range

@@ -1,0 +1,60 @@
+"""Trackers are told what the run folder holds, and one that is not installed is refused at once."""
+
+import os
+import sys
+import types
+
+import pytest
+from transformers import TrainerCallback
+from transformers.integrations import integration_utils
+
+from finetuning.runs.folder import create_run
+from finetuning.trackers import TRACKERS, require_tracker, tracker_arguments, writing_beside
+from finetuning.training import run_training
+from plumbing.errors import RecipeError
+
+
+def test_each_is_one_of_transformers_own():
+    assert set(TRACKERS) <= set(integration_utils.INTEGRATION_TO_CALLBACK)
+
+
+def test_one_that_is_not_installed_is_refused_before_any_data_is_read(tiny_bert, recipe_on, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "swanlab", None)
+    monkeypatch.setattr("finetuning.trackers.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("finetuning.training.open_data", lambda *_: pytest.fail("the data was read"))
+    run = create_run(recipe_on("sentiment-minilm-lora", tiny_bert, "training.report_to=swanlab"), tmp_path)
+    with pytest.raises(RecipeError, match="not installed") as caught:
+        run_training(run, run.cancel_requested)
+    assert "pip install swanlab" in caught.value.fix
+    require_tracker(None)
+
+
+def test_it_is_told_every_step_and_the_validation_loss(tiny_bert, recipe_on, tmp_path, monkeypatch):
+    told = []
+
+    class Tracker(TrainerCallback):
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            told.append((state.global_step, *(name for name in ("loss", "eval_loss") if name in logs)))
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "dvclive", Tracker)
+    monkeypatch.setattr("finetuning.trackers.importlib.util.find_spec", lambda name: types.ModuleType(name))
+    more = ["training.report_to=dvclive", "training.max_steps=2", "training.eval_steps=2"]
+    run = create_run(recipe_on("sentiment-minilm-lora", tiny_bert, *more), tmp_path)
+    run_training(run, lambda: run.status().state == "evaluating")
+    assert told[:3] == [(1, "loss"), (2, "loss"), (2, "eval_loss")]
+
+
+def test_nothing_becomes_a_public_page():
+    arguments = tracker_arguments("trackio", "a-run")
+    assert arguments["trackio_static_space_id"] is False and arguments["run_name"] == "a-run"
+    assert tracker_arguments(None, "a-run") == {"report_to": "none"}
+
+
+def test_tensorboard_writes_beside_the_run_unless_somebody_says_where(tmp_path, monkeypatch):
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    with writing_beside(tmp_path):
+        assert os.environ["TENSORBOARD_LOGGING_DIR"] == str(tmp_path / "tensorboard")
+    assert "TENSORBOARD_LOGGING_DIR" not in os.environ
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", "elsewhere")
+    with writing_beside(tmp_path):
+        assert os.environ["TENSORBOARD_LOGGING_DIR"] == "elsewhere"
