@@ -119,7 +119,7 @@ def test_labels_are_scored_as_by_each_side_alone(pair, models, rounding):
 
 @pytest.mark.cuda
 def test_what_the_second_side_costs_is_measured(pair):
-    assert 0.3 < second_side_cost(pair, pair.prompter.encode_prompt(TEXTS[0])) < 10
+    assert 0.1 < second_side_cost(pair, pair.prompter.encode_prompt(TEXTS[0]), tokens=12) < 50
 
 
 @pytest.mark.cuda

@@ -167,7 +167,7 @@ def test_label_scores_are_those_of_each_model_alone(pair, models, labels, roundi
 
 @pytest.mark.cuda
 def test_what_the_second_side_costs_is_measured(pair):
-    assert 0.5 < second_side_cost(pair, pair.prompter.encode_prompt(TEXTS[0])) < 10
+    assert 0.1 < second_side_cost(pair, pair.prompter.encode_prompt(TEXTS[0]), tokens=12) < 50
 
 
 @pytest.mark.cuda
