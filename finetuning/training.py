@@ -166,7 +166,8 @@ def _validation_rows(recipe: Recipe, opened: Opened) -> Dataset:
 def _note_beginning(run: Run, task: Task, rows: Dataset, now: Beginning, earlier: Earlier | None) -> None:
     """Before the first step: what is trained on what; before a later attempt: that the base is the same still."""
     if run.checkpoint() is None:
-        TrainedRows.of(map(task.text_of, rows)).save(run.folder)
+        learned = earlier.trained_rows() if earlier else None
+        TrainedRows.of(map(task.text_of, rows), after=learned).save(run.folder)
         if earlier is not None:
             earlier.note(run)
         now.save(run)
