@@ -126,12 +126,8 @@ def _train(
     require_positions(recipe, limit)
     train = way.encode(opened.splits["train"], tokenizer, recipe, task, limit=limit)
     validation = _validation_rows(recipe, opened)
-    rows = Rows(
-        train,
-        way.encode(validation, tokenizer, recipe, task, limit=limit) if len(validation) else None,
-        opened,
-        way.contract(tokenizer, task),
-    )
+    encoded = way.encode(validation, tokenizer, recipe, task, limit=limit) if len(validation) else None
+    rows = Rows(train, encoded, validation, opened, way.contract(tokenizer, task))
     require_room(
         opened.splits["test"],
         prompter=way.prompter(tokenizer, task),
@@ -156,8 +152,10 @@ class Rows:
     train: Dataset
     validation: Dataset | None
     """What the loss is measured on while it learns; None where there is nothing."""
+    measured: Dataset
+    """The same rows as they were read."""
     opened: Opened
-    """The rows that these are of."""
+    """All rows."""
     contract: PromptContract
 
 
@@ -171,7 +169,8 @@ def _validation_rows(recipe: Recipe, opened: Opened) -> Dataset:
 def _note_beginning(run: Run, task: Task, rows: Dataset, now: Beginning, earlier: Earlier | None) -> None:
     """Before the first step: what is trained on what; before a later attempt: that the base is the same still."""
     if run.checkpoint() is None:
-        TrainedRows.of(map(task.text_of, rows)).save(run.folder)
+        learned = earlier.trained_rows() if earlier else None
+        TrainedRows.of(map(task.text_of, rows), after=learned).save(run.folder)
         if earlier is not None:
             earlier.note(run)
         now.save(run)
@@ -244,6 +243,21 @@ def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Row
         every=eval_steps(recipe, len(rows.train), len(rows.validation)),
         keep_best=training.keep == "best",
         patience=training.patience,
+        metric=_task_metric(recipe, loaded, rows) if training.eval_metric else None,
+    )
+
+
+def _task_metric(recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Callable[[Any], float]:
+    """The task's metric on a few of the rows that the validation loss is measured on."""
+    from finetuning.trainers.task_metric import ROWS, TaskMetric
+
+    task = rows.opened.task
+    return TaskMetric(
+        sample(rows.measured, ROWS, task),
+        task,
+        loaded.tokenizer,
+        recipe.way_definition.prompter(loaded.tokenizer, task),
+        max_new_tokens=recipe.evaluation.max_new_tokens,
     )
 
 

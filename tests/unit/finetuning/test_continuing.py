@@ -6,6 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from data.trained_rows import TrainedRows
+from finetuning.preparation import open_data
 from finetuning.recipe import with_overrides
 from finetuning.runs.beginning import with_whole_paths
 from finetuning.runs.folder import create_run
@@ -54,9 +56,21 @@ def test_it_begins_with_the_adapters_weights_and_notes_which(first, named, tmp_p
     assert run.status().facts["continues"] == f"It went on with the adapter {recipe.model.adapter}."
     noted = json.loads((run.folder / "continues.json").read_text())
     assert noted["folder"] == str(first.tuned) and len(noted["sha256"]) == 64
-    assert (run.folder / "earlier-trained-rows.json").read_text() == (
-        first.folder / "trained-rows.json"
-    ).read_text()
+    other = "None of them was ever trained on."
+    learned = [row["text"] for row in open_data(recipe).splits["train"]]
+    for one in (first, run):
+        assert all(text in TrainedRows.load(one.folder) for text in learned)
+        assert other not in TrainedRows.load(one.folder)
+
+
+def test_what_the_earlier_run_learned_from_is_no_news_to_the_later_one(tmp_path):
+    TrainedRows.of(["one"]).save(tmp_path)
+    second = TrainedRows.of(["two"], after=TrainedRows.load(tmp_path))
+    second.save(tmp_path)
+    TrainedRows.of(["three"], after=TrainedRows.load(tmp_path)).save(tmp_path)
+    found = TrainedRows.load(tmp_path)
+    assert all(text in found for text in ("one", "two", "three")) and "four" not in found
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize("change", [{"strategy.rank": 2}, {"strategy.alpha": 3.0}, {"strategy.dora": True}])

@@ -6,13 +6,19 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from data.samples import sample
+from eval.scores import row_scores
 from finetuning.preparation import open_data
 from finetuning.runs import launch
 from finetuning.runs.folder import create_run
 from finetuning.trainers.arguments import eval_steps
+from finetuning.trainers.task_metric import ROWS
 from finetuning.training import run_training
 from models.fast.llama import LlamaLayers
+from models.generation import answer_batch
 from models.loading import load
+from models.pair import open_pair
+from models.scoring import score_labels
 from models.sources import resolve
 
 CAUSAL, CLASSIFIER = ("sentiment-smollm2-lora", "tiny_llama"), ("sentiment-minilm-lora", "tiny_bert")
@@ -136,3 +142,34 @@ def test_it_is_measured_about_ten_times_and_takes_little_of_a_run(tiny_bert, rec
     assert every("training.max_steps=150") == 50  # 300 rows are a fifth of 1,500
     assert every("training.max_steps=5") == 5
     assert every("training.max_steps=5", "training.eval_steps=2") == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "settings"),
+    [
+        (*CAUSAL, []),
+        (*CAUSAL, ["strategy.kind=full"]),
+        (*CLASSIFIER, []),
+        ("dialogue-smollm2-qlora", "tiny_llama", ["strategy=lora", "evaluation.max_new_tokens=8"]),
+        ("dialogue-smollm2-qlora", "tiny_llama", ["strategy.kind=last"]),
+    ],
+)
+def test_the_tasks_metric_is_that_of_the_evaluation(name, model, settings, recipe_on, request, tmp_path):
+    """Asked as it is while it learns, and opened from what was saved and asked by the ways of an evaluation."""
+    more = ["model.precision=float32", "training.eval_metric=true", "training.max_steps=3", *settings]
+    recipe = recipe_on(name, request.getfixturevalue(model), *more, "training.learning_rate=0.01")
+    run = trained(recipe, tmp_path)
+    measured = run.evaluations()[-1]
+    opened = open_data(recipe)
+    task = opened.task
+    rows = sample(sample(opened.splits["validation"], 100, task), ROWS, task)
+    pair = open_pair(run.tuned)
+    inputs = [task.input_of(row) for row in rows]
+    if task.is_classification:
+        scored = [one.tuned for one in score_labels(pair, inputs)]
+        answers = [task.labels[values.index(max(values))] for values in scored]
+    else:
+        limit = recipe.evaluation.max_new_tokens
+        answers = [both.tuned.text for both in answer_batch(pair, inputs, max_new_tokens=limit)]
+    scores = row_scores(answers, [task.references(row) for row in rows], task)
+    assert measured["step"] == 3 and measured["eval_metric"] == pytest.approx(sum(scores) / len(scores))
