@@ -367,7 +367,7 @@ def _said(run: Run) -> str:
     return str(run.status().facts.get("data", ""))
 
 
-_LOSSES = (("loss", "loss"), ("eval_loss", "validation"))
+_LOSSES = (("loss", "loss"), ("eval_loss", "validation"), ("eval_metric", "metric"))
 """What of a metric line is shown while a run trains."""
 
 

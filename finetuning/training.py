@@ -234,16 +234,22 @@ def _fine_tune(
 
 def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Validation | None:
     """What measures the validation loss and keeps the best step; None where there are no rows for it."""
+    from finetuning.trainers.task_metric import task_metric
     from finetuning.trainers.validation import Validation
 
     if rows.validation is None:
         return None
-    training = recipe.training
+    training, task, tokenizer = recipe.training, rows.opened.task, loaded.tokenizer
+    metric = None
+    if training.eval_metric:
+        prompter, sample_of = recipe.way_definition.prompter(tokenizer, task), _validation_rows(recipe, rows.opened)
+        metric = task_metric(list(sample_of), task, tokenizer, prompter, recipe.evaluation.max_new_tokens)
     return Validation(
         journal,
         every=eval_steps(recipe, len(rows.train), len(rows.validation)),
         keep_best=training.keep == "best",
         patience=training.patience,
+        metric=metric,
     )
 
 
