@@ -220,12 +220,8 @@ def test_the_command_line_shows_the_base_a_text_and_scores_by_what_is_named(
     from finetuning.cli import app
 
     asked = ["--context", str(place / "handbook.md"), "--metric", f"evaluate:{place / 'begins'}:whole"]
-    found = CliRunner().invoke(
-        app,
-        ["evaluate", str(tiny_dialogue_adapter), "--data", f"file:{dialogues_file}", "--rows", "3", *asked]
-        + ["--out", str(tmp_path / "out")],
-        env={"COLUMNS": "200"},
-    )
+    asked += ["--data", f"file:{dialogues_file}", "--rows", "3", "--out", str(tmp_path / "out")]
+    found = CliRunner().invoke(app, ["evaluate", str(tiny_dialogue_adapter), *asked], env={"COLUMNS": "200"})
     assert found.exit_code == 0, found.output
     report, _ = load(tmp_path / "out")
     assert report.context.name == "handbook.md"
