@@ -43,7 +43,7 @@ RecipeName = Annotated[str, typer.Argument(help="A shipped recipe's name, or a Y
 RecipeOrFile = Annotated[
     str, typer.Argument(help="A shipped recipe's name, a YAML file, or a file or folder of rows of your own.")
 ]
-RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or an adapter's folder.")]
+RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or the folder of an adapter or whole model.")]
 Source = Annotated[
     str | None, typer.Option("--data", help="corpus:NAME, file:PATH or hub:OWNER/NAME, or a file's path.")
 ]
@@ -328,10 +328,10 @@ def _print_proposal(proposal: Proposal) -> None:
 
 
 def _adapter(name: str) -> Path:
-    """The adapter folder that a run's id, `last` or a path stands for."""
+    """The folder of the adapter or whole model that a run's id, `last` or a path stands for."""
     from finetuning.runs.folder import finished_runs, open_run
 
-    if (Path(name) / "adapter_config.json").is_file():
+    if any((Path(name) / file).is_file() for file in ("adapter_config.json", "base_model.json")):
         return Path(name)
     if name == "last":
         newest = next(finished_runs(), None)
@@ -367,7 +367,7 @@ def _said(run: Run) -> str:
     return str(run.status().facts.get("data", ""))
 
 
-_LOSSES = (("loss", "loss"), ("eval_loss", "validation"))
+_LOSSES = (("loss", "loss"), ("eval_loss", "validation"), ("eval_metric", "metric"))
 """What of a metric line is shown while a run trains."""
 
 

@@ -210,3 +210,21 @@ def test_the_handbook_that_ships_is_read_by_its_name():
         with pytest.raises(DataError, match="No such text ships"):
             open_besides(TASKS["handbook"], context=name)
     assert open_besides(TASKS["handbook"]) == Besides()
+
+
+def test_the_command_line_shows_the_base_a_text_and_scores_by_what_is_named(
+    tiny_dialogue_adapter, dialogues_file, place, tmp_path
+):
+    from typer.testing import CliRunner
+
+    from finetuning.cli import app
+
+    asked = ["--context", str(place / "handbook.md"), "--metric", f"evaluate:{place / 'begins'}:whole"]
+    asked += ["--data", f"file:{dialogues_file}", "--rows", "3", "--out", str(tmp_path / "out")]
+    found = CliRunner().invoke(app, ["evaluate", str(tiny_dialogue_adapter), *asked], env={"COLUMNS": "200"})
+    assert found.exit_code == 0, found.output
+    report, _ = load(tmp_path / "out")
+    assert report.context.name == "handbook.md"
+    assert {f"evaluate:{place / 'begins'}:whole", "rougeL"} <= {metric.name for metric in report.metrics}
+    assert "The base with handbook.md in its prompt: " in " ".join(found.output.split())
+    del METRICS[f"evaluate:{place / 'begins'}:whole"]
