@@ -13,9 +13,11 @@ from typing import Any
 import gradio as gr
 
 from data.problems import SHOWN, ProblemsError
+from data.readers.files import PACKED, SUFFIXES
 from data.sources import Opened, corpus_names
 from data.splits import SPLIT_NAMES
 from data.tasks import Task
+from data.tasks.task import as_text
 from eval.statistics import fewest_rows, smallest_difference
 from plumbing import doors
 from plumbing.errors import DataError, UserError
@@ -92,7 +94,7 @@ def build_data_form(task: Task, name: str, *, hub_allowed: bool = True, own: boo
     kind = gr.Radio(known, value=known[0][1], show_label=False, elem_id=f"{name}-source", container=False)
     file = gr.File(
         label=text.DATA_FORMATS,
-        file_types=[".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".gz"],
+        file_types=[*SUFFIXES, PACKED],
         visible=False,
         height=110,
         elem_id=f"{name}-file",
@@ -293,8 +295,9 @@ def problems(error: UserError, visitor: Visitor) -> Markup:
     return tag("div", title, tag("ul", *shown), class_="ba-problems")
 
 
-def _texts(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
+def _texts(value: Any) -> list[str]:
+    """A text, several references, or a conversation as one text."""
+    return list(value) if value and isinstance(value, list) and isinstance(value[0], str) else [as_text(value)]
 
 
 def _is_corpus(opened: Opened) -> bool:
