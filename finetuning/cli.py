@@ -422,6 +422,9 @@ def _print_outcome(run: Run) -> None:
 
     report, _rows = load(run.evaluation)
     print_report(console, report)
+    for fact in ("continues", "kept"):
+        if said := status.facts.get(fact):
+            console.print(str(said), highlight=False, markup=False)
     took = f"{status.seconds // 60:.0f}:{status.seconds % 60:02.0f}"
     console.print(
         f"Training {status.training_seconds:.0f} s, in all {took} min. Report: {run.evaluation / 'report.md'}"

@@ -30,13 +30,13 @@ from finetuning.runs.journal import Cancelled, Journal
 from finetuning.runs.processes import peak_memory_mb
 from finetuning.strategies.counts import count_parameters
 from finetuning.trackers import require_tracker, writing_beside
-from finetuning.trainers.arguments import eval_steps, steps
+from finetuning.trainers.arguments import eval_steps, require_optimizer, steps
 from models.adapters import BaseOrigin
 from models.context import positions_at, require_room
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
 from models.prompting import PromptContract
 from models.sources import resolve
-from plumbing.errors import RunError
+from plumbing.errors import RecipeError, RunError
 from plumbing.writing import flush
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
 
 def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     require_tracker(recipe.training.report_to)
+    require_optimizer(recipe)
     earlier = earlier_adapter(recipe, run.folder.parent)
     besides = open_besides(
         recipe.task_definition, context=recipe.evaluation.context, metrics=recipe.evaluation.metrics
@@ -160,9 +161,18 @@ class Rows:
 
 
 def _validation_rows(recipe: Recipe, opened: Opened) -> Dataset:
-    """The sample that the validation loss is measured on; the same in every run on these rows."""
+    """The sample that the validation loss is measured on; the same in every run on these rows.
+
+    Raises:
+        RecipeError: something is asked for that takes such rows, and there are none.
+    """
     rows = opened.splits["validation"]
-    count = recipe.training.eval_rows
+    count, training = recipe.training.eval_rows, recipe.training
+    if not len(rows) and (training.patience or training.eval_metric):
+        name = "training.patience" if training.patience else "training.eval_metric"
+        raise RecipeError(
+            f"{name} needs validation rows, and these data have none", fix=f"Leave {name} out, or give more rows."
+        )
     return sample(rows, count, opened.task) if count else rows.select([])
 
 

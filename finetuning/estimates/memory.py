@@ -41,7 +41,7 @@ def memory_mb(
     vocabulary = int(config.vocab_size) * 4 / _MB if recipe.way_definition.writes else 0.0
     head = 3 * 256 * vocabulary  # some positions' logits and probabilities in float32, and their product
     gradients = count.trainable * _GRADIENT / _MB
-    moments = count.trainable * _MOMENTS / _MB
+    moments = count.trainable * (_MOMENTS if recipe.training.optimizer == "adamw" else _MOMENTS / 4) / _MB
     if recipe.strategy.whole:
         # Going back, activations go as gradients come. That of the vocabulary's own weight is there from the start,
         # and once more where the embedding adds its part.

@@ -1,4 +1,4 @@
-"""Trackers are told what the run folder holds, and one that is not installed is refused at once."""
+"""Trackers are told what the run folder holds; one that is not here is refused at once, as is an optimizer."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ from transformers.integrations import integration_utils
 
 from finetuning.runs.folder import create_run
 from finetuning.trackers import TRACKERS, require_tracker, tracker_arguments, writing_beside
+from finetuning.trainers.arguments import shared_arguments
 from finetuning.training import run_training
 from plumbing.errors import RecipeError
 
@@ -27,6 +28,17 @@ def test_one_that_is_not_installed_is_refused_before_any_data_is_read(tiny_bert,
         run_training(run, run.cancel_requested)
     assert "pip install swanlab" in caught.value.fix
     require_tracker(None)
+
+
+def test_an_optimizer_that_this_device_lacks_is_refused_before_any_data_is_read(
+    tiny_bert, recipe_on, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("finetuning.training.open_data", lambda *_: pytest.fail("the data was read"))
+    recipe = recipe_on("sentiment-minilm-lora", tiny_bert, "training.optimizer=paged-adamw-8bit")
+    with pytest.raises(RecipeError, match="needs a GPU") as caught:
+        run_training(create_run(recipe, tmp_path), lambda: False)
+    assert caught.value.fix == "Set training.optimizer=adamw."
+    assert shared_arguments(recipe, "runs/a/checkpoints", 48)["optim"] == "paged_adamw_8bit"
 
 
 def test_it_is_told_every_step_and_the_validation_loss(tiny_bert, recipe_on, tmp_path, monkeypatch):
