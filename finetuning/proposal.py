@@ -28,7 +28,7 @@ from data.tasks.own import USUAL, OwnTask
 from data.tasks.task import Kind
 from finetuning.recipe import Recipe, load_recipe, recipe_names, with_overrides, with_settings
 from plumbing.errors import DataError, UserError
-from plumbing.printable import one_line
+from plumbing.printable import one_line, printable
 
 RECIPE_OF: dict[Kind, str] = {
     "classification": "sentiment-smollm2-lora",
@@ -72,7 +72,8 @@ class Proposal:
     def sentences(self) -> list[str]:
         """What there is to say, a paragraph each."""
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
-        said = [f"{shown_spec(self.spec).removeprefix('file:')}: {rows}. {self.form.said}", self.why]
+        called = one_line(shown_spec(self.spec).removeprefix("file:"))
+        said = [f"{called}: {rows}. {self.form.said}", self.why]
         if self.divided is not None:
             said += [*self._labels(), f"How it is read: {self.divided.mapping.reason}", *self._splits()]
             said += [*self.divided.notes, *self.findings]
@@ -80,7 +81,7 @@ class Proposal:
             said.append(self._recipe())
         elif self.error is None:
             said.append("Training on raw text comes in a later version; what is said here is how it will be read.")
-        return said
+        return [printable(sentence) for sentence in said]
 
     def _labels(self) -> list[str]:
         divided = self.divided
