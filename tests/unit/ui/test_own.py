@@ -174,7 +174,12 @@ def test_chats_have_no_column_of_answers(tab: TrainTask, tmp_path: Path) -> None
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [("a,b,c\n1,2,3\n", "not clear"), ("Message,Team\nonly one,x\n", "cannot be used"), ("", "empty")],
+    [
+        ("a,b,c\n1,2,3\n", "not clear"),
+        ("Message,Team\nonly one,x\n", "choose these by hand"),
+        ("text,label\na b,x\nc d,x\n,y\n", "cannot be used"),
+        ("", "empty"),
+    ],
 )
 def test_what_is_wrong_with_a_file_is_said_and_nothing_is_lost(
     tab: TrainTask, tmp_path: Path, content: str, says: str
@@ -220,7 +225,7 @@ def test_a_stranger_is_held_to_the_limits_before_anything_is_proposed_from_too_m
     assert str(tmp_path) not in str(page.shown)
 
 
-# ---- sizes and strategies ------------------------------------------------------------------------------------------
+# ---- sizes and strategies --------------------------------------------------------------------------------------
 
 
 def test_normal_is_the_recipe_quick_is_less_and_thorough_more() -> None:
