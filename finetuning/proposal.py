@@ -27,6 +27,7 @@ from data.tasks import TASKS, Task
 from data.tasks.own import USUAL, OwnTask
 from data.tasks.task import Kind
 from finetuning.recipe import Recipe, load_recipe, recipe_names, with_overrides, with_settings
+from plumbing import doors
 from plumbing.errors import DataError, UserError
 from plumbing.printable import one_line, printable
 
@@ -40,6 +41,11 @@ PROMPT_TOKENS = 64
 BYTES_A_TOKEN = 3
 """Roughly, and rather too few: a row that is longer than it was thought is refused."""
 MAX_NEW_TOKENS = 512
+_AT_THE_COMMAND_LINE = (
+    "Say which column is read and which is learned: add --set task.kind=classification, and --set "
+    "data.columns.text=… --set data.columns.label=… with their names; or generation, with input and output."
+)
+_ON_THE_PAGE = "Say what it learns, and which column is read and which is learned: choose these by hand."
 SHOWN_LABELS = 12
 
 
@@ -207,8 +213,7 @@ def _of_table(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> tuple[s
     raise DataError(
         "It is not clear what could be learned from this file",
         got=list(table.columns),
-        fix="Say which column is read and which is learned: add --set task.kind=classification, and --set "
-        "data.columns.text=… --set data.columns.label=… with their names; or generation, with input and output.",
+        fix=_ON_THE_PAGE if doors.current() == "page" else _AT_THE_COMMAND_LINE,
     )
 
 
@@ -239,7 +244,8 @@ def _labelled(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> tuple[s
     why = f"'{one_line(mapping.target)}' has {count} values that repeat: what can be learned is to say which."
     polar = next((task for task in TASKS.values() if task.polarity), None)
     if polar is not None and observed <= {"0", "1"}:
-        why += f" If 0 means {polar.labels[0]} and 1 {polar.labels[1]}, train {polar.recipe} with --data instead."
+        why += f" If 0 means {polar.labels[0]} and 1 {polar.labels[1]}, "
+        why += "say so below." if doors.current() == "page" else f"train {polar.recipe} with --data instead."
     return OwnTask(kind="classification"), why
 
 

@@ -260,7 +260,7 @@ class TrainTask:
         except UserError as error:
             given = given | data_form.without_columns(self.data)
             return self._failed(error, given, visitor)
-        begun = beginning.updates | self._show(beginning.given, visitor, beginning)
+        begun = _merged(beginning.updates, self._show(beginning.given, visitor, beginning))
         if beginning.recipe is not None:
             begun[self.form.recipe] = beginning.recipe.name
             return begun | self._filled(beginning.recipe, self._counts(beginning.given, visitor))
