@@ -45,7 +45,7 @@ def corpus_names(task: Task | None = None) -> tuple[str, ...]:
     """Returns the names of the bundled corpora that `task` can use, or that any task can."""
     tasks = [task] if task else list(TASKS.values())
     names = sorted(path.stem for path in CORPORA.glob("*.jsonl"))
-    return tuple(name for name in names if any(set(t.columns) <= _corpus_columns(name) for t in tasks))
+    return tuple(name for name in names if any(set(t.source_columns) <= _corpus_columns(name) for t in tasks))
 
 
 def _corpus_columns(name: str) -> set[str]:
