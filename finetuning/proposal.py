@@ -28,6 +28,7 @@ from data.tasks import TASKS, Task
 from data.tasks.own import USUAL, OwnTask
 from data.tasks.task import Kind
 from finetuning.recipe import Recipe, load_recipe, recipe_names, with_overrides, with_settings
+from plumbing import doors
 from plumbing.errors import DataError, UserError
 from plumbing.printable import one_line, printable
 
@@ -211,11 +212,18 @@ def _of_table(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> tuple[s
         return OwnTask(kind="generation"), why
     if labelled:
         return labelled
-    raise DataError(
-        "It is not clear what could be learned from this file",
-        got=list(table.columns),
-        fix="Say which column is read and which is learned: add --set task.kind=classification, and --set "
-        "data.columns.text=… --set data.columns.label=… with their names; or generation, with input and output.",
+    problem = "It is not clear what could be learned from this file"
+    raise DataError(problem, got=list(table.columns), fix=_how_to_say())
+
+
+def _how_to_say() -> str:
+    """How a person says what is to be learned of a table that does not tell it."""
+    if doors.current() == "page":
+        return "Say what it should learn, and choose the column that is read and the one that is learned."
+    return (
+        f"Say which column is read and which is learned: {doors.change('task.kind', 'classification')}, and "
+        f"{doors.choose_column('text', [doors.OPEN])} and {doors.choose_column('label', [doors.OPEN])} with their "
+        "names; or generation, with input and output."
     )
 
 
