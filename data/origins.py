@@ -192,10 +192,9 @@ def _of_corpus(table: Table, task: Task) -> ColumnMapping:
     reason = "A bundled corpus has the task's columns."
     if task.is_classification:
         rows = [row for _, row in table.rows]
-        columns = {task.input_column: task.input_column, task.target_column: task.target_column}
-        return replace(guess(table.columns, rows, task, columns=columns), reason=reason)
-    target = "" if task.kind in ("chat", "text") else task.target_column
-    return ColumnMapping(task.input_columns, target, None, reason)
+        columns = {column: column for column in task.source_columns}
+        return replace(guess(table.columns, rows, task, columns=columns, classes=table.classes), reason=reason)
+    return ColumnMapping(task.input_columns, task.target_column, None, reason)
 
 
 # ---- what is said of the rows --------------------------------------------------------------------------------

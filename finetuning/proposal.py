@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from data.columns import ColumnMapping, guess, plain_name
-from data.formats import Form, form_of, shaped
+from data.formats import shaped
+from data.forms import Form, form_of
 from data.labels import values_of
 from data.labelwords import is_opinion
 from data.origins import Choices, file_source
