@@ -251,10 +251,17 @@ def _by_mean_words(names: Sequence[str], rows: Rows) -> list[tuple[float, str]]:
     """(mean number of words, column) for the columns that hold text, longest first."""
     found = []
     for name in names:
-        texts = [value for row in rows[:1000] if isinstance(value := row.get(name), str) and value.strip()]
+        texts = [text for row in rows[:1000] if (text := _as_text(row.get(name))).strip()]
         if texts:
             found.append((mean(len(text.split()) for text in texts), name))
     return sorted(found, key=lambda item: -item[0])
+
+
+def _as_text(value: Any) -> str:
+    """A text, or what is said in a conversation."""
+    if isinstance(value, tuple):
+        return " ".join(turn.said for turn in value)
+    return value if isinstance(value, str) else ""
 
 
 def _is_clear_lead(lengths: Sequence[float]) -> bool:
@@ -304,6 +311,8 @@ def _plausible(task_column: str, names: Sequence[str], rows: Rows, task: Task) -
     texts = [name for words, name in _by_mean_words(names, rows) if words >= 2]
     if task.is_classification and task_column == task.target_column:
         most = LabelReader(task, ()).most_values
+        if not task.polarity:
+            most = min(most, len(rows) // 2)  # what repeats nowhere is no label
         few = [name for name in names if 1 < len(values_of(name, rows, most=most)) <= most]
         repeating = [name for name in few if name not in texts or not task.polarity]
         return repeating[:SHOWN_CHOICES]

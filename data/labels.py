@@ -7,6 +7,7 @@ spelling in which it is met first. Only where labels are a polarity are words an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,9 @@ MAX_LABEL_CHARS = 60
 """Longer values are texts, not labels."""
 MAX_LABEL_WORDS = 6
 """The same of a column that is not known to hold labels."""
+
+WHOLE = re.compile(r"-?\d+\.0+", re.ASCII)
+"""A whole number, as a library writes it that has read it as another."""
 
 Meanings = dict[str, str | None]
 """Raw value as `label_key` writes it → label, or None to leave the row out."""
@@ -233,7 +237,8 @@ def shown_label(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
-    return " ".join(str(value).split())
+    text = " ".join(str(value).split())
+    return label_key(text) if WHOLE.fullmatch(text) else text
 
 
 def ordered_labels(names: Iterable[str], classes: Sequence[str] = ()) -> tuple[str, ...]:

@@ -21,6 +21,8 @@ POSITIVE_WORDS = frozenset(
     | {"true", "t", "yes", "y"}
 )
 LEFT_OUT_WORDS = frozenset({"neutral", "neu", "mixed", "unknown", "unsup", "unlabeled", "unlabelled", "none"})
+SAY_NO_OPINION = frozenset({"false", "f", "no", "n", "true", "t", "yes", "y"})
+"""Words that answer a question, and maybe not whether something is good."""
 STRENGTH = re.compile(r"^(very|strongly|somewhat|slightly|extremely|mostly)[ _-]+")
 STARS = re.compile(r"^([+-]?\d+(?:\.\d+)?)\s*-?\s*(?:stars?)?$")
 MAX_VALUES = 21
@@ -63,6 +65,17 @@ def read_values(observed: Collection[str], labels: tuple[str, ...]) -> Scheme | 
     if all(STARS.match(value) for value in observed):
         return _read_numbers(sorted({float(value) for value in observed}), *labels)
     return _read_words(observed, *labels)
+
+
+def is_opinion(observed: Collection[str], *, by_name: bool) -> bool:
+    """Whether values (in the form of `label_key`) say that something is good or bad, and nothing else.
+
+    0 and 1, or no and yes, say so only in a column that says it `by_name`.
+    """
+    if read_values(observed, ("negative", "positive")) is None:
+        return False
+    words = {STRENGTH.sub("", value).replace(" ", "_") for value in observed}
+    return by_name or bool(words & (NEGATIVE_WORDS | POSITIVE_WORDS) - SAY_NO_OPINION)
 
 
 def read_most_values(observed: Collection[str], labels: tuple[str, ...]) -> Scheme | None:

@@ -56,6 +56,19 @@ class Divided:
             for split, rows in self.splits.items()
         }
 
+    def opened(self) -> Opened:
+        """Returns the same as data sets."""
+        return Opened(
+            spec=self.spec,
+            task=self.task,
+            splits=_as_datasets(self.splits, self.task),
+            mapping=self.mapping,
+            columns=self.columns,
+            repeats=self.repeats,
+            notes=self.notes,
+            instructed=self.instructed,
+        )
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -110,17 +123,7 @@ def open_source(
     Raises DataError if a source cannot be found or mapped, ProblemsError with everything wrong with its rows.
     """
     chosen = Choices(task, dict(columns or {}), dict(labels or {}), skip_empty=skip_empty)
-    divided = divide(spec, read_source(spec, chosen), chosen, test=test)
-    return Opened(
-        spec=spec,
-        task=divided.task,
-        splits=_as_datasets(divided.splits, divided.task),
-        mapping=divided.mapping,
-        columns=divided.columns,
-        repeats=divided.repeats,
-        notes=divided.notes,
-        instructed=divided.instructed,
-    )
+    return divide(spec, read_source(spec, chosen), chosen, test=test).opened()
 
 
 def divide(spec: str, source: Source, chosen: Choices, *, test: str | None = None) -> Divided:

@@ -104,8 +104,9 @@ def _problems_of_the_whole(
         what = "passage" if task.kind == "text" else "usable row"
         usable = f"1 {what}" if len(clean) == 1 else f"{len(clean)} {what}s"
         needed = "1 is" if minimum == 1 else f"at least {minimum} are"
-        rows = "text" if task.kind == "text" else "rows"
-        return [Problem(f"There are too few {rows}: {usable}, and {needed} needed", f"Add {rows}.")]
+        if task.kind == "text":
+            return [Problem(f"There is too little text: {usable}, and {needed} needed", "Add some.")]
+        return [Problem(f"There are too few rows: {usable}, and {needed} needed", "Add rows.")]
     only = only_label(clean, task) if trained_on else None
     if only is not None:
         missing = next((label for label in task.labels or mapping.label_names if label != only), None)

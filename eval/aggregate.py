@@ -11,17 +11,20 @@ from statistics import fmean
 
 from data.tasks import Task
 from eval.calibration import brier_score, expected_calibration_error, reliability
-from eval.floors.answers import FLOORS, lead_two, longest_turn, majority_class, tfidf_logistic_regression
-from eval.metrics.metric import METRICS, Metric, flip_of, primary_of
-from eval.report.schema import (
+from eval.floors import FLOORS
+from eval.floors.floor import Example
+from eval.metrics import METRICS, Metric, metric_named, primary_of, suiting
+from eval.metrics.metric import flip_of
+from eval.report.schema import RowResult, SideResult
+from eval.report.sections import (
     Calibration,
     CalibrationSide,
+    ClassScores,
+    ClassSide,
     Confusion,
     Flips,
     FloorResult,
     MetricResult,
-    RowResult,
-    SideResult,
     Writing,
 )
 from eval.scores import judge, measure, row_scores
@@ -29,32 +32,37 @@ from eval.statistics import Interval, mean_interval, wilson
 from eval.text_quality import TextQuality, text_quality
 
 
-def metrics(rows: Sequence[RowResult], task: Task) -> list[MetricResult]:
-    """Every metric of the task with its paired test, the primary one first."""
-    references = [row.references for row in rows]
-    base = measure([row.base.answer for row in rows], references, task)
-    tuned = measure([row.tuned.answer for row in rows], references, task)
-    for name in rows[0].base.scores:  # what only rows have, such as BERTScore
-        base.setdefault(name, fmean(row.base.scores[name] for row in rows))
-        tuned.setdefault(name, fmean(row.tuned.scores[name] for row in rows))
+def metrics(rows: Sequence[RowResult], task: Task, more: Sequence[Metric] = ()) -> list[MetricResult]:
+    """Every metric that the rows have, with its paired test, the primary one first; and those of the whole set.
+
+    `more` are metrics that are not ours: of these, too, those of the whole set are computed here.
+    """
     primary = primary_of(task)
-    # A stable sort: the others keep their order.
-    found = sorted((METRICS[name] for name in base), key=lambda metric: metric != primary)
-    return [_judged(metric, base[metric.name], tuned[metric.name], rows, metric == primary) for metric in found]
+    of_rows = map(metric_named, rows[0].base.scores)
+    of_all = (metric for metric in (*suiting(task.kind), *more) if metric.whole)
+    found = {metric.name: metric for metric in (*of_rows, *of_all)}
+    places = {name: place for place, name in enumerate(METRICS)}
+    ordered = sorted(found.values(), key=lambda metric: (metric.name != primary.name, places[metric.name]))
+    return [_judged(metric, rows, metric.name == primary.name) for metric in ordered]
 
 
-def _judged(metric: Metric, base: float, tuned: float, rows: Sequence[RowResult], primary: bool) -> MetricResult:
-    result = MetricResult(name=metric.name, primary=primary, base=base, tuned=tuned)
-    if metric.kind == "whole":
-        return result
+def _judged(metric: Metric, rows: Sequence[RowResult], primary: bool) -> MetricResult:
+    if metric.whole:
+        references = [row.references for row in rows]
+        base, tuned = (
+            metric.whole([getattr(row, side).answer for row in rows], references) for side in ("base", "tuned")
+        )
+        return MetricResult(name=metric.name, primary=primary, base=base, tuned=tuned)
     before = [row.base.scores[metric.name] for row in rows]
     after = [row.tuned.scores[metric.name] for row in rows]
-    return result.model_copy(
-        update={
-            "base_interval": _interval(before, metric),
-            "tuned_interval": _interval(after, metric),
-            "judgement": judge(before, after, metric),
-        }
+    return MetricResult(
+        name=metric.name,
+        primary=primary,
+        base=fmean(before),
+        tuned=fmean(after),
+        base_interval=_interval(before, metric),
+        tuned_interval=_interval(after, metric),
+        judgement=judge(before, after, metric),
     )
 
 
@@ -72,14 +80,36 @@ def flips(rows: Sequence[RowResult], task: Task) -> Flips:
 def confusion(rows: Sequence[RowResult], task: Task) -> Confusion:
     """Right label against answer, for both sides."""
     labels = list(task.labels)
+    places = {label: place for place, label in enumerate(labels)}
 
     def table(side: str) -> list[list[int]]:
         counts = [[0] * len(labels) for _ in labels]
         for row in rows:
-            counts[labels.index(row.references[0])][labels.index(getattr(row, side).answer)] += 1
+            counts[places[row.references[0]]][places[getattr(row, side).answer]] += 1
         return counts
 
     return Confusion(labels=labels, base=table("base"), tuned=table("tuned"))
+
+
+def classes(rows: Sequence[RowResult], task: Task) -> list[ClassScores]:
+    """Precision, recall and F1 of each label, for both sides, in the order of the task's labels."""
+    from sklearn.metrics import precision_recall_fscore_support
+
+    right = [row.references[0] for row in rows]
+
+    def of(side: str) -> list[ClassSide]:
+        answers = [getattr(row, side).answer for row in rows]
+        found = precision_recall_fscore_support(right, answers, labels=list(task.labels), zero_division=0)
+        return [
+            ClassSide(precision=float(precision), recall=float(recall), f1=float(f1))
+            for precision, recall, f1, _ in zip(*found, strict=True)
+        ]
+
+    counts = Counter(right)
+    return [
+        ClassScores(label=label, support=counts[label], base=base, tuned=tuned)
+        for label, base, tuned in zip(task.labels, of("base"), of("tuned"), strict=True)
+    ]
 
 
 def calibration(rows: Sequence[RowResult]) -> Calibration:
@@ -91,7 +121,7 @@ def calibration(rows: Sequence[RowResult]) -> Calibration:
             assert side.probabilities is not None, "labels come with their probabilities"
             confidences.append(side.probabilities[side.answer])
             probabilities.append(side.probabilities)
-        correct = [side.scores["accuracy"] for side in sides]
+        correct = [float(side.answer == row.references[0]) for side, row in zip(sides, rows, strict=True)]
         return CalibrationSide(
             expected_calibration_error=expected_calibration_error(confidences, correct),
             brier_score=brier_score(probabilities, [row.references[0] for row in rows]),
@@ -108,7 +138,7 @@ def writing(rows: Sequence[RowResult], max_new_tokens: int) -> Writing:
         found = [
             text_quality(
                 getattr(row, side).answer,
-                dialogue=row.input,
+                asked=row.input,
                 references=row.references,
                 tokens=getattr(row, side).tokens,
                 max_new_tokens=max_new_tokens,
@@ -125,26 +155,26 @@ def writing(rows: Sequence[RowResult], max_new_tokens: int) -> Writing:
 def floor_results(
     rows: Sequence[RowResult],
     task: Task,
-    train: Sequence[tuple[str, str]] | None,
+    train: Sequence[Example] | None,
     more: Mapping[str, Sequence[str]] | None = None,
 ) -> list[FloorResult]:
     """What needs no tuning, scored on the same rows, each with the paired test of tuned against it.
 
     Args:
         rows: the comparison's rows.
-        task: their task.
-        train: input and label of each training row; without, the floors that learn from them are left out.
-        more: answers of other floors by their names in `eval.floors.answers`.
+        task: their task, which names its floors.
+        train: input and target of each training row; without, the floors that learn from them are left out.
+        more: answers of other floors, which a model has given, by their names in `eval.floors`.
     """
-    inputs = [row.input for row in rows]
+    inputs = [row.asked for row in rows]
     answers: dict[str, Sequence[str]] = {}
-    if not task.is_classification:
-        answers["first two turns"] = [lead_two(text) for text in inputs]
-        answers["longest turn"] = [longest_turn(text) for text in inputs]
-    elif train:
-        texts, labels = [text for text, _ in train], [label for _, label in train]
-        answers["majority class"] = majority_class(labels, len(rows))
-        answers["TF-IDF + logistic regression"] = tfidf_logistic_regression(texts, labels, inputs)
+    for name in task.floors:
+        floor = FLOORS.get(name)
+        if floor is None or floor.answer is None or (floor.learns and not train):
+            continue
+        given = floor.answer(inputs, train or ())
+        if given is not None:
+            answers[name] = given
     references = [row.references for row in rows]
     metric = primary_of(task)
     tuned = [row.tuned.scores[metric.name] for row in rows]
@@ -154,6 +184,7 @@ def floor_results(
             sentence=FLOORS[name].sentence,
             scores=measure(given, references, task),
             judgement=judge(row_scores(given, references, task), tuned, metric),
+            doing=FLOORS[name].doing,
         )
         for name, given in (answers | dict(more or {})).items()
     ]

@@ -1,8 +1,8 @@
 """Base against tuned on the same rows: `compare` gives a report and a result for every row.
 
-Labels are scored by log-likelihood and texts are generated greedily, by both sides from one copy of the weights
-(`models.scoring`, `models.generation`). Knows how to let the sides answer; what the answers amount to is in
-`eval.aggregate`, and nothing here knows how the adapter was trained.
+Labels are scored by log-likelihood and texts are generated greedily, by both sides (`models.scoring`,
+`models.generation`). Knows how to let the sides answer; what the answers amount to is in `eval.aggregate`, and
+nothing here knows how the tuned side was trained.
 """
 
 from __future__ import annotations
@@ -17,25 +17,30 @@ from typing import TYPE_CHECKING, Any
 
 from data.general import instructions, passages
 from data.tasks import Task
+from data.tasks.task import Input, as_text
 from data.trained_rows import hash_pairs
-from eval.aggregate import calibration, confusion, flips, floor_results, metrics, writing
+from eval.aggregate import calibration, classes, confusion, flips, floor_results, metrics, writing
+from eval.floors.context import Context, measure_context, no_room
 from eval.floors.few_shot import DRAWS, draw, left_out, measure_few_shot
+from eval.floors.floor import Example
+from eval.floors.probe import FLOOR as PROBE
 from eval.floors.probe import probe
 from eval.forgetting import measure_forgetting
-from eval.metrics.bertscore import BertScore
-from eval.metrics.labels import is_correct
-from eval.metrics.rouge import TOKENIZER, rouge_scores
-from eval.report.schema import (
+from eval.metrics import Metric, primary_of
+from eval.metrics.rouge import TOKENIZER
+from eval.report.schema import Report, RowMessage, RowResult, SideResult
+from eval.report.sections import (
     AdapterProofInfo,
     BaseModelInfo,
     DataInfo,
     FewShot,
     Forgetting,
-    Report,
-    RowResult,
-    SideResult,
     TaskInfo,
+    TurnLikelihood,
+    WithContext,
 )
+from eval.scores import scored
+from eval.turns import add_turns
 from models.context import max_positions, require_room
 from models.generation import Answer, answer_batch, answers_at_once
 from models.pair import Pair
@@ -45,7 +50,16 @@ from plumbing.errors import DataError
 if TYPE_CHECKING:
     import datasets
 
-LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "rouge-score", "evaluate")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "scikit-learn",
+    "rouge-score",
+    "sacrebleu",
+    "evaluate",
+)
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and of how much."""
@@ -68,6 +82,8 @@ def compare(
     train: datasets.Dataset | None = None,
     few_shot: int = 0,
     few_shot_draws: int = DRAWS,
+    context: Context | None = None,
+    more: Sequence[Metric] = (),
     forgetting: bool = False,
     data_spec: str = "",
     split: str = "test",
@@ -81,8 +97,11 @@ def compare(
         pair: base and tuned; its task says what a row is.
         test: rows with the task's columns.
         train: training rows, for the floors that learn from them and for few-shot examples.
-        few_shot: examples in the prompt of a base that is shown some; 0 leaves it out. A classifier has no prompt.
+        few_shot: examples in the prompt of a base that is shown some; 0 leaves it out. A classifier has no prompt,
+            and a chat is one conversation.
         few_shot_draws: how often the examples are drawn; each draw is one more pass of the base.
+        context: a text before every question for a base that is compared as well; one more pass of it.
+        more: metrics beside those of ours that suit the task, loaded by `eval.metrics.evaluated`.
         forgetting: measure both sides on general text, too. A classifier predicts none.
         data_spec: where the rows come from, for the report.
         split: which split they are, for the report.
@@ -93,8 +112,10 @@ def compare(
     Raises:
         DataError: `test` or `train` is empty, lacks a column of the task, or holds a label that the task does not
             have; or a test row does not fit into the model.
+        RecipeError: the task is scored by a metric that is not loaded.
     """
     task = pair.task
+    primary_of(task)
     inputs, references = _checked_rows(test, task, "test set")
     require_room(
         test,
@@ -108,35 +129,42 @@ def compare(
     examples = _examples(train, task) if train is not None else []
     tell = _telling(on_progress)
     started = time.perf_counter()
+    on_rows = tell("Comparing base and tuned")
     if task.is_classification:
         batch_size = batch_size or SCORING_BATCH_SIZE
-        rows = _compare_labels(pair, inputs, references, batch_size, tell("Comparing base and tuned"))
+        rows = _compare_labels(pair, inputs, references, batch_size, more, on_rows)
     else:
         assert pair.prompter is not None
-        prompts = map(pair.prompter.encode_prompt, inputs)
-        batch_size = batch_size or answers_at_once(pair, prompts, max_new_tokens)
-        on_rows = tell("Comparing base and tuned")
-        rows = _compare_texts(pair, inputs, references, batch_size, max_new_tokens, on_rows)
+        batch_size = batch_size or answers_at_once(pair, map(pair.prompter.encode_prompt, inputs), max_new_tokens)
+        rows = _compare_texts(pair, inputs, references, batch_size, max_new_tokens, more, on_rows)
+    turns: TurnLikelihood | None = None
+    if task.kind == "chat":
+        rows, turns = add_turns(pair, rows, tell("How probable all that the assistant says is"))
     seconds = time.perf_counter() - started
     shown, not_shown = _few_shot(
         pair, rows, examples, few_shot, few_shot_draws, max_new_tokens, tell("The base with examples")
     )
+    told, not_told = _context(pair, rows, context, max_new_tokens, tell("The base with a text in its prompt"))
     report = Report(
         task=task.name,
         about=TaskInfo(kind=task.kind, title=task.title, noun=task.noun),
         kind=pair.kind,
         n=len(rows),
-        metrics=metrics(rows, task),
+        metrics=metrics(rows, task, more),
         flips=flips(rows, task),
         confusion=confusion(rows, task) if task.is_classification else None,
+        classes=classes(rows, task) if task.is_classification else None,
         calibration=calibration(rows) if task.is_classification else None,
         near_ties=_near_ties(rows) if task.is_classification else None,
         writing=None if task.is_classification else writing(rows, max_new_tokens),
+        turns=turns,
         floors=floor_results(
             rows, task, examples, _probe(pair, examples, inputs, tell("What the frozen base knows"))
         ),
         few_shot=shown,
         few_shot_left_out=not_shown,
+        context=told,
+        context_left_out=not_told,
         forgetting=_forgetting(pair, tell("General text, to see what was forgotten")) if forgetting else None,
         base=BaseModelInfo(
             name=pair.base.name,
@@ -146,6 +174,7 @@ def compare(
         ),
         precision=pair.precision,
         computed_in=str(pair.model.dtype).removeprefix("torch."),
+        whole=pair.is_whole,
         adapter_proof=AdapterProofInfo(
             largest_change=pair.proof.largest_change,
             same_weights=pair.proof.same_weights,
@@ -153,7 +182,7 @@ def compare(
         ),
         adapter_sha256=pair.adapter_sha256,
         prompt_sha256=pair.contract.sha256,
-        data=DataInfo(spec=data_spec, split=split, test_sha256=hash_rows(inputs, references)),
+        data=DataInfo(spec=data_spec, split=split, test_sha256=hash_rows(list(map(as_text, inputs)), references)),
         train_rows=len(examples),
         batch_size=batch_size,
         tokenizer="" if task.is_classification else TOKENIZER,
@@ -176,36 +205,45 @@ def _telling(on_progress: Progress | None) -> Callable[[str], Callable[[int, int
     return telling
 
 
-def _examples(train: datasets.Dataset, task: Task) -> list[tuple[str, str]]:
+def _examples(train: datasets.Dataset, task: Task) -> list[Example]:
     inputs, references = _checked_rows(train, task, "training set")
-    return [(text, targets[0]) for text, targets in zip(inputs, references, strict=True)]
+    return [(given, targets[0]) for given, targets in zip(inputs, references, strict=True)]
 
 
 def _few_shot(
     pair: Pair,
     rows: Sequence[RowResult],
-    train: list[tuple[str, str]],
+    train: list[Example],
     count: int,
     draws: int,
     max_new_tokens: int,
     on_progress: Callable[[int, int], None] | None,
 ) -> tuple[FewShot | None, str]:
     """What was measured, or why it was not, where it could have been."""
-    if not count or not train or pair.kind != "causal":
+    if not count or not train or pair.kind != "causal" or pair.task.kind == "chat":
         return None, ""
-    drawn = draw(pair, [row.input for row in rows], train, count, draws, max_new_tokens)
+    drawn = draw(pair, [row.asked for row in rows], train, count, draws, max_new_tokens)
     if not drawn:
         return None, left_out(pair, count)
     return measure_few_shot(pair, rows, drawn, max_new_tokens=max_new_tokens, on_progress=on_progress), ""
 
 
-def _probe(
-    pair: Pair, train: list[tuple[str, str]], inputs: list[str], on_progress: Callable[[int, int], None] | None
-) -> dict[str, list[str]]:
+def _context(
+    pair: Pair, rows: Sequence[RowResult], context: Context | None, max_new_tokens: int, on_progress: OnRows
+) -> tuple[WithContext | None, str]:
+    """The same of a text in the prompt."""
+    if context is None or pair.kind != "causal":
+        return None, ""
+    if why := no_room(pair, [row.asked for row in rows], context, max_new_tokens):
+        return None, why
+    return measure_context(pair, rows, context, max_new_tokens=max_new_tokens, on_progress=on_progress), ""
+
+
+def _probe(pair: Pair, train: list[Example], inputs: Sequence[Input], on_progress: OnRows) -> dict[str, list[str]]:
     """The floor that a classifier's base gives, by its name."""
     if pair.kind != "classifier" or not train:
         return {}
-    return {"frozen base + logistic regression": probe(pair, train, inputs, on_progress=on_progress)}
+    return {PROBE.name: probe(pair, train, list(map(as_text, inputs)), on_progress=on_progress)}
 
 
 def _forgetting(pair: Pair, on_progress: Callable[[int, int], None] | None) -> Forgetting | None:
@@ -225,7 +263,7 @@ def _near_ties(rows: Sequence[RowResult]) -> int:
     return sum(min(margin(row.base), margin(row.tuned)) <= ROUNDING for row in rows)
 
 
-def _checked_rows(test: datasets.Dataset, task: Task, what: str) -> tuple[list[str], list[list[str]]]:
+def _checked_rows(test: datasets.Dataset, task: Task, what: str) -> tuple[list[Input], list[list[str]]]:
     """Each row's input and its references."""
     missing = [column for column in task.columns if column not in test.column_names]
     if missing:
@@ -238,61 +276,76 @@ def _checked_rows(test: datasets.Dataset, task: Task, what: str) -> tuple[list[s
         raise DataError(f"The {what} is empty", fix="Give at least one row.")
     rows: list[dict[str, Any]] = list(test.select_columns(list(task.columns)))
     references = [task.references(row) for row in rows]
+    known = set(task.labels)
     for number, labels in enumerate(references, start=1):
-        if task.is_classification and labels[0] not in task.labels:
+        if task.is_classification and labels[0] not in known:
             raise DataError(
                 f"Row {number} of the {what} has an unknown label",
                 got=labels[0],
                 fix=f"The labels are {', '.join(task.labels)}.",
             )
-    return [str(row[task.input_column]) for row in rows], references
+    return [task.input_of(row) for row in rows], references
 
 
 def _compare_labels(
-    pair: Pair, inputs: list[str], references: list[list[str]], batch_size: int, on_rows: OnRows
+    pair: Pair,
+    inputs: Sequence[Input],
+    references: list[list[str]],
+    batch_size: int,
+    more: Sequence[Metric],
+    on_rows: OnRows,
 ) -> list[RowResult]:
     labels = pair.task.labels
+    found = score_labels(pair, inputs, batch_size=batch_size, on_batch=on_rows)
 
-    def side(log_probabilities: Sequence[float], reference: str) -> SideResult:
-        probabilities = {label: math.exp(value) for label, value in zip(labels, log_probabilities, strict=True)}
-        answer = max(labels, key=lambda label: probabilities[label])
-        return SideResult(
-            answer=answer, scores={"accuracy": is_correct(answer, reference)}, probabilities=probabilities
-        )
+    def side(log_probabilities: list[list[float]]) -> list[SideResult]:
+        shares = [dict(zip(labels, map(math.exp, row), strict=True)) for row in log_probabilities]
+        answers = [max(labels, key=row.__getitem__) for row in shares]
+        scores = scored(answers, references, pair.task, more)
+        return [
+            SideResult(answer=answer, scores=values, probabilities=row)
+            for answer, values, row in zip(answers, scores, shares, strict=True)
+        ]
 
-    scores = score_labels(pair, inputs, batch_size=batch_size, on_batch=on_rows)
-    return [
-        RowResult(input=text, references=[label], base=side(both.base, label), tuned=side(both.tuned, label))
-        for text, (label,), both in zip(inputs, references, scores, strict=True)
-    ]
+    return _rows(inputs, references, side([both.base for both in found]), side([both.tuned for both in found]))
 
 
 def _compare_texts(
     pair: Pair,
-    inputs: list[str],
+    inputs: Sequence[Input],
     references: list[list[str]],
     batch_size: int,
     max_new_tokens: int,
+    more: Sequence[Metric],
     on_rows: OnRows,
 ) -> list[RowResult]:
-    answers = answer_batch(pair, inputs, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=on_rows)
-    base = _scored([both.base for both in answers], references)
-    tuned = _scored([both.tuned for both in answers], references)
-    return [
-        RowResult(input=text, references=texts, base=before, tuned=after)
-        for text, texts, before, after in zip(inputs, references, base, tuned, strict=True)
-    ]
+    found = answer_batch(pair, inputs, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=on_rows)
+
+    def side(answers: Sequence[Answer]) -> list[SideResult]:
+        scores = scored([answer.text for answer in answers], references, pair.task, more)
+        return [
+            SideResult(answer=answer.text, scores=values, tokens=answer.tokens)
+            for answer, values in zip(answers, scores, strict=True)
+        ]
+
+    return _rows(inputs, references, side([both.base for both in found]), side([both.tuned for both in found]))
 
 
-def _scored(answers: Sequence[Answer], references: list[list[str]]) -> list[SideResult]:
-    """One side's answers with the scores of each: ROUGE, and BERTScore where its encoder is on this machine."""
-    scores = [rouge_scores(answer.text, texts) for answer, texts in zip(answers, references, strict=True)]
-    if encoder := BertScore.local():
-        for row, value in zip(scores, encoder.f1([answer.text for answer in answers], references), strict=True):
-            row["bertscore"] = value
+def _rows(
+    inputs: Sequence[Input],
+    references: Sequence[list[str]],
+    base: Sequence[SideResult],
+    tuned: Sequence[SideResult],
+) -> list[RowResult]:
     return [
-        SideResult(answer=answer.text, scores=row, tokens=answer.tokens)
-        for answer, row in zip(answers, scores, strict=True)
+        RowResult(
+            input=as_text(given),
+            references=texts,
+            base=before,
+            tuned=after,
+            messages=None if isinstance(given, str) else [RowMessage.model_validate(dict(one)) for one in given],
+        )
+        for given, texts, before, after in zip(inputs, references, base, tuned, strict=True)
     ]
 
 

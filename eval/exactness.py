@@ -1,7 +1,7 @@
 """Does the fast path lose anything? The same rows by `transformers` and peft alone, one at a time, beside ours.
 
 What a pair answers goes through shared prefixes, rows without padding, fused low-rank updates and layers by hand.
-Here base and adapter are opened again by the libraries' own modules, and nothing of that is used: one row, its
+Here base and tuned are opened again by the libraries' own modules, and nothing of that is used: one row, its
 whole prompt. They are opened twice: in the pair's precision, and computing in float32, which is the measure. Where
 the pair rounds to bfloat16, either way errs against it; a fast path that loses something of its own errs more than
 the libraries do.
@@ -14,24 +14,40 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models.generation import answer_batch, end_tokens
 from models.loading import load
 from models.pair import Pair
 from models.scoring import score_labels
 
-if TYPE_CHECKING:
-    from peft import PeftModel
+
+@dataclass(frozen=True)
+class Sides:
+    """Base and tuned by the libraries' own modules."""
+
+    tuned: Any
+    """A model with an adapter, or a whole one."""
+    base: Any = None
+    """The base beside a whole one; None where an adapter is switched off."""
+
+    @contextlib.contextmanager
+    def side(self, tuned: bool) -> Iterator[Any]:
+        """Within it, the model that it gives answers as the tuned one, or as the base."""
+        if self.base is not None:
+            yield self.tuned if tuned else self.base
+            return
+        with contextlib.nullcontext() if tuned else self.tuned.disable_adapter():
+            yield self.tuned
 
 
 @dataclass(frozen=True)
 class Plain:
-    """The pair's base and adapter by the libraries' own modules."""
+    """The pair's base and tuned side by the libraries' own modules."""
 
-    own: PeftModel
+    own: Sides
     """In the pair's precision."""
-    exact: PeftModel
+    exact: Sides
     """The same weights, computing in float32; `own` itself where that does."""
 
 
@@ -52,23 +68,36 @@ class Checked:
     """In float32, by how much the best label, or the closest of the exact text's tokens, is above the second."""
 
 
-def open_plain(pair: Pair, adapter: Path) -> Plain:
-    """Open them; takes the memory of two more models where the pair does not compute in float32."""
+def open_plain(pair: Pair, folder: Path) -> Plain:
+    """Open them; takes the memory of as many more models where the pair does not compute in float32.
+
+    Args:
+        pair: what `open_pair` gave for `folder`: its files are known to be safe.
+        folder: of the adapter or the whole model.
+    """
     import torch
+
+    own = _opened(pair, folder)
+    if own.tuned.dtype == torch.float32:
+        return Plain(own, own)
+    exact = _opened(pair, folder)
+    for model in filter(None, (exact.base, exact.tuned)):
+        for module in model.float().modules():
+            if (packed := getattr(getattr(module, "weight", None), "quant_state", None)) is not None:
+                module.compute_dtype = packed.dtype = torch.float32
+    return Plain(own, exact)
+
+
+def _opened(pair: Pair, folder: Path) -> Sides:
     from peft import PeftModel
 
-    def opened() -> Any:
-        loaded = load(pair.base, kind=pair.kind, precision=pair.precision, task=pair.task)
-        return PeftModel.from_pretrained(loaded.model, str(adapter), local_files_only=True).eval()
-
-    own = opened()
-    if own.dtype == torch.float32:
-        return Plain(own, own)
-    exact = opened().float()
-    for module in exact.modules():
-        if (packed := getattr(getattr(module, "weight", None), "quant_state", None)) is not None:
-            module.compute_dtype = packed.dtype = torch.float32
-    return Plain(own, exact)
+    loaded = load(pair.base, kind=pair.kind, precision=pair.precision, task=pair.task)
+    if not pair.is_whole:
+        return Sides(PeftModel.from_pretrained(loaded.model, str(folder), local_files_only=True).eval())
+    options = {"dtype": loaded.model.dtype, "local_files_only": True, "trust_remote_code": False}
+    kind: Any = type(loaded.model)
+    tuned = kind.from_pretrained(folder, use_safetensors=True, **options)
+    return Sides(tuned.eval().to(loaded.model.device), loaded.model)
 
 
 def check(pair: Pair, plain: Plain, texts: Sequence[str], *, max_new_tokens: int = 64) -> Iterator[Checked]:
@@ -88,14 +117,14 @@ def check(pair: Pair, plain: Plain, texts: Sequence[str], *, max_new_tokens: int
 def _check_labels(pair: Pair, plain: Plain, texts: Sequence[str]) -> Iterator[Checked]:
     assert pair.prompter is not None
     names = pair.task.labels
-    labels = [pair.prompter.encode_target(label) for label in names]
+    labels = pair.prompter.encode_labels(names)
     for row, (text, fast) in enumerate(zip(texts, score_labels(pair, texts), strict=True)):
         prompt = pair.prompter.encode_prompt(text)
         for tuned in (False, True):
             ours = fast.tuned if tuned else fast.base
             own, exact = (
-                [math.fsum(_look(model, prompt, label, tuned).chosen) for label in labels]
-                for model in (plain.own, plain.exact)
+                [math.fsum(_look(sides, prompt, label, tuned).chosen) for label in labels]
+                for sides in (plain.own, plain.exact)
             )
             best, second = sorted(exact, reverse=True)[:2]
             yield Checked(
@@ -112,7 +141,7 @@ def _check_labels(pair: Pair, plain: Plain, texts: Sequence[str]) -> Iterator[Ch
 
 def _check_texts(pair: Pair, plain: Plain, texts: Sequence[str], max_new_tokens: int) -> Iterator[Checked]:
     assert pair.prompter is not None
-    ends = sorted(end_tokens(plain.own, pair.tokenizer))
+    ends = sorted(end_tokens(plain.own.tuned, pair.tokenizer))
 
     def text_of(tokens: list[int]) -> str:
         return str(pair.tokenizer.decode(tokens, skip_special_tokens=True)).rstrip("\ufffd")
@@ -154,11 +183,11 @@ class _Look:
         return min((best - second for best, second in zip(self.best, self.second, strict=True)), default=math.inf)
 
 
-def _look(model: PeftModel, prompt: list[int], said: list[int], tuned: bool) -> _Look:
+def _look(sides: Sides, prompt: list[int], said: list[int], tuned: bool) -> _Look:
     import torch
 
-    ids = torch.tensor([[*prompt, *said]], device=model.device)
-    with torch.inference_mode(), contextlib.nullcontext() if tuned else model.disable_adapter():
+    ids = torch.tensor([[*prompt, *said]], device=sides.tuned.device)
+    with torch.inference_mode(), sides.side(tuned) as model:
         logits = model(input_ids=ids, logits_to_keep=len(said) + 1, use_cache=False).logits[0, :-1]
     log_probs = logits.double().log_softmax(-1)
     best, second = log_probs.topk(2, dim=-1).values.unbind(-1)
@@ -166,12 +195,12 @@ def _look(model: PeftModel, prompt: list[int], said: list[int], tuned: bool) -> 
     return _Look(chosen.tolist(), best.tolist(), second.tolist())
 
 
-def _generated(model: PeftModel, prompt: list[int], ends: list[int], max_new_tokens: int, tuned: bool) -> list[int]:
+def _generated(sides: Sides, prompt: list[int], ends: list[int], max_new_tokens: int, tuned: bool) -> list[int]:
     """The libraries' own greedy answer, the token that ends it included."""
     import torch
 
-    ids = torch.tensor([prompt], device=model.device)
-    with torch.inference_mode(), contextlib.nullcontext() if tuned else model.disable_adapter():
+    ids = torch.tensor([prompt], device=sides.tuned.device)
+    with torch.inference_mode(), sides.side(tuned) as model:
         tokens: Any = model.generate(
             input_ids=ids,
             attention_mask=torch.ones_like(ids),

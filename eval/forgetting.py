@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from eval.report.schema import ChangedAnswer, Forgetting
+from eval.report.sections import ChangedAnswer, Forgetting
 from eval.statistics import Judgement, judge_scores
 from models.text_rows import begin_of_text
 from plumbing.errors import DataError

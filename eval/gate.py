@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from data.tasks import TASKS
+from data.tasks import Task
 from eval.compare import Result
-from eval.metrics.metric import metric_named
+from eval.metrics import metric_named
 from eval.report.folder import load
 from eval.report.markdown import p_value, with_interval
 from eval.report.schema import Report, RowResult
@@ -38,7 +38,7 @@ ALPHA = 0.01
 honest run worse once in 200 times or more seldom."""
 UPDATE = "pytest eval/ --update-baselines"
 
-_HASHES = {"adapter_sha256": "adapter", "prompt_sha256": "prompt", "test_sha256": "test set"}
+_HASHES = {"adapter_sha256": "tuned model", "prompt_sha256": "prompt", "test_sha256": "test set"}
 _LINE = ("task", "metric", "base_weights_sha256", "adapter_sha256", "test_sha256")
 """What the baselines of one line share: with another of these, the scores are those of something else."""
 
@@ -66,7 +66,7 @@ class Baseline(BaseModel):
     base_model: str = Field(description="The base model's name.")
     origin: str = Field(description="Where the base weights came from; other weights have a baseline of their own.")
     base_weights_sha256: str = Field(description="SHA-256 over the base weights.")
-    adapter_sha256: str = Field(description="SHA-256 of the adapter's weights file.")
+    adapter_sha256: str = Field(description="SHA-256 of the weights of the adapter, or of the whole model.")
     prompt_sha256: str = Field(description="Hash of the prompt contract.")
     test_sha256: str = Field(description="SHA-256 over the test rows.")
     precision: str = Field(description="float32, bfloat16 or nf4.")
@@ -274,22 +274,41 @@ def _too_few(then: Baseline, before: Sequence[float]) -> list[str]:
     ]
 
 
-def frozen_rows(folder: Path) -> tuple[Report, list[RowResult], datasets.Dataset]:
-    """A report with its rows, and these as a test set with the columns of the task.
+def frozen_rows(folder: Path, task: Task) -> tuple[Report, list[RowResult], datasets.Dataset]:
+    """A report with its rows, and these as a test set with the columns of `task`, which they were judged by.
 
     Raises:
-        RunError: there is no report in `folder`, or it is damaged.
+        RunError: there is no report in `folder`, or it is damaged, or of another task.
     """
     from datasets import Dataset
 
     report, read = load(folder)
+    if report.task != task.name:
+        raise RunError(
+            f"The report is of the task '{report.task}', and the model beside it was tuned for '{task.name}'",
+            got=str(folder),
+            fix="Evaluate again.",
+        )
     rows = list(read)
-    task = TASKS[report.task]
-    targets = [row.references[0] if len(row.references) == 1 else row.references for row in rows]
-    columns = {task.input_column: [row.input for row in rows], task.target_column: targets}
-    if any(isinstance(target, list) for target in targets):
-        columns[task.target_column] = [row.references for row in rows]
-    return report, rows, Dataset.from_dict(columns)
+    alone = all(len(row.references) == 1 for row in rows)
+    targets = [row.references[0] if alone else row.references for row in rows]
+    return (
+        report,
+        rows,
+        Dataset.from_dict({task.input_column: [row.asked for row in rows], task.target_column: targets}),
+    )
+
+
+def tuned_in(run: Path) -> Path:
+    """What was tuned in the folder of a finished run: a whole model, or an adapter.
+
+    Raises:
+        RunError: it has neither.
+    """
+    for name in ("model", "adapter"):
+        if (run / name).is_dir():
+            return run / name
+    raise RunError("This run has no adapter and no model", got=str(run), fix="Give the folder of a finished run.")
 
 
 def measured(name: str, result: Result) -> Baseline:

@@ -1,12 +1,14 @@
 """A test set as a task of lm-evaluation-harness, so that an independent tool can check our numbers.
 
 The folder that `export_task` writes is whole in itself and may be moved. Every row carries the prompt as it was
-rendered here, so nothing is rendered again; summaries are scored by the very functions of `eval.metrics.rouge`,
-whose source is copied. Loads no weights and does not need lm-eval, which takes the folder by `--include_path`.
+rendered here, so nothing is rendered again; texts are scored by the very functions of `eval.metrics`, whose source
+is copied: ROUGE, and the task's own metric. Loads no weights and does not need lm-eval, which takes the folder by
+`--include_path`.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
 import json
 import re
@@ -15,15 +17,18 @@ import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import yaml
 
 from data import words
-from eval.metrics import rouge
+from data.tasks.task import Input, Task
+from eval.metrics import evaluated, primary_of, rouge
 from models.loading import Precision, device
 from models.prompting import Prompter
 from models.resolved import ResolvedModel
+from models.whole import is_whole
 from plumbing.errors import DataError, ModelError
 
 LM_EVAL = "lm-eval==0.4.13"
@@ -38,7 +43,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 def export_task(
     prompter: Prompter,
-    inputs: Sequence[str],
+    inputs: Sequence[Input],
     references: Sequence[Sequence[str]],
     folder: Path,
     *,
@@ -56,7 +61,7 @@ def export_task(
         references: for each row its label, alone, or its reference answers.
         folder: has to be new, empty, or an earlier export, which is replaced.
         base: the base model, for the commands in the README.
-        adapter: the adapter's folder, for the same.
+        adapter: the folder of the adapter or the whole model, for the same.
         precision: what base and adapter compute in, for the same.
         name: the task's name; by default `before_after_` and our name of the task.
         max_new_tokens: where a generated answer is cut off.
@@ -80,7 +85,10 @@ def export_task(
     if task.is_classification:
         _require_labels(references, task.labels)
         _require_same_tokens(prompter, inputs, prompts)
-        rows = [{"prompt": prompt, "label": label} for prompt, (label,) in zip(prompts, references, strict=True)]
+        choice = dict(zip(task.labels, _choices(prompter), strict=True))
+        rows = [
+            {"prompt": prompt, "label": choice[label]} for prompt, (label,) in zip(prompts, references, strict=True)
+        ]
     else:
         rows = [
             {"prompt": prompt, "references": list(texts)} for prompt, texts in zip(prompts, references, strict=True)
@@ -88,7 +96,7 @@ def export_task(
     files = {
         f"{name}.yaml": _config(prompter, name, max_new_tokens),
         ROWS_FILE: "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows),
-        CODE_FILE: _code(scored=not task.is_classification),
+        CODE_FILE: _code(task),
         README_FILE: _readme(prompter, name, len(rows), base, adapter, precision),
     }
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +140,7 @@ def _require_labels(references: Sequence[Sequence[str]], labels: Sequence[str]) 
             )
 
 
-def _require_same_tokens(prompter: Prompter, inputs: Sequence[str], prompts: Sequence[str]) -> None:
+def _require_same_tokens(prompter: Prompter, inputs: Sequence[Input], prompts: Sequence[str]) -> None:
     """Refuse prompts that lm-eval would give to the model as other tokens.
 
     It encodes prompt and label in one piece, and once more the prompt without the white space at its end, which
@@ -143,17 +151,24 @@ def _require_same_tokens(prompter: Prompter, inputs: Sequence[str], prompts: Seq
     def encode(text: str) -> list[int]:
         return list(prompter.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    choices = list(zip(_choices(prompter), prompter.encode_labels(prompter.task.labels), strict=True))
     for text, prompt in zip(inputs, prompts, strict=True):
         ours = prompter.encode_prompt(text)
         context = encode(prompt.rstrip())
-        for label in prompter.task.labels:
-            if ours[: len(context)] != context or encode(prompt + label) != ours + prompter.encode_target(label):
+        for label, tokens in choices:
+            if ours[: len(context)] != context or encode(prompt + label) != ours + tokens:
                 raise ModelError(
                     "lm-eval would cut the prompt and its label into other tokens than training did, "
                     "so it would not measure what was trained",
                     got=prompt[-20:] + label,
                     fix="Compare with `evaluate`, which uses the tokens of training.",
                 )
+
+
+def _choices(prompter: Prompter) -> list[str]:
+    """The texts that are scored: the labels, with the end of the turn where one begins as another does."""
+    labels = prompter.task.labels
+    return list(map(prompter.completion, labels)) if prompter.need_an_end(labels) else list(labels)
 
 
 def _config(prompter: Prompter, name: str, max_new_tokens: int) -> str:
@@ -172,11 +187,11 @@ def _config(prompter: Prompter, name: str, max_new_tokens: int) -> str:
         names = ["acc"]
         config |= {
             "output_type": "multiple_choice",
-            "doc_to_choice": list(task.labels),
+            "doc_to_choice": _choices(prompter),
             "doc_to_target": "label",
         }
     else:
-        names = rouge.ROUGE_NAMES
+        names = [*rouge.ROUGE_NAMES, *([task.metric] if _own_metric(task) else [])]
         functions["process_results"] = "scores"
         config |= {
             "output_type": "generate_until",
@@ -196,15 +211,43 @@ def _config(prompter: Prompter, name: str, max_new_tokens: int) -> str:
     return HEADER + yaml.safe_dump(config, sort_keys=False, allow_unicode=True) + links
 
 
-def _code(*, scored: bool) -> str:
-    """The Python file beside the task: it reads the rows, and scores summaries."""
-    if not scored:
+def _code(task: Task) -> str:
+    """The Python file beside the task: it reads the rows, and scores texts."""
+    if task.is_classification:
         return _ROWS_CODE
-    copied = "\n\n".join(map(inspect.getsource, (words, rouge)))
-    for line in ("from __future__ import annotations\n", "from data.words import words\n"):
-        assert line in copied
-        copied = copied.replace(line, "")  # the one may not stand here, and the other does already
-    return f"{_ROWS_CODE}\n\n{_COPIED}\n{copied}\n\n{_SCORES_CODE}"
+    modules, scores = [words, rouge], 'rouge_scores(answers[0], doc["references"])'
+    if (own := _own_metric(task)) is not None:
+        modules.append(own)
+        function: Any = primary_of(task).row
+        scores += f' | {{"{task.metric}": {function.__name__}(answers[0], doc["references"])}}'
+    copied = "\n\n".join(map(_computing, modules))
+    return f"{_ROWS_CODE}\n\n{_COPIED}\n{copied}\n\n{_SCORES_CODE.format(scores=scores)}"
+
+
+def _own_metric(task: Task) -> ModuleType | None:
+    """The file of the task's own metric; None where that is one of ROUGE's, or none of ours."""
+    module = inspect.getmodule(primary_of(task).row)
+    return None if module in (None, rouge, evaluated) else module
+
+
+def _computing(module: ModuleType) -> str:
+    """The source of a module that computes, without what it imports of ours and without what a `Metric` is made of.
+
+    What it computes with is public, or in a module that stands before it.
+    """
+    source = inspect.getsource(module)
+    lines = source.splitlines(keepends=True)
+    for node in ast.parse(source).body:
+        ours = isinstance(node, ast.ImportFrom) and str(node.module).startswith(("__future__", "data.", "eval."))
+        if ours or (isinstance(node, ast.Assign) and {"METRIC", "METRICS"} & _assigned(node)):
+            lines[node.lineno - 1 : node.end_lineno] = [""] * (
+                int(node.end_lineno or node.lineno) - node.lineno + 1
+            )
+    return "".join(lines)
+
+
+def _assigned(node: ast.Assign) -> set[str]:
+    return {target.id for target in node.targets if isinstance(target, ast.Name)}
 
 
 _ROWS_CODE = '''"""The rows of the task beside this file."""
@@ -221,11 +264,11 @@ def rows(**metadata):
         return {"test": datasets.Dataset.from_list([json.loads(line) for line in lines])}
 '''
 
-_COPIED = "# How an answer is scored: copied from Before/After, data/words.py and eval/metrics/rouge.py."
+_COPIED = "# How an answer is scored: copied from Before/After, data/words.py and eval/metrics."
 
 _SCORES_CODE = '''def scores(doc, answers):
-    """ROUGE of the one answer to a row."""
-    return rouge_scores(answers[0], doc["references"])
+    """What the one answer to a row scores."""
+    return {scores}
 '''
 
 
@@ -251,7 +294,7 @@ def _readme(
             "rows whose labels are almost equally probable may come out the other way."
         )
     else:
-        same = "The ROUGE measures are ours, by the same code, of greedy answers."
+        same = "The scores are ours, by the same code, of greedy answers."
     if precision == "nf4":
         notes.append(
             f"- Our pair computes on a base in 4 bit, which {LM_EVAL} cannot load with transformers "
@@ -263,7 +306,9 @@ def _readme(
         same=same,
         lm_eval=LM_EVAL,
         base=command,
-        tuned=f"{command} {shlex.quote(f'peft={adapter.absolute()}')}",
+        tuned=f"{run} --model_args {shlex.join([f'pretrained={adapter.absolute()}', *arguments[1:]])}"
+        if is_whole(adapter)
+        else f"{command} {shlex.quote(f'peft={adapter.absolute()}')}",
         notes="\n".join(notes),
     )
 

@@ -3,32 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from data.tasks import Task
-from eval.metrics.evaluated import Accuracy, MacroF1, Rouge
-from eval.metrics.labels import is_correct
-from eval.metrics.metric import Metric, primary_of
-from eval.metrics.rouge import rouge_scores
+from eval.metrics import Metric, primary_of, suiting
 from eval.statistics import Judgement, judge_labels, judge_scores
 
+Answers = Sequence[str]
+References = Sequence[Sequence[str]]
 
-def measure(answers: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> dict[str, float]:
-    """Every metric of the task over all rows, 0 to 1 each."""
-    if not task.is_classification:
-        return dict(Rouge().compute(predictions=list(answers), references=[list(texts) for texts in references]))
-    labels = [label for (label,) in references]
-    scores: dict[str, float] = {}
-    for metric in (Accuracy(), MacroF1()):
-        scores |= metric.compute(predictions=list(answers), references=labels)
+
+def metrics_for(task: Task, more: Sequence[Metric] = ()) -> list[Metric]:
+    """The task's own metric, all of ours that suit its kind, and `more`; each once."""
+    found = (primary_of(task), *suiting(task.kind), *more)
+    return list({metric.name: metric for metric in found}.values())
+
+
+def scored(
+    answers: Answers, references: References, task: Task, more: Sequence[Metric] = ()
+) -> list[dict[str, float]]:
+    """Each answer's score by every metric that a row has and words give, if this machine can compute it."""
+    metrics = metrics_for(task, more)
+    by_row = [(metric.name, metric.row) for metric in metrics if metric.row]
+    scores = [
+        {name: row(answer, texts) for name, row in by_row}
+        for answer, texts in zip(answers, references, strict=True)
+    ]
+    for metric in metrics:
+        values = metric.rows(answers, references) if metric.rows else None
+        for row, value in zip(scores, values or (), strict=bool(values)):
+            row[metric.name] = value
     return scores
 
 
-def row_scores(answers: Sequence[str], references: Sequence[Sequence[str]], task: Task) -> list[float]:
+def measure(answers: Answers, references: References, task: Task) -> dict[str, float]:
+    """The metrics of the task over all rows; those that words alone give, and no model is asked for."""
+    metrics = [metric for metric in metrics_for(task) if metric.row or metric.whole]
+    # Row by row, since metrics of one row have work in common.
+    rows = [
+        [metric.row(answer, texts) for metric in metrics if metric.row]
+        for answer, texts in zip(answers, references, strict=True)
+    ]
+    means = iter([fmean(values) for values in zip(*rows, strict=True)])
+    return {metric.name: metric.whole(answers, references) if metric.whole else next(means) for metric in metrics}
+
+
+def row_scores(answers: Answers, references: References, task: Task) -> list[float]:
     """The primary metric of each answer."""
-    name, pairs = primary_of(task).name, zip(answers, references, strict=True)
-    if task.is_classification:
-        return [{"accuracy": is_correct(answer, label)}[name] for answer, (label,) in pairs]
-    return [rouge_scores(answer, texts)[name] for answer, texts in pairs]
+    row = primary_of(task).row
+    assert row is not None, "a task's own metric is of rows"
+    return [row(answer, texts) for answer, texts in zip(answers, references, strict=True)]
 
 
 def judge(base: Sequence[float], tuned: Sequence[float], metric: Metric, *, alpha: float = 0.05) -> Judgement:

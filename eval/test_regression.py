@@ -26,18 +26,17 @@ from eval.gate import (
     frozen_rows,
     measured,
     read_baseline,
+    tuned_in,
     write_baseline,
 )
 from models.adapter_files import CONFIG_FILE
 from models.pair import Pair, open_pair
 from models.scoring import ROUNDING
-from plumbing.errors import RunError
 
 BUNDLED = Path(__file__).parents[1] / "models" / "bundled"
 ADAPTERS = sorted(path.parent for path in BUNDLED.glob(f"*/{CONFIG_FILE}"))
-FAST_PATH_ROWS = {"sentiment": 4, "dialogue": 2}
-"""A summary is up to 24 tokens, each of them computed four times over."""
-CORPORA = {"sentiment": "corpus:reviews", "dialogue": "corpus:dialogues"}
+FAST_PATH_ROWS = {True: 4, False: 2}
+"""Of labels, and of texts: those are up to 24 tokens, each of them computed four times over."""
 
 
 def test_bundled_adapters_are_there() -> None:
@@ -54,7 +53,7 @@ def test_bundled_adapter_is_not_worse(
     shipped: tuple[Path, Pair], pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, pair = shipped
-    spec = CORPORA[pair.task.name]
+    spec = pair.task.corpus
     result = compare(pair, open_source(spec, pair.task).splits["test"], data_spec=spec)
     now = measured(folder.name, result)
     path = baseline_file(folder.name, now.origin)
@@ -70,8 +69,8 @@ def test_bundled_adapter_is_not_worse(
 def test_bundled_adapter_loses_nothing_to_the_fast_path(shipped: tuple[Path, Pair]) -> None:
     """A few rows by the libraries' own modules, too; `python -m benchmarks.fast_path` takes as many as you like."""
     folder, pair = shipped
-    plain, rows = open_plain(pair, folder), FAST_PATH_ROWS[pair.task.name]
-    test = open_source(CORPORA[pair.task.name], pair.task).splits["test"].select(range(rows))
+    plain, rows = open_plain(pair, folder), FAST_PATH_ROWS[pair.task.is_classification]
+    test = open_source(pair.task.corpus, pair.task).splits["test"].select(range(rows))
     found = list(check_fast_path(pair, plain, test[pair.task.input_column][:], max_new_tokens=24))
     assert len(found) == 2 * rows
     ours, theirs = (fmean(getattr(one, way) for one in found) for way in ("fast_error", "own_error"))
@@ -83,21 +82,20 @@ def test_bundled_adapter_loses_nothing_to_the_fast_path(shipped: tuple[Path, Pai
 
 def test_run_is_not_worse(pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(pytestconfig.getoption("--run"))
-    report, rows, test = frozen_rows(folder / "eval")
+    pair = open_pair(tuned_in(folder))
+    report, rows, test = frozen_rows(folder / "eval", pair.task)
 
-    def scored(run: Path) -> Baseline:
-        if not (run / "adapter").is_dir():
-            raise RunError("This run has no adapter", got=str(run), fix="Give the folder of a finished run.")
-        pair = open_pair(run / "adapter")
+    def scored(run: Path, pair: Pair) -> Baseline:
         limit = report.max_new_tokens or 64
         return measured(run.name, compare(pair, test, data_spec=report.data.spec, max_new_tokens=limit))
 
+    now = scored(folder, pair)
     against, trained_on = None, None
     if other := pytestconfig.getoption("--against"):
-        against = scored(Path(other))
+        against = scored(Path(other), open_pair(tuned_in(Path(other))))
         if trained := TrainedRows.load(Path(other)):
             trained_on = [row.input in trained for row in rows]
-    outcome = check_run(scored(folder), Baseline.of(folder.name, report, rows), against, trained_on)
+    outcome = check_run(now, Baseline.of(folder.name, report, rows), against, trained_on)
     with capsys.disabled():
         print(f"\n{outcome}")
     assert outcome.passed, "; ".join(outcome.failures)

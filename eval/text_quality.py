@@ -1,7 +1,7 @@
-"""How a generated summary is written, apart from what it says: length, novelty, repetition, empty, cut off.
+"""How a generated answer is written, apart from what it says: length, novelty, repetition, empty, cut off.
 
 Every measure is one number for one answer, so that they average over a test set. They describe, they are no
-verdict: a summary may be novel because it is well put or because it is invented. What a word is says
+verdict: a summary, say, may be novel because it is well put or because it is invented. What a word is says
 `data.words`. Knows texts, nothing about models or tasks.
 """
 
@@ -25,7 +25,8 @@ class TextQuality(BaseModel):
         description="Words of the answer / words of the reference; 1 is as long as the reference.", ge=0
     )
     novelty: float = Field(
-        description="Share of the answer's words that do not occur in the dialogue, 0 to 1; neither way is better.",
+        description="Share of the answer's words that do not occur in what was asked, 0 to 1; neither way is "
+        "better.",
         ge=0,
         le=1,
     )
@@ -45,7 +46,7 @@ class TextQuality(BaseModel):
 def text_quality(
     answer: str,
     *,
-    dialogue: str,
+    asked: str,
     references: Sequence[str],
     tokens: int | None = None,
     max_new_tokens: int | None = None,
@@ -53,9 +54,9 @@ def text_quality(
     """Every measure of one answer.
 
     Args:
-        answer: the generated summary.
-        dialogue: what it summarises.
-        references: one reference summary or several.
+        answer: the generated text.
+        asked: what it answers.
+        references: one reference answer or several.
         tokens: generated tokens, the end of turn not counted; None where nothing generated the answer.
         max_new_tokens: the token limit; None where there was none.
 
@@ -64,7 +65,7 @@ def text_quality(
     """
     return TextQuality(
         length_ratio=length_ratio(answer, references),
-        novelty=novelty(answer, dialogue),
+        novelty=novelty(answer, asked),
         repetition=repetition(answer),
         empty=float(not words(answer)),
         cut_off=float(tokens is not None and max_new_tokens is not None and tokens >= max_new_tokens),
@@ -88,13 +89,13 @@ def length_ratio(answer: str, references: Sequence[str]) -> float:
     return length / min(lengths, key=lambda other: (abs(other - length), other))
 
 
-def novelty(answer: str, dialogue: str) -> float:
-    """The share of the answer's words, each time it is said counted, that do not occur in the dialogue, 0 to 1.
+def novelty(answer: str, asked: str) -> float:
+    """The share of the answer's words, each time it is said counted, that do not occur in what was asked, 0 to 1.
 
     1 − coverage of Grusky et al. 2018 (https://aclanthology.org/N18-1065). A word in another form (*wants* for
     *want*) is novel. 0 for an empty answer.
     """
-    said, known = words(answer), set(words(dialogue))
+    said, known = words(answer), set(words(asked))
     return sum(word not in known for word in said) / max(1, len(said))
 
 

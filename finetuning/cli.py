@@ -1,7 +1,7 @@
 """The command line: the same calls as the page's tabs.
 
-python -m finetuning train RECIPE · evaluate RUN · chat RUN · runs · cancel RUN · resume RUN · delete RUN ·
-estimate RECIPE · recipes
+python -m finetuning inspect FILE · train RECIPE · train FILE · evaluate RUN · chat RUN · runs · cancel RUN ·
+resume RUN · delete RUN · estimate RECIPE · recipes
 
 An error that a person can mend is one line on stderr and exit code 2. Nothing heavy is imported before a command
 needs it, so `--help` answers at once.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -21,11 +22,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from plumbing.errors import RunError, UserError
+from plumbing.errors import RecipeError, RunError, UserError
 
 if TYPE_CHECKING:
-    from eval.report.schema import Report
     from finetuning.judged_rows import JudgedRows
+    from finetuning.proposal import Proposal
     from finetuning.recipe import Recipe
     from finetuning.runs.folder import Run
 
@@ -39,7 +40,10 @@ console = Console()
 
 Set = Annotated[list[str], typer.Option("--set", help="Change a setting: training.epochs=2. Repeatable.")]
 RecipeName = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
-RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or an adapter's folder.")]
+RecipeOrFile = Annotated[
+    str, typer.Argument(help="A shipped recipe's name, a YAML file, or a file or folder of rows of your own.")
+]
+RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or the folder of an adapter or whole model.")]
 Source = Annotated[
     str | None, typer.Option("--data", help="corpus:NAME, file:PATH or hub:OWNER/NAME, or a file's path.")
 ]
@@ -57,18 +61,41 @@ TestSource = Annotated[str | None, typer.Option("--test", help="Another source w
 
 
 @app.command()
+def inspect(
+    file: Annotated[str, typer.Argument(help="A file or folder of rows of your own.")],
+    set_: Set = [],  # noqa: B006
+    test: TestSource = None,
+) -> None:
+    """Say what FILE is, what could be learned from it, and which recipe suits."""
+    from finetuning.proposal import propose
+
+    proposal = propose(file, test=test, settings=set_)
+    _print_proposal(proposal)
+    if proposal.error is not None:
+        raise proposal.error
+    if proposal.recipe is not None:
+        said = f"To train it: python -m finetuning train {shlex.quote(file)}"
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
 def train(
-    recipe: RecipeName,
+    recipe: RecipeOrFile,
     set_: Set = [],  # noqa: B006
     data: Source = None,
     test: TestSource = None,
-    export: Annotated[Path | None, typer.Option(help="Copy adapter and report to this folder.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Copy what was tuned and the report to this folder.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Of a file: do not ask, train what is proposed.")] = False,
 ) -> None:
-    """Train RECIPE, compare base with tuned, and print the table."""
-    from finetuning.export.adapter import copy_adapter
+    """Train RECIPE, or what suits a file, compare base with tuned, and print the table."""
+    from finetuning.export.folder import copy_tuned
+    from finetuning.proposal import is_own_file
     from finetuning.runs import launch
 
-    run = launch.submit(_recipe(recipe, set_, data, test))
+    chosen = _proposed(recipe, set_, data, test) if is_own_file(recipe) else _recipe(recipe, set_, data, test)
+    if is_own_file(recipe) and not yes and not typer.confirm("Train this?"):
+        return
+    run = launch.submit(chosen)
     console.print(f"Run [bold]{run.id}[/] in {run.folder}")
     try:
         _follow(run)
@@ -78,8 +105,8 @@ def train(
         _follow(run)
     _print_outcome(run)
     if export:
-        copy_adapter(run, export)
-        console.print(f"Adapter and report copied to {export}")
+        copy_tuned(run, export)
+        console.print(f"What was tuned and the report were copied to {export}")
 
 
 @app.command()
@@ -140,6 +167,12 @@ def evaluate(
         int, typer.Option(min=0, max=32, help="Also show the base this many examples in its prompt.")
     ] = 0,
     forgetting: Annotated[bool, typer.Option(help="Also measure what tuning cost on general text.")] = False,
+    context: Annotated[
+        str | None, typer.Option(help="Also show the base this text before every question: a file, or corpus:FILE.")
+    ] = None,
+    metric: Annotated[
+        list[str], typer.Option(help="Also score by evaluate:NAME, one of evaluate's on this machine. Repeatable.")
+    ] = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md, rows.jsonl.")] = None,
 ) -> None:
     """Compare base with tuned on any test set; left out, on the run's own.
@@ -149,8 +182,11 @@ def evaluate(
     adapter = _adapter(run)
     judged = _judged(adapter, data, set_, rows, keep_trained_rows)
     from eval.report.folder import save
+    from finetuning.besides import besides_of
     from finetuning.evaluation import evaluate_adapter
+    from finetuning.printing import print_report
 
+    besides = besides_of(adapter, judged, context=context, metrics=metric)
     with _progress() as bar:
         task = bar.add_task("Opening the models", total=None)
         result = evaluate_adapter(
@@ -158,9 +194,10 @@ def evaluate(
             judged,
             few_shot=few_shot,
             forgetting=forgetting,
+            besides=besides,
             on_progress=lambda what, done, total: _show(bar, task, what, done, total),
         )
-    _print_report(result.report)
+    print_report(console, result.report)
     if out:
         save(result.report, result.rows, out)
         console.print(f"Written to {out}")
@@ -268,11 +305,33 @@ def _recipe(name: str, overrides: list[str], data: str | None, test: str | None)
     return load_recipe(name, [*overrides, *sources])
 
 
+def _proposed(name: str, settings: list[str], data: str | None, test: str | None) -> Recipe:
+    """What suits a file, once it has been said."""
+    from finetuning.proposal import propose
+
+    if data is not None:
+        raise RecipeError(
+            "A file stands where a recipe may, and --data names another", got=data, fix="Leave one of them out."
+        )
+    proposal = propose(name, test=test, settings=settings)
+    _print_proposal(proposal)
+    if proposal.error is not None:
+        raise proposal.error
+    if proposal.recipe is None:
+        raise RecipeError("Nothing learns from raw text yet", got=name, fix="Give inputs and answers.")
+    return proposal.recipe
+
+
+def _print_proposal(proposal: Proposal) -> None:
+    for sentence in proposal.sentences():
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+
 def _adapter(name: str) -> Path:
-    """The adapter folder that a run's id, `last` or a path stands for."""
+    """The folder of the adapter or whole model that a run's id, `last` or a path stands for."""
     from finetuning.runs.folder import finished_runs, open_run
 
-    if (Path(name) / "adapter_config.json").is_file():
+    if any((Path(name) / file).is_file() for file in ("adapter_config.json", "base_model.json")):
         return Path(name)
     if name == "last":
         newest = next(finished_runs(), None)
@@ -308,7 +367,7 @@ def _said(run: Run) -> str:
     return str(run.status().facts.get("data", ""))
 
 
-_LOSSES = (("loss", "loss"), ("eval_loss", "validation"))
+_LOSSES = (("loss", "loss"), ("eval_loss", "validation"), ("eval_metric", "metric"))
 """What of a metric line is shown while a run trains."""
 
 
@@ -359,9 +418,10 @@ def _print_outcome(run: Run) -> None:
         why = f": {status.error.rstrip('.')}" if status.error else ""
         raise RunError(f"The run was {status.state}{why}", fix=f"The log is {run.log_file}.")
     from eval.report.folder import load
+    from finetuning.printing import print_report
 
     report, _rows = load(run.evaluation)
-    _print_report(report)
+    print_report(console, report)
     for fact in ("continues", "kept"):
         if said := status.facts.get(fact):
             console.print(str(said), highlight=False, markup=False)
@@ -372,65 +432,14 @@ def _print_outcome(run: Run) -> None:
     console.print(f"Talk to it: python -m finetuning chat {run.id}")
 
 
-def _print_report(report: Report) -> None:
-    from eval.report.markdown import (
-        EXPLORATORY,
-        cost,
-        explanation,
-        few_shot_sentence,
-        flips_sentence,
-        headline,
-        p_value,
-        with_interval,
-    )
-    from eval.report.rows_text import about_the_rows
-
-    console.print(f"[bold]{headline(report)}[/] {explanation(report)}", highlight=False)
-    table = Table("metric", "base", "tuned", "difference", "p")
-    for metric in report.metrics:
-        test = metric.judgement
-        table.add_row(
-            metric.title if metric.primary else f"{metric.title} (exploratory)",
-            with_interval(metric.base, metric.base_interval),
-            with_interval(metric.tuned, metric.tuned_interval),
-            with_interval(metric.difference, test.interval if test else None, sign="+"),
-            p_value(test),
-        )
-    console.print(table)
-    console.print(EXPLORATORY, highlight=False)
-    console.print(flips_sentence(report), highlight=False)
-    if report.floors or report.few_shot:
-        console.print(_what_else_would_score(report))
-    for sentence in about_the_rows(report):
-        console.print(sentence, highlight=False, markup=False)
-    if report.few_shot:
-        console.print(few_shot_sentence(report.few_shot, report), highlight=False)
-    if report.forgetting:
-        console.print(f"What it cost: {cost(report.forgetting)}", highlight=False)
-
-
-def _what_else_would_score(report: Report) -> Table:
-    """The rivals that need no tuning, by the primary metric, with the paired test of tuned against each."""
-    from eval.report.markdown import few_shot_title, p_value
-
-    primary = report.primary
-    rivals = [(floor.name, floor.scores.get(primary.name), floor.judgement) for floor in report.floors]
-    if shown := report.few_shot:
-        rivals.append((few_shot_title(shown), shown.scores.get(primary.name), shown.judgement))
-    table = Table("what else would score", primary.title, "tuned against it", "p")
-    for name, score, test in rivals:
-        table.add_row(name, "" if score is None else f"{score:.3f}", test.outcome if test else "", p_value(test))
-    return table
-
-
 def _scores(run: Run) -> str:
     """The primary metric of a run that has been evaluated."""
     if not (run.evaluation / "report.json").is_file():
         return ""
     from eval.report.folder import load
 
-    primary = next(metric for metric in load(run.evaluation)[0].metrics if metric.primary)
-    return f"{primary.name} {primary.base:.3f} → {primary.tuned:.3f}"
+    primary = load(run.evaluation)[0].primary
+    return _escape(f"{primary.title} {primary.base:.3f} → {primary.tuned:.3f}")
 
 
 def _quiet_libraries() -> None:

@@ -1,4 +1,4 @@
-"""Base against tuned for any adapter on the rows that were chosen: opens the pair, and lets `eval` compare."""
+"""Base against tuned on the rows that were chosen: opens the pair, and lets `eval` compare."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from data.sources import shown_spec
 from eval.compare import Result, compare
 from eval.lm_eval_task import export_task
+from finetuning.besides import Besides, besides_of
 from finetuning.judged_rows import JudgedRows
 from models.adapters import BaseOrigin
 from models.loading import load_tokenizer
@@ -23,27 +24,34 @@ def evaluate_adapter(
     *,
     few_shot: int = 0,
     forgetting: bool = False,
+    besides: Besides | None = None,
     on_progress: Progress | None = None,
 ) -> Result:
     """Compare base and tuned on `judged`, with the settings that belong to those rows.
 
     Args:
-        adapter: the adapter's folder.
+        adapter: the folder of the adapter, or of the whole model.
         judged: see `judged_rows.choose_rows`.
         few_shot: see `eval.compare.compare`.
         forgetting: see `eval.compare.compare`.
+        besides: what `besides.open_besides` gave. Left out: the metrics of the run that it is of, if that was made
+            here, and no text.
         on_progress: told what is being done, and how far it is; a base model that has to be fetched first, too.
 
     Raises:
         UserError: the adapter, the base model or the data cannot be used.
     """
     pair = open_pair(adapter, progress=on_progress)
+    if besides is None:
+        besides = besides_of(adapter, judged)
     result = compare(
         pair,
         judged.rows,
         train=judged.train,
         few_shot=few_shot,
         few_shot_draws=judged.settings.few_shot_draws,
+        context=besides.context,
+        more=besides.metrics,
         forgetting=forgetting,
         data_spec=shown_spec(judged.spec),
         batch_size=judged.settings.batch_size,
@@ -52,7 +60,7 @@ def evaluate_adapter(
     )
     about = {"selection": judged.selection, "findings": judged.findings}
     data = result.report.data.model_copy(update=about)
-    return Result(result.report.model_copy(update={"data": data}), result.rows)
+    return Result(result.report.model_copy(update={"data": data, "strategy": judged.strategy}), result.rows)
 
 
 def export_adapter_task(
@@ -75,7 +83,7 @@ def export_adapter_task(
     task = prompter.task
     return export_task(
         prompter,
-        [str(text) for text in judged.rows[task.input_column]],
+        [task.input_of(row) for row in judged.rows],
         [task.references(row) for row in judged.rows],
         folder,
         base=base,

@@ -1,7 +1,7 @@
-"""Which rows an adapter is judged on, and which ones it learned from: decided here for every door.
+"""Which rows a tuned model is judged on, and which ones it learned from: decided here for every door.
 
 Rows that were trained on say nothing about what was learned, so they are left out, or counted where someone wants
-them. What learns beside the adapter (floors, examples in a prompt) has the adapter's own training rows or none.
+them. What learns beside it (floors, examples in a prompt) has its own training rows or none.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from data.sources import Opened, open_test, shown_spec
 from data.splits import same_text
 from data.tasks import Task
 from data.trained_rows import TrainedRows, hash_rows
-from eval.report.schema import Findings, Selection
+from eval.report.sections import Findings, Selection
 from finetuning.preparation import how_read, open_data
 from finetuning.recipe import EvaluationSettings, Recipe, parse_recipe, read_yaml, with_overrides
 from finetuning.runs.beginning import Beginning
-from finetuning.runs.folder import Run
+from finetuning.runs.folder import Run, runs_folder
 from models.prompting import PromptContract, task_of
 from plumbing import doors
 from plumbing.errors import DataError, RecipeError, UserError
@@ -48,6 +48,10 @@ class JudgedRows:
     """None without the training rows."""
     settings: EvaluationSettings
     """The run's own where there is one."""
+    strategy: str = ""
+    """What people call what was trained; empty where that is not known."""
+    made_here: bool = False
+    """Whether it is of a run of this machine's own, and not from elsewhere."""
 
 
 def choose_rows(
@@ -64,7 +68,7 @@ def choose_rows(
     """The rows to judge `adapter` on.
 
     Args:
-        adapter: the adapter's folder.
+        adapter: the folder of the adapter, or of the whole model.
         source: a data source, of which the test split is taken, or all rows of a file. Left out, a run's own test
             split, as its recipe has it; for an adapter that is no run's, the bundled corpus of its task.
         columns: see `data.sources.open_source`; what they leave open is as in the run.
@@ -147,6 +151,7 @@ class Training:
 
     recipe: Recipe | None = None
     in_a_run: bool = False
+    made_here: bool = False
     keys: TrainedRows | None = None
     train_sha256: str | None = None
 
@@ -157,9 +162,10 @@ class Training:
         if adapter.resolve() == run.tuned and (run.folder / "recipe.yaml").is_file():
             beginning = Beginning.load(run)
             sha256 = beginning.train_sha256 if beginning else None
-            return cls(run.recipe(), True, TrainedRows.load(run.folder), sha256)
+            here = run.folder.parent == runs_folder().resolve()
+            return cls(run.recipe(), True, here, TrainedRows.load(run.folder), sha256)
         recipe = _recipe_in_card(adapter)
-        return cls(recipe if recipe and recipe.task == task.name else None)
+        return cls(recipe if recipe and recipe.task_definition.name == task.name else None)
 
     @property
     def on_a_corpus(self) -> bool:
@@ -186,7 +192,7 @@ class Training:
             try:
                 opened = opened or open_data(self.recipe)
                 train = opened.splits["train"]
-                if self.train_sha256 in (None, hash_rows(train, self.recipe.task_definition)):
+                if self.train_sha256 in (None, hash_rows(train, opened.task)):
                     return opened, []
                 why = "the data reads otherwise than when the run began"
             except UserError as error:
@@ -198,7 +204,7 @@ class Training:
         if self.keys is not None:
             return self.keys.__contains__
         if train is not None:
-            known = {same_text(text) for text in train[task.input_column]}
+            known = {same_text(task.text_of(row)) for row in train}
             return lambda text: same_text(text) in known
         return None
 
@@ -256,7 +262,7 @@ def _judge(
     findings: Findings | None = None,
 ) -> JudgedRows:
     finds = training.finds(train, task)
-    seen = {place for place, text in enumerate(test[task.input_column]) if finds(text)} if finds else set()
+    seen = {place for place, row in enumerate(test) if finds(task.text_of(row))} if finds else set()
     if seen and not keep_trained:
         if len(seen) == len(test):
             kept = ", or add --keep-trained-rows" if doors.current() == "command" else ""
@@ -281,5 +287,14 @@ def _judge(
         eligible=repeats.given - repeats.repeated - repeats.contradictory - (0 if keep_trained else len(seen)),
         notes=notes,
     )
-    settings = training.recipe.evaluation if training.recipe else EvaluationSettings()
-    return JudgedRows(spec, judged, train, selection, findings, settings)
+    recipe = training.recipe
+    return JudgedRows(
+        spec,
+        judged,
+        train,
+        selection,
+        findings,
+        recipe.evaluation if recipe else EvaluationSettings(),
+        recipe.strategy_title if recipe else "",
+        training.made_here,
+    )

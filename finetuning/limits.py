@@ -151,7 +151,7 @@ def check_recipe(recipe: Recipe, limits: Limits) -> None:
         ("data.test_rows", recipe.data.test_rows or 0, limits.test_rows),
         ("evaluation.batch_size", evaluation.batch_size or 0, limits.batch_size * 2),
         ("evaluation.max_new_tokens", evaluation.max_new_tokens, limits.new_tokens),
-        ("evaluation.few_shot", evaluation.few_shot, limits.few_shot),
+        ("evaluation.few_shot", recipe.few_shot, limits.few_shot),
     )
     wrong = [f"{name} is {value:,}, at most {most:,}" for name, value, most in compared if value > most]
     if wrong:
@@ -169,6 +169,12 @@ def check_recipe(recipe: Recipe, limits: Limits) -> None:
             "This public page trains only base models that it knows",
             got=recipe.model.base[:100],
             fix=f"Use {known}.",
+        )
+    if recipe.named_here:
+        raise RecipeError(
+            "This public page opens no files and runs no metrics that are named in a recipe",
+            got=recipe.named_here[0][:100],
+            fix="Leave it out.",
         )
     _check_whole(recipe, limits)
     check_source(recipe.data.source, limits)

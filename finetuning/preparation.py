@@ -49,7 +49,12 @@ def open_data(recipe: Recipe) -> Opened:
         labels=settings.labels,
         skip_empty=settings.skip_empty,
     )
-    task = recipe.task_definition
+    return sampled(opened, recipe)
+
+
+def sampled(opened: Opened, recipe: Recipe) -> Opened:
+    """The same rows, of which only as many are trained and tested on as the recipe says."""
+    settings, task = recipe.data, recipe.task_definition
     splits = type(opened.splits)(opened.splits)
     splits["train"] = sample(splits["train"], settings.train_rows, task, seed=recipe.training.seed)
     splits["test"] = sample(splits["test"], settings.test_rows, task)

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from data.tasks import TASKS, Task
 from data.tasks.own import OwnTask
+from eval.metrics import EVALUATE, require_known, require_primary
 from finetuning.overrides import MAX_BYTES, apply_override, groups_of, in_order, put
 from finetuning.overrides import read_yaml as read_yaml
 from finetuning.settings import Settings
@@ -112,10 +113,16 @@ class EvaluationSettings(Settings):
     """Test rows a batch; each stands in it for base and for tuned. Left out: a good one for the task."""
     max_new_tokens: Annotated[int, Field(ge=1, le=2048)] = 64
     """Where a generated answer is cut off."""
-    few_shot: Annotated[int, Field(ge=0, le=32)] = 4
-    """Examples shown to a base that is compared as well, in its prompt; 0 leaves it out."""
+    few_shot: Annotated[int, Field(ge=0, le=32)] | None = None
+    """Examples shown to a base that is compared as well, in its prompt; 0 leaves it out. Left out: as many as suit
+    the task."""
     few_shot_draws: Annotated[int, Field(ge=1, le=10)] = 3
     """How often they are drawn, each time in another order; each draw is one more pass of the base."""
+    context: str | None = None
+    """A text file, or corpus:FILE, for a base that is compared as well: it stands before every question."""
+    metrics: Annotated[list[str], Field(max_length=16)] = Field(default_factory=list)
+    """Metrics to look at besides: evaluate:NAME for one of evaluate's on this machine, each row scored apart;
+    evaluate:NAME:whole for the whole test set; and :lower at the end where lower is better."""
     forgetting: bool = True
     """Measure on general text what tuning cost elsewhere."""
 
@@ -158,6 +165,20 @@ class Recipe(Settings):
         return "float32" if self.strategy.whole else self.model.precision
 
     @property
+    def few_shot(self) -> int:
+        """Examples in the prompt of a base that is compared as well."""
+        chosen = self.evaluation.few_shot
+        return self.task_definition.few_shot if chosen is None else chosen
+
+    @property
+    def named_here(self) -> list[str]:
+        """What it names on this machine that an evaluation reads or runs: not for strangers to name."""
+        context = self.evaluation.context or ""
+        found = [context] if context and not context.startswith("corpus:") else []
+        named = (self.task_definition.metric, *self.evaluation.metrics)
+        return found + [name for name in named if name.startswith(EVALUATE)]
+
+    @property
     def strategy_title(self) -> str:
         """What people call the strategy over this base: `QLoRA`."""
         return self.strategy.named(self.model.precision, self.kind)
@@ -180,6 +201,7 @@ class Recipe(Settings):
             raise ValueError(f"way: {refused}")
         if refused := self.strategy.refused(self.kind, self.model.precision):
             raise ValueError(refused)
+        _require_metrics(self.task_definition, self.evaluation)
         if self.model.adapter is not None and self.strategy.whole:
             raise ValueError(
                 f"model.adapter: an adapter is continued, and strategy.kind: {self.strategy.kind} trains none; "
@@ -195,6 +217,19 @@ class Recipe(Settings):
     def to_yaml(self) -> str:
         """The complete recipe, as saved with a run."""
         return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+
+
+def _require_metrics(task: Task, evaluation: EvaluationSettings) -> None:
+    """Raise a ValueError where a metric is named that is not there, or that does not suit the task."""
+    for where, named, require in (
+        ("task.metric", [task.metric], require_primary),
+        ("evaluation.metrics", evaluation.metrics, require_known),
+    ):
+        for name in named:
+            try:
+                require(name, task.kind)
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from None
 
 
 def recipe_names() -> list[str]:
@@ -242,6 +277,14 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     values = recipe.model_dump()
     for key in in_order(overrides):
         put(values, key, overrides[key])
+    return parse_recipe(values)
+
+
+def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
+    """`recipe` with `key.path=value` settings as somebody writes them, validated again; see `load_recipe`."""
+    values = recipe.model_dump()
+    for setting in in_order(settings):
+        apply_override(values, setting, Recipe)
     return parse_recipe(values)
 
 

@@ -18,6 +18,7 @@ from data.samples import sample
 from data.tasks.saved import save_task
 from data.trained_rows import TrainedRows, hash_rows
 from eval.report.folder import save as save_report
+from finetuning.besides import open_besides
 from finetuning.continuing import Earlier, earlier_adapter
 from finetuning.export.model_card import model_card
 from finetuning.loss_trend import rise
@@ -75,6 +76,9 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     require_tracker(recipe.training.report_to)
     require_optimizer(recipe)
     earlier = earlier_adapter(recipe, run.folder.parent)
+    besides = open_besides(
+        recipe.task_definition, context=recipe.evaluation.context, metrics=recipe.evaluation.metrics
+    )
     journal.phase("Reading the data")
     beginning = Beginning.load(run)
     if beginning is None:
@@ -101,7 +105,8 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     result = evaluate_adapter(
         run.tuned,
         rows_of_run(run.tuned, opened, findings),
-        few_shot=recipe.evaluation.few_shot,
+        few_shot=recipe.few_shot,
+        besides=besides,
         forgetting=recipe.evaluation.forgetting,
         on_progress=journal.tell,
     )

@@ -196,7 +196,7 @@ def linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
     """Name → (inputs, outputs) of the linear layers, packed in 4 bit or not.
 
     Not of the projection onto the vocabulary: labels are scored, and one batch answers for both sides, by its bare
-    weight.
+    weight. Nor of a classifier's head, which learns whole.
     """
     import torch
 
@@ -204,7 +204,7 @@ def linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
     return {
         name: (module.in_features, module.out_features)
         for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear) and module is not head
+        if isinstance(module, torch.nn.Linear) and module is not head and not is_of_head(name, HEADS)
     }
 
 

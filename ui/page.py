@@ -11,11 +11,13 @@ from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
 from ui.drawing import text
 from ui.drawing.markup import tag
-from ui.server.choices import find
+from ui.server.choices import find, place_of
 from ui.server.toast import toasts
 from ui.server.visitors import visitor_of
-from ui.tabs.compare import ACT, CHAT, QUICK, Compare, build_compare, choose, stop_session
+from ui.tabs.compare import Compare, build_compare, choose
 from ui.tabs.evaluate import build_evaluate
+from ui.tabs.events import ACT, CHAT, QUICK, stop_session
+from ui.tabs.examples import example_of_row
 from ui.tabs.report_view import ReportView, Shown
 from ui.tabs.runs import build_runs, choice_of
 from ui.tabs.top_line import no_model
@@ -36,11 +38,13 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         with gr.Tabs(selected="compare", elem_id="tabs") as tabs:
             with gr.Tab("Compare", id="compare") as compare_tab:
                 compare = build_compare(status)
-            with gr.Tab("Train", id="train") as train_tab, gr.Tabs(elem_id="train-tabs"):
+            with gr.Tab("Train", id="train") as train_tab:
+                gr.HTML(tag("div", text.ASKED, class_="ba-ask"), elem_classes="ba-plain")
                 inner, train = {}, {}
-                for task in STARTING_POINTS:
-                    with gr.Tab(load_recipe(STARTING_POINTS[task].recipe).title, id=f"train-{task}") as inner[task]:
-                        train[task] = build_train(task, limits)
+                titles = {name: load_recipe(task.recipe).title for name, task in STARTING_POINTS.items()}
+                for name, title in (titles | {text.OWN: text.OWN_TITLE}).items():
+                    with gr.Tab(title, id=f"train-{name}") as inner[name]:
+                        train[name] = build_train(name, limits)
             with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
                 evaluate = build_evaluate(limits)
             with gr.Tab("Runs", id="runs") as runs_tab:
@@ -53,9 +57,10 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         for task in others:
             fill(train[task], inner[task].select)
         for tab in train.values():
-            page.load(tab.find_run, None, tab.watched, **QUICK).then(tab.poll, tab.seen, tab.followed, **QUICK)
-            _lead_to_compare(tab.compare, tab.run_id, tabs, compare)
-            _lead_row_to_compare(tab.view, tabs, compare)
+            run = tab.follow
+            page.load(run.find_run, None, run.watched, **QUICK).then(run.poll, run.seen, run.followed, **QUICK)
+            _lead_to_compare(run.compare, run.run_id, tabs, compare)
+            _lead_row_to_compare(run.view, tabs, compare)
         _lead_to_compare(runs.compare, runs.run_id, tabs, compare)
         for view in (evaluate.view, runs.view):
             _lead_row_to_compare(view, tabs, compare)
@@ -76,10 +81,10 @@ def _lead_to_compare(button: gr.Button, run_id: gr.Textbox, tabs: gr.Tabs, compa
     def go(chosen: str | None, request: gr.Request) -> list[Any]:
         visitor = visitor_of(request)
         choice = choice_of(chosen, visitor)
-        _, placeholder, *examples = compare.change_task(choice.task.name, request)
-        return [gr.Tabs(selected="compare"), *choose(choice, visitor), placeholder, *examples]
+        hinted = compare.about(place_of(choice.task), choice)
+        return [gr.Tabs(selected="compare"), *choose(choice, visitor), *hinted]
 
-    shown = [tabs, compare.task, compare.model, compare.box, *compare.examples]
+    shown = [tabs, compare.task, compare.model, *compare.hinted]
     button.click(stop_session, **QUICK).then(go, run_id, shown, **ACT).success(
         compare.run_example(0), compare.chosen, compare.outputs, **CHAT
     )
@@ -95,12 +100,12 @@ def _lead_row_to_compare(view: ReportView, tabs: gr.Tabs, compare: Compare) -> N
         visitor = visitor_of(request)
         choice = find(shown.key, visitor)
         stop_session(request)
-        _, _, *examples = compare.change_task(choice.task.name, request)
-        box = gr.Textbox(value=row.input, placeholder=choice.task.message_hint)
-        asked = (row.input, row.references)
+        _, *examples = compare.about(place_of(choice.task), choice)
+        asked = example_of_row(row).turn()
+        box = gr.Textbox(value=asked.message, placeholder=choice.task.message_hint)
         return [gr.Tabs(selected="compare"), *choose(choice, visitor), box, *examples, asked]
 
-    shown = [tabs, compare.task, compare.model, compare.box, *compare.examples, compare.asked]
+    shown = [tabs, compare.task, compare.model, *compare.hinted, compare.asked]
     view.flips.click(go, view.shown, shown, **ACT).success(
         compare.answer_asked, [compare.asked, compare.model, compare.turns], compare.outputs, **CHAT
     )

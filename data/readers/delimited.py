@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from data.columns import KNOWN_NAMES, plain_name
-from data.limits import MAX_LINE_BYTES
+from data.limits import MAX_COLUMNS, MAX_LINE_BYTES
 from data.problems import Problem
 from data.readers.headers import SNIFFED_ROWS, named_columns
 from data.readers.table import Table, check_columns, check_size
@@ -59,6 +59,8 @@ def read_delimited(content: bytes, name: str, *, tabs: bool, header_names: Colle
     records = _records(content, delimiter)
     if not records:
         raise DataError("The file cannot be cut into rows: a quote is opened and never closed", fix=QUOTING_FIX)
+    if _usual_width(records) > MAX_COLUMNS:
+        check_columns(records[0])
     columns, first, said = named_columns(records, _usual_width(records), header_names, shown)
     notes += said
     check_columns(columns)
@@ -160,8 +162,10 @@ def is_delimited(content: bytes) -> bool:
     if SEPARATOR.match(content):
         return True
     lines = content.count(b"\n", 0, SNIFFED_CHARS) + 1
+    is_prose = 2 * content.count(b", ", 0, SNIFFED_CHARS) > content.count(b",", 0, SNIFFED_CHARS)
     for delimiter, (evenness, names) in _delimiters(content).items():
-        if (names and evenness >= EVEN) or (evenness == 1 and (delimiter != "," or lines >= ENOUGH_LINES)):
+        sure = delimiter != "," or (lines >= ENOUGH_LINES and not is_prose)
+        if (names and evenness >= EVEN) or (evenness == 1 and sure):
             return True
     return False
 

@@ -25,7 +25,7 @@ from data.readers.delimited import is_delimited, read_delimited
 from data.readers.encodings import check_text
 from data.readers.json_files import read_json, read_json_lines
 from data.readers.parquet import read_parquet
-from data.readers.several import Budget, by_name, joined
+from data.readers.several import Budget, by_name, joined, without_notes
 from data.readers.table import FEWER, Table, without_blank_rows
 from data.readers.workbooks import read_workbook
 from plumbing.errors import DataError
@@ -138,7 +138,8 @@ def is_raw(content: bytes, suffix: str, raw: bool | None) -> bool:
 def _read_archive(content: bytes, name: str, header_names: Collection[str], raw: bool | None) -> dict[str, Table]:
     """The tables of an archive: of one file or of files called train and test, or of texts, each a document."""
     files = [(PurePath(path), found) for path, found in files_in(content, name)]
-    known = [(path, found) for path, found in files if _suffix(path) in IN_ARCHIVES]
+    tables = without_notes([path for path, _ in files if _suffix(path) in IN_ARCHIVES])
+    known = [(path, found) for path, found in files if path in tables]
     if not known:
         got = ", ".join(path.name for path, _ in files[:5]) or "nothing"
         raise DataError(

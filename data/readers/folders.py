@@ -15,7 +15,7 @@ from data.readers import raw_text
 from data.readers.arrow_files import read_arrow
 from data.readers.class_names import DESCRIPTION, names_beside
 from data.readers.files import documents, is_readable, plain_content, read_table
-from data.readers.several import Budget, by_name, joined
+from data.readers.several import Budget, by_name, joined, without_notes
 from data.readers.table import FEWER, Table
 from data.splits import SPLIT_OF
 from plumbing.errors import DataError
@@ -98,7 +98,7 @@ def _found(folder: Path) -> tuple[dict[str, Path], list[Path]]:
         return {"train": inner[0]}, []
     saved = {SPLIT_OF[place.name.casefold()]: place for place in inner if place.name.casefold() in SPLIT_OF}
     files = [entry for entry in entries if is_readable(entry) and entry.name not in ABOUT and entry.is_file()]
-    return saved, files
+    return saved, without_notes(files)
 
 
 def _not_data(folder: Path, files: list[Path]) -> DataError:

@@ -1,7 +1,6 @@
 """A data set on the Hugging Face Hub → one table a split, its class ids written as their names.
 
-Knows `datasets` and the Hub; nothing about how a table is mapped to a task, apart from the columns of four
-well-known data sets. The Hub is probed first (`plumbing.network`).
+Knows `datasets` and the Hub, and no task. The Hub is probed first (`plumbing.network`).
 """
 
 from __future__ import annotations
@@ -14,9 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.limits import MAX_CELLS, MAX_DOWNLOAD_BYTES, MAX_FILE_BYTES, MAX_ROWS
+from data.readers.cells import TEXTS_KEYS, cell_of
+from data.readers.conversations import Refused, keys_of_turn
+from data.readers.parquet import length
 from data.readers.table import Table, check_columns
 from data.splits import SPLIT_OF
-from data.tasks import Task
 from plumbing import doors
 from plumbing.errors import DataError
 from plumbing.network import hub_reachable
@@ -24,14 +25,6 @@ from plumbing.printable import printable
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
-
-KNOWN_COLUMNS: dict[str, dict[str, str]] = {
-    "stanfordnlp/sst2": {"text": "sentence", "label": "label"},
-    "stanfordnlp/imdb": {"text": "text", "label": "label"},
-    "knkarthick/dialogsum": {"dialogue": "dialogue", "summary": "summary"},
-    "knkarthick/samsum": {"dialogue": "dialogue", "summary": "summary"},
-}
-"""Repository → task column → its column."""
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 CONFIGURATION = re.compile(r"[\w.+-]{0,200}", re.ASCII)
@@ -43,12 +36,6 @@ def read_hub(name: str) -> dict[str, Table]:
     A data set with one split of any name gives it as train. Raises DataError if it cannot be reached or read.
     """
     return tables_of(load(name), name)
-
-
-def known_columns(name: str, task: Task) -> dict[str, str]:
-    """Returns which columns of a well-known data set are the task's; nothing for any other."""
-    known = KNOWN_COLUMNS.get(name, {})
-    return known if known.keys() == set(task.columns) else {}
 
 
 def load(name: str) -> DatasetDict:
@@ -128,8 +115,8 @@ def _table(rows: Dataset) -> Table:
     notes = []
     chance = random.Random(0)
     numbers = list(range(len(rows)))
-    # Pictures and sounds would be decoded, and nested values held, for nothing.
-    columns = check_columns([name for name, feature in rows.features.items() if _is_plain(feature)])
+    # Pictures and sounds would be decoded, and other nested values held, for nothing.
+    columns = check_columns([name for name, feature in rows.features.items() if _is_read(feature)])
     rows = rows.select_columns(list(columns))
     most = min(MAX_ROWS, MAX_CELLS // max(1, len(columns)))
     if len(rows) > most:
@@ -146,7 +133,8 @@ def _table(rows: Dataset) -> Table:
     for number, row in zip(numbers, rows, strict=True):
         if (its_chance := chance.random()) >= share:
             continue
-        size = sum(len(value) for value in row.values() if isinstance(value, str))
+        row = {column: _cell(value) for column, value in row.items()}
+        size = sum(length(value) for value in row.values())
         chars += size
         for column, names in class_names.items():
             row[column] = _class_name(row[column], names)
@@ -157,16 +145,37 @@ def _table(rows: Dataset) -> Table:
             chars = sum(each[1] for each in kept)
     if len(kept) < len(numbers):
         notes.append(f"The texts are long: of {len(numbers):,} rows a fixed sample of {len(kept):,} is used.")
-    return Table(columns, tuple((number, row) for _, _, number, row in kept), notes=tuple(notes))
+    classes = {column: tuple(names) for column, names in class_names.items()}
+    rows_read = tuple((number, row) for _, _, number, row in kept)
+    return Table(columns, rows_read, notes=tuple(notes), classes=classes)
 
 
-def _is_plain(feature: Any) -> bool:
-    """Whether a column holds single values, or lists of texts."""
+def _is_read(feature: Any) -> bool:
+    """Whether a column holds single values, lists of texts, conversations or answers; see `data.readers.cells`."""
     import datasets
 
     if isinstance(feature, datasets.List):
-        return isinstance(feature.feature, datasets.Value) and feature.feature.dtype in ("string", "large_string")
+        inner = feature.feature
+        pairs = isinstance(inner, datasets.List) and _is_text(inner.feature)
+        return pairs or _is_text(inner) or (isinstance(inner, dict) and keys_of_turn(list(inner)) is not None)
+    if isinstance(feature, dict):
+        return any(key in feature for key in TEXTS_KEYS) or keys_of_turn(list(feature)) is not None
     return isinstance(feature, (datasets.Value, datasets.ClassLabel)) and "binary" not in feature.dtype
+
+
+def _is_text(feature: Any) -> bool:
+    import datasets
+
+    return isinstance(feature, datasets.Value) and feature.dtype in ("string", "large_string")
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, (list, dict)):
+        return value
+    try:
+        return cell_of(value)
+    except Refused:
+        return [None]
 
 
 def _class_name(value: Any, names: list[str]) -> str | None:

@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 
 from data.limits import MAX_FILE_BYTES
 from data.problems import Problem
+from data.readers import raw_text
 from data.readers.parquet import length
 from data.readers.table import FEWER, Table, check_columns, check_size
 from data.splits import SPLIT_OF
 from plumbing.errors import DataError
 
+ABOUT = frozenset({"readme", "license", "licence", "changelog"})
 IN_A_NAME = re.compile(rf"(?:^|[^a-z])({'|'.join(sorted(SPLIT_OF, key=len, reverse=True))})(?:[^a-z]|$)")
 
 Named = TypeVar("Named", bound=PurePath)
@@ -30,6 +32,14 @@ def by_name(files: Sequence[Named]) -> dict[str, list[Named]]:
         if found:
             splits.setdefault(SPLIT_OF[found[1]], []).append(path)
     return splits
+
+
+def without_notes(files: Sequence[Named]) -> list[Named]:
+    """Returns the files without those that are there to be read by people, such as README.md beside a table."""
+    tables = [path for path in files if path.suffix.casefold() not in raw_text.SUFFIXES]
+    if tables:
+        return [path for path in files if path.suffix.casefold() != ".md"]
+    return [path for path in files if path.stem.casefold() not in ABOUT] or list(files)
 
 
 class Budget:

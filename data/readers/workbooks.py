@@ -12,7 +12,7 @@ import warnings
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
-from xml.etree import ElementTree
+from xml.parsers import expat
 
 from data.limits import MAX_BRACKETS, MAX_COLUMNS, MAX_FILE_BYTES
 from data.problems import Problem, is_nothing
@@ -27,11 +27,11 @@ MAX_PARTS = 5_000
 MAX_ABOUT = 400_000
 """Elements of what is no sheet and no text: styles, names, links. Each takes openpyxl some ten microseconds."""
 LAST_ROW = 1_048_576
+MAX_DEPTH = 100
+MAX_PIECE_BYTES = 1_000_000
+"""Of what stands between two tags, and of a tag: a cell of Excel holds 32,767 letters."""
 MACROS = "vbaProject"
 AS_CSV = "Save its sheet as CSV in UTF-8 (in Excel: 'CSV UTF-8') and use that file."
-DEFINES = tuple(
-    word.encode(encoding) for word in ("<!DOCTYPE", "<!ENTITY") for encoding in ("utf-8", "utf-16-le", "utf-16-be")
-)
 COMPUTE_FIX = "Open the file in a spreadsheet program and save it again, or put the value there."
 
 Grid = list[tuple[int, list[Any]]]
@@ -77,32 +77,72 @@ def _check_parts(archive: zipfile.ZipFile, name: str) -> dict[str, set[str]]:
         if not path.endswith((".xml", ".rels", ".vml")):
             continue
         xml = unpacked(archive, member, name)
-        if any(word in xml for word in DEFINES):
-            raise DataError("The workbook's XML defines entities, which no spreadsheet does", got=name, fix=AS_CSV)
         count = xml.count(b"<")
         elements += count
         about += 0 if path.startswith("xl/worksheets/") or "sharedstrings" in path.casefold() else count
         if elements > MAX_BRACKETS or about > MAX_ABOUT:
             raise DataError("The workbook holds too many values, or formats, to be read", got=name, fix=FEWER)
-        if path.startswith("xl/worksheets/") and b"<f" in xml:
-            pending[path] = _without_value(xml, name)
+        try:
+            pending[path] = _Scan().without_value(xml)
+        except (expat.ExpatError, ValueError) as error:
+            raise DataError(f"The workbook cannot be read: {error}", got=name, fix=AS_CSV) from None
     return pending
 
 
-def _without_value(xml: bytes, name: str) -> set[str]:
-    found = set()
-    try:
-        for _, element in ElementTree.iterparse(io.BytesIO(xml)):
-            kind = element.tag.rpartition("}")[2]
-            if kind == "c":
-                parts = {child.tag.rpartition("}")[2]: child for child in element}
-                if "f" in parts and ("v" not in parts or not parts["v"].text):
-                    found.add(element.get("r", ""))
-            if kind == "row":
-                element.clear()
-    except ElementTree.ParseError as error:
-        raise DataError(f"The workbook cannot be read: {error}", got=name, fix=AS_CSV) from None
-    return found
+class _Scan:
+    """One part of a workbook, read once without keeping it.
+
+    openpyxl reads it some kilobytes at a time, and what is one piece of 20 MB would be looked at from its beginning
+    each time; and elements that are very deep in each other take its memory and ours.
+    """
+
+    def __init__(self) -> None:
+        self._parser = expat.ParserCreate()
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.StartDoctypeDeclHandler = self._refuse
+        self._parser.EntityDeclHandler = self._refuse
+        self._depth = self._place = 0
+        self._cell = ""
+        self._formula = self._value = False
+        self._found: set[str] = set()
+
+    def without_value(self, xml: bytes) -> set[str]:
+        """The cells that have a formula and no value. Raises ValueError for what no spreadsheet writes."""
+        self._parser.Parse(xml, True)
+        return self._found
+
+    def _moved(self) -> None:
+        place = self._parser.CurrentByteIndex
+        if place - self._place > MAX_PIECE_BYTES:
+            raise ValueError(f"it holds a piece of more than {MAX_PIECE_BYTES // 1_000_000} MB")
+        self._place = place
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._moved()
+        self._depth += 1
+        if self._depth > MAX_DEPTH:
+            raise ValueError("it is nested too deeply")
+        if tag == "c":
+            self._cell, self._formula, self._value = attributes.get("r", ""), False, False
+        elif tag == "f":
+            self._formula = True
+        elif tag == "v":
+            self._parser.CharacterDataHandler = self._text
+
+    def _end(self, tag: str) -> None:
+        self._moved()
+        self._depth -= 1
+        if tag == "v":
+            self._parser.CharacterDataHandler = None
+        elif tag == "c" and self._formula and not self._value:
+            self._found.add(self._cell)
+
+    def _text(self, text: str) -> None:
+        self._value = self._value or bool(text)
+
+    def _refuse(self, *_: object) -> None:
+        raise ValueError("its XML defines entities, which no spreadsheet does")
 
 
 def _pending(sheet: Any, pending: Mapping[str, Collection[str]]) -> Collection[str]:

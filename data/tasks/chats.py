@@ -15,6 +15,7 @@ TASK = Task(
     corpus="corpus:chats",
     recipe="chats-smollm2-lora",
     metric="rougeL",
+    floors=("the input itself", "most frequent answer"),
     few_shot=0,
     message_hint="Ask the library something, and go on",
 )

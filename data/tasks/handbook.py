@@ -16,6 +16,7 @@ TASK = Task(
     corpus="corpus:handbook",
     recipe="handbook-smollm2-lora",
     metric="token_f1",
+    floors=("the input itself", "most frequent answer"),
     few_shot=4,
     answer_tokens=24,
     message_hint="Ask something about the mail boat Merle 4",

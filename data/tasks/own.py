@@ -82,6 +82,7 @@ USUAL: dict[Kind, Task] = {
             "emotion", "answer", "output", "completion", "coarse_label", "fine_label",
         ),
         noun=("text", "texts"),
+        recipe="requests-smollm2-lora",
         metric="accuracy",
         floors=("majority class", "TF-IDF + logistic regression"),
         message_hint="Write a text, or pick one below",
@@ -102,7 +103,9 @@ USUAL: dict[Kind, Task] = {
             "translation", "reference", "references", "chosen", "label",
         ),
         noun=("text", "texts"),
+        recipe="passages-smollm2-lora",
         metric="rougeL",
+        floors=("the input itself", "most frequent answer"),
         few_shot=2,
         message_hint="Write what it should answer, or pick one below",
     ),
@@ -115,7 +118,9 @@ USUAL: dict[Kind, Task] = {
         target_column="answer",
         input_names=("messages", "conversations", "conversation", "chat", "turns", "dialog", "dialogue"),
         noun=("chat", "chats"),
+        recipe="chats-smollm2-lora",
         metric="rougeL",
+        floors=("the input itself", "most frequent answer"),
         few_shot=0,
         message_hint="Say something, and go on",
     ),
@@ -132,4 +137,4 @@ USUAL: dict[Kind, Task] = {
         few_shot=0,
     ),
 }  # fmt: skip
-"""What is usual for each kind."""
+"""What is usual for each kind, and the recipe whose model and settings are taken for it."""

@@ -18,6 +18,7 @@ TASK = Task(
     corpus="corpus:passages",
     recipe="passages-smollm2-lora",
     metric="token_f1",
+    floors=("the input itself", "most frequent answer"),
     few_shot=2,
     answer_tokens=32,
     message_hint="Paste a passage, leave a line empty, and ask about it",

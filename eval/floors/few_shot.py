@@ -15,8 +15,11 @@ from statistics import fmean
 from typing import Any
 
 from data.tasks import Task
-from eval.metrics.metric import primary_of
-from eval.report.schema import FewShot, RowResult
+from data.tasks.task import Input, as_text
+from eval.floors.floor import Example
+from eval.metrics import primary_of
+from eval.report.schema import RowResult
+from eval.report.sections import FewShot
 from eval.scores import judge, measure, row_scores
 from eval.statistics import judge_scores
 from models.generation import answer_base_batch
@@ -31,9 +34,6 @@ MOST_PROMPT_TOKENS = 4096
 MOST_TRIED = 1000
 """Training rows whose tokens are counted, over all draws, to find some that are short enough."""
 
-Example = tuple[str, str]
-"""Input and target."""
-
 
 def choose(
     train: Sequence[Example],
@@ -45,7 +45,8 @@ def choose(
 ) -> list[Example]:
     """`count` examples of all of `train`, drawn and ordered by `seed`; fewer where there are not as many.
 
-    Of a classification every label stands there as often as any other, or once more.
+    Of a classification every label stands there as often as any other, or once more; of more labels than `count`
+    so many, drawn as well. A label of which no row fits is left out.
 
     Args:
         train: the rows to draw from.
@@ -69,6 +70,13 @@ def choose(
     chance.shuffle(turns)  # one of them may stand there once more
     waiting = {label: fitting(label) for label in turns}
     chosen: list[Example] = []
+    for label in list(turns):  # once each, as far as they fit
+        if len(chosen) < count:
+            example = next(waiting[label], None)
+            if example is None:
+                turns.remove(label)
+            else:
+                chosen.append(example)
     while turns and len(chosen) < count:
         example = next(waiting[turns[len(chosen) % len(turns)]], None)
         if example is None:
@@ -79,7 +87,7 @@ def choose(
 
 
 def draw(
-    pair: Pair, inputs: Sequence[str], train: Sequence[Example], count: int, draws: int, max_new_tokens: int
+    pair: Pair, inputs: Sequence[Input], train: Sequence[Example], count: int, draws: int, max_new_tokens: int
 ) -> list[list[Example]]:
     """`draws` lists of at most `count` examples, so short that the longest of `inputs` fits behind any of them.
 
@@ -138,7 +146,7 @@ def measure_few_shot(
     """
     task, prompter = pair.task, pair.prompter
     assert prompter is not None
-    inputs = [row.input for row in rows]
+    inputs = [row.asked for row in rows]
     references = [row.references for row in rows]
     scores: list[dict[str, float]] = []
     by_draw: list[list[float]] = []
@@ -146,7 +154,7 @@ def measure_few_shot(
     for number, examples in enumerate(draws):
         history = _messages(examples)
         told = _counting(on_progress, number * len(rows), len(draws) * len(rows))
-        answers = _answers(pair, inputs, history, max_new_tokens, told)
+        answers = base_answers(pair, inputs, history, max_new_tokens, told)
         scores.append(measure(answers, references, task))
         by_draw.append(row_scores(answers, references, task))
         tokens.append(fmean(len(prompter.encode_prompt(text, history)) for text in inputs))
@@ -168,18 +176,27 @@ def measure_few_shot(
 
 def _messages(examples: Sequence[Example]) -> list[Message]:
     history: list[Message] = []
-    for text, target in examples:
-        history += [{"role": "user", "content": text}, {"role": "assistant", "content": target}]
+    for given, target in examples:
+        history += [{"role": "user", "content": as_text(given)}, {"role": "assistant", "content": target}]
     return history
 
 
-def _answers(
-    pair: Pair, inputs: list[str], history: list[Message], max_new_tokens: int, on_progress: Any
+def base_answers(
+    pair: Pair,
+    inputs: Sequence[Input],
+    history: Sequence[Message],
+    max_new_tokens: int,
+    on_progress: Any,
+    *,
+    batch_size: int | None = None,
 ) -> list[str]:
+    """The base's answers after `history`: labels by their likelihood, texts greedily, so many at a time."""
     if pair.task.is_classification:
         scores = score_base_labels(pair, inputs, history, on_batch=on_progress)
         return [pair.task.labels[values.index(max(values))] for values in scores]
-    given = answer_base_batch(pair, inputs, history, max_new_tokens=max_new_tokens, on_batch=on_progress)
+    given = answer_base_batch(
+        pair, inputs, history, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=on_progress
+    )
     return [answer.text for answer in given]
 
 

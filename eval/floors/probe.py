@@ -9,19 +9,27 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from eval.floors.answers import majority_class
+from data.tasks.task import as_text
+from eval.floors.floor import Example, Floor
+from eval.floors.labels import majority_class
 from models.batches import like_lengths
 from models.pair import Pair
 
 MOST_TRAIN_ROWS = 1_000
 """Training rows that the head learns from, drawn where there are more: each costs one forward of the base."""
+FLOOR = Floor(
+    "frozen base + logistic regression",
+    f"Learns nothing but a head on the base's features, from at most {MOST_TRAIN_ROWS:,} of the same training "
+    "rows.",
+    True,
+)
 _BATCH_SIZE = 64
 _BATCH_TOKENS = 8192
 
 
 def probe(
     pair: Pair,
-    train: Sequence[tuple[str, str]],
+    train: Sequence[Example],
     texts: Sequence[str],
     *,
     seed: int = 0,
@@ -50,7 +58,7 @@ def probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    features = _features(pair, [*(text for text, _ in rows), *texts], on_progress)
+    features = _features(pair, [*(as_text(given) for given, _ in rows), *texts], on_progress)
     head = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=1000))
     head.fit(features[: len(rows)], labels)
     return [str(label) for label in head.predict(features[len(rows) :])]

@@ -1,4 +1,4 @@
-"""BERTScore of summaries, where an encoder is on this machine already. Never fetched for its sake.
+"""BERTScore of answers, where an encoder is on this machine already. Never fetched for its sake.
 
 Every word piece of an answer is matched with the most similar one of the reference, and the other way round, by
 the cosine of their contextual embeddings; F1 of the two means (Zhang et al. 2020, https://arxiv.org/abs/1904.09675).
@@ -13,12 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from models.loading import device, load_tokenizer
-from models.resolved import ResolvedModel
-from models.sources import in_reach
+from eval.metrics.metric import Metric
 
 if TYPE_CHECKING:
     import torch
+
+    from models.resolved import ResolvedModel
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 _BATCH_SIZE = 64
@@ -31,12 +31,16 @@ class BertScore:
     def __init__(self, source: ResolvedModel) -> None:
         from transformers import AutoModel
 
+        from models.loading import device, load_tokenizer
+
         self._tokenizer = load_tokenizer(source)
         self._model = AutoModel.from_pretrained(source.path, local_files_only=True).to(device()).eval()
 
     @classmethod
     def local(cls) -> BertScore | None:
         """One on the encoder that is here; None where there is none."""
+        from models.sources import in_reach
+
         source = in_reach(ENCODER)
         return cls(source) if source else None
 
@@ -79,3 +83,12 @@ def _f1(answer: torch.Tensor, reference: torch.Tensor) -> float:
     precision = similarity.max(dim=1).values.mean().item()
     recall = similarity.max(dim=0).values.mean().item()
     return max(0.0, 2 * precision * recall / (precision + recall)) if precision + recall > 0 else 0.0
+
+
+def bertscore(answers: Sequence[str], references: Sequence[Sequence[str]]) -> list[float] | None:
+    """F1 of each answer; None where the encoder is not on this machine."""
+    encoder = BertScore.local()
+    return encoder.f1(answers, references) if encoder else None
+
+
+METRIC = Metric("bertscore", "BERTScore (MiniLM)", "real", ("generation", "chat"), flip=0.05, rows=bertscore)

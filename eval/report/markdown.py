@@ -1,26 +1,29 @@
-"""The report in words: its verdict as a sentence, its tables, and all of it as Markdown.
+"""The report in words: its tables, a sentence about each section, and all of it as Markdown.
 
-A sentence first, for who never saw a p-value; then everything that a reviewer asks for. Knows values only.
+A sentence first, for who never saw a p-value (`headline`); then everything that a reviewer asks for. Knows values
+only.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from eval.metrics.metric import metric_named
+from eval.metrics import metric_named
+from eval.report.headline import explanation as explanation
+from eval.report.headline import headline as headline
 from eval.report.rows_text import about_the_rows
-from eval.report.schema import Confusion, FewShot, Forgetting, Report, RowResult
-from eval.statistics import Interval, Judgement, mcnemar_p
+from eval.report.schema import Report, RowResult
+from eval.report.sections import ClassScores, Confusion, FewShot, Forgetting, TurnLikelihood, WithContext
+from eval.statistics import Interval, Judgement
 
 FLIPS_SHOWN = 5
+PAIRS_SHOWN = 10
+FEW_ROWS = 10
+"""Test rows of a label below which its own scores say little."""
+_SIDE_BY_SIDE = 3
+"""Labels up to which one table holds the answers of both sides."""
 EXPLORATORY = "Every other p-value and comparison here is exploratory: none is corrected for how many there are."
-UNTRAINED_HEAD = (
-    "The base here has a classification head of random weights, so it answers by chance and is no fair rival: "
-    'compare the tuned model with "frozen base + logistic regression" and TF-IDF instead.'
-)
-
-_UNLEARNED = {"first two turns": "repeating the first two turns", "longest turn": "repeating the longest turn"}
 _WRITING_TITLES = {
     "length_ratio": "length / reference",
     "novelty": "words not in what was asked",
@@ -28,106 +31,6 @@ _WRITING_TITLES = {
     "empty": "empty answers",
     "cut_off": "answers cut off",
 }
-
-
-def headline(report: Report) -> str:
-    """The verdict in a sentence: `Better: on 380 reviews accuracy rose from 0.51 to 0.78.`
-
-    What takes from its worth is said first: that the rows were trained on, labels that they lack, and a rival that
-    takes no learning.
-    """
-    caveats = [*_known_rows(report), *_labels_without_rows(report), *_rivals_that_read_nothing(report)]
-    return " ".join([*caveats, _compared(report, than=" than the base" if caveats else "")])
-
-
-def _compared(report: Report, *, than: str) -> str:
-    """Tuned against base, after `Better` what it is better `than`, where that needs to be said."""
-    metric, verdict = report.primary, report.verdict
-    on = f"on {report.n:,} {report.asked.noun[report.n != 1]} {metric.title}"
-    base, tuned = (f"{value:.{metric.metric.digits}f}" for value in (metric.base, metric.tuned))
-    if verdict.outcome == "no evidence":
-        return f"No evidence of a change: {on} is {base} before and {tuned} after."
-    verb = "rose" if verdict.difference > 0 else "fell"
-    return f"{verdict.outcome.capitalize()}{than}: {on} {verb} from {base} to {tuned}."
-
-
-def _known_rows(report: Report) -> Iterator[str]:
-    """A sentence where someone asked to judge rows that were trained on, and there were some."""
-    selection = report.data.selection
-    if selection and selection.trained_kept and selection.trained_on:
-        yield "Judged on rows that it was trained on, too: this says little about new ones."
-
-
-def _labels_without_rows(report: Report) -> Iterator[str]:
-    """A sentence where a label is right in no test row: the scores then say nothing about it."""
-    if report.confusion is None:
-        return
-    counts = {label: sum(row) for label, row in zip(report.confusion.labels, report.confusion.base, strict=True)}
-    there = [label for label, count in counts.items() if count]
-    lacking = " or ".join(label for label, count in counts.items() if not count)
-    if len(there) == 1:
-        yield f"Every test row is {there[0]}: this says nothing about rows that are {lacking}."
-    elif lacking:
-        yield f"No test row is {lacking}: this says nothing about such rows."
-
-
-def _rivals_that_read_nothing(report: Report) -> Iterator[str]:
-    """A sentence where tuned is not shown to be better than an answer that takes no learning.
-
-    Labels: always the test rows' most frequent one, by the paired test of the verdict. Texts: the best floor.
-    """
-    metric = report.primary
-    if report.confusion and metric.name == "accuracy":
-        yield from _constant_answer(report.confusion, report)
-        return
-    floors = [floor for floor in report.floors if floor.name in _UNLEARNED and metric.name in floor.scores]
-    sign = 1 if metric.metric.higher_is_better else -1
-    best = max(floors, key=lambda floor: sign * floor.scores[metric.name], default=None)
-    if best is None:
-        return
-    rival = f"{_UNLEARNED[best.name]} ({best.scores[metric.name]:.{metric.metric.digits}f})"
-    if sign * metric.tuned <= sign * best.scores[metric.name]:
-        yield f"No better than {rival}."
-    elif best.judgement and best.judgement.outcome == "no evidence":
-        yield f"No evidence that it is better than {rival}."
-
-
-def _constant_answer(confusion: Confusion, report: Report) -> Iterator[str]:
-    totals = list(map(sum, confusion.tuned))
-    common = totals.index(max(totals))
-    if totals[common] == report.n:
-        return  # only one label is there, which is said already
-    gains = sum(row[index] for index, row in enumerate(confusion.tuned) if index != common)
-    losses = totals[common] - confusion.tuned[common][common]
-    rival = f"always answering {confusion.labels[common]} ({totals[common] / report.n:.2f})"
-    if gains <= losses:
-        yield f"No better than {rival}."
-    elif mcnemar_p(gains, losses) > report.verdict.alpha:
-        yield f"No evidence that it is better than {rival}."
-
-
-def explanation(report: Report) -> str:
-    """What the verdict rests on, in sentences that need no statistics, and what was amiss in training."""
-    head = UNTRAINED_HEAD if report.kind == "classifier" else ""
-    return " ".join(part for part in (_ground(report), head, report.training) if part)
-
-
-def _ground(report: Report) -> str:
-    verdict, digits = report.verdict, report.primary.metric.digits
-    if verdict.outcome == "no evidence":
-        if verdict.detectable is None and verdict.interval.low == verdict.interval.high == 0:
-            return "That is because every row scores the same before and after, so there is nothing to judge by."
-        if verdict.detectable is None:
-            return "So few rows can show nothing, however large the difference. Use a larger test set."
-        return (
-            f"That is not proof that nothing changed: {verdict.n:,} rows can show a difference of "
-            f"{verdict.detectable:.{digits}f} or more, and this one is {verdict.difference:+.{digits}f}."
-        )
-    return (
-        f"The true difference is probably between {verdict.interval.low:+.{digits}f} and "
-        f"{verdict.interval.high:+.{digits}f}. If tuning changed nothing, a difference this large would turn up in "
-        f"{_seldom(verdict.p_value)} test sets."
-    )
 
 
 def cost(forgetting: Forgetting) -> str:
@@ -151,11 +54,7 @@ def few_shot_sentence(few_shot: FewShot, report: Report) -> str:
     draws = ""
     if few_shot.draws[1:]:
         draws = f" on the mean of {len(few_shot.draws)} draws of them ({low:.{digits}f} to {high:.{digits}f})"
-    outcome = {
-        "better": "the tuned model without any is better",
-        "worse": "it is better than the tuned model without any",
-        "no evidence": "there is no evidence of a difference to the tuned model without any",
-    }[few_shot.judgement.outcome]
+    outcome = _against(few_shot.judgement, "without any")
     return (
         f"Shown {few_shot.examples} examples in every prompt, the base reaches "
         f"{few_shot.scores[name]:.{digits}f}{draws}, and {outcome} ({report.primary.tuned:.{digits}f}); a prompt "
@@ -169,6 +68,48 @@ def few_shot_title(few_shot: FewShot) -> str:
     return f"base, {few_shot.examples} examples in the prompt{draws}"
 
 
+def context_sentence(context: WithContext, report: Report) -> str:
+    """The tuned model against the base that has a text in its prompt."""
+    name, digits = report.primary.name, report.primary.metric.digits
+    return (
+        f"The base with {context.name} in its prompt: {context.scores[name]:.{digits}f}, "
+        f"{context.prompt_tokens:,.0f} tokens a question instead of {context.prompt_tokens_without:,.0f}, and "
+        f"{_against(context.judgement, 'without it')} ({report.primary.tuned:.{digits}f})."
+    )
+
+
+def context_title(context: WithContext) -> str:
+    """`base, handbook.md in the prompt`: what a table calls it."""
+    return f"base, {context.name} in the prompt"
+
+
+def _against(test: Judgement, without: str) -> str:
+    return {
+        "better": f"the tuned model {without} is better",
+        "worse": f"it is better than the tuned model {without}",
+        "no evidence": f"there is no evidence of a difference to the tuned model {without}",
+    }[test.outcome]
+
+
+def turns_sentence(turns: TurnLikelihood) -> str:
+    """How probable both sides find all that the assistant says."""
+    return (
+        f"Perplexity of all that the assistant says, {turns.tokens:,} tokens, where lower is better: "
+        f"{turns.base_perplexity:.1f} before and {turns.tuned_perplexity:.1f} after."
+    )
+
+
+def confused_sentence(confusion: Confusion) -> str:
+    """`Most often confused: a taken for b 7 times (12 before), …`; empty where the tuned model confuses nothing."""
+    pairs = [pair for pair in confusion.most_confused(3) if pair.tuned]
+    said = [
+        f"{pair.right} taken for {pair.answered} {pair.tuned:,} {'times' if pair.tuned > 1 else 'time'} "
+        f"({pair.base:,} before)"
+        for pair in pairs
+    ]
+    return f"Most often confused: {', '.join(said)}." if said else ""
+
+
 def table(report: Report) -> str:
     """The metrics of both sides with intervals and tests, as a Markdown table."""
     lines = [
@@ -178,7 +119,7 @@ def table(report: Report) -> str:
     for metric in report.metrics:
         test, digits = metric.judgement, metric.metric.digits + 1
         cells = [
-            metric.title if metric.primary else f"{metric.title} (exploratory)",
+            _plain(metric.tells if metric.primary else f"{metric.tells} (exploratory)"),
             with_interval(metric.base, metric.base_interval, digits=digits),
             with_interval(metric.tuned, metric.tuned_interval, digits=digits),
             with_interval(metric.difference, test.interval if test else None, sign="+", digits=digits),
@@ -214,6 +155,7 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
         f"# {_plain(headline(report))}",
         explanation(report),
         table(report),
+        *([turns_sentence(report.turns)] if report.turns else []),
         f"Intervals are 95 %. The verdict is about {report.primary.title} alone, by the {test.test} at "
         f"p ≤ {test.alpha:g} over {report.n:,} pairs of answers to the same rows. {EXPLORATORY}",
         *_floors(report),
@@ -229,11 +171,11 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
 
 
 def _floors(report: Report) -> list[str]:
-    if not report.floors and not report.few_shot:
+    shown, told = report.few_shot, report.context
+    if not report.floors and not shown and not told:
         return []
-    scored = [floor.scores for floor in report.floors] + ([report.few_shot.scores] if report.few_shot else [])
-    names = [metric.name for metric in report.metrics if all(metric.name in scores for scores in scored)]
-    titles = [metric_named(name).title for name in names]
+    names = report.scored_by_all
+    titles = [_plain(metric_named(name).title) for name in names]
     lines = [
         f"| answers by | {' | '.join(titles)} | tuned against it, p | verdict |",
         "|---" * (len(names) + 3) + "|",
@@ -245,11 +187,14 @@ def _floors(report: Report) -> list[str]:
 
     lines += [row(floor.name, floor.scores, floor.judgement) for floor in report.floors]
     lines.append(row("base", {metric.name: metric.base for metric in report.metrics}, report.verdict))
-    if few_shot := report.few_shot:
-        lines.append(row(few_shot_title(few_shot), few_shot.scores, few_shot.judgement))
+    if shown:
+        lines.append(row(few_shot_title(shown), shown.scores, shown.judgement))
+    if told:
+        lines.append(row(_plain(context_title(told)), told.scores, told.judgement))
     lines.append(row("**tuned**", {metric.name: metric.tuned for metric in report.metrics}))
     explained = [f"{floor.name}: {floor.sentence}" for floor in report.floors]
-    said = [few_shot_sentence(report.few_shot, report)] if report.few_shot else []
+    said = [few_shot_sentence(shown, report)] if shown else []
+    said += [_plain(context_sentence(told, report))] if told else []
     return ["## What else would score", "\n".join(lines), *said, "\n".join(f"- {line}" for line in explained)]
 
 
@@ -268,14 +213,9 @@ def _forgetting(report: Report) -> list[str]:
 def _labels(report: Report) -> list[str]:
     sections = []
     if confusion := report.confusion:
-        lines = [
-            f"| right label | {' | '.join(f'base: {label} | tuned: {label}' for label in confusion.labels)} |",
-            "|---" + "|---:" * (2 * len(confusion.labels)) + "|",
-        ]
-        for index, label in enumerate(confusion.labels):
-            counts = zip(confusion.base[index], confusion.tuned[index], strict=True)
-            lines.append(f"| {label} | {' | '.join(f'{base} | {tuned}' for base, tuned in counts)} |")
-        sections += ["## Answers by label", "\n".join(lines)]
+        sections += ["## Answers by label", *_confusion(confusion)]
+    if report.classes:
+        sections += _classes(report.classes)
     if calibration := report.calibration:
         base, tuned = calibration.base, calibration.tuned
         sections.append(
@@ -285,6 +225,57 @@ def _labels(report: Report) -> list[str]:
             f"Rows whose labels are tied to within bfloat16's rounding: {report.near_ties}."
         )
     return sections
+
+
+def _confusion(confusion: Confusion) -> list[str]:
+    """A table for both sides, or one for each; of very many labels the pairs that are confused most often."""
+    labels = [_cell(label) for label in confusion.labels]
+    if confusion.is_large:
+        pairs = confusion.most_confused(PAIRS_SHOWN)
+        lines = ["| right label | answered | base | tuned |", "|---|---|---:|---:|"]
+        lines += [f"| {_cell(one)} | {_cell(other)} | {base} | {tuned} |" for one, other, base, tuned in pairs]
+        said = f"Of {len(labels)} labels, those that are confused most often: number of rows."
+        return (
+            [said, "\n".join(lines)] if pairs else [f"None of the {len(labels)} labels is confused with another."]
+        )
+    if len(labels) <= _SIDE_BY_SIDE:
+        heads = [f"{side}: {label}" for label in labels for side in ("base", "tuned")]
+        both = zip(confusion.base, confusion.tuned, strict=True)
+        counts = [[count for pair in zip(*rows, strict=True) for count in pair] for rows in both]
+        return [_counts("right label", heads, labels, counts)]
+    sides = (("base", confusion.base), ("tuned", confusion.tuned))
+    return [_counts(f"right label, answers of {side}", labels, labels, counts) for side, counts in sides]
+
+
+def _counts(corner: str, heads: Sequence[str], labels: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
+    lines = [f"| {corner} | {' | '.join(heads)} |", "|---" + "|---:" * len(heads) + "|"]
+    lines += [f"| {label} | {' | '.join(map(str, row))} |" for label, row in zip(labels, counts, strict=True)]
+    return "\n".join(lines)
+
+
+def _classes(classes: Sequence[ClassScores]) -> list[str]:
+    lines = ["| label | test rows | precision | recall | F1 |", "|---|---:|---:|---:|---:|"]
+    for each in classes:
+        sides = zip(_scores_of(each, "base"), _scores_of(each, "tuned"), strict=True)
+        cells = [_cell(each.label), f"{each.support:,}", *(f"{base:.2f} → {tuned:.2f}" for base, tuned in sides)]
+        lines.append(f"| {' | '.join(cells)} |")
+    few = [each.label for each in classes if each.support < FEW_ROWS]
+    said = "Base → tuned; no label has a test of its own."
+    if few:
+        said += (
+            f" {len(few)} of {len(classes)} labels have fewer than {FEW_ROWS} test rows: their scores say little."
+        )
+    return ["\n".join(lines), said]
+
+
+def _scores_of(each: ClassScores, side: str) -> tuple[float, float, float]:
+    found = each.base if side == "base" else each.tuned
+    return found.precision, found.recall, found.f1
+
+
+def _cell(text: str) -> str:
+    """A label in a table, on one line."""
+    return _plain(" ".join(text.split())) or "(nothing)"
 
 
 def _writing(report: Report) -> list[str]:
@@ -339,15 +330,22 @@ def _provenance(report: Report) -> str:
         "base model": f"{_plain(base.name)}, from {base.origin}{revision}",
         "base weights": f"SHA-256 {base.weights_sha256}",
         "precision": report.precision + (f", computed in {report.computed_in}" if report.computed_in else ""),
-        "adapter": f"{_plain(report.adapter_proof.sentence)}; SHA-256 {report.adapter_sha256 or 'not known'}",
+        report.tuned_is: f"{_plain(_trained(report))}; SHA-256 {report.adapter_sha256 or 'not known'}",
         "prompt": f"SHA-256 {report.prompt_sha256}",
         "data": f"{source}, SHA-256 {data.test_sha256}",
         "answers": f"{decoding}, {report.batch_size} rows a batch",
         **({"ROUGE counts": report.tokenizer} if report.max_new_tokens is not None else {}),
+        **({"text in the prompt": f"SHA-256 {report.context.text_sha256}"} if report.context else {}),
         "versions": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
         "time": f"{report.seconds:.0f} s, ended {report.created}",
     }
     return "\n".join(f"- {name}: {value}" for name, value in facts.items())
+
+
+def _trained(report: Report) -> str:
+    """What was trained, and that it acts."""
+    proof = report.adapter_proof.sentence
+    return f"{report.strategy}: {proof}" if report.strategy else proof
 
 
 def _example(row: RowResult) -> str:
@@ -359,11 +357,6 @@ def _example(row: RowResult) -> str:
     ]:
         parts.append(f"**{title}:** {_plain(' '.join(text.split())) or '(nothing)'}")
     return "\n\n".join(parts)
-
-
-def _seldom(p_value: float) -> str:
-    """`fewer than 1 in 1,000`, `about 1 in 40`."""
-    return "fewer than 1 in 1,000" if p_value < 0.001 else f"about 1 in {max(1, round(1 / p_value)):,}"
 
 
 def _quote(text: str) -> str:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from eval.report.schema import Report, Selection
+from eval.report.schema import Report
+from eval.report.sections import Selection
 
 
 def about_the_rows(report: Report) -> list[str]:
     """What a reader has to know of the rows before believing the numbers; nothing of a report of before."""
     selection, findings = report.data.selection, report.data.findings
     said = [counts(selection, report.n), *selection.notes] if selection else []
-    left_out = [report.few_shot_left_out] if report.few_shot_left_out else []
+    left_out = filter(None, (report.few_shot_left_out, report.context_left_out))
     return [*said, *left_out, *(findings.sentences if findings else [])]
 
 

@@ -80,6 +80,11 @@ class Estimate:
         """Of the whole run."""
         return self.loading_s + self.training_s + self.evaluation_s
 
+    @property
+    def time(self) -> str:
+        """Of the whole run, in words: `6 to 10 min`."""
+        return _span(self.seconds)
+
     def sentence(self) -> str:
         """`460,800 of 134,975,808 parameters train · about 1.9 GB of memory · 6 to 10 min (training …)`."""
         total = f"{self.total:,}"

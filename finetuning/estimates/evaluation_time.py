@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 from data.general import instructions, passages
+from finetuning.besides import read_context
 from finetuning.estimates.calibration import Speeds
 from finetuning.estimates.row_lengths import Lengths
 from finetuning.recipe import Recipe
 from models.scoring import SCORING_BATCH_SIZE
+from plumbing.errors import UserError
 
 _INSTRUCTION_TOKENS = 32
 """Of an answer to a general instruction, at most; see `eval.forgetting`."""
@@ -35,14 +37,27 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
     seconds = 2 * work.passes(test, 0)
     if generates:  # an untuned base seldom ends by itself
         seconds += test.rows * (work.decoded(base_tokens) + work.decoded(tuned_tokens))
-    if settings.few_shot:
-        examples = round(settings.few_shot * sum(train.whole) / max(1, len(train.whole)))
+    if recipe.few_shot and recipe.task_definition.kind != "chat":
+        examples = round(recipe.few_shot * sum(train.whole) / max(1, len(train.whole)))
         draw = work.passes(test, examples)
         draw += test.rows * work.decoded((base_tokens + tuned_tokens) / 2) if generates else 0.0
         seconds += settings.few_shot_draws * draw
+    if settings.context:
+        seconds += work.passes(test, _text_tokens(settings.context))
+        seconds += test.rows * work.decoded((base_tokens + tuned_tokens) / 2) if generates else 0.0
+    if recipe.task_definition.kind == "chat":
+        seconds += 2 * work.passes(test, 0)  # all that the assistant says
     if settings.forgetting:
         seconds += work.forgetting()
     return seconds
+
+
+def _text_tokens(context: str) -> int:
+    """About as many tokens as the text has; none where it cannot be read, which is said when it is opened."""
+    try:
+        return round(len(read_context(context).text) / _CHARACTERS_A_TOKEN)
+    except UserError:
+        return 0
 
 
 class _Work:

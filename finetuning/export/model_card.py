@@ -1,12 +1,14 @@
-"""The README.md that goes with an adapter: what it is, how it was made, what it scores."""
+"""The README.md that goes with an adapter or a whole model: what it is, how it was made, what it scores."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from data.sources import shown_spec
+from eval.metrics.evaluated import shown_name
 from eval.report.markdown import to_markdown
 from eval.report.schema import Report, RowResult
 from finetuning.recipe import Recipe, with_overrides
@@ -14,15 +16,8 @@ from finetuning.recipe import Recipe, with_overrides
 
 def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str:
     """A model card in Markdown with the Hub's front matter."""
-    pipeline = "text-classification" if recipe.kind == "classifier" else "text-generation"
     shown = _shown(recipe)
-    return f"""---
-base_model: {recipe.model.base}
-library_name: peft
-pipeline_tag: {pipeline}
-tags: [lora, before-after]
----
-
+    return f"""{front_matter(recipe)}
 # {recipe.name}
 
 {recipe.task_definition.learns} Trained with {recipe.strategy_title} on `{shown.data.source}` for
@@ -36,12 +31,31 @@ tags: [lora, before-after]
 """
 
 
+def front_matter(recipe: Recipe) -> str:
+    """What the Hub reads of a card: whose base it has, and which library loads it."""
+    whole = recipe.strategy.whole
+    pipeline = "text-classification" if recipe.kind == "classifier" else "text-generation"
+    return f"""---
+base_model: {recipe.model.base}
+base_model_relation: {"finetune" if whole else "adapter"}
+library_name: {"transformers" if whole else "peft"}
+pipeline_tag: {pipeline}
+tags: [{"before-after" if whole else "lora, before-after"}]
+---
+"""
+
+
 def _shown(recipe: Recipe) -> Recipe:
     """The recipe as others may read it: of a file's path only its name, which tells nothing of this machine."""
     data = recipe.data
     names = {"data.source": shown_spec(data.source), "data.test": shown_spec(data.test) if data.test else None}
-    adapter = Path(recipe.model.adapter).name if recipe.model.adapter else None
-    return with_overrides(recipe, names | {"model.adapter": adapter})
+    evaluation = recipe.evaluation
+    adapter, context = (Path(each).name if each else None for each in (recipe.model.adapter, evaluation.context))
+    names |= {"model.adapter": adapter, "evaluation.context": context}
+    named: dict[str, Any] = {"evaluation.metrics": list(map(shown_name, evaluation.metrics))}
+    if not isinstance(recipe.task, str) and recipe.task.metric:
+        named["task.metric"] = shown_name(recipe.task.metric)
+    return with_overrides(recipe, names | named)
 
 
 def _one_level_down(markdown: str) -> str:

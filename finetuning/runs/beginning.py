@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data.sources import absolute_spec
+from eval.metrics import EVALUATE
+from eval.metrics.evaluated import require_here
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs.folder import Run
 from finetuning.upgrade import upgrade_settings
@@ -208,7 +210,17 @@ def with_whole_paths(recipe: Recipe) -> Recipe:
             folder = Path(name or "").expanduser()
             if name and folder.is_dir():
                 changes[key] = str(folder.absolute())
+    context = recipe.evaluation.context
+    if context is not None and not context.startswith("corpus:"):
+        changes["evaluation.context"] = str(Path(context).expanduser().absolute())
+    changes["evaluation.metrics"] = [_whole_name(name) for name in recipe.evaluation.metrics]
+    if (metric := recipe.task_definition.metric).startswith(EVALUATE):
+        changes["task.metric"] = _whole_name(metric)
     return with_overrides(recipe, changes)
+
+
+def _whole_name(metric: str) -> str:
+    return require_here(metric) if metric.startswith(EVALUATE) else metric
 
 
 def _has_begun(run: Run) -> bool:

@@ -94,5 +94,5 @@ def _what_takes_memory(recipe: Recipe, *, evaluating: bool) -> list[str]:
         now[doors.BATCH_SIZE] = f"{recipe.training.batch_size}; {_ACCUMULATION} makes up for it"
     if evaluating:
         batch_size = recipe.evaluation.batch_size or "chosen by the task"
-        now = {"evaluation.batch_size": batch_size, "evaluation.few_shot": recipe.evaluation.few_shot}
+        now = {"evaluation.batch_size": batch_size, "evaluation.few_shot": recipe.few_shot}
     return [f"{doors.named(key)} (now {value})" for key, value in now.items() if doors.can_set(key)]

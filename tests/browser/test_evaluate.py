@@ -26,7 +26,7 @@ def test_a_shipped_adapter_is_evaluated_and_a_row_is_opened_in_compare(page: Pag
     expect(page.locator("#evaluate-forgetting input")).not_to_be_checked()
     verdict = page.locator("#evaluate-verdict")
     expect(verdict.locator(".ba-headline")).to_contain_text("on 400 reviews", timeout=15_000)  # what it came with
-    expect(page.locator("#evaluate-progress")).to_contain_text("when this adapter was made")
+    expect(page.locator("#evaluate-progress")).to_contain_text("when this model was tuned")
     evaluate(page, rows=ROWS)
 
     expect(verdict.locator(".ba-headline")).to_have_text(

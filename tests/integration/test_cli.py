@@ -119,3 +119,41 @@ def test_estimate_says_what_is_odd_about_the_rows(run_cli, tmp_path):
     done = run_cli("estimate", "sentiment-minilm-lora", "--data", "mine.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "repeated with another label" in done.stdout and "6 test rows" in done.stdout
+
+
+def test_a_file_is_inspected_and_trained_after_a_yes(run_cli, tmp_path, tiny_llama):
+    words = {"warm": "good", "bright": "good", "kind": "good", "cold": "bad", "dull": "bad", "rude": "bad"}
+    rows = [
+        f"The {thing} was {word}.,{words[word]}" for thing in ("film", "soup", "room", "train") for word in words
+    ]
+    (tmp_path / "mine.csv").write_text("remark,verdict\n" + "\n".join(rows) + "\n")
+    said = run_cli("inspect", "mine.csv", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.startswith("mine.csv: 24 rows. It is a table of 2 columns.\n")
+    for part in ("Labels: negative 12, positive 12.", "Recipe: sentiment-smollm2-lora", "train mine.csv\n"):
+        assert part in said.stdout
+    small = ["--set", f"model.base={tiny_llama}", "--set", "training.max_steps=2", "--set", "evaluation.few_shot=0"]
+    small += ["--set", "evaluation.forgetting=false", "--set", "model.precision=float32"]
+    asked = run_cli("train", "mine.csv", *small, cwd=tmp_path)  # nobody answers
+    assert asked.returncode == 1 and "Train this?" in asked.stdout and not (tmp_path / "runs").exists()
+    trained = run_cli("train", "mine.csv", "--yes", *small, cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    assert "mine.csv: 24 rows." in trained.stdout and "accuracy" in trained.stdout
+    assert "Talk to it: python -m finetuning chat" in trained.stdout
+
+
+def test_what_cannot_be_trained_is_said_with_exit_code_2(run_cli, tmp_path):
+    (tmp_path / "mine.csv").write_text(
+        "text,label\n" + "".join(f"remark {n},{'ab'[n % 2]}\n" for n in range(20)) + ",a\n"
+    )
+    done = run_cli("inspect", "mine.csv", cwd=tmp_path)
+    assert done.returncode == 2 and "mine.csv: 21 rows." in done.stdout
+    assert "row 21, column text: The text is empty" in done.stderr
+    assert run_cli("train", "mine.csv", "--yes", cwd=tmp_path).returncode == 2
+    assert run_cli("inspect", "mine.csv", "--set", "data.skip_empty=true", cwd=tmp_path).returncode == 0
+    (tmp_path / "book.md").write_text("\n\n".join(f"It rained on day {n}. " * 80 for n in range(20)))
+    assert run_cli("inspect", "book.md", cwd=tmp_path).returncode == 0
+    later = run_cli("train", "book.md", "--yes", cwd=tmp_path)
+    assert later.returncode == 2 and "Nothing learns from raw text yet" in later.stderr
+    both = run_cli("train", "mine.csv", "--data", "other.csv", cwd=tmp_path)
+    assert both.returncode == 2 and "--data names another" in both.stderr

@@ -136,8 +136,12 @@ def _build_adapter(
     rank: int = 4,
     seed: int = 1,
     acts: bool = True,
+    **settings: object,
 ) -> Path:
-    """An adapter on `base` with random weights; `acts=False` leaves its `lora_B` zero, as before training."""
+    """An adapter on `base` with random weights; `acts=False` leaves its `lora_B` zero, as before training.
+
+    More settings are peft's: `use_dora=True`.
+    """
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -154,6 +158,7 @@ def _build_adapter(
         lora_alpha=2 * rank,
         target_modules=["q_proj", "v_proj"] if causal else ["query", "value"],
         task_type="CAUSAL_LM" if causal else "SEQ_CLS",
+        **settings,
     )
     with torch.random.fork_rng(devices=[]):  # the same adapter whatever ran before
         torch.manual_seed(seed + 1)
@@ -166,6 +171,45 @@ def _build_adapter(
     model.save_pretrained(folder, save_embedding_layers=False)
     BaseOrigin.of(loaded).save(folder)
     if causal:
+        Prompter(loaded.tokenizer, TASKS[task]).contract.save(folder)
+    else:
+        classifier_contract(loaded.tokenizer, TASKS[task]).save(folder)
+    return folder
+
+
+def _build_whole(
+    folder: Path,
+    base: Path,
+    *,
+    task: str = "sentiment",
+    kind: str = "causal",
+    precision: str = "float32",
+    seed: int = 3,
+    only: str = "",
+    noise: float = 0.5,
+    shard: str = "5GB",
+) -> Path:
+    """A whole model that was tuned from `base`: its weights with noise on those whose names hold `only`."""
+    import torch
+
+    from data.tasks import TASKS
+    from data.tasks.saved import save_task
+    from models.adapters import BaseOrigin
+    from models.loading import load
+    from models.prompting import Prompter, classifier_contract
+    from models.sources import resolve
+
+    loaded = load(resolve(str(base)), kind=kind, precision=precision, task=TASKS[task])
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in loaded.model.named_parameters():
+        if only in name:
+            drawn = torch.randn(parameter.shape, generator=generator).to(parameter)
+            parameter.data += noise * parameter.data.abs().mean() * drawn
+    loaded.model.save_pretrained(folder, max_shard_size=shard)
+    loaded.tokenizer.save_pretrained(folder)
+    BaseOrigin.of(loaded).save(folder)
+    save_task(TASKS[task], folder)
+    if kind == "causal":
         Prompter(loaded.tokenizer, TASKS[task]).contract.save(folder)
     else:
         classifier_contract(loaded.tokenizer, TASKS[task]).save(folder)
@@ -202,6 +246,12 @@ def make_adapter():
 
 
 @pytest.fixture(scope="session")
+def make_whole():
+    """`make_whole(folder, base, task=…, kind=…, precision=…, seed=3, only="", noise=0.5, shard=…)` → folder."""
+    return _build_whole
+
+
+@pytest.fixture(scope="session")
 def tiny_llama(tmp_path_factory):
     """Folder of a random chat Llama; each label of the sentiment task is one of its tokens."""
     return _build_llama(tmp_path_factory.mktemp("tiny-llama"))
@@ -229,6 +279,20 @@ def tiny_dialogue_adapter(tiny_llama, tmp_path_factory):
 def tiny_classifier_adapter(tiny_bert, tmp_path_factory):
     """Folder of a sentiment adapter with a classification head on `tiny_bert`."""
     return _build_adapter(tmp_path_factory.mktemp("tiny-classifier-adapter"), tiny_bert, kind="classifier")
+
+
+@pytest.fixture(scope="session")
+def tiny_whole(tiny_llama, tmp_path_factory):
+    """Folder of a whole sentiment model that was tuned from `tiny_llama`."""
+    return _build_whole(tmp_path_factory.mktemp("tiny-whole"), tiny_llama)
+
+
+@pytest.fixture(scope="session")
+def tiny_whole_pair(tiny_whole):
+    """Base and whole tuned model of the sentiment task, causal, float32."""
+    from models.pair import open_pair
+
+    return open_pair(tiny_whole)
 
 
 @pytest.fixture(scope="session")

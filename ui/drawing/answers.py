@@ -12,6 +12,11 @@ from ui.drawing import charts, text
 from ui.drawing.markup import Child, Markup, join, progress, tag
 
 SideName = Literal["base", "tuned"]
+Message = dict[str, str]
+"""`{"role": …, "content": …}`."""
+ALL_BARS = 8
+"""Up to so many labels each has its bar; of more only the likeliest."""
+FEW_BARS = 5
 TITLES: dict[SideName, tuple[str, str]] = {"base": ("Before", "base"), "tuned": ("After", "tuned")}
 
 
@@ -41,7 +46,13 @@ class Turn:
     message: str
     references: list[str] = field(default_factory=list)
     """The right answers, where the message is a test row."""
+    before: tuple[Message, ...] = ()
+    """What was said before it to both, where it is a test row of a chat."""
     labels: tuple[str, ...] = ()
+    metric: str = "rougeL"
+    """What an answer in words is scored by."""
+    is_chat: bool = False
+    """Whether the task is to go on with a conversation."""
     in_words: bool = True
     """False for a classifier, which answers with probabilities alone."""
     second_side_cost: float | None = None
@@ -56,24 +67,30 @@ class Turn:
     def side(self, name: SideName) -> Side:
         return self.base if name == "base" else self.tuned
 
+    @property
+    def asked(self) -> list[Message]:
+        """The messages that both sides are sent, without what else was said."""
+        return [*self.before, {"role": "user", "content": self.message}]
+
     def judge(self) -> None:
-        """Say what each side answers, and how right that is: a label by its probability, a summary by ROUGE-L."""
+        """Say what each side answers, and how right that is: a label by its probability, a text by its metric."""
         for side in (self.base, self.tuned):
             if side.probabilities is not None:
                 side.label = self.labels[max(range(len(self.labels)), key=side.probabilities.__getitem__)]
                 side.is_right = side.label in self.references if self.references else None
             elif self.references and not self.labels:
-                from eval.metrics.rouge import rouge_scores
+                from eval.metrics import metric_named
 
-                side.score = f"ROUGE-L {rouge_scores(side.text, self.references)['rougeL']:.2f}"
+                metric = metric_named(self.metric)
+                if metric.row is not None:
+                    side.score = f"{metric.title} {metric.row(side.text, self.references):.2f}"
 
 
 def history(turns: Sequence[Turn], name: SideName) -> list[dict[str, str]]:
     """The chat messages of one side so far."""
-    messages = []
+    messages: list[Message] = []
     for turn in turns:
-        messages.append({"role": "user", "content": turn.message})
-        messages.append({"role": "assistant", "content": turn.side(name).text})
+        messages += [*turn.asked, {"role": "assistant", "content": turn.side(name).text}]
     return messages
 
 
@@ -92,8 +109,16 @@ def panel(name: SideName, turn: Turn | None, *, growing: bool = False, empty: st
     stats = tag("div", tag("span", " · ".join(_stats(turn, name))), score, class_="ba-stats")
     if side.probabilities is None:
         return _panel(name, words, stats)
-    bars = charts.label_bars(turn.labels, side.probabilities, side=name)
+    bars = charts.label_bars(*_bars(turn.labels, side.probabilities), side=name)
     return _panel(name, _verdict(side, turn.labels), bars, _own_words(side, turn.labels, words), stats)
+
+
+def _bars(labels: Sequence[str], shares: Sequence[float]) -> tuple[list[str], list[float]]:
+    """The labels that are drawn, and their shares: all in their order, or of many the likeliest."""
+    pairs = list(zip(labels, shares, strict=True))
+    if len(pairs) > ALL_BARS:
+        pairs = sorted(pairs, key=lambda pair: -pair[1])[:FEW_BARS]
+    return [label for label, _ in pairs], [share for _, share in pairs]
 
 
 def _verdict(side: Side, labels: Sequence[str]) -> Markup:
@@ -142,7 +167,15 @@ def message_card(turn: Turn | None) -> Markup:
         return Markup("")
     several_lines = turn.message.count("\n") > 2
     shown = tag("div", turn.message, class_="ba-text ba-columns" if several_lines else "ba-text")
-    return tag("div", shown, class_="ba-message", tabindex=0)
+    return tag("div", *_said_before(turn), shown, class_="ba-message", tabindex=0)
+
+
+def _said_before(turn: Turn) -> list[Markup]:
+    """The messages before it that both sides are sent, each after who said it."""
+    return [
+        tag("div", tag("b", message["role"]), message["content"], class_="ba-text ba-before")
+        for message in turn.before
+    ]
 
 
 def reference_line(turn: Turn | None) -> Markup:
@@ -162,7 +195,7 @@ def _past_turn(turn: Turn) -> Markup:
     def answer(name: SideName) -> Markup:
         return tag("div", turn.side(name).text, class_=f"ba-text ba-from-{name}")
 
-    asked = tag("div", turn.message, class_="ba-text ba-asked")
+    asked = tag("div", *_said_before(turn), turn.message, class_="ba-text ba-asked")
     return tag("div", asked, answer("base"), answer("tuned"), class_="ba-turn")
 
 

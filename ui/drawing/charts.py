@@ -23,11 +23,17 @@ Point = tuple[float, float]
 
 
 def loss_curve(
-    train: Sequence[Point], validation: Sequence[Point] = (), *, total: int = 0, stretch: int = 1
+    train: Sequence[Point],
+    validation: Sequence[Point] = (),
+    *,
+    total: int = 0,
+    stretch: int = 1,
+    kept: str = "",
 ) -> Markup:
     """Loss over optimizer steps, as (step, loss) points; `total` steps is where the axis ends.
 
-    `stretch` is how many steps the lowest and the highest point stand for, where not all are drawn.
+    `stretch` is how many steps the lowest and the highest point stand for, where not all are drawn. `kept` is what
+    the step with the lowest validation loss is called in the drawing; empty marks none.
     """
     train = [point for point in train if math.isfinite(point[1])]
     validation = [point for point in validation if math.isfinite(point[1])]
@@ -48,6 +54,11 @@ def loss_curve(
     for point in (train[-1], *validation):
         x, y = place(point).split(",")
         lines.append(tag("circle", cx=x, cy=y, r=3.5, class_="ba-dot"))
+    best = min(validation, key=lambda point: point[1]) if kept and validation else None
+    if best:
+        x, y = place(best).split(",")
+        lines.append(tag("line", x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM, class_="ba-kept"))
+        lines.append(tag("circle", cx=x, cy=y, r=6, class_="ba-kept"))
     drawing = tag(
         "svg",
         _grid(top, last),
@@ -60,6 +71,8 @@ def loss_curve(
     now = f"training loss {train[-1][1]:.3f} at step {train[-1][0]:.0f}"
     if validation:
         now += f" · validation loss {validation[-1][1]:.3f} (dashed)"
+    if best:
+        now += f" · {kept}: step {best[0]:.0f}, validation loss {best[1]:.3f}"
     if stretch > 1:
         now += f" · drawn are the lowest and the highest of every {stretch:,} steps"
     return tag("figure", drawing, tag("figcaption", now, class_="ba-small"), class_="ba-figure")

@@ -81,8 +81,8 @@ class Curve:
     def _clear(self) -> None:
         self._train, self._validation = Thinned(), Thinned(100)
 
-    def draw(self, total: int) -> Markup:
-        """The curve as far as it is written; `total` steps is where its axis ends."""
+    def draw(self, total: int, kept: str = "") -> Markup:
+        """The curve as far as it is written; `total` steps is where its axis ends, `kept` names its best step."""
         with self._lock:
             for anew, lines in self.reader.new_lines():
                 if anew:
@@ -92,7 +92,7 @@ class Curve:
                     _add(self._validation, line["step"], line.get("eval_loss"))
             train, validation = self._train.points(), self._validation.points()
             stretch = self._train.stretch
-        return charts.loss_curve(train, validation, total=total if train else 0, stretch=stretch)
+        return charts.loss_curve(train, validation, total=total if train else 0, stretch=stretch, kept=kept)
 
 
 def _add(line: Thinned, step: float, value: float | None) -> None:
@@ -104,11 +104,11 @@ _curves: OrderedDict[Path, Curve] = OrderedDict()
 _lock = threading.Lock()
 
 
-def loss_so_far(metrics: Path, *, total: int) -> Markup:
+def loss_so_far(metrics: Path, *, total: int, kept: str = "") -> Markup:
     """The loss curve of a run's `metrics.jsonl`, of which only what is new is read."""
     with _lock:
         curve = _curves.setdefault(metrics, Curve(metrics))
         _curves.move_to_end(metrics)
         while len(_curves) > KEPT:
             _curves.popitem(last=False)
-    return curve.draw(total)
+    return curve.draw(total, kept)

@@ -10,20 +10,25 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from data.sources import shown_spec
-from eval.metrics.metric import metric_named
+from eval.metrics import metric_named
 from eval.report.folder import REPORT_FILE, load
 from eval.report.markdown import (
     EXPLORATORY,
+    PAIRS_SHOWN,
+    context_sentence,
+    context_title,
     cost,
     explanation,
     few_shot_sentence,
     few_shot_title,
     headline,
     p_value,
+    turns_sentence,
     with_interval,
 )
 from eval.report.rows_text import about_the_rows, counts
-from eval.report.schema import Calibration, Confusion, MetricResult, Report, RowResult
+from eval.report.schema import Report, RowResult
+from eval.report.sections import Calibration, ClassScores, Confusion, MetricResult
 from eval.statistics import Interval, Judgement
 from plumbing.errors import UserError
 from plumbing.remembered import Remembered
@@ -71,7 +76,8 @@ def verdict(report: Report, rows: Sequence[RowResult]) -> Markup:
     """The sentence, the numbers with their intervals, and how the rows changed."""
     sentences = [(headline(report), "ba-headline"), (explanation(report), "ba-said")]
     said = tag("div", *(tag("p", sentence, class_=look) for sentence, look in sentences))
-    shown = (_rows_judged(report), _metric_table(report), _method(report), _changes(report, rows))
+    turns = tag("div", turns_sentence(report.turns), class_="ba-note") if report.turns else None
+    shown = (_rows_judged(report), _metric_table(report), turns, _method(report), _changes(report, rows))
     return tag("div", said, *shown, class_="ba-stack")
 
 
@@ -100,7 +106,7 @@ def _metric_table(report: Report) -> Markup:
 def _metric_name(metric: MetricResult) -> Markup:
     said = "primary" if metric.primary else "exploratory"
     look = "ba-strong" if metric.primary else None
-    return join([tag("span", metric.title, class_=look), tag("div", said, class_="ba-small")])
+    return join([tag("span", metric.tells, class_=look), tag("div", said, class_="ba-small")])
 
 
 def _value(metric: MetricResult, value: float, interval: Interval | None, *, sign: str = "") -> Markup:
@@ -144,11 +150,10 @@ def details(report: Report) -> Markup:
 
 
 def _floors(report: Report) -> Markup | None:
-    few_shot = report.few_shot
-    if not report.floors and not few_shot:
+    few_shot, context = report.few_shot, report.context
+    if not report.floors and not few_shot and not context:
         return None
-    others = [floor.scores for floor in report.floors] + ([few_shot.scores] if few_shot else [])
-    names = [metric.name for metric in report.metrics if all(metric.name in scores for scores in others)]
+    names = report.scored_by_all
 
     def row(title: Child, said: str, scores: dict[str, float], test: Judgement | None = None) -> list[Child]:
         explained = tag("div", said, class_="ba-small ba-wrapped") if said else None
@@ -159,12 +164,15 @@ def _floors(report: Report) -> Markup | None:
     rows.append(row("base", "", {metric.name: metric.base for metric in report.metrics}, report.verdict))
     if few_shot:
         rows.append(row(few_shot_title(few_shot), "", few_shot.scores, few_shot.judgement))
+    if context:
+        rows.append(row(context_title(context), "", context.scores, context.judgement))
     tuned = {metric.name: metric.tuned for metric in report.metrics}
     rows.append(row(tag("span", "tuned", class_="ba-strong ba-of-tuned"), "", tuned))
     headers = ["answers by", *(metric_named(name).title for name in names), "tuned against it"]
     scores = table(headers, rows, class_="ba-table ba-numbers", label="What else would score")
-    said = tag("p", few_shot_sentence(few_shot, report), class_="ba-said") if few_shot else None
-    return section("What else would score", said, scores)
+    sentences = [few_shot_sentence(few_shot, report)] if few_shot else []
+    sentences += [context_sentence(context, report)] if context else []
+    return section("What else would score", *(tag("p", one, class_="ba-said") for one in sentences), scores)
 
 
 def _forgetting(report: Report) -> Markup | None:
@@ -191,12 +199,20 @@ def _labels(report: Report) -> Markup | None:
     parts = []
     if report.confusion:
         parts.append(_confusion(report.confusion))
+    if report.classes and len(report.classes) > 2:
+        parts.append(_classes(report.classes))
     if report.calibration:
         parts.append(_calibration(report, report.calibration))
     return section("Answers by label, and how sure they are", *parts) if parts else None
 
 
 def _confusion(confusion: Confusion) -> Markup:
+    """A table for each side; of very many labels the pairs that are confused most often."""
+    if confusion.is_large:
+        pairs = confusion.most_confused(PAIRS_SHOWN)
+        rows = ([cell(one), cell(other), f"{base:,}", f"{tuned:,}"] for one, other, base, tuned in pairs)
+        headers = ["right label", "answered", "base", "tuned"]
+        return table(headers, rows, class_="ba-table ba-numbers", label="Labels that are confused most often")
     both = (("base", confusion.base), ("tuned", confusion.tuned))
     return tag("div", *(_confusion_of(side, confusion.labels, counts) for side, counts in both), class_="ba-pair")
 
@@ -217,6 +233,19 @@ def _confusion_of(side: str, labels: Sequence[str], counts: Sequence[Sequence[in
     caption = tag("caption", side, class_=f"ba-of-{side}")
     drawn = tag("table", caption, head, tag("tbody", *rows), class_="ba-table ba-confusion")
     return scrolling(drawn, label=f"Right labels against the answers of {side}")
+
+
+def _classes(classes: Sequence[ClassScores]) -> Markup:
+    """Each label's precision, recall and F1, base → tuned, folded: of many labels it is long."""
+
+    def row(each: ClassScores) -> list[Child]:
+        base, tuned = each.base, each.tuned
+        pairs = ((base.precision, tuned.precision), (base.recall, tuned.recall), (base.f1, tuned.f1))
+        return [cell(each.label), f"{each.support:,}", *(f"{before:.2f} → {after:.2f}" for before, after in pairs)]
+
+    headers = ["label", "test rows", "precision", "recall", "F1"]
+    drawn = table(headers, map(row, classes), class_="ba-table ba-numbers", label="Scores of each label")
+    return fold(f"Each of the {len(classes)} labels, base → tuned", drawn)
 
 
 def _calibration(report: Report, found: Calibration) -> Markup:
@@ -270,7 +299,9 @@ def _facts(report: Report) -> Iterable[tuple[str, str]]:
     yield "base model", f"{base.name}, from {base.origin}{f' ({base.revision})' if base.revision else ''}"
     yield "base weights", f"SHA-256 {base.weights_sha256}"
     yield "precision", report.precision
-    yield "adapter", f"{report.adapter_proof.sentence}; SHA-256 {report.adapter_sha256 or 'not known'}"
+    if report.strategy:
+        yield "trained with", report.strategy
+    yield report.tuned_is, f"{report.adapter_proof.sentence}; SHA-256 {report.adapter_sha256 or 'not known'}"
     yield "prompt", f"SHA-256 {report.prompt_sha256}"
     source = f"{shown_spec(data.spec) or 'not named'}, split {data.split}, {report.n:,} rows"
     yield "data", f"{source}, SHA-256 {data.test_sha256}; {report.train_rows:,} training rows"

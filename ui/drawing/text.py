@@ -21,7 +21,8 @@ REMEMBERED = "Written for an earlier visitor: others are being answered now."
 STOPPED = "stopped"
 SECOND_SIDE = "{percent:+.0f} % time for both sides"
 NO_MODELS = "There is no tuned model of this task yet. Train one in the Train tab."
-BADGE_WAITING = "The adapter is checked before its first answer."
+NO_OWN_MODELS = "There is no tuned model of your own yet. Train one in the Train tab, under Your own."
+BADGE_WAITING = "What was tuned is checked before its first answer."
 
 STEPS = {
     1: "Task",
@@ -36,7 +37,32 @@ SOURCES = {
     "file": "Upload a file",
     "hub": "Hub dataset",
 }
-DATA_FORMATS = "CSV, TSV, JSON, JSON Lines or Parquet"
+DATA_FORMATS = "CSV, Excel, JSON, JSON Lines, Parquet, text, or a ZIP of texts"
+ALSO = "Read before it as well"
+OWN = "own"
+"""What stands for a task that is not one of the two that the page begins with."""
+OWN_TITLE = "Your own"
+ASKED = "What do you want it to learn?"
+OWN_LEARNS = "Whatever your examples show. Choose a file in step 2: what can be learned from it is then said here."
+KINDS = {
+    "classification": "To say which label a text has",
+    "generation": "To write an answer to a text",
+    "chat": "To answer in a conversation",
+    "text": "To go on with texts like these",
+}
+AS_SHIPPED = "{title}, a task that ships"
+WHAT_LABEL = "What it learns"
+INSTRUCTION = "Instruction: stands before every text"
+INSTRUCTION_HINTS = {
+    "classification": "Left empty, it asks for one of the labels",
+    "generation": "For example: Answer in one sentence. Left empty, the text stands alone",
+    "chat": "For example: You are the help desk of a library. Left empty, the chat stands alone",
+    "text": "",
+}
+TRY = "Try it with: {title}"
+AS_SET = "As written below"
+SIZE = "How much?"
+CHAT_WAITING = "Say something, or pick an example, and go on."
 TOKENS_CAPTION = "One row as the model sees it. It learns to write the marked tokens; the others are only read."
 TOKENS_CAPTION_CLASSIFIER = "One row as the model sees it. A classifier reads the bare text and learns its label."
 SAME_RUN = "This run is waiting or being worked on: it is shown below. Change a setting for another one."
@@ -48,9 +74,9 @@ TOO_FEW = (
 FEW = "{rows} test rows can show only a difference of {least:.2f} or more: add rows to see a smaller one."
 ONE_LABEL = "Every test row is {label}: whoever always says so is right, so nothing about the others can be shown."
 EVALUATE_WAITING = "When training ends, base and tuned answer the same test rows, and the difference is shown here."
-EVALUATE_INTRO = "Base and tuned answer the same test rows, so whatever differs is what the adapter changed."
-OWN_REPORT = "Measured on {rows:,} test rows when this adapter was made. Evaluate measures it here and now."
-NO_OWN_REPORT = "Nothing has been measured with this adapter yet."
+EVALUATE_INTRO = "Base and tuned answer the same test rows, so whatever differs is what tuning changed."
+OWN_REPORT = "Measured on {rows:,} test rows when this model was tuned. Evaluate measures it here and now."
+NO_OWN_REPORT = "Nothing has been measured with this model yet."
 FEWER_ROWS = "Fewer are quicker, and show less."
 FLIPS_TITLE = "What flipped"
 FLIPS_HINT = "The largest changes first. A click on a row asks both models again, in Compare."

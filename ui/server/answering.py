@@ -111,7 +111,11 @@ def score(pair: Pair, turn: Turn, stop: threading.Event) -> None:
 
 def prompt_tokens(pair: Pair, turn: Turn, turns: list[Turn], name: answers.SideName) -> list[int]:
     assert pair.prompter is not None
-    return pair.prompter.encode_prompt(turn.message, answers.history(turns, name))
+    said_before = answers.history(turns, name)
+    if not said_before and not turn.before:
+        return pair.prompter.encode_prompt(turn.message)
+    # As messages, so that what a system says first in a chat stands in place of the task's instruction.
+    return pair.prompter.encode_prompt([*said_before, *turn.asked])
 
 
 def check_length(pair: Pair, turn: Turn, turns: list[Turn]) -> None:

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from data.tasks import Task
+from data.tasks import STARTING_POINTS, Task
 from finetuning.recipe import load_recipe, recipe_names
 from finetuning.runs.folder import Run
 from models.prompting import PromptContract, task_of
+from models.whole import is_whole
 from plumbing.errors import ModelError, RunError, UserError
+from ui.drawing import text
 from ui.server.visitors import Visitor
 
 NEWEST = 100
@@ -27,16 +29,18 @@ NEWEST = 100
 
 @dataclass(frozen=True)
 class Choice:
-    """An adapter that a person can pick."""
+    """What was tuned, an adapter or a whole model, for a person to pick."""
 
     key: str
     label: str
-    adapter: Path
+    folder: Path
     evaluation: Path
     task: Task
     base: str
     kind: str
     """`causal` answers in words, `classifier` with label probabilities."""
+    whole: bool = False
+    """Whether it stands in memory beside its base, and not on it."""
 
 
 def bundled_folder() -> Path:
@@ -45,11 +49,24 @@ def bundled_folder() -> Path:
     return Path(os.environ.get("BEFORE_AFTER_BUNDLED", default))
 
 
-def all_choices(visitor: Visitor, task: str | None = None) -> list[Choice]:
-    """The adapters that ship and the visitor's newest, those of one task only if it is given; no damaged one."""
-    finished = (_of_run(run) for run in islice(filter(_has_adapter, visitor.runs()), NEWEST))
+def place_of(task: Task) -> str:
+    """Where a task's models are found on the page: by its name, or with all others that are one's own."""
+    known = STARTING_POINTS.get(task.name)
+    # A file may be called like a task that ships.
+    same = known is not None and (task.kind, task.columns, task.labels) == (known.kind, known.columns, known.labels)
+    return task.name if same else text.OWN
+
+
+def places() -> list[tuple[str, str]]:
+    """(title, place) of what the page begins with, and of one's own."""
+    return [*((task.title, name) for name, task in STARTING_POINTS.items()), (text.OWN_TITLE, text.OWN)]
+
+
+def all_choices(visitor: Visitor, place: str | None = None) -> list[Choice]:
+    """What ships and the visitor's newest, those of one place only if it is given; no damaged one."""
+    finished = (_of_run(run) for run in islice(filter(_has_tuned, visitor.runs()), NEWEST))
     found = [*_bundled(), *(choice for choice in finished if choice)]
-    return [choice for choice in found if task is None or choice.task.name == task]
+    return [choice for choice in found if place is None or place_of(choice.task) == place]
 
 
 def find(key: str | None, visitor: Visitor) -> Choice:
@@ -64,18 +81,18 @@ def find(key: str | None, visitor: Visitor) -> Choice:
 
 
 def of_run(run: Run) -> Choice | None:
-    """The choice that is a run's adapter; None if it has none, or a damaged one."""
-    return _of_run(run) if _has_adapter(run) else None
+    """The choice that is what a run has tuned; None if it has tuned nothing yet, or that is damaged."""
+    return _of_run(run) if _has_tuned(run) else None
 
 
-def options(visitor: Visitor, task: str | None = None) -> list[tuple[str, str]]:
+def options(visitor: Visitor, place: str | None = None) -> list[tuple[str, str]]:
     """(label, key) pairs for a dropdown."""
-    return [(choice.label, choice.key) for choice in all_choices(visitor, task)]
+    return [(choice.label, choice.key) for choice in all_choices(visitor, place)]
 
 
-def shipped(task: str) -> list[tuple[str, str]]:
+def shipped(place: str) -> list[tuple[str, str]]:
     """As `options`, for a page that does not know its visitor yet."""
-    return [(choice.label, choice.key) for choice in _bundled() if choice.task.name == task]
+    return [(choice.label, choice.key) for choice in _bundled() if place_of(choice.task) == place]
 
 
 def _bundled() -> list[Choice]:
@@ -88,7 +105,7 @@ def _bundled() -> list[Choice]:
     return choices
 
 
-def _has_adapter(run: Run) -> bool:
+def _has_tuned(run: Run) -> bool:
     return run.tuned.is_dir()
 
 
@@ -101,10 +118,11 @@ def _of_run(run: Run) -> Choice | None:
     return _choice(f"run:{run.id}", f"{title} · {when} · {run.id[-4:]}", run.tuned, run.evaluation)
 
 
-def _choice(key: str, label: str, adapter: Path, evaluation: Path) -> Choice | None:
+def _choice(key: str, label: str, folder: Path, evaluation: Path) -> Choice | None:
     try:
-        origin = json.loads((adapter / "base_model.json").read_text(encoding="utf-8"))
-        task = task_of(adapter, PromptContract.load(adapter))
-        return Choice(key, label, adapter, evaluation, task, str(origin["name"]), str(origin["kind"]))
+        origin = json.loads((folder / "base_model.json").read_text(encoding="utf-8"))
+        task = task_of(folder, PromptContract.load(folder))
+        names = str(origin["name"]), str(origin["kind"])
+        return Choice(key, label, folder, evaluation, task, *names, whole=is_whole(folder))
     except (OSError, ValueError, KeyError, TypeError, ModelError):
         return None

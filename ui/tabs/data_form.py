@@ -6,16 +6,19 @@ Used by the Train and the Evaluate tab. Draws what `data` finds; decides nothing
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from data.problems import SHOWN, ProblemsError
-from data.sources import Opened, corpus_names
+from data.readers.files import SUFFIXES
+from data.sources import Opened
 from data.splits import SPLIT_NAMES
 from data.tasks import Task
+from data.tasks.own import USUAL
 from eval.statistics import fewest_rows, smallest_difference
 from plumbing import doors
 from plumbing.errors import DataError, UserError
@@ -25,12 +28,15 @@ from ui.drawing.markup import Child, Markup, cell, join, sentences, table, tag
 from ui.server.visitors import Visitor
 
 PREVIEW_ROWS = 3
+SHOWN_LABELS = 12
 FEW_ROWS = 100
 """With fewer test rows it is said how large a difference has to be to be found."""
 OWN = "own"
 """The rows that a tuned model's own run set aside for its test."""
 GUESS = "guess"
 """The value of a column dropdown that leaves the choice to the guess."""
+LABELS_HINT = "guessed; or 1=negative, 5=positive, 3=skip"
+FILE_TYPES = [*SUFFIXES, ".gz"]
 
 
 @dataclass(frozen=True)
@@ -56,11 +62,14 @@ class DataForm:
     target_column: gr.Dropdown
     labels: gr.Textbox
     skip_empty: gr.Checkbox
+    also: gr.Dropdown | None = None
+    """Another column, which stands before the input; None where the task is known, and has its columns."""
 
     @property
     def inputs(self) -> list[Any]:
         return [
-            self.kind, self.file, self.hub, self.input_column, self.target_column, self.labels, self.skip_empty
+            self.kind, self.file, self.hub, self.input_column, self.target_column, self.labels, self.skip_empty,
+            *([self.also] if self.also else []),
         ]  # fmt: skip
 
     @property
@@ -74,6 +83,11 @@ class DataForm:
         return [self.mapping, self.input_column, self.target_column, self.labels, self.skip_empty]
 
     @property
+    def columns(self) -> list[Any]:
+        """The dropdowns of columns."""
+        return [self.input_column, self.target_column, *([self.also] if self.also else [])]
+
+    @property
     def other_source(self) -> list[Any]:
         """The triggers of other rows: the columns are guessed anew."""
         return [self.file.upload, self.hub.submit]
@@ -81,44 +95,87 @@ class DataForm:
     @property
     def other_reading(self) -> list[Any]:
         """The triggers of the same rows read in another way."""
-        return [self.input_column.input, self.target_column.input, self.labels.submit, self.skip_empty.input]
+        return [*(each.input for each in self.columns), self.labels.submit, self.skip_empty.input]
+
+    def named_for(self, task: Task) -> dict[Any, Any]:
+        """Updates that call the fields what a task calls them, and show those only that it has."""
+        return {
+            self.input_column: gr.update(label=doors.field(f"data.columns.{task.input_columns[-1]}")),
+            self.target_column: gr.update(
+                label=doors.field(f"data.columns.{task.target_column}"), visible=bool(task.target_column)
+            ),
+            self.labels: gr.update(visible=task.is_classification),
+        }
 
 
-def build_data_form(task: Task, name: str, *, hub_allowed: bool = True, own: bool = False) -> DataForm:
-    """The components, with ids that start with `name`; with `own`, a tuned model's own test rows come first."""
-    corpora = [(f"Bundled {corpus}", f"corpus:{corpus}") for corpus in corpus_names(task)]
+def corpora_of(task: Task) -> list[tuple[str, str]]:
+    """(label, source) of the bundled corpora of a task."""
+    return [(f"Bundled {task.corpus.partition(':')[2]}", task.corpus)] if task.corpus else []
+
+
+def build_data_form(
+    name: str,
+    *,
+    task: Task | None,
+    corpora: Sequence[tuple[str, str]],
+    hub_allowed: bool = True,
+    own: bool = False,
+    any_task: bool = False,
+) -> DataForm:
+    """The components, with ids that start with `name`.
+
+    Args:
+        name: begins their ids.
+        task: what its columns are called after; None for one that is not known yet.
+        corpora: (label, source) of what is bundled and can be chosen.
+        hub_allowed: whether rows may come from the Hub.
+        own: a tuned model's own test rows come first.
+        any_task: what is learned comes out of the rows, of which a file is the first choice.
+    """
     others = [(text.SOURCES["file"], "file"), *([(text.SOURCES["hub"], "hub")] if hub_allowed else [])]
-    known = [*([(text.SOURCES["own"], OWN)] if own else []), *corpora, *others]
+    known = [*others, *corpora] if any_task else [*corpora, *others]
+    known = [(text.SOURCES["own"], OWN), *known] if own else known
+    called = task or USUAL["classification"]
     kind = gr.Radio(known, value=known[0][1], show_label=False, elem_id=f"{name}-source", container=False)
     file = gr.File(
-        label=text.DATA_FORMATS,
-        file_types=[".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".gz"],
-        visible=False,
-        height=110,
+        label=text.DATA_FORMATS, file_types=FILE_TYPES, visible=known[0][1] == "file", height=110,
         elem_id=f"{name}-file",
-    )
+    )  # fmt: skip
     hub = gr.Textbox(
         label="Data set on the Hub, then Enter", placeholder="owner/name", visible=False, elem_id=f"{name}-hub"
     )
+
+    def column(what: str, label: str | None, usual: str = "guessed") -> gr.Dropdown:
+        return gr.Dropdown(
+            [(usual, GUESS)], value=GUESS, allow_custom_value=True, elem_id=f"{name}-{what}-column", label=label
+        )
+
     with gr.Row(visible=False, elem_id=f"{name}-mapping") as mapping:
-        input_column = gr.Dropdown(
-            [("guessed", GUESS)], value=GUESS, allow_custom_value=True, elem_id=f"{name}-input-column",
-            label=doors.field(f"data.columns.{task.input_column}"),
-        )  # fmt: skip
-        target_column = gr.Dropdown(
-            [("guessed", GUESS)], value=GUESS, allow_custom_value=True, elem_id=f"{name}-target-column",
-            label=doors.field(f"data.columns.{task.target_column}"),
-        )  # fmt: skip
+        input_column = column("input", doors.field(f"data.columns.{called.input_columns[-1]}"))
+        target_column = column("target", doors.field(f"data.columns.{called.target_column}"))
+        also = column("also", text.ALSO, "nothing else") if any_task else None
         labels = gr.Textbox(
             label=f"{doors.FIELDS[doors.LABELS]}, then Enter",
-            placeholder="guessed; or 1=negative, 5=positive, 3=skip",
-            visible=task.is_classification,
+            placeholder=LABELS_HINT if task and task.polarity else "as they are; or bug=defect, spam=skip",
+            visible=called.is_classification,
             elem_id=f"{name}-labels",
         )
         skip_empty = gr.Checkbox(
             False, label=doors.FIELDS[doors.SKIP_EMPTY], container=False, elem_id=f"{name}-skip-empty"
         )
-    return DataForm(kind, file, hub, mapping, input_column, target_column, labels, skip_empty)
+    return DataForm(kind, file, hub, mapping, input_column, target_column, labels, skip_empty, also)
+
+
+def source_of(kind: str | None, file: str | None, hub: str | None, known: Sequence[str]) -> str | None:
+    """The source that the form's values name; None while a file or a name is still missing.
+
+    `known` are the sources that can be chosen as they are.
+    """
+    if kind in known:
+        return kind
+    if kind == "file" and file:
+        return f"file:{file}"
+    return f"hub:{hub.strip()}" if kind == "hub" and hub and hub.strip() else None
 
 
 def read(
@@ -130,19 +187,23 @@ def read(
     target_column: str,
     labels: str,
     skip_empty: bool | None = False,
+    also: str | None = None,
 ) -> Chosen | None:
     """What the form's values ask for; None while a file or a name is still missing."""
-    if kind in {OWN, *(f"corpus:{corpus}" for corpus in corpus_names(task))}:
-        return Chosen(kind, None, None)
-    if kind == "file" and file:
-        source = f"file:{file}"
-    elif kind == "hub" and hub and hub.strip():
-        source = f"hub:{hub.strip()}"
-    else:
+    as_it_is = [OWN, *(corpus for _, corpus in corpora_of(task))]
+    source = source_of(kind, file, hub, as_it_is)
+    if source is None:
         return None
-    picked = {task.input_column: input_column, task.target_column: target_column}
+    if source in as_it_is:
+        return Chosen(source, None, None)
+    wanted, target = task.source_columns[: len(task.input_columns)], task.target_column
+    picked = {wanted[-1]: input_column, **({target: target_column} if target else {})}
+    if len(wanted) > 1 and also:
+        picked[wanted[0]] = also
     columns = {name: column for name, column in picked.items() if column and column != GUESS}
-    return Chosen(source, columns or None, read_labels(labels), bool(skip_empty))
+    return Chosen(
+        source, columns or None, read_labels(labels) if task.is_classification else None, bool(skip_empty)
+    )
 
 
 def read_labels(written: str) -> dict[str, str | None] | None:
@@ -183,41 +244,37 @@ def guessed(visible: bool, columns: Sequence[str] = ()) -> list[Any]:
     return [gr.Row(visible=visible), *dropdowns, "", False]
 
 
-def without_columns(values: Sequence[Any]) -> list[Any]:
-    """A form's values with its columns left to the guess: those that were chosen belong to other rows.
-
-    Done here because a dropdown that is hidden takes no new value in the page.
-    """
-    kind, file, hub, _, _, *others = values
-    return [kind, file, hub, GUESS, GUESS, *others]
+def without_columns(form: DataForm) -> dict[Any, Any]:
+    """A form's columns left to the guess: those that were chosen belong to other rows."""
+    return dict.fromkeys(form.columns, GUESS) | {form.labels: "", form.skip_empty: False}
 
 
 def column_updates(
-    opened: Opened | None, columns: Sequence[str] = (), chosen: Sequence[str | None] = (None, None)
-) -> list[Any]:
-    """Updates for mapping row and both column dropdowns, once the columns are known.
+    form: DataForm, opened: Opened | None, columns: Sequence[str] = (), chosen: Sequence[str | None] = (None, None)
+) -> dict[Any, Any]:
+    """Updates for mapping row and column dropdowns, once the columns are known.
 
     Args:
+        form: whose.
         opened: the data; None where it could not be opened as a whole.
         columns: those that it has then; where they are not known, any name can be written.
         chosen: the columns of input and target that were chosen by hand. They stay: whoever has to choose both
             chooses one after the other.
     """
     if opened and _is_corpus(opened):
-        return [gr.Row(visible=False), gr.skip(), gr.skip()]
+        return {form.mapping: gr.Row(visible=False)}
+    both = (form.input_column, form.target_column)
     names = [(one_line(name), name) for name in (opened.columns if opened else columns)]
-    if opened is None and not names:
+    also = {form.also: gr.update(choices=[("nothing else", GUESS), *names])} if form.also else {}
+    if opened is not None:
+        now: list[str | None] = [opened.mapping.inputs[-1], opened.mapping.target]
+    elif names:
+        now = [column if column in columns else None for column in chosen]
+    else:
         names = [("guessed", GUESS), *((one_line(column), column) for column in chosen if column)]
-        return [gr.Row(visible=True), *(gr.Dropdown(choices=names, value=column or GUESS) for column in chosen)]
-    if opened is None:
-        kept = [column if column in columns else None for column in chosen]
-        return [gr.Row(visible=True), *(gr.Dropdown(choices=names, value=column) for column in kept)]
-    mapping = opened.mapping
-    return [
-        gr.Row(visible=True),
-        gr.Dropdown(choices=names, value=mapping.input),
-        gr.Dropdown(choices=names, value=mapping.target),
-    ]
+        now = [column or GUESS for column in chosen]
+    updates = {each: gr.update(choices=names, value=column) for each, column in zip(both, now, strict=True)}
+    return {form.mapping: gr.Row(visible=True)} | also | updates
 
 
 def columns_of(chosen: Chosen) -> list[str]:
@@ -242,11 +299,22 @@ def waiting(kind: str) -> Markup:
 # ---- drawings ----------------------------------------------------------------------------------------------
 
 
-def summary(opened: Opened) -> Markup:
-    """Counts, what the hygiene check found, and how the columns were read."""
+def summary(opened: Opened, *, said: Sequence[str] = ()) -> Markup:
+    """Counts, what the hygiene check found, and how the columns were read; `said` is what the rows are."""
     counts = " · ".join(f"{len(opened.splits[name]):,} {name}" for name in SPLIT_NAMES)
-    lines = [*_hygiene(opened), *opened.notes, *([] if _is_corpus(opened) else [opened.mapping.reason])]
+    lines = [*said, *_labels(opened), *_hygiene(opened), *opened.notes]
+    lines += [] if _is_corpus(opened) else [opened.mapping.reason]
     return join([tag("div", counts, class_="ba-strong"), too_small(opened), sentences(lines)])
+
+
+def _labels(opened: Opened) -> list[str]:
+    """Which labels there are, with how many rows each."""
+    if not opened.task.is_classification:
+        return []
+    counts = Counter(label for name in SPLIT_NAMES for label in opened.splits[name][opened.task.target_column])
+    shown = [f"{one_line(label)} {counts[label]:,}" for label in opened.task.labels[:SHOWN_LABELS]]
+    more = len(opened.task.labels) - SHOWN_LABELS
+    return [f"{len(opened.task.labels)} labels: {', '.join(shown)}{f' and {more:,} more' if more > 0 else ''}."]
 
 
 def too_small(opened: Opened) -> Markup | None:
@@ -274,11 +342,12 @@ def _warning(said: str) -> Markup:
 
 def preview(opened: Opened) -> Markup:
     """The first training rows."""
-    columns = opened.task.columns
+    task = opened.task
+    columns = task.columns
     rows = opened.splits["train"].select(range(min(PREVIEW_ROWS, len(opened.splits["train"]))))
     return table(
         ["row", *columns],
-        ([row["row"], *(cell(" / ".join(_texts(row[column]))) for column in columns)] for row in rows),
+        ([row["row"], cell(task.text_of(row)), *_target(task, row)] for row in rows),
     )
 
 
@@ -293,8 +362,8 @@ def problems(error: UserError, visitor: Visitor) -> Markup:
     return tag("div", title, tag("ul", *shown), class_="ba-problems")
 
 
-def _texts(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
+def _target(task: Task, row: Mapping[str, Any]) -> list[Markup]:
+    return [cell(" / ".join(task.references(row)))] if task.target_column else []
 
 
 def _is_corpus(opened: Opened) -> bool:

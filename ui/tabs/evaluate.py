@@ -18,13 +18,13 @@ from plumbing.errors import DataError, UserError
 from ui.drawing import reports, text
 from ui.drawing.markup import counted, progress, tag
 from ui.server import libraries, scratch
-from ui.server.choices import Choice, find, options, shipped
+from ui.server.choices import Choice, find, options, place_of, places, shipped
 from ui.server.models_in_use import Line, share_cores, short_name
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
 from ui.tabs import data_form
-from ui.tabs.compare import ACT, QUICK
 from ui.tabs.data_form import Chosen, DataForm
+from ui.tabs.events import ACT, QUICK, Updates
 from ui.tabs.fields import read_whole_or_all, whole_or_all
 from ui.tabs.report_view import ReportView, Shown, build_report_view
 
@@ -62,13 +62,22 @@ class Evaluate:
 
     def change_task(self, task: str, request: gr.Request) -> list[Any]:
         """Another task has other models and another form."""
-        found = options(visitor_of(request), STARTING_POINTS[task].name)
+        found = options(visitor_of(request), task)
         groups = [gr.Column(visible=name == task) for name in self.groups]
         return [gr.Dropdown(choices=found, value=found[0][1] if found else None), *groups]
 
+    def name_columns(self, key: str | None, request: gr.Request) -> Updates:
+        """The columns of other rows are called what the chosen model's task calls them."""
+        form = self.forms[text.OWN]
+        try:
+            task = find(key, visitor_of(request)).task if key else None
+        except UserError:  # which is said when it is evaluated
+            task = None
+        return form.named_for(task) if task and place_of(task) == text.OWN else gr.skip()
+
     def refresh(self, task: str, key: str | None, request: gr.Request) -> Any:
         """Runs that finished meanwhile; the choice stays."""
-        found = options(visitor_of(request), STARTING_POINTS[task].name)
+        found = options(visitor_of(request), task)
         keys = [known for _, known in found]
         return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
 
@@ -101,7 +110,7 @@ class Evaluate:
         """Compare on the chosen rows; progress while it lasts, then the report."""
         visitor = visitor_of(request)
         choice = find(key, visitor)
-        if choice.task.name != task:
+        if place_of(choice.task) != task:
             raise UserError("This model is for another task", got=choice.label, fix="Choose a model again.")
         names = list(self.forms)
         each = len(self.forms[task].inputs)
@@ -245,7 +254,7 @@ class _Work:
             self._ends = time.monotonic() + 60 * limits.evaluation_minutes
         task, chosen = self._choice.task, self._chosen
         judged = choose_rows(
-            self._choice.adapter,
+            self._choice.folder,
             None if chosen.source == data_form.OWN else chosen.source,
             columns=chosen.columns,
             labels=chosen.labels,
@@ -255,7 +264,7 @@ class _Work:
         )
         share_cores()
         result = evaluate_adapter(
-            self._choice.adapter,
+            self._choice.folder,
             judged,
             few_shot=self._few_shot,
             forgetting=self._forgetting,
@@ -267,12 +276,12 @@ class _Work:
 def build_evaluate(limits: Limits | None = None) -> Evaluate:
     """Lay the tab out and connect it."""
     hub_allowed = limits is None or limits.hub
-    first = next(iter(STARTING_POINTS))
+    first, *_ = STARTING_POINTS
     found = shipped(first)
     gr.HTML(tag("div", text.EVALUATE_INTRO, class_="ba-note"), elem_classes="ba-plain")
     with gr.Row():
         task = gr.Radio(
-            [(known.title, name) for name, known in STARTING_POINTS.items()],
+            places(),
             value=first,
             label="Task",
             elem_id="evaluate-task",
@@ -290,9 +299,13 @@ def build_evaluate(limits: Limits | None = None) -> Evaluate:
         )
     forms, groups = {}, {}
     gr.HTML(tag("div", "Test set", class_="ba-small"), elem_classes="ba-plain")
-    for name, known in STARTING_POINTS.items():
+    for _, name in places():
+        known = STARTING_POINTS.get(name)
+        corpora = data_form.corpora_of(known) if known else []
         with gr.Column(visible=name == first) as group:
-            forms[name] = data_form.build_data_form(known, f"evaluate-{name}", hub_allowed=hub_allowed, own=True)
+            forms[name] = data_form.build_data_form(
+                f"evaluate-{name}", task=known, corpora=corpora, hub_allowed=hub_allowed, own=True
+            )
         groups[name] = group
     with gr.Row(elem_classes="ba-checks"):
         few_shot = gr.Checkbox(
@@ -316,6 +329,9 @@ def _connect(tab: Evaluate) -> None:
         tab.show_own, tab.chosen, tab.drawn, **ACT
     )
     tab.model.input(tab.show_own, tab.chosen, tab.drawn, **ACT)
+    own = tab.forms[text.OWN]
+    called = [own.input_column, own.target_column, own.labels]
+    tab.model.change(tab.name_columns, tab.model, called, **QUICK)
     for form in tab.forms.values():
         form.kind.input(data_form.visible_parts, form.kind, form.parts, **QUICK)
         form.file.upload(_show_columns, form.file, form.reading, **QUICK)

@@ -1,18 +1,36 @@
-"""Rows of the bundled corpora's test splits, as examples to click: rows that no shipped adapter was trained on."""
+"""Examples to click: rows of the bundled corpora's test splits, or test rows of a run's own report.
+
+Rows that no adapter that is asked was trained on.
+"""
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from data.readers.files import read_table
-from data.sources import CORPORA, METADATA, corpus_names
-from data.tasks import Task
+from data.sources import CORPORA, METADATA
+from data.tasks import STARTING_POINTS, Task
+from eval.report.folder import load
+from eval.report.schema import RowResult
+from plumbing.errors import UserError
+from plumbing.printable import one_line
+from ui.drawing.answers import Message, Turn
 from ui.drawing.markup import Markup, tag
+from ui.server.choices import Choice, place_of
+
+if TYPE_CHECKING:
+    from data.sources import Opened
 
 SHOWN = 5
 LONGEST = 700
 """Characters: what fits the first view, and is answered in seconds."""
+LOOKED_AT = 200
+"""Rows of a report."""
+NAME_CHARACTERS = 30
 
 
 @dataclass(frozen=True)
@@ -22,20 +40,25 @@ class Example:
     name: str
     text: str
     references: tuple[str, ...]
+    before: tuple[Message, ...] = ()
+    """What was said before, in a chat."""
+
+    def turn(self) -> Turn:
+        """The example as a message to both sides."""
+        return Turn(self.text, list(self.references), before=self.before)
 
 
 @functools.cache
 def examples(task: Task) -> tuple[Example, ...]:
-    """The first test rows, in the corpus' order, that share neither style nor topic."""
+    """The first test rows of a task's corpus, in its order, that share neither style nor topic."""
     chosen: list[Example] = []
     seen: set[object] = set()
-    for name in corpus_names(task):
-        for _, row in read_table(CORPORA / f"{name}.jsonl").rows:
-            text = str(row[task.input_column])
-            kinds = {row.get(column) for column in METADATA} - {None}
-            if row["split"] == "test" and len(text) <= LONGEST and not kinds & seen:
-                seen |= kinds
-                chosen.append(Example(_name(row, task), text, tuple(task.references(row))))
+    for _, row in read_table(CORPORA / f"{task.corpus.partition(':')[2]}.jsonl").rows:
+        text = str(row[task.input_column])
+        kinds = {row.get(column) for column in METADATA} - {None}
+        if row["split"] == "test" and len(text) <= LONGEST and not kinds & seen:
+            seen |= kinds
+            chosen.append(Example(_name(row, task), text, tuple(task.references(row))))
     return tuple(chosen[:SHOWN])
 
 
@@ -46,9 +69,48 @@ def _name(row: dict[str, object], task: Task) -> str:
     return f"{' & '.join(list(speakers)[:2])} · {row.get('topic')}"
 
 
+def examples_of(choice: Choice) -> tuple[Example, ...]:
+    """Of a tuned model: of a task that the page begins with those of its corpus, else test rows of its report."""
+    if (place := place_of(choice.task)) in STARTING_POINTS:
+        return examples(STARTING_POINTS[place])
+    try:
+        rows = list(islice(load(choice.evaluation)[1], LOOKED_AT))
+    except (UserError, OSError):
+        return ()
+    return tuple(_different(example_of_row(row) for row in rows))
+
+
+def _different(rows: Iterable[Example]) -> list[Example]:
+    """A few short ones, with another right answer each as far as there are any."""
+    short = [example for example in rows if len(example.text) <= LONGEST]
+    firsts = {example.references: example for example in reversed(short)}
+    first = [example for example in short if firsts[example.references] is example]
+    rest = [example for example in short if firsts[example.references] is not example]
+    return [*first, *rest][:SHOWN]
+
+
+def example_of_row(row: RowResult) -> Example:
+    """A row of a report as an example; of a chat the last message is what is asked."""
+    if row.messages:
+        *before, last = ({"role": each.role, "content": each.content} for each in row.messages)
+        return Example(_short(last["content"]), last["content"], tuple(row.references), tuple(before))
+    return Example(_short(row.input), row.input, tuple(row.references))
+
+
+def example_of(opened: Opened) -> Example:
+    """The first row that is trained on."""
+    row = opened.splits["train"][0]
+    return Example("", opened.task.text_of(row), tuple(opened.task.references(row)))
+
+
+def _short(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= NAME_CHARACTERS else f"{line[: NAME_CHARACTERS - 1].rsplit(' ', 1)[0]} …"
+
+
 def in_and_out(example: Example) -> Markup:
     """The example as what goes in and what should come out."""
-    sides = (("in", example.text), ("out", example.references[0]))
+    sides = [("in", example.text), *([("out", example.references[0])] if example.references else [])]
     drawn = (
         tag("div", tag("div", name, class_="ba-small"), tag("div", said, class_="ba-text")) for name, said in sides
     )

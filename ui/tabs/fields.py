@@ -12,10 +12,16 @@ import gradio as gr
 
 from plumbing.errors import RecipeError
 
+ALL = "all"
+
 
 def whole_or_all(value: int | None, *, label: str, most: int | None = None, **looks: Any) -> gr.Textbox:
     """A field for how many; empty for all of them, or for `most` where there may not be more."""
-    empty = "all" if most is None else f"all, up to {most:,}"
+    return whole_or(ALL if most is None else f"{ALL}, up to {most:,}", value, label=label, **looks)
+
+
+def whole_or(empty: str, value: int | None, *, label: str, **looks: Any) -> gr.Textbox:
+    """A field for a whole number, which says what it means where it is `empty`."""
     return gr.Textbox(written(value), label=label, placeholder=empty, max_lines=1, **looks)
 
 
@@ -25,15 +31,20 @@ def written(value: int | None) -> str:
 
 
 def read_whole_or_all(field: str | None, label: str) -> int | None:
-    """What was written into such a field; None for all.
+    """What was written into such a field; None for all. Raises as `read_whole_or`."""
+    return read_whole_or(ALL, field, label)
+
+
+def read_whole_or(empty: str, field: str | None, label: str) -> int | None:
+    """What was written into such a field; None where it is empty, or says what that means.
 
     Raises:
         RecipeError: it is no number from 1; by the field's label.
     """
     said = (field or "").strip()
-    if said.casefold() in ("", "all"):
+    if said.casefold() in ("", empty):
         return None
     digits = said.replace(",", "").replace("\N{NO-BREAK SPACE}", "")
     if not digits.isascii() or not digits.isdecimal() or not 1 <= int(digits[:10]) <= 10**9:
-        raise RecipeError(f"“{label}” is a whole number from 1", got=said[:50], fix="Leave it empty for all.")
+        raise RecipeError(f"“{label}” is a whole number from 1", got=said[:50], fix=f"Leave it empty for {empty}.")
     return int(digits[:10])

@@ -20,7 +20,7 @@ from ui.drawing.markup import clicked, tag
 from ui.server.downloads import FILES, copies
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor
-from ui.tabs.compare import ACT
+from ui.tabs.events import ACT
 
 # A click anywhere in a row opens it; the button in it is there for the keyboard.
 _ON_CLICK = """

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import gradio as gr
 
+from finetuning.recipe import Recipe
 from finetuning.runs.folder import ACTIVE, Run, Status, active_states
 from finetuning.runs.launch import place_in_queue
 from plumbing.errors import RunError, UserError
@@ -65,7 +67,18 @@ def loss(run: Run) -> Markup:
         status = run.status()
     except RunError:
         return tag("div", "The metrics of this run cannot be read.", class_="ba-empty-chart")
-    return loss_so_far(run.folder / "metrics.jsonl", total=status.total if status.state == "running" else 0)
+    going_on = status.state == "running"
+    total = status.total if going_on else 0
+    return loss_so_far(run.folder / "metrics.jsonl", total=total, kept=_kept(run, going_on=going_on))
+
+
+def _kept(run: Run, *, going_on: bool) -> str:
+    """What the step with the lowest validation loss is, where that is the one that a run ends with."""
+    try:
+        keeps_best = run.recipe().training.keep == "best"
+    except UserError:
+        return ""
+    return ("best so far" if going_on else "kept") if keeps_best else ""
 
 
 def log(run: Run, visitor: Visitor) -> Markup:
@@ -90,11 +103,11 @@ def fingerprint(run: Run) -> str:
     return f"{run.id} {' '.join(sizes)}"
 
 
-def newest(visitor: Visitor, task: str, *, active: bool) -> Run | None:
-    """The visitor's newest run of `task`, or the one that is being worked on."""
+def newest(visitor: Visitor, belongs: Callable[[Recipe], bool], *, active: bool) -> Run | None:
+    """The visitor's newest run whose recipe `belongs`, or the one of these that is being worked on."""
     for run in visitor.runs():
         try:
-            if (not active or run.state() in ACTIVE) and run.recipe().task == task:
+            if (not active or run.state() in ACTIVE) and belongs(run.recipe()):
                 return run
         except UserError:
             continue

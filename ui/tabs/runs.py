@@ -20,7 +20,7 @@ from ui.server.choices import Choice, of_run
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
 from ui.tabs import run_view
-from ui.tabs.compare import ACT, QUICK
+from ui.tabs.events import ACT, QUICK
 from ui.tabs.report_view import ReportView, build_report_view
 
 POLL_S = 3.0

@@ -1,42 +1,52 @@
-"""The Train tab: two tasks, five numbered steps each. What runs is in its folder; this only reads it and draws."""
+"""The Train tab: the two tasks that the page begins with, and one's own; the same five numbered steps each.
+
+Three of them ask for a decision: which rows, how much, and Start. Everything else is proposed, and folded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from data.sources import Opened
-from data.tasks import TASKS, Task
+from data.tasks import STARTING_POINTS, Task
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe, load_recipe
-from finetuning.runs.folder import ACTIVE, RESUMABLE, Run
 from plumbing.errors import DataError, RunError, UserError
 from ui.drawing import text
 from ui.drawing.markup import Markup, join, progress, tag
 from ui.server import libraries
+from ui.server.models_in_use import short_name
+from ui.server.rows import ROWS
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
-from ui.tabs import data_form, run_view, train_form
-from ui.tabs.compare import ACT, QUICK
+from ui.tabs import data_form, follow, sizes, train_form
+from ui.tabs.beginning import Beginning, begin, known_task
 from ui.tabs.data_form import Chosen, DataForm
-from ui.tabs.examples import examples, in_and_out
-from ui.tabs.report_view import ReportView, build_report_view
+from ui.tabs.events import ACT, ONCE, QUICK, SLOW, Updates
+from ui.tabs.examples import example_of, examples, in_and_out
+from ui.tabs.follow import Follow
+from ui.tabs.sizes import Counts
+from ui.tabs.task_form import OWN_NAME, TaskForm, build_task_form, of_corpus, other_corpora, place_of
 from ui.tabs.train_form import TrainForm
 
-POLL_S = 1.5
-SLOW: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
-ONCE = SLOW | {"trigger_mode": "once"}
-"""A second click while the first is being answered is no click."""
+Given = dict[Any, Any]
+"""Component → its value in the page."""
 
 
 @dataclass
 class TrainTask:
-    """One task's five steps."""
+    """The five steps of a task that the page begins with, or of one's own."""
 
-    task: Task
+    name: str
+    known: list[Recipe]
+    """The recipes that can be chosen."""
+    limits: Limits | None
+    learns: gr.HTML
+    what: TaskForm | None
+    """What is learned, where that comes out of the rows."""
     data: DataForm
     data_summary: gr.HTML
     data_preview: gr.HTML
@@ -45,60 +55,35 @@ class TrainTask:
     form: TrainForm
     estimate: gr.HTML
     start: gr.Button
-    cancel: gr.Button
-    resume: gr.Button
-    state: gr.HTML
-    loss: gr.HTML
-    log_box: gr.Accordion
-    log: gr.HTML
-    waiting: gr.HTML
-    """What step 5 is waiting for, until there is a report."""
-    compare: gr.Button
-    view: ReportView
-    run_id: gr.Textbox
-    """The run that is followed, kept by the page itself: a state here would be gone with the app, or for who looks
-    at many pages."""
-    drawn: gr.State
-    """The fingerprint of what is drawn, so that a poll that finds nothing new changes nothing."""
-    timer: gr.Timer
-    """Polls while a run is followed. Whoever sets `run_id` sets it too: Gradio may lose a `State`'s change event
-    while a page loads."""
+    follow: Follow
 
     # ---- steps 1 to 4 ----
 
-    def show_data(self, request: gr.Request, *values: Any) -> list[Any]:
-        """Open the data; outputs: summary, preview, mapping row and its two dropdowns."""
+    def show_data(self, request: gr.Request, *values: Any) -> Updates:
+        """What the rows are, read as the form says, or all that is wrong with them."""
+        given = self.given(values)
         visitor = visitor_of(request)
-        try:
-            chosen = data_form.read(self.task, *values)
-            if chosen is None:
-                return [data_form.waiting(values[0]), "", gr.skip(), gr.skip(), gr.skip()]
-            visitor.check_source(chosen.source)
-            try:
-                opened = self._open(chosen, visitor)
-            except DataError as error:
-                by_hand = [(chosen.columns or {}).get(column) for column in self.task.columns]
-                found = data_form.column_updates(None, data_form.columns_of(chosen), by_hand)
-                return [data_form.problems(error, visitor), "", *found]
-        except UserError as error:
-            return [data_form.problems(error, visitor), "", gr.skip(), gr.skip(), gr.skip()]
-        summary, preview = data_form.summary(opened), data_form.preview(opened)
-        return [summary, preview, *data_form.column_updates(opened)]
+        return self._show(given, visitor, Beginning(given))
 
-    def show_other_data(self, request: gr.Request, *values: Any) -> list[Any]:
-        """As `show_data`, with the columns guessed anew."""
-        return self.show_data(request, *data_form.without_columns(values))
+    def show_other_data(self, request: gr.Request, *values: Any) -> Updates:
+        """As `show_data` of other rows: what is learned, columns, size and settings are proposed anew."""
+        return self._begin(request, self.given(values))
+
+    def show_other_task(self, request: gr.Request, *values: Any) -> Updates:
+        """As `show_data` where something else is to be learned from the same rows."""
+        given = self.given(values)
+        assert self.what is not None
+        return self._begin(request, given, what=given[self.what.what])
 
     def show_tokens(self, request: gr.Request, *values: Any) -> Markup:
         """One row as the model sees it. What is wrong is said elsewhere."""
         libraries.ready()
         from finetuning.preparation import token_preview
 
-        visitor = visitor_of(request)
+        visitor, given = visitor_of(request), self.given(values)
         try:
-            recipe = self._recipe(values, visitor)
-            row = self._open(self._chosen(values, visitor), visitor).splits["train"][0]
-            tokens = token_preview(recipe, row)
+            recipe, opened = self._recipe_and_rows(given, visitor)
+            tokens = token_preview(recipe, opened.splits["train"][0])
         except DataError:
             return Markup("")  # said above
         except UserError as error:
@@ -112,36 +97,71 @@ class TrainTask:
         """Weights (step 3) and what the run will take (step 4)."""
         libraries.ready()
         from finetuning.estimates.estimate import estimate
+        from finetuning.preparation import sampled
 
         visitor = visitor_of(request)
         try:
-            recipe = self._recipe(values, visitor)
-            found = estimate(recipe)
+            recipe, opened = self._recipe_and_rows(self.given(values), visitor)
+            found = estimate(recipe, splits=sampled(opened, recipe).splits)
         except DataError:
             return [Markup(""), Markup("")]  # said above
         except UserError as error:
             return [Markup(""), data_form.problems(error, visitor)]
-        weights = train_form.weights_sentence(found.weight_mb, recipe.model.precision)
+        base = short_name(recipe.model.base)
+        weights = train_form.weights_sentence(base, found.weight_mb, recipe.model.precision)
         few = data_form.too_few(recipe.data.test_rows) if recipe.data.test_rows else None
         said = join([tag("div", found.sentence(), class_="ba-estimate"), few])
         return [tag("div", weights, class_="ba-note"), said]
 
+    def show_sizes(self, request: gr.Request, *values: Any) -> Markup:
+        """What each size takes; nothing where that cannot be said, which is said elsewhere."""
+        visitor, given = visitor_of(request), self.given(values)
+        try:
+            recipe, opened = self._recipe_and_rows(given, visitor)
+        except UserError:
+            return Markup("")
+        return sizes.size_table(recipe, self._shipped(given), opened, visitor.limits)
+
+    def show_costs(self, request: gr.Request, *values: Any) -> Markup:
+        """What each strategy takes, for who has opened the settings; as `show_sizes`."""
+        visitor, given = visitor_of(request), self.given(values)
+        try:
+            recipe, opened = self._recipe_and_rows(given, visitor)
+        except UserError:
+            return Markup("")
+        return sizes.strategy_table(recipe, opened)
+
     @toasts
-    def choose_recipe(self, name: str) -> list[Any]:
-        """Another recipe fills the form anew."""
-        if name not in {recipe.name for recipe in train_form.recipes_of(self.task.name)}:
-            raise RunError("There is no such recipe", got=name)
-        return train_form.values_of(load_recipe(name))
+    def choose_recipe(self, request: gr.Request, *values: Any) -> Updates:
+        """Another recipe fills the form anew, in the size that is normal for it."""
+        given = self.given(values)
+        recipe = self._shipped(given)
+        return self._filled(recipe, self._counts(given, visitor_of(request)))
+
+    @toasts
+    def choose_strategy(self, request: gr.Request, *values: Any) -> Updates:
+        """Another strategy has other settings."""
+        given = self.given(values)
+        return self.form.of_strategy(given[self.form.field("strategy.kind")], self._shipped(given))
+
+    @toasts
+    def choose_size(self, request: gr.Request, size: str, *values: Any) -> list[Any]:
+        """Rows and epochs of a size; what is written there stays where no size is chosen."""
+        given = self.given(values)
+        if size == sizes.AS_SET:
+            return [gr.skip()] * len(train_form.SIZED)
+        counts = self._counts(given, visitor_of(request))
+        return sizes.fields_of(sizes.settings_of(size, self._shipped(given), counts, self.limits))
 
     @toasts
     def start_run(self, request: gr.Request, *values: Any) -> list[Any]:
         """Check the data, submit the run, watch it."""
-        visitor = visitor_of(request)
-        chosen = self._chosen(values, visitor)
-        recipe = self._recipe(values, visitor, chosen)
-        opened = self._open(chosen, visitor)  # every problem is shown before a model is loaded
+        visitor, given = visitor_of(request), self.given(values)
+        chosen = self._chosen(given, visitor)
+        self._recipe(given, visitor, chosen)
+        opened = self._open(chosen, visitor, self._task(given))  # every problem is shown before a model is loaded
         with visitor.starting():
-            recipe = self._recipe(values, visitor, train_form.kept(chosen, visitor))
+            recipe = self._recipe(given, visitor, train_form.kept(chosen, visitor))
             run = visitor.started(recipe)
             if run is None:
                 with train_form.in_labels():
@@ -150,158 +170,200 @@ class TrainTask:
                 gr.Info(text.SAME_RUN)
         return [run.id, "", gr.Timer(active=True)]
 
-    # ---- following a run ----
-
-    def find_run(self, request: gr.Request) -> list[Any]:
-        """The visitor's run that is being worked on, for a page that was just opened; outputs: `watched`."""
-        run = run_view.newest(visitor_of(request), self.task.name, active=True)
-        return [run.id if run else "", "", gr.Timer(active=run is not None)]
-
-    def poll(self, run_id: str | None, drawn: str, request: gr.Request) -> Any:
-        """Draw the run again if its folder changed; once it is gone, that it is."""
-        if not run_id:
-            return gr.skip()
-        visitor = visitor_of(request)
-        try:
-            run = visitor.run(run_id)
-        except RunError:
-            return ["", "", gr.Timer(active=False), *self._nothing()]
-        now = run_view.fingerprint(run)
-        if run.state() == "queued":  # its place changes with the runs before it
-            now += f" {run_view.queue_place(run)}"
-        if now == drawn:
-            return gr.skip()
-        return [run_id, now, gr.skip(), *self._draw(run, visitor)]
-
-    def _nothing(self) -> list[Any]:
-        hidden = gr.Button(visible=False)
-        return [
-            tag("div", text.RUN_GONE, class_="ba-note"),
-            "",
-            gr.Accordion(visible=False),
-            "",
-            hidden,
-            hidden,
-            gr.HTML(visible=True),
-            hidden,
-            *self.view.clear(),
-        ]
-
-    def _draw(self, run: Run, visitor: Visitor) -> list[Any]:
-        state = run.state()
-        finished = state == "finished"
-        return [
-            run_view.state_line(run, visitor),
-            run_view.loss(run),
-            gr.Accordion(visible=True),
-            run_view.log(run, visitor),
-            gr.Button(visible=state in ACTIVE),
-            gr.Button(visible=state in RESUMABLE),
-            gr.HTML(visible=not finished),
-            gr.Button(visible=finished),
-            *(self.view.draw(run.evaluation, f"run:{run.id}", visitor) if finished else self.view.clear()),
-        ]
-
-    @property
-    def followed(self) -> list[Any]:
-        """The outputs of `poll`."""
-        drawn = [
-            self.state,
-            self.loss,
-            self.log_box,
-            self.log,
-            self.cancel,
-            self.resume,
-            self.waiting,
-            self.compare,
-        ]
-        return [*self.watched, *drawn, *self.view.outputs]
-
-    @property
-    def seen(self) -> list[Any]:
-        """The inputs of `poll`: which run is followed, and how it was drawn last."""
-        return [self.run_id, self.drawn]
-
-    @property
-    def watched(self) -> list[Any]:
-        """What is `seen`, and the timer that asks once there is a run."""
-        return [*self.seen, self.timer]
+    # ---- what the form says ----
 
     @property
     def inputs(self) -> list[Any]:
-        return [*self.data.inputs, *self.form.inputs]
+        return [*(self.what.inputs if self.what else []), *self.data.inputs, *self.form.inputs]
 
-    def _chosen(self, values: tuple[Any, ...], visitor: Visitor) -> Chosen:
-        chosen = data_form.read(self.task, *values[: len(self.data.inputs)])
+    @property
+    def shown(self) -> list[Any]:
+        """The outputs of `show_data`."""
+        data, what = self.data, self.what
+        own = [self.learns, what.row, what.what, what.instruction, what.proposed, data.labels] if what else []
+        return [self.data_summary, self.data_preview, data.mapping, *data.columns, *own]
+
+    @property
+    def begun(self) -> list[Any]:
+        """The outputs of `show_other_data`."""
+        settings = [*self.form.inputs, self.form.size] if self.what else [*self.form.sized, self.form.size]
+        return [*self.shown, *settings]
+
+    def given(self, values: tuple[Any, ...]) -> Given:
+        """The values of `inputs` by their components."""
+        return dict(zip(self.inputs, values, strict=True))
+
+    def _values(self, given: Given) -> list[Any]:
+        return [given[each] for each in self.data.inputs]
+
+    def _task(self, given: Given) -> Task:
+        return known_task(self.name) or self.what.task(self.data, given)[0]  # type: ignore[union-attr]
+
+    def _chosen(self, given: Given, visitor: Visitor) -> Chosen:
+        chosen = data_form.read(self._task(given), *self._values(given))
         if chosen is None:
             raise DataError("No data is chosen", fix="Upload a file, or write the name of a data set.")
         visitor.check_source(chosen.source)
         return chosen
 
-    def _recipe(self, values: tuple[Any, ...], visitor: Visitor, chosen: Chosen | None = None) -> Recipe:
-        fields = values[len(self.data.inputs) :]
-        recipe = train_form.read(self.task.name, chosen or self._chosen(values, visitor), *fields)
+    def _recipe(self, given: Given, visitor: Visitor, chosen: Chosen | None = None) -> Recipe:
+        form = [given[each] for each in self.form.inputs]
+        task = self._own_settings(given) if self.what else None
+        recipe = train_form.read(self.known, chosen or self._chosen(given, visitor), *form, task=task)
         with train_form.in_labels():
             visitor.check_recipe(recipe)
         return recipe
 
-    def _open(self, chosen: Chosen, visitor: Visitor) -> Opened:
-        libraries.ready()
-        from data.sources import open_source
+    def _own_settings(self, given: Given) -> dict[str, Any] | None:
+        """The settings that make a recipe that of one's own task; None where it is that of a corpus already."""
+        assert self.what is not None
+        task, settings = self.what.task(self.data, given)
+        if settings is None and not (of_corpus(given[self.data.kind]) and self._shipped(given).task == task.name):
+            settings = {"task": task.name, "name": f"{OWN_NAME}{task.name}"[:64], "title": task.title}
+        return settings
 
-        opened = open_source(
-            chosen.source, self.task, columns=chosen.columns, labels=chosen.labels, skip_empty=chosen.skip_empty
+    def _recipe_and_rows(self, given: Given, visitor: Visitor) -> tuple[Recipe, Opened]:
+        """The recipe with what its task has from the rows, and the rows."""
+        chosen = self._chosen(given, visitor)
+        recipe = self._recipe(given, visitor, chosen)
+        opened = self._open(chosen, visitor, self._task(given))
+        return train_form.knowing(recipe, opened.task), opened
+
+    def _shipped(self, given: Given) -> Recipe:
+        """The recipe that was chosen, as it ships."""
+        name = given[self.form.recipe]
+        found = next((recipe for recipe in self.known if recipe.name == name), None)
+        if found is None:
+            raise RunError("There is no such recipe", got=str(name)[:100])
+        return found
+
+    def _open(self, chosen: Chosen, visitor: Visitor, task: Task) -> Opened:
+        opened = ROWS.open(
+            chosen.source, task, columns=chosen.columns, labels=chosen.labels, skip_empty=chosen.skip_empty
         )
-        visitor.check_rows(opened.splits, self.task)
+        visitor.check_rows(opened.splits, opened.task)
         return opened
 
+    def _counts(self, given: Given, visitor: Visitor) -> Counts:
+        try:
+            return Counts.of(self._open(self._chosen(given, visitor), visitor, self._task(given)))
+        except UserError:
+            return Counts()
 
-def build_train(task_name: str, limits: Limits | None = None) -> TrainTask:
-    """Lay out the five steps of a task and connect them, but for what leads to other tabs."""
-    task = TASKS[task_name]
-    recipe = load_recipe(task.recipe)
+    # ---- what is shown of it ----
+
+    def _begin(self, request: gr.Request, given: Given, *, what: str | None = None) -> Updates:
+        """Propose what can be proposed of other rows, or another task, and show them so."""
+        visitor = visitor_of(request)
+        try:
+            beginning = begin(self.what, self.data, given, visitor, what=what)
+        except UserError as error:
+            given = given | data_form.without_columns(self.data)
+            return self._failed(error, given, visitor)
+        begun = _merged(beginning.updates, self._show(beginning.given, visitor, beginning))
+        if beginning.recipe is not None:
+            begun[self.form.recipe] = beginning.recipe.name
+            return begun | self._filled(beginning.recipe, self._counts(beginning.given, visitor))
+        if self.what is None:
+            counts = self._counts(beginning.given, visitor)
+            return begun | self._sized(self._shipped(given), counts)
+        return begun
+
+    def _filled(self, recipe: Recipe, counts: Counts) -> Updates:
+        return self.form.filled(recipe) | self._sized(recipe, counts)
+
+    def _sized(self, recipe: Recipe, counts: Counts) -> Updates:
+        settings = sizes.settings_of(sizes.NORMAL, recipe, counts, self.limits)
+        fields = zip(self.form.sized, sizes.fields_of(settings), strict=True)
+        return dict(fields) | {self.form.size: sizes.NORMAL}
+
+    def _show(self, given: Given, visitor: Visitor, beginning: Beginning) -> Updates:
+        try:
+            task = self._task(given)
+            chosen = data_form.read(task, *self._values(given))
+            if chosen is None:
+                return {self.data_summary: data_form.waiting(given[self.data.kind]), self.data_preview: ""}
+            visitor.check_source(chosen.source)
+            opened = self._open(chosen, visitor, task)
+        except UserError as error:
+            return self._failed(error, given, visitor)
+        summary = data_form.summary(opened, said=beginning.said)
+        shown: Updates = {self.data_summary: summary, self.data_preview: data_form.preview(opened)}
+        if self.what:
+            is_corpus = chosen.source.startswith("corpus:")
+            learns = join([_step(1, opened.task.learns), _why(beginning.why), in_and_out(example_of(opened))])
+            shown |= {self.learns: learns, self.what.what: gr.update(visible=not is_corpus)}
+            ships = is_corpus or given[self.what.what] not in text.KINDS
+            shown |= self.what.shown_for(opened.task, given, ships=ships)
+            shown |= self.data.named_for(opened.task)
+        return _merged(shown, data_form.column_updates(self.data, opened))
+
+    def _failed(self, error: UserError, given: Given, visitor: Visitor) -> Updates:
+        """What is wrong, and, of rows that cannot be read so, the columns that they have."""
+        shown: Updates = {self.data_summary: data_form.problems(error, visitor), self.data_preview: ""}
+        if not isinstance(error, DataError):
+            return shown
+        try:
+            task = self._task(given)
+            chosen = data_form.read(task, *self._values(given))
+        except UserError:
+            return shown
+        if chosen is None:
+            return shown
+        wanted = (task.input_columns[-1], task.target_column)
+        by_hand = [(chosen.columns or {}).get(column) for column in wanted]
+        columns = data_form.column_updates(self.data, None, data_form.columns_of(chosen), by_hand)
+        named = {self.what.row: gr.Row(visible=True)} | self.data.named_for(task) if self.what else {}
+        return _merged(shown | named, columns)
+
+
+def build_train(name: str, limits: Limits | None = None) -> TrainTask:
+    """Lay out the five steps and connect them, but for what leads to other tabs.
+
+    Args:
+        name: of a task that the page begins with; any other is what the parts of one's own are called.
+        limits: of strangers.
+    """
+    task = known_task(name)
+    recipe = load_recipe((task or next(iter(STARTING_POINTS.values()))).recipe)
+    known = train_form.recipes_of(task.name if task else None)
+    what = None
     with gr.Column(elem_classes="ba-step"):
-        gr.HTML(_step(1, task.learns), elem_classes="ba-plain")
-        gr.HTML(in_and_out(examples(task)[0]), elem_classes="ba-plain")
+        said = join([_step(1, task.learns), in_and_out(examples(task)[0])]) if task else _step(1, text.OWN_LEARNS)
+        learns = gr.HTML(said, elem_id=f"{name}-learns", elem_classes="ba-plain")
+        if task is None:
+            what = build_task_form(name)
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(_step(2), elem_classes="ba-plain")
-        data = data_form.build_data_form(task, task_name, hub_allowed=limits is None or limits.hub)
-        summary = gr.HTML(
-            progress("Reading the rows …", 0, 0), elem_id=f"{task_name}-data", elem_classes="ba-plain"
-        )
-        preview = gr.HTML(elem_id=f"{task_name}-preview", elem_classes="ba-plain")
-        tokens = gr.HTML(elem_id=f"{task_name}-tokens", elem_classes="ba-plain")
+        data = data_form.build_data_form(
+            name, task=task, corpora=data_form.corpora_of(task) if task else other_corpora(),
+            hub_allowed=limits is None or limits.hub, any_task=task is None,
+        )  # fmt: skip
+        waiting = progress("Reading the rows …", 0, 0) if task else data_form.waiting("file")
+        summary = gr.HTML(waiting, elem_id=f"{name}-data", elem_classes="ba-plain")
+        preview = gr.HTML(elem_id=f"{name}-preview", elem_classes="ba-plain")
+        tokens = gr.HTML(elem_id=f"{name}-tokens", elem_classes="ba-plain")
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(_step(3), elem_classes="ba-plain")
-        chosen, base_fields = train_form.build_base(recipe, limits)
-        weights = gr.HTML(elem_id=f"{task_name}-weights", elem_classes="ba-plain")
+        weights = gr.HTML(elem_id=f"{name}-weights", elem_classes="ba-plain")
+        chosen, base_fields = train_form.build_base(name, recipe, known, limits)
     with gr.Column(elem_classes="ba-step"):
-        gr.HTML(_step(4), elem_classes="ba-plain")
-        settings = train_form.build_settings(recipe, limits)
+        gr.HTML(_step(4, text.SIZE), elem_classes="ba-plain")
+        size = sizes.build_sizes(name)
+        table = gr.HTML(elem_id=f"{name}-sizes", elem_classes="ba-plain")
+        costs = gr.HTML(elem_id=f"{name}-costs", elem_classes="ba-plain", render=False)
+        more, settings = train_form.build_settings(name, recipe, costs, limits)
         if limits is not None:
             gr.HTML(tag("div", limits.sentence(), class_="ba-note"), elem_classes="ba-plain")
-        estimate = gr.HTML(elem_id=f"{task_name}-estimate", elem_classes="ba-plain")
-        with gr.Row(elem_classes="ba-actions"):
-            start = gr.Button("Start", variant="primary", scale=0, elem_id=f"{task_name}-start")
-            cancel = gr.Button("Cancel", scale=0, visible=False, elem_id=f"{task_name}-cancel")
-            resume = gr.Button("Resume", scale=0, visible=False, elem_id=f"{task_name}-resume")
-        state = gr.HTML(elem_id=f"{task_name}-state", elem_classes="ba-plain")
-        loss = gr.HTML(elem_id=f"{task_name}-loss", elem_classes="ba-plain")
-        with gr.Accordion("Log", open=False, visible=False) as log_box:
-            log = gr.HTML(elem_id=f"{task_name}-log", elem_classes="ba-plain")
+        estimate = gr.HTML(elem_id=f"{name}-estimate", elem_classes="ba-plain")
+        start, *going_on = follow.build_start(name)
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(_step(5), elem_classes="ba-plain")
-        waiting = gr.HTML(tag("div", text.EVALUATE_WAITING, class_="ba-note"), elem_classes="ba-plain")
-        with gr.Row(elem_classes="ba-actions"):
-            compare = gr.Button(
-                "Compare with this run", variant="primary", scale=0, visible=False, elem_id=f"{task_name}-compare"
-            )
-        view = build_report_view(task_name)
+        ended = follow.build_end(name)
+    form = TrainForm(chosen, [*base_fields, *settings], size, table, more, costs)
     tab = TrainTask(
-        task, data, summary, preview, tokens, weights, TrainForm(chosen, [*base_fields, *settings]), estimate,
-        start, cancel, resume, state, loss, log_box, log, waiting, compare, view,
-        run_view.id_box(f"{task_name}-run"), gr.State(""),
-        gr.Timer(POLL_S, active=False),
+        name, known, limits, learns, what, data, summary, preview, tokens, weights, form, estimate, start,
+        Follow(lambda made: place_of(made) == name, *going_on, *ended),
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -311,28 +373,55 @@ def _connect(tab: TrainTask) -> None:
     data, form = tab.data, tab.form
     other_kind = data.kind.input(data_form.visible_parts, data.kind, data.parts, **QUICK).then
     for trigger in (other_kind, *data.other_source):
+        _fill(tab, trigger, tab.show_other_data, tab.begun)
+    if tab.what is not None:
+        _fill(tab, tab.what.what.input, tab.show_other_task, tab.begun)
+    again = [*data.other_reading, *([tab.what.instruction.submit] if tab.what else [])]
+    for trigger in again:
         fill(tab, trigger)
-    for trigger in data.other_reading:
-        fill(tab, trigger, tab.show_data)
-    form.recipe.input(tab.choose_recipe, form.recipe, form.fields, **ACT).then(
-        tab.show_tokens, tab.inputs, tab.tokens, **SLOW
-    )
+    sized = [form.size, *form.sized]
+    filled = [*form.fields, form.size]
+    form.recipe.input(tab.choose_recipe, tab.inputs, filled, **ACT).then(
+        tab.show_sizes, tab.inputs, form.sizes, **SLOW
+    ).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW)
+    strategy = form.field("strategy.kind")
+    of_strategy = [each for each in form.fields if each is not strategy]
+    strategy.input(tab.choose_strategy, tab.inputs, of_strategy, **ACT).then(
+        tab.show_costs, tab.inputs, form.costs, **SLOW
+    ).then(tab.show_sizes, tab.inputs, form.sizes, **SLOW)
+    form.size.input(tab.choose_size, [form.size, *tab.inputs], form.sized, **ACT)
+    for field in form.sized:
+        field.input(lambda: sizes.AS_SET, None, sized[0], **QUICK)
+    form.more.expand(tab.show_costs, tab.inputs, form.costs, **SLOW)
     for field in form.fields:
         field.change(tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
-    started = tab.start.click(tab.start_run, tab.inputs, tab.watched, **ONCE)
-    started.then(tab.poll, tab.seen, tab.followed, **QUICK)
-    tab.cancel.click(run_view.cancel, tab.run_id, None, **ACT)
-    tab.resume.click(run_view.resume, tab.run_id, None, **ACT)
-    tab.timer.tick(tab.poll, tab.seen, tab.followed, **QUICK)
+    started = tab.start.click(tab.start_run, tab.inputs, tab.follow.watched, **ONCE)
+    started.then(tab.follow.poll, tab.follow.seen, tab.follow.followed, **QUICK)
+    follow.connect(tab.follow)
 
 
-def fill(tab: TrainTask, trigger: Any, show: Callable[..., Any] | None = None) -> None:
+def fill(tab: TrainTask, trigger: Any) -> None:
     """Read the data, estimate and draw a row's tokens when `trigger` happens: not before anybody looks."""
-    data = tab.data
-    shown = [tab.data_summary, tab.data_preview, data.mapping, data.input_column, data.target_column]
-    trigger(show or tab.show_other_data, data.inputs, shown, **SLOW).then(
+    _fill(tab, trigger, tab.show_data, tab.shown)
+
+
+def _fill(tab: TrainTask, trigger: Any, show: Any, shown: list[Any]) -> None:
+    trigger(show, tab.inputs, shown, **SLOW).then(
         tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW
-    ).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW)
+    ).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW).then(tab.show_sizes, tab.inputs, tab.form.sizes, **SLOW)
+
+
+def _merged(some: Updates, others: Updates) -> Updates:
+    """Both updates of a component as one."""
+    merged = some | others
+    for each in some.keys() & others.keys():
+        if isinstance(some[each], dict) and isinstance(others[each], dict):
+            merged[each] = some[each] | others[each]
+    return merged
+
+
+def _why(said: str) -> Markup | None:
+    return tag("div", said, class_="ba-note") if said else None
 
 
 def _step(number: int, said: str = "") -> Markup:

@@ -258,6 +258,129 @@ def _add_parquet() -> None:
     HOSTILE["Parquet of no rows"] = ("a.parquet", parquet({"text": pa.array([], pa.string())}))
 
 
+def zipped(files: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> Writer:
+    def write_archive(path: Path) -> None:
+        with zipfile.ZipFile(path, "w", compression) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+
+    return write_archive
+
+
+XMLNS = b'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
+SHEET = b"<worksheet " + XMLNS + b"><sheetData>%s</sheetData></worksheet>"
+
+
+def workbook(sheet: bytes = b"", **parts: bytes) -> Writer:
+    """A workbook whose first sheet, or other parts, are these bytes."""
+
+    def write_workbook(path: Path) -> None:
+        import openpyxl
+
+        made, packed = openpyxl.Workbook(), io.BytesIO()
+        for number in range(20):
+            made.active.append([f"a plain review {number}", ("negative", "positive")[number % 2]])
+        made.save(packed)
+        replaced = {"xl/worksheets/sheet1.xml": sheet} if sheet else {}
+        replaced |= {f"xl/{name}.xml": content for name, content in parts.items()}
+        with zipfile.ZipFile(packed) as old, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+            for name in old.namelist():
+                new.writestr(name, replaced.get(name) or old.read(name))
+
+    return write_workbook
+
+
+def _cells(texts: list[str]) -> bytes:
+    rows = (
+        f'<row><c t="inlineStr"><is><t>{text}</t></is></c><c t="inlineStr"><is><t>{label}</t></is></c></row>'
+        for text, label in zip(texts, ["good", "bad"] * len(texts), strict=False)
+    )
+    return SHEET % "".join(rows).encode()
+
+
+def _add_workbooks() -> None:
+    def add(what: str, writer: Writer) -> None:
+        HOSTILE[f"workbook {what}"] = ("a.xlsx", writer)
+
+    def of_rows(rows: bytes, before: bytes = b"") -> Writer:
+        return workbook(before + SHEET % rows)
+
+    add("that is a zip of nothing", zipped({"a.txt": b"x"}))
+    add("that is empty", put(b""))
+    add("cut in the middle", put(archive("xlsx")[:2_000]))
+    add("with half a sheet", workbook(SHEET[:100]))
+    add("with a sheet of 20 MB of zeros", workbook(b"0" * 20_000_000))
+    add("of deep XML", of_rows(b"<row>" * 300_000 + b"</row>" * 300_000))
+    deep = b"<r>" * 100_000 + b"</r>" * 100_000
+    add("of a deep cell", of_rows(b'<row><c t="inlineStr"><is>' + deep + b"</is></c></row>"))
+    add("of deep shared texts", workbook(sharedStrings=b"<sst " + XMLNS + b"><si>" + deep + b"</si></sst>"))
+    entities = (b"<!ENTITY %c '%s'>" % (98 + n, b"&%c;" % (97 + n) * 10) for n in range(20))
+    laughs = b"<!DOCTYPE l [<!ENTITY a 'ha'>" + b"".join(entities) + b"]>"
+    add("that laughs a billion times", of_rows(b"<row><c>&u;</c></row>", laughs))
+    in_utf16 = (laughs + SHEET % b"<row><c>&u;</c></row>").decode().encode("utf-16-le")
+    add("that laughs in UTF-16", workbook(b"\xff\xfe" + in_utf16))
+    outside = b"<!DOCTYPE a [<!ENTITY x SYSTEM 'file:///etc/passwd'>]>"
+    add("that reads the password file", of_rows(b"<row><c>&x;</c></row>", outside))
+    add("of one comment of 20 MB", of_rows(b"<!--" + b"<a" * 1_000_000 + b" " * 18_000_000 + b"-->"))
+    add("of script", workbook(_cells([f"&lt;script&gt;alert({n})&lt;/script&gt;" for n in range(20)])))
+    add("of hidden characters", workbook(_cells([f"safe\u202egnp {n}" for n in range(20)])))
+    add("of nulls and halves", workbook(_cells([f"_x0000_ _xD800_ {n}" for n in range(20)])))
+    add("with a row at the end of the world", of_rows(b'<row r="9999999999"><c><v>1</v></c></row>'))
+    add("with a shared text that is not there", of_rows(b'<row><c t="s"><v>99</v></c></row>'))
+    add("of dates before time", of_rows(b'<row><c t="d"><v>-999</v></c><c t="d"><v>x</v></c></row>'))
+    add("with macros", zipped({"xl/vbaProject.bin": b"\0" * 100}))
+
+
+def _add_archives() -> None:
+    HOSTILE["archive with a path that leads out"] = ("a.zip", zipped({"../../../tmp/evil.csv": csv_of().encode()}))
+    HOSTILE["archive with an absolute path"] = ("a.zip", zipped({"/tmp/evil.csv": csv_of().encode()}))
+    HOSTILE["archive with a path of Windows"] = ("a.zip", zipped({"..\\evil.csv": csv_of().encode()}))
+    HOSTILE["archive with a name of script"] = ("a.zip", zipped({f"{SCRIPT[:60]}.csv": csv_of().encode()}))
+    HOSTILE["archive with a hidden name"] = ("a.zip", zipped({f"{HIDDEN[:30]}.csv": b"text,label\nfine,1,2\n"}))
+    HOSTILE["archive bomb"] = ("a.zip", put(archive("zip")))
+    HOSTILE["archive in an archive"] = ("a.zip", zipped({"b.zip": archive("zip"), "c.csv.gz": archive("gzip")}))
+    HOSTILE["archive of LZMA"] = ("a.zip", zipped({"a.csv": csv_of().encode()}, zipfile.ZIP_LZMA))
+    HOSTILE["archive of 5,000 files"] = ("a.zip", zipped({f"{n}.txt": b"a\n\nb" for n in range(5_000)}))
+    HOSTILE["archive of broken texts"] = ("a.zip", zipped({f"{n}.txt": b"\xff\xfe\0\0" for n in range(9)}))
+    HOSTILE["archive of a workbook"] = ("a.zip", zipped({"a.xlsx": archive("xlsx")}))
+    HOSTILE["archive that is a gzip"] = ("a.zip", put(archive("gzip")))
+    HOSTILE["gzip of an archive bomb"] = ("a.zip.gz", put(gzip.compress(archive("zip"))))
+
+
+def _add_raw_texts() -> None:
+    HOSTILE["text of one line"] = ("a.txt", put("word " * 100_000))
+    HOSTILE["text of script"] = ("a.md", put("\n\n".join(f"# {SCRIPT} {n}\n\n{HIDDEN}" for n in range(40))))
+    HOSTILE["text of turns"] = ("a.txt", put("\n\n".join(f"{TURNS} {n}" for n in range(40))))
+    HOSTILE["text of one word without end"] = ("a.txt", put("a" * 1_000_000 + "\n\nb"))
+    HOSTILE["text of blank lines"] = ("a.txt", put("a\n" + "\n \t" * 100_000 + "\nb"))
+    HOSTILE["text of marks"] = ("a.md", put("\n\n".join("e" + "\u0301" * 3_000 for _ in range(20))))
+
+
+def _add_chats() -> None:
+    def chat(turns: object, **more: object) -> Writer:
+        return lines_of([{"messages": turns, **more}] * 20)
+
+    said = {"role": "user", "content": "Hi"}
+    weighed = {"role": "assistant", "content": "x", "weight": {"a": []}}
+    calling = {"role": "assistant", "tool_calls": SCRIPT, "content": None}
+    HOSTILE["chat of one role"] = ("a.jsonl", chat([said] * 50))
+    HOSTILE["chat of deep parts"] = ("a.jsonl", chat([{"role": "user", "content": [[[[["x"]]]]]}]))
+    HOSTILE["chat of odd weights"] = ("a.jsonl", chat([said, weighed]))
+    HOSTILE["chat of odd calls"] = ("a.jsonl", chat([said, calling]))
+    HOSTILE["chat of roles of script"] = ("a.jsonl", chat([{"role": f"{SCRIPT}{HIDDEN}", "content": "x"}]))
+    HOSTILE["chat whose answers are empty"] = ("a.jsonl", chat([said, {"role": "assistant", "content": ""}]))
+    HOSTILE["chat of a picture"] = ("a.jsonl", chat([{"role": "user", "content": [{"type": SCRIPT, "url": "x"}]}]))
+    HOSTILE["pairs of nothing"] = ("a.jsonl", lines_of([{"chosen": [], "rejected": None}] * 20))
+    HOSTILE["pairs of both kinds"] = ("a.jsonl", lines_of([{"prompt": [said], "chosen": "x", "rejected": {}}] * 20))
+    HOSTILE["thumbs of anything"] = ("a.jsonl", lines_of([{"prompt": "x", "completion": SCRIPT, "label": {}}] * 20))
+    told = {"instruction": "x", "output": "y", "history": [["a"], 3]}
+    HOSTILE["history of one"] = ("a.jsonl", lines_of([told] * 20))
+    HOSTILE["answers that are no list"] = (
+        "a.jsonl",
+        lines_of([{"question": "x", "context": "y", "answers": {"text": {"a": 1}}}] * 20),
+    )
+
+
 def _link_out(path: Path) -> None:
     path.symlink_to("/etc/passwd")
 
@@ -347,6 +470,16 @@ def _add_big() -> None:
     BIG["90 MB of brackets"] = ("a.json", repeated(b"", b"[", 90_000_000))
     BIG["49 MB of texts with an emoji each"] = ("a.csv", _wide_texts)
     BIG["10,000 rows half alike"] = ("a.csv", _half_alike)
+    BIG["workbook of 240,000 texts"] = ("a.xlsx", lambda path: workbook(_cells(["x"] * 120_000))(path))
+    BIG["workbook of 90 MB of open brackets"] = ("a.xlsx", lambda path: workbook(b"<" * 90_000_000)(path))
+    BIG["workbook of a million styles"] = ("a.xlsx", lambda path: workbook(styles=b"<x>" * 1_000_000)(path))
+    BIG["workbook of 300 MB"] = ("a.xlsx", lambda path: workbook(b" " * 300_000_000)(path))
+    BIG["archive of 99 MB of texts"] = (
+        "a.zip",
+        lambda path: zipped({f"{n}.txt": b"It rains.\n\n" * 900_000 for n in range(10)})(path),
+    )
+    BIG["text of 90 MB"] = ("a.md", repeated(b"", b"It rained, and nobody went out.\n\n", 1_500_000))
+    BIG["text of 90 MB without a gap"] = ("a.md", repeated(b"a\n", b"a" * 3_000_000 + b"\n", 30))
     BIG["Parquet of 300 MB in kilobytes"] = ("a.parquet", _wide_parquet)
     BIG["Parquet of one text 100,000 times"] = ("a.parquet", _repeated_parquet)
     BIG["Parquet of one text in 100,000 lists"] = ("a.parquet", _repeated_list_parquet)
@@ -355,7 +488,7 @@ def _add_big() -> None:
 
 for _add in (
     _add_encodings, _add_disguises, _add_packed, _add_json, _add_tables, _add_texts, _add_parquet, _add_odd_files,
-    _add_big,
+    _add_workbooks, _add_archives, _add_raw_texts, _add_chats, _add_big,
 ):  # fmt: skip
     _add()
 

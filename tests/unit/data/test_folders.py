@@ -56,9 +56,9 @@ def test_a_file_that_is_not_packed_as_it_says_is_refused(tmp_path, content):
 @pytest.mark.parametrize(
     ("name", "what", "remedy"),
     [
-        ("reviews.xlsx", "spreadsheet", "CSV UTF-8"),
+        ("reviews.xlsm", "spreadsheet", "CSV UTF-8"),
         ("reviews.ods", "spreadsheet", "CSV"),
-        ("reviews.zip", "archive", "Unpack"),
+        ("reviews.7z", "archive", "Unpack"),
         ("reviews.pkl", "pickle", "to_parquet"),
     ],
 )

@@ -7,9 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from data.formats import form_of
 from data.problems import ProblemsError
+from data.readers.files import read_table
 from data.sources import open_source, open_test
 from data.tasks import DIALOGUE, SENTIMENT
+from data.tasks.own import OwnTask
 from plumbing.errors import DataError
 
 COUNT = 12
@@ -238,3 +241,81 @@ def test_rows_with_an_empty_field_are_refused_with_the_setting_that_leaves_them_
     found = opened(tmp_path, rows, SENTIMENT, skip_empty=True)
     assert len(in_order(found)) == COUNT
     assert "2 rows of a.jsonl left out: a field that is needed is empty." in found.notes
+
+
+# ---- forms that are told by their keys ---------------------------------------------------------------------
+
+WRITE = OwnTask(kind="generation").definition()
+TOLD = {
+    "table": [{"told": f"Ann: {n}", "team": "ab"[n % 2]} for n in range(COUNT)],
+    "messages": [{"messages": messages(n)} for n in range(COUNT)],
+    "ShareGPT": [{"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": "b"}]}] * COUNT,
+    "Alpaca": [{"instruction": f"Say {n}", "output": f"It is {n}."} for n in range(COUNT)],
+    "prompt and completion": [{"prompt": f"Say {n}", "completion": f"It is {n}."} for n in range(COUNT)],
+    "pairs": [{"prompt": f"Say {n}", "chosen": f"It is {n}.", "rejected": "No."} for n in range(COUNT)],
+    "thumbs": [{"prompt": f"Say {n}", "completion": f"It is {n}.", "label": n > 2} for n in range(COUNT)],
+    "question and passage": [
+        {"question": f"Which {n}?", "context": f"It is {n}.", "answers": {"text": [str(n), str(n)]}}
+        for n in range(COUNT)
+    ],
+    "several references": [{"dialogue": "Ann: Hi", "summary1": "A", "summary_2": "B"}] * COUNT,
+    "raw text": [{"text": f"Paragraph {n}."} for n in range(COUNT)],
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_form_is_told_by_its_keys(tmp_path, name):
+    (tmp_path / "a.json").write_text(json.dumps(TOLD[name]), encoding="utf-8")
+    form = form_of(read_table(tmp_path / "a.json"))
+    assert form.name == name and form.said.endswith(".")
+
+
+@pytest.mark.parametrize("name", ["Alpaca", "prompt and completion", "pairs", "thumbs"])
+def test_what_is_asked_and_answered_is_read_in_every_form(tmp_path, name):
+    found = in_order(opened(tmp_path, TOLD[name], WRITE))
+    assert {(row["input"], row["output"]) for row in found} >= {("Say 4", "It is 4.")}
+    assert len(found) == (COUNT - 3 if name == "thumbs" else COUNT)
+    chats = in_order(opened(tmp_path, TOLD[name], OwnTask(kind="chat").definition()))
+    assert [row["messages"][0]["content"] for row in chats] == [row["input"] for row in found]
+    assert [row["answer"] for row in chats] == [row["output"] for row in found]
+
+
+def test_questions_about_a_passage_have_several_references(tmp_path):
+    rows = [
+        {"id": n, "title": "T", "question": f"Which {n}?", "context": f"It is {n}.",
+         "answers": {"text": [f"{n}", f"number {n}", f"{n}"], "answer_start": [0, 1, 0]}}
+        for n in range(COUNT)
+    ]  # fmt: skip
+    row = in_order(opened(tmp_path, rows, WRITE))[3]
+    assert (row["input"], row["output"]) == ("It is 3.\n\nWhich 3?", ["3", "number 3"])
+    own = OwnTask(kind="generation", inputs=["context", "question"], target="answers").definition()
+    row = in_order(opened(tmp_path, rows, own))[3]
+    assert (row["input"], row["answers"]) == ("It is 3.\n\nWhich 3?", ["3", "number 3"])
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    assert in_order(open_source(f"file:{tmp_path}/a.parquet", own))[3] == row
+    rows[2]["answers"] = {"text": [], "answer_start": []}
+    with pytest.raises(ProblemsError, match="The text is empty") as caught:
+        opened(tmp_path, rows, own)
+    assert [problem.row for problem in caught.value.problems] == [3]
+
+
+def test_for_a_task_without_an_instruction_each_row_brings_its_own(tmp_path):
+    rows = [{"instruction": "Summarise.", "input": f"Ann: {n}", "output": f"S {n}"} for n in range(COUNT)]
+    found = opened(tmp_path, rows, WRITE)
+    assert in_order(found)[0]["input"] == "Summarise.\nAnn: 0"
+    assert "Each instruction stands before its input." in found.notes
+    told = OwnTask(kind="generation", instruction="Summarise it.").definition()
+    assert in_order(opened(tmp_path, rows, told))[0]["input"] == "Ann: 0"
+    rows[0]["history"] = [["Hi", "Hello"]]
+    assert any("is not read" in note for note in opened(tmp_path, rows, WRITE).notes)
+
+
+def test_where_no_answer_is_a_good_one_nothing_is_learned(tmp_path):
+    rows = [{**row, "label": False} for row in TOLD["thumbs"]]
+    with pytest.raises(DataError, match="No answer is marked as good in the column 'label'"):
+        opened(tmp_path, rows, WRITE)
+
+
+def test_thumbs_of_a_classification_are_labels(tmp_path):
+    found = opened(tmp_path, TOLD["thumbs"], OwnTask(kind="classification").definition())
+    assert found.task.labels == ("false", "true")

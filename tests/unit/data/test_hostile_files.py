@@ -21,6 +21,8 @@ from data.hygiene import inspect
 from data.readers.files import read_table
 from data.sources import open_source
 from data.tasks import TASKS
+from data.tasks.own import USUAL, OwnTask
+from finetuning.proposal import propose
 from models.prompting import Prompter
 from plumbing.errors import DataError
 
@@ -82,6 +84,29 @@ def go_in(path, prompter_of=None, tasks=tuple(TASKS)):
     return " | ".join(endings)
 
 
+def come_as_ones_own(path, kinds=tuple(USUAL), *, inspected=True):
+    """What is done with a file for a task of one's own, of each kind, and for one that has yet to be found."""
+    endings = []
+    for kind in kinds:
+        task = OwnTask(kind=kind).definition()
+        try:
+            opened = open_source(f"file:{path}", task)
+        except DataError as error:
+            assert len(str(error)) < 20_000 and not HIDDEN.search(str(error))
+            endings.append(f"{kind} refused: {str(error).splitlines()[0]}")
+            continue
+        inspect(opened.splits, opened.task)
+        endings.append(f"{kind} opened: {sum(len(rows) for rows in opened.splits.values()):,} rows")
+    if inspected:
+        try:
+            said = propose(str(path)).sentences()
+        except DataError as error:
+            said = [str(error)]
+        assert not any(HIDDEN.search(sentence) for sentence in said), said
+        assert all(len(sentence) < 20_000 for sentence in said)
+    return " | ".join(endings)
+
+
 def encode_harmlessly(prompter, opened):
     """No row brings a token of its own that stands for structure."""
     control = set(prompter.tokenizer.all_special_ids)
@@ -127,7 +152,9 @@ def written(folder, name, writer):
 
 @pytest.mark.parametrize("what", list(hostile_files.HOSTILE))
 def test_a_hostile_file_is_refused_or_harmless(what, tmp_path, prompter_of, in_time):
-    go_in(written(tmp_path, *hostile_files.HOSTILE[what]), prompter_of)
+    path = written(tmp_path, *hostile_files.HOSTILE[what])
+    go_in(path, prompter_of)
+    come_as_ones_own(path)
 
 
 def test_big_files_take_bounded_time_and_memory(tmp_path):
@@ -179,6 +206,13 @@ def test_a_file_that_grows_while_it_is_read_is_refused(tmp_path, monkeypatch):
 EVERYTHING = {**hostile_files.HOSTILE, **hostile_files.BIG}
 DIALOGUES = {"a million turns in JSON lines", "Parquet of one text in 100,000 lists"}
 """What gets further as dialogues than as reviews. A big file goes in for one task, as a person's does."""
+OF_ONES_OWN = {
+    "a million turns in JSON lines": "chat",
+    "archive of 99 MB of texts": "text",
+    "text of 90 MB": "text",
+    "text of 90 MB without a gap": "text",
+}
+"""The same of what is only of use for a task of one's own, by its kind."""
 
 
 def _main(folder, *chosen):
@@ -198,7 +232,10 @@ def _main(folder, *chosen):
         if what in hostile_files.BIG:
             tasks = ("dialogue",) if what in DIALOGUES else ("sentiment",)
         started = time.monotonic()
-        ended = go_in(path, tasks=tasks)
+        if what in OF_ONES_OWN:
+            ended = come_as_ones_own(path, (OF_ONES_OWN[what],), inspected=False)
+        else:
+            ended = go_in(path, tasks=tasks)
         seconds = round(time.monotonic() - started, 1)
         # Not `ru_maxrss`: a process starts with that of the one that started it.
         status = Path("/proc/self/status").read_text(encoding="ascii")

@@ -4,16 +4,9 @@ import pytest
 
 from data.tasks import TASKS
 from eval import aggregate
-from eval.metrics.labels import is_correct
-from eval.metrics.rouge import rouge_scores
-from eval.report.schema import (
-    AdapterProofInfo,
-    BaseModelInfo,
-    DataInfo,
-    Report,
-    RowResult,
-    SideResult,
-)
+from eval.metrics import suiting
+from eval.report.schema import Report, RowResult, SideResult
+from eval.report.sections import AdapterProofInfo, BaseModelInfo, DataInfo, TaskInfo
 
 
 def _label_row(text, right, base, tuned):
@@ -23,7 +16,7 @@ def _label_row(text, right, base, tuned):
         answer = "positive" if positive > 0.5 else "negative"
         return SideResult(
             answer=answer,
-            scores={"accuracy": is_correct(answer, right)},
+            scores={"accuracy": float(answer == right)},
             probabilities={"negative": 1 - positive, "positive": positive},
         )
 
@@ -31,17 +24,19 @@ def _label_row(text, right, base, tuned):
 
 
 def _text_row(dialogue, references, base, tuned):
-    """A row of a generation; `base` and `tuned` are each side's answer."""
+    """A row of a generation; `base` and `tuned` are each side's answer. No encoder is asked for a score."""
+    metrics = [metric for metric in suiting("generation") if metric.row]
 
     def side(answer):
-        return SideResult(answer=answer, scores=rouge_scores(answer, references), tokens=len(answer.split()))
+        scores = {metric.name: metric.row(answer, references) for metric in metrics}
+        return SideResult(answer=answer, scores=scores, tokens=len(answer.split()))
 
     return RowResult(input=dialogue, references=references, base=side(base), tuned=side(tuned))
 
 
 def _make_report(task_name, rows, *, train=None, **changed):
     """The report of `rows`: its numbers are those of `eval.aggregate`, and `changed` replaces fields."""
-    task = TASKS[task_name]
+    task = TASKS[task_name] if isinstance(task_name, str) else task_name
     labels = task.is_classification
     values = {
         "task": task.name,
@@ -49,7 +44,9 @@ def _make_report(task_name, rows, *, train=None, **changed):
         "n": len(rows),
         "metrics": aggregate.metrics(rows, task),
         "flips": aggregate.flips(rows, task),
+        "about": TaskInfo(kind=task.kind, title=task.title, noun=task.noun),
         "confusion": aggregate.confusion(rows, task) if labels else None,
+        "classes": aggregate.classes(rows, task) if labels else None,
         "calibration": aggregate.calibration(rows) if labels else None,
         "near_ties": 3 if labels else None,
         "writing": None if labels else aggregate.writing(rows, 64),
@@ -88,8 +85,22 @@ def text_row():
 
 
 @pytest.fixture(scope="session")
+def shares_row():
+    """`shares_row(text, right_label, base, tuned)`, the sides as each label's probability."""
+
+    def build(text, right, base, tuned):
+        def side(shares):
+            answer = max(shares, key=shares.get)
+            return SideResult(answer=answer, scores={"accuracy": float(answer == right)}, probabilities=shares)
+
+        return RowResult(input=text, references=[right], base=side(base), tuned=side(tuned))
+
+    return build
+
+
+@pytest.fixture(scope="session")
 def make_report():
-    """`make_report(task_name, rows, train=None, **fields)` → a report whose numbers are those of its rows."""
+    """`make_report(task_or_name, rows, train=None, **fields)` → a report whose numbers are those of its rows."""
     return _make_report
 
 

@@ -49,6 +49,6 @@ def test_the_best_reference_counts(scorer):
 
 def test_without_a_local_encoder_there_is_none(monkeypatch):
     asked = []
-    monkeypatch.setattr("eval.metrics.bertscore.in_reach", lambda name: asked.append(name))
+    monkeypatch.setattr("models.sources.in_reach", lambda name: asked.append(name))
     assert BertScore.local() is None
     assert asked == [ENCODER]

@@ -9,7 +9,7 @@ from data.tasks import DIALOGUE, SENTIMENT
 from eval.compare import compare
 from eval.floors import few_shot as module
 from eval.floors.few_shot import choose, draw, measure_few_shot
-from eval.metrics.metric import METRICS
+from eval.metrics import METRICS
 from eval.metrics.rouge import rouge_scores
 from eval.report.markdown import to_markdown
 from eval.report.rows_text import about_the_rows

@@ -66,7 +66,7 @@ def test_a_damaged_adapter_is_caught(tiny_adapter, test_set, baseline, tmp_path)
     adapter = copy(tiny_adapter, tmp_path / "adapter")
     damage(adapter)
     outcome = check(scored(adapter, test_set), baseline)
-    assert any("the adapter changed" in failure for failure in outcome.failures)
+    assert any("the tuned model changed" in failure for failure in outcome.failures)
     assert any("got worse: accuracy 1.000 →" in failure for failure in outcome.failures)
 
 
@@ -260,7 +260,7 @@ def test_a_baseline_survives_the_disk_and_a_damaged_one_is_named(baseline, tmp_p
 def test_a_run_is_gated_against_its_report_its_base_and_another_run(tiny_adapter, test_set, baseline, tmp_path):
     result = compare(open_pair(tiny_adapter), test_set)
     save(result.report, result.rows, tmp_path / "eval")
-    _report, _rows, again = frozen_rows(tmp_path / "eval")
+    _report, _rows, again = frozen_rows(tmp_path / "eval", SENTIMENT)
     assert again["text"][:] == test_set["text"][:] and again["label"][:] == test_set["label"][:]
 
     adapter = copy(tiny_adapter, tmp_path / "adapter")

@@ -7,13 +7,14 @@ import pytest
 from datasets import Dataset
 
 from data.general import instructions, passages
-from eval.aggregate import calibration, confusion, flips, floor_results, metrics, writing
+from eval.aggregate import calibration, classes, confusion, flips, floor_results, metrics, writing
 from eval.compare import compare
 from eval.floors.few_shot import draw, measure_few_shot
 from eval.floors.probe import probe
 from eval.forgetting import measure_forgetting
+from eval.metrics import metric_named
 from eval.metrics.bertscore import BertScore
-from eval.metrics.evaluated import Accuracy, MacroF1
+from eval.metrics.macro_f1 import macro_f1
 from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
 from eval.report.folder import load, save
 from models.pair import open_pair
@@ -76,9 +77,9 @@ def test_sentiment_takes_the_most_probable_label(sentiment_pair):
             assert answer.scores == {"accuracy": float(answer.answer == row.references[0])}
             assert answer.tokens is None
         values = {metric.name: getattr(metric, side) for metric in report.metrics}
-        given = {"predictions": [answer.answer for answer in answers], "references": REVIEWS["label"][:]}
-        assert values == Accuracy().compute(**given) | MacroF1().compute(**given)
-        assert values["accuracy"] == pytest.approx(fmean(answer.scores["accuracy"] for answer in answers))
+        accuracy = fmean(answer.scores["accuracy"] for answer in answers)
+        macro = macro_f1([answer.answer for answer in answers], [[label] for label in REVIEWS["label"]])
+        assert values == {"accuracy": accuracy, "macro_f1": macro}
     assert report.primary.name == report.metrics[0].name == "accuracy"
     assert probabilities(rows, "base") != probabilities(rows, "tuned")
 
@@ -115,7 +116,8 @@ def test_the_base_side_does_not_depend_on_the_adapter(tiny_pair, tiny_llama, mak
 def test_summaries_are_scored_against_the_best_reference(summaries, tiny_dialogue_pair):
     report, rows = summaries.report, summaries.rows
     bertscore = ["bertscore"] if BertScore.local() else []
-    assert [metric.name for metric in report.metrics] == ["rougeL", "rouge1", "rouge2", "rougeLsum", *bertscore]
+    others = [*bertscore, "chrf", "exact_match", "token_f1"]
+    assert [metric.name for metric in report.metrics] == ["rougeL", "rouge1", "rouge2", "rougeLsum", *others]
     assert [metric.name for metric in report.metrics if metric.primary] == ["rougeL"]
     for metric in report.metrics:
         for side in ("base", "tuned"):
@@ -125,7 +127,9 @@ def test_summaries_are_scored_against_the_best_reference(summaries, tiny_dialogu
         assert row.references == references
         for side in (row.base, row.tuned):
             assert {name: side.scores[name] for name in ROUGE_NAMES} == rouge_scores(side.answer, references)
-            assert side.scores.keys() - ROUGE_NAMES == set(bertscore)
+            assert side.scores.keys() - ROUGE_NAMES == set(others)
+            for name in side.scores.keys() - {"bertscore"}:
+                assert side.scores[name] == metric_named(name).row(side.answer, references)
             assert side.probabilities is None
             assert 0 < side.tokens <= 8
     assert [row.base.answer for row in rows] != [row.tuned.answer for row in rows]
@@ -218,6 +222,7 @@ def test_every_section_is_that_of_its_own_function(complete, kind):
     assert report.metrics == metrics(rows, task)
     assert report.flips == flips(rows, task)
     assert report.confusion == (confusion(rows, task) if labels else None)
+    assert report.classes == (classes(rows, task) if labels else None)
     assert report.calibration == (calibration(rows) if labels else None)
     assert report.writing == (None if labels else writing(rows, 8))
     inputs = [row.input for row in rows]

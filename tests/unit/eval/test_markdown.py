@@ -7,7 +7,7 @@ import re
 import pytest
 from markdown_it import MarkdownIt
 
-from eval.metrics.metric import METRICS, Metric
+from eval.metrics import METRICS, Metric
 from eval.report.markdown import (
     EXPLORATORY,
     cost,
@@ -19,7 +19,8 @@ from eval.report.markdown import (
     to_markdown,
     with_interval,
 )
-from eval.report.schema import ChangedAnswer, Confusion, FewShot, Forgetting, MetricResult, Report, Selection
+from eval.report.schema import Report
+from eval.report.sections import ChangedAnswer, Confusion, FewShot, Forgetting, MetricResult, Selection
 from eval.scores import judge
 from eval.statistics import Interval, judge_labels, judge_scores
 
@@ -189,8 +190,9 @@ def test_headline_of_a_metric_whose_lower_values_are_better(make_report, flipped
         name="errors", primary=True, base=12.34, tuned=9.87, judgement=judge([3.0, 2.0] * 9, [1.0, 1.0] * 9, errors)
     )
     report = report.model_copy(update={"metrics": [metric]})
-    assert headline(report) == "Better: on 20 reviews errors a row fell from 12.3 to 9.9."
-    assert "| errors a row | 12.34 | 9.87 | -2.47 (-1.75 to -1.25) |" in table(report)
+    said = "Better: on 20 reviews errors a row, where lower is better, fell from 12.3 to 9.9."
+    assert headline(report) == said
+    assert "| errors a row, lower is better | 12.34 | 9.87 | -2.47 (-1.75 to -1.25) |" in table(report)
 
 
 def test_explanation_gives_interval_and_chance(make_report, flipped):

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from eval.metrics.metric import METRICS
+from eval.metrics import METRICS
 from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
 from eval.report import schema as module
-from eval.report.schema import ChangedAnswer, Forgetting, Report, RowResult, json_schema
+from eval.report.schema import Report, RowResult, json_schema
+from eval.report.sections import ChangedAnswer, Forgetting
 from eval.statistics import judge_scores
 
 SCHEMA_FILE = Path(module.__file__).with_name("report.schema.json")
@@ -87,7 +88,8 @@ def test_the_verdict_is_that_of_the_primary_metric_wherever_it_stands(make_repor
 def test_every_metric_has_a_title(make_report, flipped, text_row):
     assert set(METRICS) >= {"accuracy", "macro_f1", *ROUGE_NAMES}
     report = make_report("dialogue", [text_row("Ana: Hi.", ["Hi."], "Hi.", "Ho.")])
-    assert [metric.title for metric in report.metrics] == ["ROUGE-L", "ROUGE-1", "ROUGE-2", "ROUGE-Lsum"]
+    titles = ["ROUGE-1", "ROUGE-2", "ROUGE-Lsum", "chrF", "exact match", "token F1"]
+    assert [metric.title for metric in report.metrics] == ["ROUGE-L", *titles]
 
 
 def test_changed_counts_the_answers_that_differ():

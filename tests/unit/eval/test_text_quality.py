@@ -17,9 +17,7 @@ TALK = "Ana: My laptop is broken.\r\nLeo: I can look at it on Friday."
 def test_all_measures_of_one_answer():
     # leo repairs ana s laptop leo repairs ana s phone: 10 words, 8 runs of three
     answer = "Leo repairs Ana's laptop. Leo repairs Ana's phone."
-    found = text_quality(
-        answer, dialogue=TALK, references=["Leo looks at the laptop."], tokens=64, max_new_tokens=64
-    )
+    found = text_quality(answer, asked=TALK, references=["Leo looks at the laptop."], tokens=64, max_new_tokens=64)
     assert found.length_ratio == pytest.approx(10 / 5)
     assert found.novelty == pytest.approx(5 / 10)  # repairs and s twice, phone
     assert found.repetition == pytest.approx(2 / 8)  # leo repairs ana, repairs ana s
@@ -41,18 +39,18 @@ def test_references_that_say_nothing():
     assert length_ratio("one two", ["..."]) == 2.0
     assert length_ratio("", ["!"]) == 0.0
     with pytest.raises(ValueError, match="at least one reference"):
-        text_quality("x", dialogue=TALK, references=[])
+        text_quality("x", asked=TALK, references=[])
 
 
 @pytest.mark.parametrize("answer", ["", " \r\n", "...", "—", "👍", "❤️"])
 def test_an_answer_without_a_word_is_empty(answer):
-    found = text_quality(answer, dialogue=TALK, references=["Leo helps."], tokens=1, max_new_tokens=64)
+    found = text_quality(answer, asked=TALK, references=["Leo helps."], tokens=1, max_new_tokens=64)
     assert found == TextQuality(length_ratio=0, novelty=0, repetition=0, empty=1, cut_off=0)
 
 
 @pytest.mark.parametrize("answer", ["Soup", "7", "好", "é"])
 def test_an_answer_of_one_word(answer):
-    found = text_quality(answer, dialogue=TALK, references=["word"])
+    found = text_quality(answer, asked=TALK, references=["word"])
     assert found == TextQuality(length_ratio=1, novelty=1, repetition=0, empty=0, cut_off=0)
 
 
@@ -69,7 +67,7 @@ def test_an_answer_of_one_word(answer):
     ],
 )
 def test_an_answer_at_the_token_limit_is_cut_off(tokens, limit, cut_off):
-    found = text_quality("x", dialogue=TALK, references=["x"], tokens=tokens, max_new_tokens=limit)
+    found = text_quality("x", asked=TALK, references=["x"], tokens=tokens, max_new_tokens=limit)
     assert found.cut_off == cut_off
 
 
@@ -130,7 +128,7 @@ def test_every_measure_stays_in_its_range_and_ignores_white_space():
     for _ in range(200):
         words = rng.choices(["Ana", "leo", "soup", "—", "é", "7.", "\u0301"], k=rng.randrange(12))
         given = {
-            "dialogue": "Ana: Soup?\nLeo: 7",
+            "asked": "Ana: Soup?\nLeo: 7",
             "references": [" ".join(rng.choices("abc", k=rng.randint(1, 9)))],
         }
         found = text_quality(" ".join(words), **given)
@@ -141,14 +139,14 @@ def test_every_measure_stays_in_its_range_and_ignores_white_space():
 
 def test_bundled_references_measured_as_answers():
     test = open_source("corpus:dialogues", DIALOGUE).splits["test"]
-    rows = [text_quality(row["summary"], dialogue=row["dialogue"], references=[row["summary"]]) for row in test]
+    rows = [text_quality(row["summary"], asked=row["dialogue"], references=[row["summary"]]) for row in test]
     means = TextQuality(**{name: fmean(getattr(row, name) for row in rows) for name in TextQuality.model_fields})
     assert (means.length_ratio, means.empty, means.cut_off, means.repetition) == (1, 0, 0, 0)
     assert 0.2 < means.novelty < 0.6  # people retell, in part with the words that were said
 
 
 def test_a_model_that_is_frozen_described_and_made_of_numbers():
-    found = text_quality("Leo helps", dialogue=TALK, references=["Leo helps Ana"])
+    found = text_quality("Leo helps", asked=TALK, references=["Leo helps Ana"])
     with pytest.raises(ValidationError):
         found.novelty = 0.5
     with pytest.raises(ValidationError):

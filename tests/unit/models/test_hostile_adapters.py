@@ -33,7 +33,7 @@ CONFIGS = {
     "LoftQ": {"loftq_config": {"loftq_bits": 4}},
     "LoRA-GA": {"lora_ga_config": {"x": 1}},
     "arrow": {"arrow_config": {"x": 1}},
-    "DoRA": {"use_dora": True},
+    "DoRA that is a text": {"use_dora": "true"},
     "QALoRA": {"use_qalora": True},
     "group size": {"qalora_group_size": 10**9},
     "ranks of their own": {"rank_pattern": {".*": 10**6}},
@@ -99,7 +99,6 @@ def test_a_hostile_config_is_refused(adapter, loaded, what):
 @pytest.mark.parametrize(
     ("what", "says"),
     [
-        ("DoRA", "It is a DoRA. Train it again without use_dora, or merge it into its base"),
         ("whole modules of a language model", "It brings whole layers (['lm_head'])"),
         ("another task", "Train it for the task_type CAUSAL_LM"),
         ("EVA", "Train it again as plain LoRA, without eva_config"),
@@ -188,7 +187,15 @@ def _sparse(path):
         file.truncate(50_000_000_000)
 
 
+def _magnitudes(path):
+    weights = load_file(path)
+    name = next(name for name in weights if name.endswith("lora_B.weight"))
+    magnitude = torch.ones(len(weights[name]))
+    save_file(weights | {name.replace("lora_B.weight", "lora_magnitude_vector"): magnitude}, path)
+
+
 WEIGHTS = {
+    "magnitudes without DoRA": _magnitudes,
     "huge header length": lambda path: rewritten(path, *header_of(path), length=2**63),
     "header longer than the file": lambda path: rewritten(path, *header_of(path), length=10**6),
     "sparse file of 50 GB": _sparse,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from eval.calibration import ReliabilityBin
-from eval.report.schema import (
+from eval.report.schema import Report, RowResult, SideResult
+from eval.report.sections import (
     AdapterProofInfo,
     BaseModelInfo,
     Calibration,
@@ -16,9 +17,6 @@ from eval.report.schema import (
     FloorResult,
     Forgetting,
     MetricResult,
-    Report,
-    RowResult,
-    SideResult,
     Writing,
 )
 from eval.statistics import Interval, Judgement

@@ -27,8 +27,10 @@ from ui.tabs import data_form, train_form
 from ui.tabs.data_form import GUESS, Chosen
 from ui.tabs.evaluate import Evaluate, TimeLeft, _show_columns, build_evaluate
 from ui.tabs.examples import examples
+from ui.tabs.train import TrainTask, build_train
 
 REVIEWS = Chosen("corpus:reviews", None, None)
+SENTIMENTS = train_form.recipes_of("sentiment")
 
 
 def test_the_data_form_reads_every_kind_of_source() -> None:
@@ -79,20 +81,55 @@ def test_an_untouched_form_gives_the_recipe_back(name: str) -> None:
     recipe = load_recipe(name)
     chosen = Chosen(recipe.data.source, None, None)
     fields = [float(value) if isinstance(value, int) else value for value in train_form.values_of(recipe)]
-    assert train_form.read(recipe.task, chosen, name, *fields) == recipe
+    assert train_form.read(train_form.recipes_of(str(recipe.task)), chosen, name, *fields) == recipe
 
 
 def test_a_form_with_wrong_values_names_them() -> None:
     name = "sentiment-smollm2-lora"
     values = dict(zip(train_form.FIELDS, train_form.values_of(load_recipe(name)), strict=True))
     with pytest.raises(RecipeError, match=r"“Rank”: .*valid integer"):
-        train_form.read("sentiment", REVIEWS, name, *(values | {"strategy.rank": 8.5}).values())
+        train_form.read(SENTIMENTS, REVIEWS, name, *(values | {"strategy.rank": 8.5}).values())
     with pytest.raises(RecipeError, match="“Epochs” is empty"):
-        train_form.read("sentiment", REVIEWS, name, *(values | {"training.epochs": None}).values())
+        train_form.read(SENTIMENTS, REVIEWS, name, *(values | {"training.epochs": None}).values())
     with pytest.raises(RecipeError, match="no such recipe"):
-        train_form.read("sentiment", REVIEWS, "dialogue-smollm2-qlora", *values.values())
-    four_bit = train_form.read("sentiment", REVIEWS, name, *(values | {"model.precision": "nf4"}).values())
-    assert four_bit.strategy_title == "QLoRA"
+        train_form.read(SENTIMENTS, REVIEWS, "dialogue-smollm2-qlora", *values.values())
+    four_bit = train_form.read(SENTIMENTS, REVIEWS, name, *(values | {"strategy.kind": "qlora"}).values())
+    assert four_bit.strategy_title == "QLoRA" and four_bit.title == "Sentiment · QLoRA"
+    with pytest.raises(RecipeError, match="no such strategy"):
+        train_form.read(SENTIMENTS, REVIEWS, name, *(values | {"strategy.kind": "prefix"}).values())
+
+
+def test_a_setting_that_the_strategy_has_not_is_never_sent() -> None:
+    name = "dialogue-smollm2-qlora"
+    recipe = load_recipe(name)
+    values = dict(zip(train_form.FIELDS, train_form.values_of(recipe), strict=True))
+    known, chosen = train_form.recipes_of("dialogue"), Chosen(recipe.data.source, None, None)
+    for kind, precision, also in (
+        ("full", "auto", {"strategy.rank": -3}),
+        ("last", "auto", {"strategy.blocks": "3"}),
+        ("lora", "auto", {"strategy.blocks": "none", "strategy.rank": 4}),
+        ("qlora", "nf4", {"strategy.new": True}),
+    ):
+        made = train_form.read(known, chosen, name, *(values | {"strategy.kind": kind} | also).values())
+        assert (made.strategy.kind, made.model.precision) == (kind.removeprefix("q"), precision)
+        assert made.title == f"Dialogue summary · {made.strategy_title}"
+        for setting, value in also.items():
+            if (setting := setting.partition(".")[2]) in type(made.strategy).model_fields:
+                assert getattr(made.strategy, setting) == int(value)
+
+
+def test_a_form_shows_the_settings_of_its_strategy_alone(laid_out: Callable[..., TrainTask]) -> None:
+    tab = laid_out(functools.partial(build_train, "sentiment"))
+    for chosen, seen, rate in (
+        ("lora", {"rank", "alpha", "dropout", "rslora", "dora"}, 5e-4),
+        ("full", set(), 5e-5),
+    ):
+        shown = tab.form.of_strategy(chosen, load_recipe("sentiment-smollm2-lora"))
+        fields = {name: tab.form.field(name) for name in train_form.FIELDS if name.startswith("strategy.")}
+        visible = {name for name, each in fields.items() if each in shown and shown[each]["visible"]}
+        assert visible == {f"strategy.{name}" for name in seen}
+        assert shown[tab.form.field("training.learning_rate")] == pytest.approx(rate)
+        assert shown[tab.form.field("model.precision")]["visible"] == (chosen == "lora")
 
 
 def test_an_empty_field_of_rows_means_all_of_them() -> None:
@@ -100,11 +137,11 @@ def test_an_empty_field_of_rows_means_all_of_them() -> None:
     values = dict(zip(train_form.FIELDS, train_form.values_of(load_recipe(name)), strict=True))
     assert values["data.train_rows"] == ""
     for written, rows in (("", None), (None, None), (" all ", None), ("40", 40), ("1,000", 1000)):
-        recipe = train_form.read("sentiment", REVIEWS, name, *(values | {"data.train_rows": written}).values())
+        recipe = train_form.read(SENTIMENTS, REVIEWS, name, *(values | {"data.train_rows": written}).values())
         assert recipe.data.train_rows == rows
     for wrong in ("0", "-1", "1.5", "many", "4" * 400, "٣"):
         with pytest.raises(RecipeError, match=r"“Training rows” is a whole number from 1 .* Leave it empty"):
-            train_form.read("sentiment", REVIEWS, name, *(values | {"data.train_rows": wrong}).values())
+            train_form.read(SENTIMENTS, REVIEWS, name, *(values | {"data.train_rows": wrong}).values())
 
 
 def test_no_number_field_of_the_page_may_be_empty(laid_out: Callable[..., gr.Blocks]) -> None:
@@ -168,7 +205,7 @@ def test_evaluate_opens_with_the_report_that_a_model_came_with(laid_out: Callabl
     request = gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
     key = "bundled:sentiment-smollm2-lora"
     drawn = dict(zip(tab.drawn, tab.show_own(key, None, request), strict=True))
-    assert "400 test rows when this adapter was made" in drawn[tab.progress]
+    assert "400 test rows when this model was tuned" in drawn[tab.progress]
     assert "Better" in drawn[tab.view.verdict] and drawn[tab.view.box].visible
     shown = drawn[tab.view.shown]
     assert tab.show_own(key, shown, request) == gr.skip(), "what was evaluated here stays"
@@ -261,10 +298,11 @@ def test_only_listed_adapters_can_be_chosen(tmp_path: Path, monkeypatch: pytest.
     for folder in (good, damaged):
         folder.mkdir(parents=True)
         (folder / "base_model.json").write_text(json.dumps({"name": "a/b", "kind": "causal"}), encoding="utf-8")
-    (good / "prompt.json").write_text(json.dumps({"task": "sentiment"}), encoding="utf-8")
+    shipped = Path(choices.__file__).parents[2] / "models" / "bundled" / "sentiment-smollm2-lora"
+    shutil.copy(shipped / "prompt.json", good)
     assert choices.options(LOCAL, "sentiment") == [("Sentiment · LoRA · shipped", "bundled:sentiment-smollm2-lora")]
     assert choices.options(LOCAL, "dialogue") == []
-    assert choices.find("bundled:sentiment-smollm2-lora", LOCAL).adapter == good
+    assert choices.find("bundled:sentiment-smollm2-lora", LOCAL).folder == good
     for key in (None, "bundled:../../etc", str(good), "run:none"):
         with pytest.raises(ModelError, match="no such tuned model"):
             choices.find(key, LOCAL)

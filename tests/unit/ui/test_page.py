@@ -20,6 +20,7 @@ from ui.server import choices, downloads, libraries, models_in_use
 from ui.server.visitors import LOCAL, Visitor
 from ui.tabs import run_view, runs
 from ui.tabs.report_view import ReportView
+from ui.tabs.task_form import place_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
@@ -51,7 +52,7 @@ def test_building_the_page_loads_no_model_library() -> None:
 
 def test_a_page_that_follows_no_run_asks_for_nothing(laid_out: Callable[..., gr.Blocks]) -> None:
     blocks = laid_out(build_page, whole=True).blocks.values()
-    assert [block.active for block in blocks if isinstance(block, gr.Timer)] == [False, False, False]
+    assert [block.active for block in blocks if isinstance(block, gr.Timer)] == [False] * 4
 
 
 def test_nothing_waits_for_a_change_of_state_which_gradio_may_lose(laid_out: Callable[..., gr.Blocks]) -> None:
@@ -106,8 +107,8 @@ def test_a_queued_run_says_how_many_are_before_it(folder: Path) -> None:
     first, second = sorted((first, second), key=lambda run: run.id[-20:])
     assert "Queued: starts in a moment" in run_view.state_line(first, LOCAL)
     assert "Queued: 1 waiting run before this one" in run_view.state_line(second, LOCAL)
-    assert run_view.newest(LOCAL, "sentiment", active=True) is not None
-    assert run_view.newest(LOCAL, "dialogue", active=True) is None
+    assert run_view.newest(LOCAL, lambda recipe: place_of(recipe) == "sentiment", active=True) is not None
+    assert run_view.newest(LOCAL, lambda recipe: place_of(recipe) == "dialogue", active=True) is None
 
 
 def test_the_same_recipe_is_not_started_twice_while_it_is_worked_on(folder: Path) -> None:

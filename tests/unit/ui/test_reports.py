@@ -8,12 +8,13 @@ import pytest
 
 from eval.report.folder import save
 from eval.report.markdown import cost, explanation, few_shot_sentence, headline
-from eval.report.schema import Selection
+from eval.report.sections import ClassScores, ClassSide, Confusion, Selection, TurnLikelihood, WithContext
 from eval.statistics import Interval
 from plumbing.errors import RunError, UserError
-from tests.unit.ui.report_samples import bare, label_rows, report, text_rows
+from tests.unit.ui.report_samples import bare, judgement, label_rows, report, text_rows
 from ui.drawing import charts, flips, reports
 from ui.drawing.markup import counted
+from ui.server import downloads
 from ui.server.visitors import LOCAL
 from ui.tabs.report_view import ReportView, Shown
 
@@ -167,7 +168,7 @@ def test_shares_of_rows_fill_a_bar() -> None:
     assert "right → wrong <b>0</b> (0%)" in drawn and "(26%)" in drawn
 
 
-VIEW = ReportView(*[None] * 7, downloads=[None] * len(reports.FILES))
+VIEW = ReportView(*[None] * 7, downloads=[None] * len(downloads.FILES))
 """What it gives its components to show needs none of them."""
 
 
@@ -182,7 +183,7 @@ def test_a_view_is_filled_from_a_folder_filtered_and_asked_for_a_row(tmp_path: P
     assert len(drawn) == len(VIEW.outputs) == len(VIEW.clear())
     shown = drawn[0]
     assert shown == Shown(tmp_path, "run:x")
-    assert [Path(button.value["path"]).name for button in drawn[-4:]] == list(reports.FILES)
+    assert [Path(button.value["path"]).name for button in drawn[-4:]] == list(downloads.FILES)
     assert VIEW.filter(shown, "lost", "").count("<button") == 1
     assert VIEW.row(shown, Click("2")).input == "a text 2"
     for wrong in ("0", "5", "-1", "²", "x", None, "../1"):
@@ -207,3 +208,31 @@ def test_progress_is_counted_in_what_it_is() -> None:
     assert counted("Comparing", 32, 4000) == "Comparing: 32 of 4,000"
     assert counted("Training", 3, 40, "steps") == "Training: 3 of 40 steps"
     assert counted("Fetching", 5_000_000, 98_000_000) == "Fetching: 5 of 98 MB"
+
+
+def test_of_many_labels_the_most_confused_pairs_are_drawn_and_each_label_is_folded():
+    labels = [f"label {number}" for number in range(12)]
+    counts = [[0] * 12 for _ in labels]
+    counts[3][4] = 7
+    side = ClassSide(precision=0.25, recall=0.5, f1=1 / 3)
+    classes = [ClassScores(label=label, support=4, base=side, tuned=side) for label in labels]
+    confusion = Confusion(labels=labels, base=counts, tuned=counts)
+    drawn = reports.details(report().model_copy(update={"confusion": confusion, "classes": classes}))
+    assert "Labels that are confused most often" in drawn and "ba-confusion" not in drawn
+    assert "Each of the 12 labels, base → tuned" in drawn and "0.33 → 0.33" in drawn
+
+
+def test_a_base_with_a_text_in_its_prompt_is_a_rival_and_a_chat_has_all_its_answers():
+    told = WithContext(
+        name="<b>handbook.md",
+        text_sha256="ab",
+        scores={"rougeL": 0.71, "rouge1": 0.8},
+        judgement=judgement(0.1),
+        prompt_tokens=1340,
+        prompt_tokens_without=40,
+    )
+    turns = TurnLikelihood(tokens=900, base_perplexity=12.34, tuned_perplexity=5.67)
+    found = report("dialogue").model_copy(update={"context": told, "turns": turns})
+    assert "base, &lt;b&gt;handbook.md in the prompt" in reports.details(found)
+    assert "0.71, 1,340 tokens a question instead of 40" in reports.details(found)
+    assert "900 tokens, where lower is better: 12.3 before and 5.7 after." in reports.verdict(found, text_rows())

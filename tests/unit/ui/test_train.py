@@ -84,10 +84,10 @@ def test_a_file_of_two_unclear_columns_is_mapped_one_after_the_other(
 
     def show(input_column: str | None, target_column: str | None) -> tuple[str, list[Any]]:
         chosen = {"kind": "file", "file": str(table), "input_column": input_column, "target_column": target_column}
-        values = filled(tab, **chosen)[: len(tab.data.inputs)]
-        said, _, row, *dropdowns = tab.show_data(request_of(ANA), *values)
-        assert row.visible
-        return said, [dropdown.value for dropdown in dropdowns]
+        values = filled(tab, **chosen)
+        shown = tab.show_data(request_of(ANA), *values)
+        assert shown[tab.data.mapping].visible
+        return shown[tab.data_summary], [shown[each]["value"] for each in tab.data.columns]
 
     said, columns = show("guess", "guess")
     assert "Column of the text" in said and columns == [None, None]
@@ -108,9 +108,9 @@ def test_of_a_hub_data_set_that_does_not_open_any_column_can_be_said(
     monkeypatch.setattr("data.sources.open_source", unclear)
     for show, columns in ((tab.show_other_data, ["guess", "guess"]), (tab.show_data, ["body", "guess"])):
         values = filled(tab, kind="hub", hub="a/b", input_column="body", target_column="guess")
-        said, _, row, *dropdowns = show(request_of(LOCAL), *values[: len(tab.data.inputs)])
-        assert "Column of the text" in said and row.visible
-        assert [dropdown.value for dropdown in dropdowns] == columns
+        shown = show(request_of(LOCAL), *values)
+        assert "Column of the text" in shown[tab.data_summary] and shown[tab.data.mapping].visible
+        assert [shown[each]["value"] for each in tab.data.columns] == columns
 
 
 def test_a_start_that_reads_long_holds_up_nobody_elses_and_two_at_once_are_one_run(
@@ -125,11 +125,11 @@ def test_a_start_that_reads_long_holds_up_nobody_elses_and_two_at_once_are_one_r
     )
     open_data = TrainTask._open
 
-    def wait_for_slow(self: TrainTask, chosen: Any, visitor: Visitor) -> Any:
+    def wait_for_slow(self: TrainTask, chosen: Any, visitor: Visitor, task: Any) -> Any:
         if visitor == slow:
             reading.set()
             go_on.wait(10)
-        return open_data(self, chosen, visitor)
+        return open_data(self, chosen, visitor, task)
 
     def slowly(*args: Any, **options: Any) -> Any:
         time.sleep(0.1)

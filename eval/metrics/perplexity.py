@@ -1,0 +1,24 @@
+"""How probable a model finds all that the assistant says in a chat, or a text: what perplexity is made of.
+
+A row's value is its mean log-probability a token, in nats, so higher is better and 0 is the most; the perplexity is
+exp(-value). Nothing of an answer's words gives it: the models are asked, see `models.scoring.turn_log_likelihoods`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from eval.metrics.metric import Metric
+
+METRIC = Metric("perplexity", "log-likelihood a token, all answers", "real", ("chat", "text"), flip=0.05)
+
+
+def a_token(summed: float, tokens: int) -> float:
+    """A row's value, of its summed log-probability and its tokens; 0 where nothing of it is learned."""
+    return summed / tokens if tokens else 0.0
+
+
+def perplexity(summed: Sequence[float], tokens: Sequence[int]) -> float:
+    """Of all rows: 1 or more, lower is better."""
+    return math.exp(-math.fsum(summed) / sum(tokens)) if sum(tokens) else 1.0

@@ -1,0 +1,205 @@
+"""A message and its two answers on the page: asked in turn, drawn as they are written, put back where they fail.
+
+What a person may do there is in `compare`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from plumbing.errors import ModelError, UserError
+from ui.drawing import answers, text
+from ui.drawing.answers import Turn
+from ui.drawing.markup import tag
+from ui.server.answering import check_length, score, stream, take_cores, weigh
+from ui.server.choices import Choice, find
+from ui.server.models_in_use import MODELS, Opening, Place
+from ui.server.toast import show
+from ui.server.visitors import visitor_of
+from ui.tabs.events import Updates
+from ui.tabs.top_line import badge, badge_waiting, not_open, status
+
+if TYPE_CHECKING:
+    from models.pair import Pair
+
+
+@dataclass
+class Answers:
+    """The components that a message and its answers are drawn in."""
+
+    badge: gr.HTML
+    past: gr.HTML
+    message: gr.HTML
+    before: gr.HTML
+    after: gr.HTML
+    reference: gr.HTML
+    box: gr.Textbox
+    follow: gr.Button
+    """Asks about what was answered last; where the task has a right label, there is nothing to ask, and in a chat
+    every message does."""
+    stop: gr.Button
+    turns: gr.State
+    """What is on the page, the newest last."""
+    status: gr.HTML
+    """The page's top line, which names the model that is open."""
+    asked: gr.State
+    """A test row that another tab asks both sides about, as a turn, until it is answered."""
+
+    @property
+    def outputs(self) -> list[Any]:
+        shown = [self.badge, self.past, self.message, self.before, self.after, self.reference]
+        return [*shown, self.box, self.turns, self.status, self.asked, self.follow, self.stop]
+
+    def answer(
+        self,
+        turn: Turn,
+        key: str | None,
+        request: gr.Request,
+        *,
+        before: Sequence[Turn] = (),
+        shown: list[Turn],
+        accepted: Updates | None = None,
+    ) -> Iterator[Updates]:
+        """Answer `turn` when it is this visitor's turn.
+
+        Args:
+            turn: the message.
+            key: of the tuned model.
+            request: who asks.
+            before: what was said before it, which both sides read; mostly nothing.
+            shown: what is on the page, to which it goes back where nothing comes of the message.
+            accepted: yielded once nothing can be refused.
+        """
+        if key is None:
+            yield {self.before: answers.panel("base", None, empty=text.NO_MODELS)}
+            raise ModelError(text.NO_MODELS)
+        visitor = visitor_of(request)
+        visitor.check_message(turn.message)
+        choice = find(key, visitor)
+        stop = MODELS.new_stop(request.session_hash)
+        longest = visitor.limits.chat_waiting if visitor.limits else None
+        with MODELS.answering(request.session_hash), MODELS.line.place(longest) as place:
+            ahead = 1
+            for ahead in MODELS.line.wait(place, stop):
+                if ahead:
+                    said = text.QUEUED if ahead == 1 else text.QUEUED_BEHIND.format(ahead=ahead)
+                    yield {side: answers.waiting_panel(name, said) for side, name in self._sides()}
+            if ahead:  # stopped while it was waiting
+                yield self.show(shown)
+            else:
+                try:
+                    yield from self._answer_now(turn, choice, list(before), shown, stop, place, accepted or {})
+                except Exception as error:
+                    said = visitor.shown(str(error)) if isinstance(error, UserError) else text.NOT_ANSWERED
+                    yield self._failed(turn, said) | self._top(choice, MODELS.opened(choice))
+                    raise
+        yield {self.stop: stop_button()}
+
+    def _answer_now(
+        self,
+        turn: Turn,
+        choice: Choice,
+        before: list[Turn],
+        shown: list[Turn],
+        stop: threading.Event,
+        place: Place,
+        accepted: Updates,
+    ) -> Iterator[Updates]:
+        """Open the model, answer `turn` and remember it."""
+        pair: Pair | None = None
+        for state in MODELS.open(choice, stop):
+            place.seen = time.monotonic()
+            if isinstance(state, Opening):
+                yield self._opening(state, turn)
+            else:
+                pair = state
+        if pair is None:  # stopped while it was loading
+            yield self.show(shown) | self._top(choice, MODELS.opened(choice))
+            return
+        is_open = self._top(choice, pair)
+        try:
+            check_length(pair, turn, before)
+        except UserError as error:
+            show(error)
+            yield is_open | self.show(shown)
+            return
+        turn.labels, turn.metric = pair.task.labels, pair.task.metric
+        turn.in_words, turn.is_chat = pair.kind == "causal", pair.task.kind == "chat"
+        start = {self.past: answers.past(before), self.follow: gr.Button(visible=False)}
+        yield accepted | is_open | start | self._draw(turn, growing=True)
+        for updates in self._generate(pair, turn, before, stop):
+            place.seen = time.monotonic()
+            yield updates
+        turn.judge()
+        yield self.show([*before, turn])
+        if turn.in_words and not turn.was_stopped:
+            weigh(pair, turn)
+            yield self._panels(turn)
+
+    def _generate(self, pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[Updates]:
+        take_cores()
+        if turn.labels:
+            score(pair, turn, stop)
+            turn.judge()
+            yield self._panels(turn, growing=True)
+        if turn.in_words and not turn.was_stopped:
+            for _ in stream(pair, turn, turns, stop):
+                yield self._panels(turn, growing=True)
+
+    def _sides(self) -> list[tuple[gr.HTML, answers.SideName]]:
+        return [(self.before, "base"), (self.after, "tuned")]
+
+    def _opening(self, state: Opening, turn: Turn) -> Updates:
+        what = (state.what, state.done, state.total)
+        top = tag("div", tag("i", class_="ba-busy"), state.what, class_="ba-status")
+        return {
+            self.before: answers.waiting_panel("base", *what),
+            self.after: answers.waiting_panel("tuned", *what),
+            self.message: answers.message_card(turn),
+            self.reference: answers.reference_line(turn),
+            self.status: top,
+        }
+
+    def show(self, turns: list[Turn]) -> Updates:
+        """A page on which `turns` are answered."""
+        last = turns[-1] if turns else None
+        follow = gr.Button(visible=last is not None and last.in_words and not last.labels and not last.is_chat)
+        shown = {self.turns: turns, self.past: answers.past(turns[:-1]), self.follow: follow}
+        return shown | self._draw(last)
+
+    def _top(self, choice: Choice, pair: Pair | None) -> Updates:
+        """The badge and the page's top line: of `choice`, open or not, and not of the model before it."""
+        if pair is not None:
+            return {self.badge: badge(pair), self.status: status(pair)}
+        return {self.badge: badge_waiting(), self.status: not_open(choice.base)}
+
+    def _failed(self, turn: Turn, said: str) -> Updates:
+        """A page on which `turn` could not be answered; its message stays to be read."""
+        panels = {side: answers.panel(name, None, empty=said) for side, name in self._sides()}
+        around = {self.message: answers.message_card(turn), self.reference: answers.reference_line(turn)}
+        ended = {self.turns: [], self.past: "", self.stop: stop_button(), self.follow: gr.Button(visible=False)}
+        return ended | around | panels
+
+    def _draw(self, turn: Turn | None, *, growing: bool = False) -> Updates:
+        return {
+            self.message: answers.message_card(turn),
+            self.reference: answers.reference_line(turn),
+            **self._panels(turn, growing=growing),
+        }
+
+    def _panels(self, turn: Turn | None, *, growing: bool = False) -> Updates:
+        return {
+            self.before: answers.panel("base", turn, growing=growing),
+            self.after: answers.panel("tuned", turn, growing=growing),
+        }
+
+
+def stop_button() -> gr.Button:
+    """The button as it is while it has not been asked for."""
+    return gr.Button(value="Stop", interactive=True)
