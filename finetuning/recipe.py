@@ -81,8 +81,8 @@ class TrainingSettings(Settings):
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps that warm up."""
     optimizer: Literal["adamw", "paged-adamw-8bit"] = "adamw"
-    """paged-adamw-8bit, of bitsandbytes, keeps AdamW's moments in 8 bits, outside of a GPU's memory where that is
-    short. Needs a GPU of NVIDIA's."""
+    """paged-adamw-8bit is that of bitsandbytes: AdamW's moments in 8 bits, and outside of a GPU's memory where that
+    is short. Needs a GPU of NVIDIA's."""
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     max_grad_norm: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """Longer gradients, taken all together, are scaled down to this length; 0 leaves them as they are."""
