@@ -5,6 +5,7 @@ Reads the file once and opens no model; nothing heavy is imported, so that an an
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -42,6 +43,9 @@ PROMPT_TOKENS = 64
 BYTES_A_TOKEN = 3
 """Roughly, and rather too few: a row that is longer than it was thought is refused."""
 MAX_NEW_TOKENS = 512
+ENOUGH_STEPS = 60
+"""Fewer teach next to nothing: few rows are gone through more often."""
+MOST_EPOCHS = 10.0
 _AT_THE_COMMAND_LINE = (
     "Say which column is read and which is learned: add --set task.kind=classification, and --set "
     "data.columns.text=… --set data.columns.label=… with their names; or generation, with input and output."
@@ -343,10 +347,19 @@ def _with_lengths(proposal: Proposal, settings: Sequence[str]) -> Proposal:
     needed = PROMPT_TOKENS + _bytes(task.instruction) // BYTES_A_TOKEN + longest // BYTES_A_TOKEN
     if "training.max_tokens" not in given and needed > recipe.training.max_tokens:
         changes["training.max_tokens"] = min(MAX_TOKENS, -(-needed // 128) * 128)
+    train_rows = min(len(divided.splits["train"]), recipe.data.train_rows or len(divided.splits["train"]))
+    if "training.epochs" not in given and enough_epochs(recipe, train_rows) > recipe.training.epochs:
+        changes["training.epochs"] = enough_epochs(recipe, train_rows)
     words = sorted(answers)[round(0.95 * (len(answers) - 1))] if answers and not task.is_classification else 0
     if "evaluation.max_new_tokens" not in given and 2 * words > recipe.evaluation.max_new_tokens:
         changes["evaluation.max_new_tokens"] = min(MAX_NEW_TOKENS, -(-2 * words // 16) * 16)
     return replace(proposal, recipe=with_overrides(recipe, changes)) if changes else proposal
+
+
+def enough_epochs(recipe: Recipe, rows: int, steps: int = ENOUGH_STEPS) -> float:
+    """Returns how often that many training rows are gone through for so many steps, to half an epoch; 1 to 10."""
+    a_step = recipe.training.batch_size * recipe.training.gradient_accumulation
+    return max(1.0, min(MOST_EPOCHS, math.ceil(2 * steps * a_step / max(1, rows)) / 2))
 
 
 def _bytes(text: str) -> int:

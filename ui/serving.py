@@ -20,8 +20,7 @@ from plumbing.errors import RunError
 from plumbing.proxies import settle_proxies
 from plumbing.redaction import RedactedStream
 from ui.server import libraries
-from ui.server.door import ALLOW_HOST
-from ui.server.listening import HOST, PORT, check_uploads_folder, read_port, reserved_port
+from ui.server.listening import ALLOW_HOST, HOST, PORT, check_uploads_folder, read_port, reserved_port
 
 if TYPE_CHECKING:
     import gradio as gr

@@ -46,15 +46,15 @@ class Turn:
     message: str
     references: list[str] = field(default_factory=list)
     """The right answers, where the message is a test row."""
+    labels: tuple[str, ...] = ()
+    in_words: bool = True
+    """False for a classifier, which answers with probabilities alone."""
     before: tuple[Message, ...] = ()
     """What was said before it to both, where it is a test row of a chat."""
-    labels: tuple[str, ...] = ()
     metric: str = "rougeL"
     """What an answer in words is scored by."""
     is_chat: bool = False
     """Whether the task is to go on with a conversation."""
-    in_words: bool = True
-    """False for a classifier, which answers with probabilities alone."""
     second_side_cost: float | None = None
     """How many times as long both sides took together as the tuned one alone; None where that is not known."""
     base: Side = field(default_factory=Side)

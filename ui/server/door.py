@@ -21,14 +21,13 @@ from finetuning.limits import Limits
 from plumbing.errors import DataError
 from ui.server import health
 from ui.server.calls import BODY_BYTES, RefusedError, checked_call, checked_session, read_json
+from ui.server.listening import ALLOW_HOST
 from ui.server.visitors import Files, Visitor, owner_of, stranger_needs_cookie
 
 if TYPE_CHECKING:
     import gradio as gr
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-ALLOW_HOST = "BEFORE_AFTER_ALLOW_HOST"
-"""More of `--allow-host`, separated by commas, for where there is no command line."""
 COOKIE = "before_after_visitor"
 SECURE_COOKIE = f"__Host-{COOKIE}"
 """Its name over HTTPS, under which a browser takes it from this very host alone. Over plain HTTP it takes none."""

@@ -19,6 +19,8 @@ from plumbing.errors import RunError
 PORT = "GRADIO_SERVER_PORT"
 HOST = "GRADIO_SERVER_NAME"
 UPLOADS = "GRADIO_TEMP_DIR"
+ALLOW_HOST = "BEFORE_AFTER_ALLOW_HOST"
+"""More of `--allow-host`, separated by commas, for where there is no command line."""
 _LAST_PORT = 65_535
 
 

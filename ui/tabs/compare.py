@@ -187,11 +187,11 @@ def build_compare(status_line: gr.HTML) -> Compare:
     """Lay the tab out and connect it."""
     found = shipped(FIRST_TASK.name)
     with gr.Row(equal_height=True):
-        task = gr.Radio(places(), value=FIRST_TASK.name, label="Task", scale=4, elem_id="task")
+        task = gr.Radio(places(), value=FIRST_TASK.name, label="Task", scale=5, min_width=450, elem_id="task")
         model = gr.Dropdown(
             found, value=found[0][1] if found else None, label="Tuned model", scale=4, elem_id="model"
         )
-        with gr.Column(scale=4, min_width=220):
+        with gr.Column(scale=3, min_width=200):
             badge_line = gr.HTML(badge_waiting(), elem_id="badge", elem_classes="ba-plain")
     past = gr.HTML(elem_id="past", elem_classes="ba-plain")
     message = gr.HTML(elem_id="message", elem_classes="ba-plain")

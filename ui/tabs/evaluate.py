@@ -285,6 +285,7 @@ def build_evaluate(limits: Limits | None = None) -> Evaluate:
             value=first,
             label="Task",
             elem_id="evaluate-task",
+            min_width=450,
         )
         model = gr.Dropdown(
             found,

@@ -13,6 +13,7 @@ import gradio as gr
 
 from data.sources import Opened
 from finetuning.limits import Limits
+from finetuning.proposal import ENOUGH_STEPS, enough_epochs
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.strategies import STRATEGIES
 from plumbing.errors import UserError
@@ -35,17 +36,16 @@ class Size:
     """At most; None for all of them."""
     test_rows: int | None
     epochs: float
-    """Of the recipe's epochs so many times as many, and never less than one."""
+    """Of the recipe's epochs so many times as many."""
+    steps: int
+    """But as many epochs as make so many steps of few rows."""
 
 
 SIZES: dict[str, Size] = {
-    "quick": Size("Quick", 160, 60, 0.0),
-    NORMAL: Size("Normal", 2_000, 400, 1.0),
-    "thorough": Size("Thorough", None, None, 2.0),
+    "quick": Size("Quick", 160, 60, 0.0, 20),
+    NORMAL: Size("Normal", 2_000, 400, 1.0, ENOUGH_STEPS),
+    "thorough": Size("Thorough", None, None, 2.0, 2 * ENOUGH_STEPS),
 }
-ENOUGH_STEPS = 60
-"""Of few rows, thorough goes through them as often as makes so many."""
-MOST_EPOCHS = 10.0
 
 
 @dataclass(frozen=True)
@@ -75,15 +75,13 @@ def settings_of(size: str, recipe: Recipe, counts: Counts, limits: Limits | None
     Where there are limits they keep to them, as far as rows and steps go.
     """
     found = SIZES.get(size, SIZES[NORMAL])
-    epochs = max(1.0, recipe.training.epochs * found.epochs)
     train = _at_most(found.train_rows, recipe.data.train_rows if size == NORMAL else None, counts.train)
     most = limits.test_rows if limits else None
     test = _at_most(found.test_rows, recipe.data.test_rows if size == NORMAL else None, counts.test, most)
     rows = train or counts.train
-    a_step = recipe.training.batch_size * recipe.training.gradient_accumulation
-    if found.epochs > 1 and rows:
-        epochs = max(epochs, min(MOST_EPOCHS, float(ENOUGH_STEPS * a_step // rows)))
+    epochs = max(recipe.training.epochs * found.epochs, enough_epochs(recipe, rows, found.steps) if rows else 1.0)
     if limits and rows:
+        a_step = recipe.training.batch_size * recipe.training.gradient_accumulation
         epochs = min(epochs, max(1.0, limits.steps * a_step // rows))
     return dict(zip(SIZED, (epochs, train, test), strict=True))
 

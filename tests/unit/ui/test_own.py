@@ -232,11 +232,12 @@ def test_normal_is_the_recipe_quick_is_less_and_thorough_more() -> None:
     recipe = load_recipe("sentiment-smollm2-lora")
     few, many = Counts(108, 21), Counts(30_000, 5_000)
     epochs = recipe.training.epochs
-    assert sizes.fields_of(sizes.settings_of("normal", recipe, few)) == [epochs, "", ""]
+    assert sizes.fields_of(sizes.settings_of("normal", recipe, Counts(1_022, 400))) == [epochs, "", ""]
     assert sizes.fields_of(sizes.settings_of("normal", recipe, many)) == [epochs, "2000", "400"]
-    assert sizes.fields_of(sizes.settings_of("quick", recipe, many)) == [1.0, "160", "60"]
+    assert sizes.fields_of(sizes.settings_of("quick", recipe, many)) == [2.0, "160", "60"]
     assert sizes.fields_of(sizes.settings_of("thorough", recipe, many)) == [2 * epochs, "", ""]
-    assert sizes.settings_of("thorough", recipe, few)["training.epochs"] > 2 * epochs, "few rows, more often"
+    often = [sizes.settings_of(size, recipe, few)["training.epochs"] for size in sizes.SIZES]
+    assert often == [3.0, 9.0, 10.0], "few rows, more often"
     stranger = sizes.settings_of("thorough", recipe, Counts(2_000, 400), Limits(steps=200))
     assert (
         stranger["training.epochs"] * 2_000 / recipe.training.batch_size <= 200

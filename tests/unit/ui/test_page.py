@@ -73,7 +73,7 @@ def test_no_toast_is_lost_with_a_handler_that_does_not_wait_in_the_queue() -> No
 
 def test_gradio_is_imported_whole_and_writes_no_type_stubs() -> None:
     code = (
-        "import ast, inspect; from ui import libraries; before, stubs = inspect.getfile, []; "
+        "import ast, inspect; from ui.server import libraries; before, stubs = inspect.getfile, []; "
         "ast.get_source_segment = lambda *arguments, **options: stubs.append(arguments); "
         "libraries.import_gradio(); import gradio; "
         "print(stubs, inspect.getfile is before, inspect.getfile(gradio.Timer)[-8:])"
