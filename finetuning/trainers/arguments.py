@@ -94,6 +94,8 @@ def eval_steps(recipe: Recipe, rows: int, eval_rows: int) -> int:
     if training.eval_steps is not None:
         return training.eval_steps
     all_steps = steps(recipe, rows)
-    trained = all_steps * training.batch_size * training.gradient_accumulation
-    times = min(_EVALUATIONS, max(1, int(_SHARE_EVALUATED * trained / max(1, eval_rows))))
+    times = _EVALUATIONS
+    if training.patience is None:  # who has some wants to know in time
+        trained = all_steps * training.batch_size * training.gradient_accumulation
+        times = min(times, max(1, int(_SHARE_EVALUATED * trained / max(1, eval_rows))))
     return max(1, math.ceil(all_steps / times))

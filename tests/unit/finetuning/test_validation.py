@@ -142,6 +142,7 @@ def test_it_is_measured_about_ten_times_and_takes_little_of_a_run(tiny_bert, rec
 
     assert every("training.max_steps=1000") == 100
     assert every("training.max_steps=150") == 50  # 300 rows are a fifth of 1,500
+    assert every("training.max_steps=150", "training.patience=2") == 15  # who wants to stop early has to know early
     assert every("training.max_steps=5") == 5
     assert every("training.max_steps=5", "training.eval_steps=2") == 2
 
