@@ -25,6 +25,11 @@ LONG_ROWS = "long rows"
 CASES = {
     "sentiment": ("sentiment-smollm2-lora", ()),
     "dialogue": ("dialogue-smollm2-qlora", ()),
+    "full": ("sentiment-smollm2-lora", ("strategy.kind=full", "training.learning_rate=5e-5")),
+    "last": ("sentiment-smollm2-lora", ("strategy.kind=last", "training.learning_rate=5e-5")),
+    "dora": ("sentiment-smollm2-lora", ("strategy.dora=true",)),
+    "head": ("sentiment-minilm-lora", ("strategy.kind=last",)),
+    "classifier": ("sentiment-minilm-lora", ("strategy.kind=full", "training.learning_rate=1e-4")),
     LONG_ROWS: ("dialogue-smollm2-qlora", ("training.max_tokens=2048", "training.batch_size=4")),
 }
 

@@ -79,7 +79,7 @@ def of_run(recipe: str, seed: int, run: Path) -> Seeded:
     report = json.loads((run / "eval" / "report.json").read_text(encoding="utf-8"))
     status = json.loads((run / "status.json").read_text(encoding="utf-8"))
     lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    losses = [json.loads(line)["loss"] for line in lines]
+    losses = [value["loss"] for line in lines if "loss" in (value := json.loads(line))]
     primary = next(metric for metric in report["metrics"] if metric["primary"])
     return Seeded(
         recipe=recipe,

@@ -1,89 +1,38 @@
 """What tools write in a form of their own → a table with one column for each column of the task.
 
-A form is told by its keys (`form_of`): chat messages, instructions, pairs, questions about a passage, and so on.
+A form is told by its keys (`data.forms`): chat messages, instructions, pairs, questions about a passage, and so on.
 Only what has one reading is changed, and each change is said in a note; the columns that were there stay, so that
 others can be chosen.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from data.columns import plain_name
+from data.forms import (
+    HUMAN_ASSISTANT,
+    LOOKED_AT,
+    PREFERRED,
+    REJECTED,
+    human_and_assistant,
+    names_of,
+    numbered_in,
+    passage_in,
+    thumb_in,
+)
 from data.labelwords import label_key
 from data.problems import is_nothing
-from data.readers.conversations import Turn, Turns, is_chat, last_exchange, role_of
+from data.readers.conversations import Turn, Turns, last_exchange, role_of
 from data.readers.table import Table
 from data.tasks import Task
 from data.tasks.own import USUAL
-from data.tasks.task import Kind
 from plumbing.errors import DataError
 from plumbing.printable import one_line
 
-PREFERRED = ("chosen", "chosen_messages")
-"""Where the better one of two answers is."""
-REJECTED = ("rejected", "rejected_messages")
-LOOKED_AT = 50
-"""Rows that say of what form a table is."""
-HUMAN_ASSISTANT = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
-"""How the data sets of hh-rlhf write a conversation as one text."""
-
 Cells = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Form:
-    """What a table is."""
-
-    name: str
-    kind: Kind | None
-    """What can be learned from it; None where that is a question of its values."""
-    said: str
-    """In a sentence: the keys that tell it, and what becomes of a row."""
-
-
-def form_of(table: Table) -> Form:
-    """Returns the form of a table, by its columns and what the first rows hold."""
-    names = _names(table)
-    rows = [row for _, row in table.rows[:LOOKED_AT]]
-    chats = [
-        column
-        for column in table.columns
-        if plain_name(column) != "history" and any(is_chat(row.get(column)) for row in rows)
-    ]
-    conversed: Kind = "chat" if chats else "generation"
-    if any(name in names for name in PREFERRED) and any(name in names for name in REJECTED):
-        if _of_human_and_assistant(rows, names):
-            conversed = "chat"
-        said = "pairs of a chosen and a rejected answer; the chosen ones are learned as answers"
-        return Form("pairs", conversed, f"It has {said}.")
-    if (tag := _thumb(table)) is not None:
-        said = f"answers marked as good or bad in '{one_line(tag)}'; the good ones are learned"
-        return Form("thumbs", conversed, f"It has {said}.")
-    if {"prompt", "completion"} <= names.keys():
-        what = "messages" if chats else "texts"
-        return Form("prompt and completion", conversed, f"It has prompts and completions, which are {what}.")
-    if chats:
-        spoken = (row[chats[0]] for row in rows if isinstance(row.get(chats[0]), tuple))
-        shared = any(turn.speaker in ("human", "gpt") for turns in spoken for turn in turns)
-        name = "ShareGPT" if shared else "messages"
-        return Form(name, "chat", f"'{one_line(chats[0])}' holds conversations ({name}).")
-    if "instruction" in names and _has(names, USUAL["generation"].target_names):
-        said = "an instruction, maybe an input, and what is to be answered"
-        goes_on = any(row.get(names.get("history", "")) for row in rows)
-        return Form("Alpaca", "chat" if goes_on else "generation", f"A row has {said} (Alpaca).")
-    if "question" in names and _passage(names) and _has(names, ("answers", "answer")):
-        said = "a question, the passage that answers it, and answers"
-        return Form("question and passage", "generation", f"A row has {said} (SQuAD).")
-    if numbered := _numbered(table, _reference_names()):
-        listed = ", ".join(one_line(column) for column in numbered[1])
-        return Form("several references", "generation", f"It has several references of one text: {listed}.")
-    if len(table.columns) == 1 and all(isinstance(row.get(table.columns[0]), (str, type(None))) for row in rows):
-        return Form("raw text", "text", f"It is raw text, in '{one_line(table.columns[0])}'.")
-    return Form("table", None, f"It is a table of {len(table.columns)} columns.")
 
 
 def shaped(tables: Mapping[str, Table], task: Task, *, instructed: bool | None = None) -> dict[str, Table]:
@@ -124,7 +73,7 @@ def is_instructed(tables: Mapping[str, Table], task: Task) -> bool | None:
 def _shaped(table: Table, task: Task, instructed: bool, note: str) -> Table:
     if not task.is_classification:
         table = _with_chosen(_liked(table), task)
-        table = _with_passage(_with_references(table, task), task)
+        table = __with_passage(_with_references(table, task), task)
         if task.kind == "chat":
             return _with_chat(table)
     return _with_exchange(_with_instruction(table, task, instructed, note), task)
@@ -133,24 +82,8 @@ def _shaped(table: Table, task: Task, instructed: bool, note: str) -> Table:
 # ---- answers that are better than others --------------------------------------------------------------------
 
 
-def _thumb(table: Table) -> str | None:
-    """The column that says of each answer whether it is a good one."""
-    names = _names(table)
-    rows = [row for _, row in table.rows]
-    answered = {"prompt", "completion"} <= names.keys() or any(
-        is_chat(row.get(column)) for row in rows[:LOOKED_AT] for column in table.columns
-    )
-    for name in ("kto_tag", "label"):
-        if (column := names.get(name)) is None or (name == "label" and not answered):
-            continue
-        values = {label_key(row.get(column)) for row in rows} - {""}
-        if values and values <= {"true", "false"}:
-            return column
-    return None
-
-
 def _liked(table: Table) -> Table:
-    tag = _thumb(table)
+    tag = thumb_in(table)
     if tag is None:
         return table
     rows = tuple((number, row) for number, row in table.rows if label_key(row.get(tag)) == "true")
@@ -166,23 +99,17 @@ def _liked(table: Table) -> Table:
 
 def _with_chosen(table: Table, task: Task) -> Table:
     """chosen, a text → the target of the task; conversations are for `_conversed`."""
-    names = _names(table)
+    names = names_of(table)
     column = next((names[name] for name in PREFERRED if name in names), None)
     if column is None or not any(name in names for name in REJECTED):
         return table
     rows = [row for _, row in table.rows]
     note = f"Pairs: training learns to answer as in '{one_line(column)}'; what was rejected is not read."
-    if _of_human_and_assistant(rows[:LOOKED_AT], names):
+    if human_and_assistant(rows[:LOOKED_AT], names):
         return _changed(table, column, lambda row: _parsed_turns(row.get(column)), note, new=False)
     if any(isinstance(row.get(column), tuple) for row in rows) or task.target_column in table.columns:
         return replace(table, notes=(*table.notes, note))
     return _changed(table, task.target_column, lambda row: row.get(column), note)
-
-
-def _of_human_and_assistant(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> bool:
-    column = next((names[name] for name in PREFERRED if name in names), "")
-    texts = [text for row in rows if isinstance(text := row.get(column), str)]
-    return bool(texts) and all(HUMAN_ASSISTANT.match(text) for text in texts)
 
 
 def _parsed_turns(text: Any) -> Any:
@@ -199,7 +126,7 @@ def _with_references(table: Table, task: Task) -> Table:
     """summary1, summary2, … → summary, a list: several references."""
     if task.kind != "generation" or _has_target(table, task):
         return table
-    found = _numbered(table, task.target_names)
+    found = numbered_in(table, task.target_names)
     if found is None:
         return table
     name, columns = found
@@ -210,24 +137,10 @@ def _with_references(table: Table, task: Task) -> Table:
     )
 
 
-def _numbered(table: Table, names: Iterable[str]) -> tuple[str, list[str]] | None:
-    """One of `names` that is there with numbers after it, and the columns in their order."""
-    for name in names:
-        numbered = {column: re.fullmatch(rf"{name}_?(\d{{1,3}})", plain_name(column)) for column in table.columns}
-        places = {column: int(found[1]) for column, found in numbered.items() if found}
-        if len(places) >= 2:
-            return name, sorted(places, key=lambda column: places[column])
-    return None
-
-
-def _reference_names() -> list[str]:
-    return [*USUAL["generation"].target_names, "abstract", "highlight"]
-
-
-def _with_passage(table: Table, task: Task) -> Table:
+def __with_passage(table: Table, task: Task) -> Table:
     """question, context → an input: the passage before the question."""
-    names = _names(table)
-    passage = _passage(names)
+    names = names_of(table)
+    passage = passage_in(names)
     columns = (*task.input_columns, task.input_column)
     if "question" not in names or passage is None or any(column in table.columns for column in columns):
         return table
@@ -243,16 +156,12 @@ def _with_passage(table: Table, task: Task) -> Table:
     return _changed(table, task.input_column, joined, note)
 
 
-def _passage(names: Mapping[str, str]) -> str | None:
-    return names.get("context", names.get("passage"))
-
-
 # ---- instructions -------------------------------------------------------------------------------------------
 
 
 def _instruction_and_input(table: Table, task: Task) -> tuple[str, str] | None:
     """The columns of Alpaca's instruction and input, where both are there beside a target."""
-    names = _names(table)
+    names = names_of(table)
     if not {"instruction", "input"} <= names.keys() or not _has_target(table, task):
         return None
     return names["instruction"], names["input"]
@@ -260,7 +169,7 @@ def _instruction_and_input(table: Table, task: Task) -> tuple[str, str] | None:
 
 def _with_instruction(table: Table, task: Task, instructed: bool, note: str) -> Table:
     """Each instruction before its input, if they are to be read so."""
-    names, columns = _names(table), _instruction_and_input(table, task)
+    names, columns = names_of(table), _instruction_and_input(table, task)
     if {"instruction", "history"} <= names.keys() and any(row.get(names["history"]) for _, row in table.rows):
         said = f"What was said before, in '{one_line(names['history'])}', is not read."
         table = replace(table, notes=(*table.notes, said))
@@ -284,7 +193,7 @@ def _with_chat(table: Table) -> Table:
     if conversed is not None:
         table, _ = conversed
         return _about_tools(table)
-    names = _names(table)
+    names = names_of(table)
     answer = next((names[name] for name in ("output", "response", "answer") if name in names), None)
     if "instruction" not in names or answer is None:
         return table
@@ -313,7 +222,7 @@ def _conversed(table: Table) -> tuple[Table, str] | None:
 
     A prompt and the answer to it, each a message or several, are put together; so is what a system says beside it.
     """
-    names = _names(table)
+    names = names_of(table)
     chats = [column for column in table.columns if any(isinstance(row.get(column), tuple) for _, row in table.rows)]
     ends = [names[name] for name in (*PREFERRED, "completion") if names.get(name) in chats]
     others = [column for column in chats if plain_name(column) not in (*PREFERRED, *REJECTED, "completion")]
@@ -372,7 +281,7 @@ def _with_exchange(table: Table, task: Task) -> Table:
 
 
 def _about_tools(table: Table) -> Table:
-    tools = _names(table).get("tools")
+    tools = names_of(table).get("tools")
     if tools is None:
         return table
     return replace(table, notes=(*table.notes, f"The column '{one_line(tools)}' is not read."))
@@ -390,19 +299,10 @@ def _changed(
     return replace(table, columns=columns, rows=rows, notes=(*table.notes, *([note] if note else [])))
 
 
-def _names(table: Table) -> dict[str, str]:
-    """Plain name → column; of several that are alike the first."""
-    return {plain_name(column): column for column in reversed(table.columns)}
-
-
 def _free(name: str, table: Table) -> str:
     while name in table.columns:
         name += "_"
     return name
-
-
-def _has(names: Iterable[str], known: Iterable[str]) -> bool:
-    return bool(set(names) & set(known))
 
 
 def _has_target(table: Table, task: Task) -> bool:

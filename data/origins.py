@@ -41,17 +41,16 @@ class Choices:
     instructed: bool | None = None
     """Whether an instruction stands before each input of the rows that are trained on; None asks the source."""
 
-    def mapping(self, table: Table, *, known_columns: Mapping[str, str] | None = None) -> ColumnMapping:
+    def mapping(self, table: Table) -> ColumnMapping:
         """Where the task's columns are in `table`."""
         rows = [row for _, row in table.rows]
-        columns = {**(known_columns or {}), **self.columns}
-        free = set(table.columns) - set(columns.values())
-        columns = {**{name: column for name, column in self.usual.items() if column in free}, **columns}
+        free = set(table.columns) - set(self.columns.values())
+        usual = {name: column for name, column in self.usual.items() if column in free}
         return guess(
             table.columns,
             rows,
             self.task,
-            columns=columns,
+            columns={**usual, **self.columns},
             labels=self.labels,
             for_another=self.for_another,
             usual_labels=self.usual_labels,
@@ -133,7 +132,7 @@ def _hub(name: str, chosen: Choices, *, is_test: bool) -> Source:
     raw = hub.read_hub(name)
     tables, instructed = shaped(raw, task, instructed=chosen.instructed), is_instructed(raw, task)
     del raw
-    mapping = chosen.mapping(tables["train"], known_columns=hub.known_columns(name, task))
+    mapping = chosen.mapping(tables["train"])
     splits: dict[str, list[Row]] = {}
     notes: list[str] = []
     for split, table in tables.items():
@@ -174,6 +173,8 @@ def _corpus(name: str, task: Task) -> Source:
         suited = " or ".join(f"corpus:{other}" for other in corpus_names(task)) or "a file of your own"
         raise DataError(f"This corpus is not for the task '{task.name}'", got=name, fix=f"Use {suited}.")
     table = read_table(CORPORA / f"{name}.jsonl")
+    if task.kind == "chat":
+        table = shaped({"train": table}, task)["train"]
     mapping = _of_corpus(table, task)
     rows, problems = check_rows(table.rows, task, mapping, keep=(*METADATA, "split"))
     if problems or table.problems:
@@ -191,10 +192,9 @@ def _of_corpus(table: Table, task: Task) -> ColumnMapping:
     reason = "A bundled corpus has the task's columns."
     if task.is_classification:
         rows = [row for _, row in table.rows]
-        columns = {task.input_column: task.input_column, task.target_column: task.target_column}
-        return replace(guess(table.columns, rows, task, columns=columns), reason=reason)
-    target = "" if task.kind in ("chat", "text") else task.target_column
-    return ColumnMapping(task.input_columns, target, None, reason)
+        columns = {column: column for column in task.source_columns}
+        return replace(guess(table.columns, rows, task, columns=columns, classes=table.classes), reason=reason)
+    return ColumnMapping(task.input_columns, task.target_column, None, reason)
 
 
 # ---- what is said of the rows --------------------------------------------------------------------------------

@@ -211,7 +211,9 @@ def _with_other_test(
 ) -> tuple[dict[str, list[Row]], str, list[str]]:
     splits, how, notes = _with_validation(source, task, test=test.test_rows)
     read = test.mapping.reason
-    guessed = [] if test_spec.startswith("corpus:") or read == source.mapping.reason else [f"There {read}"]
+    same = (test.mapping.inputs, test.mapping.target) == (source.mapping.inputs, source.mapping.target)
+    known = test_spec.startswith("corpus:") or read == source.mapping.reason or (same and not task.polarity)
+    guessed = [] if known else [f"There {read}"]
     return splits, how, [f"The test split is {shown_spec(test_spec)}.", *guessed, *notes, *test.notes]
 
 

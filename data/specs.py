@@ -45,7 +45,13 @@ def corpus_names(task: Task | None = None) -> tuple[str, ...]:
     """Returns the names of the bundled corpora that `task` can use, or that any task can."""
     tasks = [task] if task else list(TASKS.values())
     names = sorted(path.stem for path in CORPORA.glob("*.jsonl"))
-    return tuple(name for name in names if any(set(t.columns) <= _corpus_columns(name) for t in tasks))
+    return tuple(name for name in names if any(_is_for(name, one) for one in tasks))
+
+
+def _is_for(name: str, task: Task) -> bool:
+    """Whether a corpus is a task's own, or has the columns of one that has none."""
+    needed = (task.input_column,) if task.kind == "chat" else task.source_columns
+    return f"corpus:{name}" == task.corpus if task.corpus else set(needed) <= _corpus_columns(name)
 
 
 def _corpus_columns(name: str) -> set[str]:

@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.splits import normalised
 from data.tasks import Task
@@ -32,15 +32,22 @@ _ROWS_AT_ONCE = 1000
 class TrainedRows:
     """The texts that a run was trained on, as far as one can ask whether a given one is among them."""
 
-    def __init__(self, salt: bytes, keys: Iterable[str]) -> None:
+    def __init__(self, salt: bytes, keys: Iterable[str], earlier: Sequence[TrainedRows] = ()) -> None:
+        """Args:
+        salt: of its keys.
+        keys: of the texts.
+        earlier: those of the runs whose adapter went on, each under a salt of its own.
+        """
         self._salt = salt
         self._keys = frozenset(keys)
+        self._earlier = tuple(earlier)
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> TrainedRows:
-        """Those texts, under a new salt."""
+    def of(cls, texts: Iterable[str], *, after: TrainedRows | None = None) -> TrainedRows:
+        """Those texts, under a new salt, and what was learned before: `after`, and whatever that goes on from."""
         salt = secrets.token_bytes(_SALT_BYTES)
-        return cls(salt, (_key(text, salt) for text in texts))
+        earlier = (cls(after._salt, after._keys), *after._earlier) if after else ()
+        return cls(salt, (_key(text, salt) for text in texts), earlier)
 
     @classmethod
     def load(cls, folder: Path) -> TrainedRows | None:
@@ -50,23 +57,38 @@ class TrainedRows:
             if not path.is_file() or path.stat().st_size > _MAX_BYTES:
                 return None
             saved = json.loads(path.read_text(encoding="utf-8"))
-            salt = bytes.fromhex(saved["salt"])
-            return cls(salt, map(str, saved["keys"])) if len(salt) == _SALT_BYTES else None
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            first, *earlier = (cls._read(one) for one in (saved, *saved.get("earlier", [])))
+            return cls(first._salt, first._keys, earlier)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
+
+    @classmethod
+    def _read(cls, saved: dict[str, Any]) -> TrainedRows:
+        salt = bytes.fromhex(saved["salt"])
+        if len(salt) != _SALT_BYTES:
+            raise ValueError("no such salt")
+        return cls(salt, map(str, saved["keys"]))
 
     def save(self, folder: Path) -> None:
         """Write them into a run's `folder`, for its owner's eyes only."""
         path = folder / KEYS_FILE
-        # In the order of the keys, which is not that of the rows.
-        write_atomically(path, json.dumps({"salt": self._salt.hex(), "keys": sorted(self._keys)}))
+        values: dict[str, Any] = self._written()
+        if self._earlier:
+            values["earlier"] = [one._written() for one in self._earlier]
+        write_atomically(path, json.dumps(values))
         path.chmod(0o600)
+
+    def _written(self) -> dict[str, Any]:
+        # In the order of the keys, which is not that of the rows.
+        return {"salt": self._salt.hex(), "keys": sorted(self._keys)}
 
     def __contains__(self, text: str) -> bool:
         if _key(text, self._salt) in self._keys:
             return True
         # What was written by an earlier version has keys of words without their marks.
-        return not text.isascii() and _key(text, self._salt, marks=False) in self._keys
+        if not text.isascii() and _key(text, self._salt, marks=False) in self._keys:
+            return True
+        return any(text in one for one in self._earlier)
 
     def __len__(self) -> int:
         return len(self._keys)

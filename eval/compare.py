@@ -139,7 +139,7 @@ def compare(
         rows = _compare_texts(pair, inputs, references, batch_size, max_new_tokens, more, on_rows)
     turns: TurnLikelihood | None = None
     if task.kind == "chat":
-        rows, turns = add_turns(pair, rows)
+        rows, turns = add_turns(pair, rows, tell("How probable all that the assistant says is"))
     seconds = time.perf_counter() - started
     shown, not_shown = _few_shot(
         pair, rows, examples, few_shot, few_shot_draws, max_new_tokens, tell("The base with examples")

@@ -28,6 +28,7 @@ from eval.metrics import evaluated, primary_of, rouge
 from models.loading import Precision, device
 from models.prompting import Prompter
 from models.resolved import ResolvedModel
+from models.whole import is_whole
 from plumbing.errors import DataError, ModelError
 
 LM_EVAL = "lm-eval==0.4.13"
@@ -60,7 +61,7 @@ def export_task(
         references: for each row its label, alone, or its reference answers.
         folder: has to be new, empty, or an earlier export, which is replaced.
         base: the base model, for the commands in the README.
-        adapter: the adapter's folder, for the same.
+        adapter: the folder of the adapter or the whole model, for the same.
         precision: what base and adapter compute in, for the same.
         name: the task's name; by default `before_after_` and our name of the task.
         max_new_tokens: where a generated answer is cut off.
@@ -84,7 +85,10 @@ def export_task(
     if task.is_classification:
         _require_labels(references, task.labels)
         _require_same_tokens(prompter, inputs, prompts)
-        rows = [{"prompt": prompt, "label": label} for prompt, (label,) in zip(prompts, references, strict=True)]
+        choice = dict(zip(task.labels, _choices(prompter), strict=True))
+        rows = [
+            {"prompt": prompt, "label": choice[label]} for prompt, (label,) in zip(prompts, references, strict=True)
+        ]
     else:
         rows = [
             {"prompt": prompt, "references": list(texts)} for prompt, texts in zip(prompts, references, strict=True)
@@ -147,17 +151,24 @@ def _require_same_tokens(prompter: Prompter, inputs: Sequence[Input], prompts: S
     def encode(text: str) -> list[int]:
         return list(prompter.tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    choices = list(zip(_choices(prompter), prompter.encode_labels(prompter.task.labels), strict=True))
     for text, prompt in zip(inputs, prompts, strict=True):
         ours = prompter.encode_prompt(text)
         context = encode(prompt.rstrip())
-        for label in prompter.task.labels:
-            if ours[: len(context)] != context or encode(prompt + label) != ours + prompter.encode_target(label):
+        for label, tokens in choices:
+            if ours[: len(context)] != context or encode(prompt + label) != ours + tokens:
                 raise ModelError(
                     "lm-eval would cut the prompt and its label into other tokens than training did, "
                     "so it would not measure what was trained",
                     got=prompt[-20:] + label,
                     fix="Compare with `evaluate`, which uses the tokens of training.",
                 )
+
+
+def _choices(prompter: Prompter) -> list[str]:
+    """The texts that are scored: the labels, with the end of the turn where one begins as another does."""
+    labels = prompter.task.labels
+    return list(map(prompter.completion, labels)) if prompter.need_an_end(labels) else list(labels)
 
 
 def _config(prompter: Prompter, name: str, max_new_tokens: int) -> str:
@@ -176,7 +187,7 @@ def _config(prompter: Prompter, name: str, max_new_tokens: int) -> str:
         names = ["acc"]
         config |= {
             "output_type": "multiple_choice",
-            "doc_to_choice": list(task.labels),
+            "doc_to_choice": _choices(prompter),
             "doc_to_target": "label",
         }
     else:
@@ -295,7 +306,9 @@ def _readme(
         same=same,
         lm_eval=LM_EVAL,
         base=command,
-        tuned=f"{command} {shlex.quote(f'peft={adapter.absolute()}')}",
+        tuned=f"{run} --model_args {shlex.join([f'pretrained={adapter.absolute()}', *arguments[1:]])}"
+        if is_whole(adapter)
+        else f"{command} {shlex.quote(f'peft={adapter.absolute()}')}",
         notes="\n".join(notes),
     )
 

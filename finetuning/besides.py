@@ -47,13 +47,13 @@ def open_besides(task: Task, *, context: str | None = None, metrics: Sequence[st
     if task.metric.startswith(EVALUATE):
         load(task.metric)
     more = tuple(load(name) for name in metrics if name.startswith(EVALUATE) and name != task.metric)
-    return Besides(_read(context) if context else None, more)
+    return Besides(read_context(context) if context else None, more)
 
 
 def besides_of(
     adapter: Path, judged: JudgedRows, *, context: str | None = None, metrics: Sequence[str] = ()
 ) -> Besides:
-    """The same for what was tuned already: what a person asks for now, and the metrics of a run that was made here."""
+    """The same for what was tuned already: what is asked for now, and the metrics of a run that was made here."""
     from models.prompting import PromptContract, task_of
 
     task = task_of(adapter, PromptContract.load(adapter))
@@ -65,10 +65,11 @@ def besides_of(
     if judged.made_here:
         return open_besides(task, context=context, metrics=[*judged.settings.metrics, *metrics])
     more = tuple(load(name) for name in metrics if name.startswith(EVALUATE))
-    return Besides(_read(context) if context else None, more)
+    return Besides(read_context(context) if context else None, more)
 
 
-def _read(spec: str) -> Context:
+def read_context(spec: str) -> Context:
+    """The text at a file's path, or `corpus:FILE`; errors as for `open_besides`."""
     from eval.floors.context import Context
 
     if not spec.startswith(_CORPUS):

@@ -43,7 +43,7 @@ RecipeName = Annotated[str, typer.Argument(help="A shipped recipe's name, or a Y
 RecipeOrFile = Annotated[
     str, typer.Argument(help="A shipped recipe's name, a YAML file, or a file or folder of rows of your own.")
 ]
-RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or an adapter's folder.")]
+RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or the folder of an adapter or whole model.")]
 Source = Annotated[
     str | None, typer.Option("--data", help="corpus:NAME, file:PATH or hub:OWNER/NAME, or a file's path.")
 ]
@@ -84,11 +84,11 @@ def train(
     set_: Set = [],  # noqa: B006
     data: Source = None,
     test: TestSource = None,
-    export: Annotated[Path | None, typer.Option(help="Copy adapter and report to this folder.")] = None,
+    export: Annotated[Path | None, typer.Option(help="Copy what was tuned and the report to this folder.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Of a file: do not ask, train what is proposed.")] = False,
 ) -> None:
     """Train RECIPE, or what suits a file, compare base with tuned, and print the table."""
-    from finetuning.export.adapter import copy_adapter
+    from finetuning.export.folder import copy_tuned
     from finetuning.proposal import is_own_file
     from finetuning.runs import launch
 
@@ -105,8 +105,8 @@ def train(
         _follow(run)
     _print_outcome(run)
     if export:
-        copy_adapter(run, export)
-        console.print(f"Adapter and report copied to {export}")
+        copy_tuned(run, export)
+        console.print(f"What was tuned and the report were copied to {export}")
 
 
 @app.command()
@@ -280,7 +280,7 @@ def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  
     opened = open_data(loaded)
     for sentence in said_of(opened, inspect(opened.splits, opened.task).sentences()):
         console.print(sentence, highlight=False, markup=False)
-    console.print(estimate_recipe(loaded, splits=opened.splits).sentence(), highlight=False)
+    console.print(estimate_recipe(loaded, splits=opened.splits, task=opened.task).sentence(), highlight=False)
 
 
 def main() -> None:
@@ -328,10 +328,10 @@ def _print_proposal(proposal: Proposal) -> None:
 
 
 def _adapter(name: str) -> Path:
-    """The adapter folder that a run's id, `last` or a path stands for."""
+    """The folder of the adapter or whole model that a run's id, `last` or a path stands for."""
     from finetuning.runs.folder import finished_runs, open_run
 
-    if (Path(name) / "adapter_config.json").is_file():
+    if any((Path(name) / file).is_file() for file in ("adapter_config.json", "base_model.json")):
         return Path(name)
     if name == "last":
         newest = next(finished_runs(), None)
@@ -367,7 +367,7 @@ def _said(run: Run) -> str:
     return str(run.status().facts.get("data", ""))
 
 
-_LOSSES = (("loss", "loss"), ("eval_loss", "validation"))
+_LOSSES = (("loss", "loss"), ("eval_loss", "validation"), ("eval_metric", "metric"))
 """What of a metric line is shown while a run trains."""
 
 
@@ -422,6 +422,9 @@ def _print_outcome(run: Run) -> None:
 
     report, _rows = load(run.evaluation)
     print_report(console, report)
+    for fact in ("continues", "kept"):
+        if said := status.facts.get(fact):
+            console.print(str(said), highlight=False, markup=False)
     took = f"{status.seconds // 60:.0f}:{status.seconds % 60:02.0f}"
     console.print(
         f"Training {status.training_seconds:.0f} s, in all {took} min. Report: {run.evaluation / 'report.md'}"

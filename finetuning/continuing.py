@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.trained_rows import KEYS_FILE
+from data.trained_rows import TrainedRows
 from finetuning.recipe import Recipe
 from finetuning.runs.folder import Run, open_run
 from models.adapter_files import CONFIG_FILE, WEIGHTS_FILE, read_config
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
     from models.loading import LoadedModel
 
 CONTINUES_FILE = "continues.json"
-EARLIER_ROWS_FILE = f"earlier-{KEYS_FILE}"
-"""Keys of the rows that the earlier run was trained on, as it had them."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +36,10 @@ class Earlier:
         """Write into the run's folder what it began from."""
         about = {"adapter": self.name, "folder": str(self.folder), "sha256": weights_sha256(self.folder)}
         write_atomically(run.folder / CONTINUES_FILE, json.dumps(about, indent=2))
-        with contextlib.suppress(OSError):  # an adapter of elsewhere has none
-            shutil.copyfile(self.folder.parent / KEYS_FILE, run.folder / EARLIER_ROWS_FILE)
-            (run.folder / EARLIER_ROWS_FILE).chmod(0o600)
+
+    def trained_rows(self) -> TrainedRows | None:
+        """What it has learned from already; None of an adapter that lies in no run's folder."""
+        return TrainedRows.load(self.folder.parent)
 
     def check(self, loaded: LoadedModel, recipe: Recipe) -> None:
         """Refuse an adapter that cannot go on, before `recipe.strategy` is applied to its base.

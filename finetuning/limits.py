@@ -58,7 +58,11 @@ class Limits(BaseModel):
     """Characters of a row's longest text."""
     steps: Positive = 1000
     """Optimizer steps of a run."""
-    rank: Positive = 16
+    rank: Positive = 32
+    blocks: Positive = 4
+    """Blocks of a model that learn as they are, where only the last ones do."""
+    whole_mb: Positive = 500
+    """Megabytes on the disk of a whole model that a run ends with: where the base's own weights learn."""
     max_tokens: Positive = 1024
     """Tokens of the longest row, prompt and completion together."""
     batch_size: Positive = 32
@@ -142,6 +146,8 @@ def check_recipe(recipe: Recipe, limits: Limits) -> None:
         ("strategy.rank", getattr(recipe.strategy, "rank", 0), limits.rank),
         ("training.batch_size", rows_a_step, limits.batch_size),
         ("training.max_tokens", training.max_tokens, limits.max_tokens),
+        ("strategy.blocks", getattr(recipe.strategy, "blocks", 0) or 0, limits.blocks),
+        ("training.eval_rows", training.eval_rows, limits.test_rows),
         ("data.test_rows", recipe.data.test_rows or 0, limits.test_rows),
         ("evaluation.batch_size", evaluation.batch_size or 0, limits.batch_size * 2),
         ("evaluation.max_new_tokens", evaluation.max_new_tokens, limits.new_tokens),
@@ -150,6 +156,13 @@ def check_recipe(recipe: Recipe, limits: Limits) -> None:
     wrong = [f"{name} is {value:,}, at most {most:,}" for name, value, most in compared if value > most]
     if wrong:
         raise RecipeError(f"That is more than this public page allows: {'; '.join(wrong)}", fix=_ELSEWHERE)
+    for name, value in (("model.adapter", recipe.model.adapter), ("training.report_to", training.report_to)):
+        if value is not None:
+            raise RecipeError(
+                f"This public page has no {name}: it reads no folders and tells nobody else",
+                got=value[:100],
+                fix=_ELSEWHERE,
+            )
     if recipe.model.base not in limits.base_models:
         known = ", ".join(limits.base_models)
         raise RecipeError(
@@ -163,9 +176,29 @@ def check_recipe(recipe: Recipe, limits: Limits) -> None:
             got=recipe.named_here[0][:100],
             fix="Leave it out.",
         )
+    _check_whole(recipe, limits)
     check_source(recipe.data.source, limits)
     if recipe.data.test is not None:
         check_source(recipe.data.test, limits)
+
+
+def _check_whole(recipe: Recipe, limits: Limits) -> None:
+    """Refuse a whole model that is too large to keep; nothing is fetched to find out.
+
+    Raises:
+        RecipeError: with its size, what is allowed, and what would do.
+    """
+    if not recipe.strategy.whole:
+        return
+    from finetuning.estimates.estimate import parameter_count
+
+    megabytes = parameter_count(recipe).total * 4 / 1e6
+    if megabytes > limits.whole_mb:
+        raise RecipeError(
+            f"With strategy.kind: {recipe.strategy.kind} a whole model is kept, and {recipe.model.base} takes "
+            f"{megabytes:,.0f} MB of the disk where this public page allows {limits.whole_mb:,}",
+            fix="Choose strategy.kind=lora, whose adapter takes a few, or a smaller base model.",
+        )
 
 
 def check_source(source: str, limits: Limits) -> None:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from data.columns import ColumnMapping, guess, plain_name
-from data.formats import Form, form_of, shaped
+from data.formats import shaped
+from data.forms import Form, form_of
 from data.labels import values_of
 from data.labelwords import is_opinion
 from data.origins import Choices, file_source
@@ -32,12 +33,6 @@ from plumbing import doors
 from plumbing.errors import DataError, UserError
 from plumbing.printable import one_line, printable
 
-RECIPE_OF: dict[Kind, str] = {
-    "classification": "sentiment-smollm2-lora",
-    "generation": "dialogue-smollm2-qlora",
-    "chat": "dialogue-smollm2-qlora",
-}
-"""Kind → the recipe whose model and settings are taken for somebody's own data."""
 LABEL_NAMES = frozenset(
     {"label", "labels", "class", "category", "intent", "emotion", "coarse_label", "fine_label", "target_label"}
 )
@@ -156,7 +151,7 @@ def propose(name: str, *, test: str | None = None, settings: Sequence[str] = ())
     proposal = Proposal(f"file:{path.absolute()}", form, count, task, why, None)
     if task.kind == "text":
         return _opened(proposal, tables, Choices(task, {}, {}), None)
-    base = task.recipe or RECIPE_OF[task.kind]
+    base = task.recipe or USUAL[task.kind].recipe
     own = found if isinstance(found, str) else _named(found, path)
     recipe = _recipe(base, own, proposal.spec, test, task)
     recipe = with_settings(recipe, settings)

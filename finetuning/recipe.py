@@ -80,6 +80,9 @@ class TrainingSettings(Settings):
     """After the warm-up: down to zero in a line, along half a cosine, or not at all."""
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     """Share of the steps that warm up."""
+    optimizer: Literal["adamw", "paged-adamw-8bit"] = "adamw"
+    """paged-adamw-8bit is that of bitsandbytes: AdamW's moments in 8 bits, and outside of a GPU's memory where that
+    is short. Needs a GPU of NVIDIA's."""
     weight_decay: Annotated[float, Field(ge=0, lt=1)] = 0.0
     max_grad_norm: Annotated[float, Field(ge=0, le=1e6)] = 1.0
     """Longer gradients, taken all together, are scaled down to this length; 0 leaves them as they are."""
@@ -118,7 +121,7 @@ class EvaluationSettings(Settings):
     context: str | None = None
     """A text file, or corpus:FILE, for a base that is compared as well: it stands before every question."""
     metrics: Annotated[list[str], Field(max_length=16)] = Field(default_factory=list)
-    """Metrics to look at besides: evaluate:NAME for one of evaluate's that is on this machine, each row scored apart;
+    """Metrics to look at besides: evaluate:NAME for one of evaluate's on this machine, each row scored apart;
     evaluate:NAME:whole for the whole test set; and :lower at the end where lower is better."""
     forgetting: bool = True
     """Measure on general text what tuning cost elsewhere."""

@@ -27,7 +27,7 @@ def require_tracker(name: Tracker | None) -> None:
     Raises:
         RecipeError: says how to install it.
     """
-    if name is None or importlib.util.find_spec(name) is not None:
+    if name is None or is_installed(name):
         return
     raise RecipeError(
         "The tracker that training.report_to names is not installed",
@@ -35,6 +35,11 @@ def require_tracker(name: Tracker | None) -> None:
         fix=f"Install it (pip install {name.replace('_', '-')}), or leave training.report_to out: the run folder "
         "holds all of it.",
     )
+
+
+def is_installed(name: str) -> bool:
+    """Whether there is a package of that name; it is not imported."""
+    return importlib.util.find_spec(name) is not None
 
 
 def tracker_arguments(name: Tracker | None, run_id: str) -> dict[str, Any]:

@@ -30,13 +30,13 @@ from finetuning.runs.journal import Cancelled, Journal
 from finetuning.runs.processes import peak_memory_mb
 from finetuning.strategies.counts import count_parameters
 from finetuning.trackers import require_tracker, writing_beside
-from finetuning.trainers.arguments import eval_steps, steps
+from finetuning.trainers.arguments import eval_steps, require_optimizer, steps
 from models.adapters import BaseOrigin
 from models.context import positions_at, require_room
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
 from models.prompting import PromptContract
 from models.sources import resolve
-from plumbing.errors import RunError
+from plumbing.errors import RecipeError, RunError
 from plumbing.writing import flush
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
 
 def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     require_tracker(recipe.training.report_to)
+    require_optimizer(recipe)
     earlier = earlier_adapter(recipe, run.folder.parent)
     besides = open_besides(
         recipe.task_definition, context=recipe.evaluation.context, metrics=recipe.evaluation.metrics
@@ -126,12 +127,8 @@ def _train(
     require_positions(recipe, limit)
     train = way.encode(opened.splits["train"], tokenizer, recipe, task, limit=limit)
     validation = _validation_rows(recipe, opened)
-    rows = Rows(
-        train,
-        way.encode(validation, tokenizer, recipe, task, limit=limit) if len(validation) else None,
-        opened,
-        way.contract(tokenizer, task),
-    )
+    encoded = way.encode(validation, tokenizer, recipe, task, limit=limit) if len(validation) else None
+    rows = Rows(train, encoded, validation, opened, way.contract(tokenizer, task))
     require_room(
         opened.splits["test"],
         prompter=way.prompter(tokenizer, task),
@@ -156,22 +153,34 @@ class Rows:
     train: Dataset
     validation: Dataset | None
     """What the loss is measured on while it learns; None where there is nothing."""
+    measured: Dataset
+    """The same rows as they were read."""
     opened: Opened
-    """The rows that these are of."""
+    """All rows."""
     contract: PromptContract
 
 
 def _validation_rows(recipe: Recipe, opened: Opened) -> Dataset:
-    """The sample that the validation loss is measured on; the same in every run on these rows."""
+    """The sample that the validation loss is measured on; the same in every run on these rows.
+
+    Raises:
+        RecipeError: something is asked for that takes such rows, and there are none.
+    """
     rows = opened.splits["validation"]
-    count = recipe.training.eval_rows
+    count, training = recipe.training.eval_rows, recipe.training
+    if not len(rows) and (training.patience or training.eval_metric):
+        name = "training.patience" if training.patience else "training.eval_metric"
+        raise RecipeError(
+            f"{name} needs validation rows, and these data have none", fix=f"Leave {name} out, or give more rows."
+        )
     return sample(rows, count, opened.task) if count else rows.select([])
 
 
 def _note_beginning(run: Run, task: Task, rows: Dataset, now: Beginning, earlier: Earlier | None) -> None:
     """Before the first step: what is trained on what; before a later attempt: that the base is the same still."""
     if run.checkpoint() is None:
-        TrainedRows.of(map(task.text_of, rows)).save(run.folder)
+        learned = earlier.trained_rows() if earlier else None
+        TrainedRows.of(map(task.text_of, rows), after=learned).save(run.folder)
         if earlier is not None:
             earlier.note(run)
         now.save(run)
@@ -244,6 +253,21 @@ def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Row
         every=eval_steps(recipe, len(rows.train), len(rows.validation)),
         keep_best=training.keep == "best",
         patience=training.patience,
+        metric=_task_metric(recipe, loaded, rows) if training.eval_metric else None,
+    )
+
+
+def _task_metric(recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Callable[[Any], float]:
+    """The task's metric on a few of the rows that the validation loss is measured on."""
+    from finetuning.trainers.task_metric import ROWS, TaskMetric
+
+    task = rows.opened.task
+    return TaskMetric(
+        sample(rows.measured, ROWS, task),
+        task,
+        loaded.tokenizer,
+        recipe.way_definition.prompter(loaded.tokenizer, task),
+        max_new_tokens=recipe.evaluation.max_new_tokens,
     )
 
 

@@ -46,7 +46,7 @@ def require_room(
     """Refuse test rows that do not fit into the model with their answers.
 
     Args:
-        rows: with the input in `column`.
+        rows: with the input in `column`, texts or chats.
         prompter: of a language model; None for a classifier, which reads the bare text.
         tokenizer: the model's.
         column: the input's.
@@ -60,12 +60,12 @@ def require_room(
     """
     if limit is None:
         return
-    texts = [str(text) for text in rows[column]]
+    given = list(rows[column])
     if prompter is None:
-        lengths = [len(ids) for ids in tokenizer(texts)["input_ids"]] if texts else []
+        lengths = [len(ids) for ids in tokenizer(list(map(str, given)))["input_ids"]] if given else []
     else:
-        answer = max((len(prompter.encode_target(label)) for label in labels), default=new_tokens)
-        lengths = [len(prompter.encode_prompt(text)) + answer for text in texts]
+        answer = max(map(len, prompter.encode_labels(labels)), default=new_tokens)
+        lengths = [len(prompter.encode_prompt(each)) + answer for each in given]
     numbers = rows["row"] if "row" in rows.column_names else range(1, len(rows) + 1)
     problems = [
         Problem(

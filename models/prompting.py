@@ -112,7 +112,7 @@ class PromptContract:
         ):
             raise ValueError("variables is not an object of texts")
         parts = (self.instruction_in, self.opening, self.lead, self.end)
-        texts = (self.instruction, self.template, *parts, *tokens.values())
+        texts = (self.task, self.instruction, self.template, *parts, *tokens.values())
         if not all(isinstance(value, str) for value in texts):
             raise ValueError("it holds something other than text")
         if len(self.instruction) > MAX_INSTRUCTION_CHARS:

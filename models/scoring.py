@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any
 from models.batches import like_lengths
 from models.float32_head import Float32Head
 from models.label_tree import LabelTree
+from models.likelihoods import TurnLikelihood as TurnLikelihood
+from models.likelihoods import turn_log_likelihoods as turn_log_likelihoods
 from models.loading import keep_freed_memory
 from models.pair import Pair
 from models.prefix import Prefix, shared_start
-from models.prompting import Message
+from models.prompting import Input, Message
 
 if TYPE_CHECKING:
     import torch
@@ -48,7 +50,7 @@ class LabelScores:
 
 def score_labels(
     pair: Pair,
-    texts: Sequence[str],
+    texts: Sequence[Input],
     *,
     batch_size: int = SCORING_BATCH_SIZE,
     on_batch: OnBatch | None = None,
@@ -82,7 +84,7 @@ def score_labels(
 
 def score_base_labels(
     pair: Pair,
-    texts: Sequence[str],
+    texts: Sequence[Input],
     history: Sequence[Message],
     *,
     batch_size: int = SCORING_BATCH_SIZE,
@@ -112,7 +114,7 @@ Scorer = Callable[[list[int], bool], "torch.Tensor"]
 
 def _causal_scorer(
     pair: Pair,
-    texts: Sequence[str],
+    texts: Sequence[Input],
     history: Sequence[Message] = (),
     *,
     should_stop: Callable[[], bool] | None = None,
@@ -216,11 +218,11 @@ class _Side:
             found[rows[here][:, None], torch.tensor(numbers)] = log_probs[here][:, list(columns)]
 
 
-def _classifier_scorer(pair: Pair, texts: Sequence[str]) -> tuple[list[int], Scorer]:
+def _classifier_scorer(pair: Pair, texts: Sequence[Input]) -> tuple[list[int], Scorer]:
     """Tokens of each text, and a scorer by class log-probabilities; the base's head is the untrained one."""
     import torch
 
-    def encode(texts: list[str], **options: Any) -> Any:
+    def encode(texts: list[Input], **options: Any) -> Any:
         return pair.tokenizer(texts, **options)  # whole: who asks has seen to it that they fit
 
     def score(indexes: list[int], tuned: bool) -> torch.Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +87,7 @@ def load_beside(loaded: LoadedModel, folder: Path) -> tuple[PreTrainedModel, tup
     check_whole(folder, loaded)
     loaded.model.requires_grad_(False)
     model = copy.deepcopy(loaded.model)
-    places, changed, count = model.state_dict(), 0, 0
+    places, changed, count = _places(model), 0, 0
     try:
         with torch.no_grad():
             for path in weight_files(folder):
@@ -169,22 +169,31 @@ def _check_weights(folder: Path, model: PreTrainedModel) -> None:
 
 
 def _expected(model: PreTrainedModel, found: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Name → shape of each tensor; of those that are one and the same, tied, the one that is written."""
-    return {_written(names, found): tuple(tensor.shape) for names, tensor in _tensors(model)}
+    """Name → shape of each tensor in a file; of those that are one and the same, tied, the one that is written."""
+    places, several = _places(model), dict[int, list[str]]()
+    for name, tensor in places.items():
+        several.setdefault(id(tensor), []).append(name)
+    written = (next((name for name in names if name in found), names[0]) for names in several.values())
+    return {name: tuple(places[name].shape) for name in written}
 
 
-def _tensors(model: PreTrainedModel) -> Iterator[tuple[list[str], torch.Tensor]]:
-    """Each tensor of the model, once, with all its names."""
-    names: dict[int, list[str]] = {}
+def _places(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """Name in a file → the model's own tensor. Some models have other names for themselves than in their files.
+
+    Raises:
+        ModelError: what is in the files is not what is in the model, as where it joins the weights of experts.
+    """
+    from transformers.core_model_loading import revert_weight_conversion
+
     tensors = model.state_dict(keep_vars=True)
-    for name, tensor in tensors.items():
-        names.setdefault(id(tensor), []).append(name)
-    for several in names.values():
-        yield several, tensors[several[0]]
-
-
-def _written(names: list[str], found: Mapping[str, Any]) -> str:
-    return next((name for name in names if name in found), names[0])
+    places: dict[str, torch.Tensor] = revert_weight_conversion(model, tensors)
+    if {id(tensor) for tensor in places.values()} != {id(tensor) for tensor in tensors.values()}:
+        raise ModelError(
+            "A whole tuned model of this architecture cannot be opened: it joins weights in loading",
+            got=type(model).__name__,
+            fix="Train an adapter: strategy.kind=lora.",
+        )
+    return places
 
 
 def _index(folder: Path) -> dict[str, str]:

@@ -5,12 +5,20 @@ Anything else is remembered as an empty list or object, so that it can be compla
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
+from data.limits import MAX_BRACKETS
+from data.problems import is_nothing
 from data.readers.conversations import Refused, Turn, Turns, turn_of, turns_of
+from data.readers.table import Table
+from plumbing.printable import one_line
 
 TEXTS_KEYS = ("text", "texts", "normalized_aliases", "aliases")
 """Where an object beside a question has its answers, as SQuAD and TriviaQA write them."""
+
+CALLED_CONVERSATIONS = ("messages", "conversations", "conversation")
 
 
 def cell_of(value: Any) -> Any:
@@ -34,6 +42,31 @@ def cell_of(value: Any) -> Any:
         return pairs
     turns = turns_of(value)
     return [None] if turns is None else _checked(turns)
+
+
+def with_conversations(table: Table) -> Table:
+    """Returns `table` with conversations where a column called so holds them written as JSON, as tables do."""
+    for column in table.columns:
+        if column.strip().casefold() not in CALLED_CONVERSATIONS:
+            continue
+        texts = [row.get(column) for _, row in table.rows]
+        if all(is_nothing(text) or (isinstance(text, str) and text.lstrip()[:1] == "[") for text in texts):
+            table = _parsed(table, column, [text or "" for text in texts])
+    return table
+
+
+def _parsed(table: Table, column: str, texts: list[str]) -> Table:
+    if sum(text.count("[") + text.count("{") for text in texts) > MAX_BRACKETS or not any(texts):
+        return table
+    try:
+        chats = [cell_of(json.loads(text)) if text.strip() else None for text in texts]
+    except (ValueError, RecursionError):
+        return table
+    if not all(chat is None or isinstance(chat, tuple) for chat in chats):
+        return table
+    rows = tuple((number, {**row, column: chat}) for (number, row), chat in zip(table.rows, chats, strict=True))
+    note = f"'{one_line(column)}' holds conversations that are written as JSON."
+    return replace(table, rows=rows, notes=(*table.notes, note))
 
 
 def whole(text: str) -> str:

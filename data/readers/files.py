@@ -20,6 +20,7 @@ from pathlib import Path, PurePath
 from data.limits import MAX_FILE_BYTES
 from data.readers import raw_text
 from data.readers.archives import files_in
+from data.readers.cells import with_conversations
 from data.readers.class_names import ClassNames, names_beside, with_class_names
 from data.readers.delimited import is_delimited, read_delimited
 from data.readers.encodings import check_text
@@ -115,7 +116,7 @@ def read_content(
         check_text(content, path.name, suffix)
         tables = _read_text(content.removeprefix(b"\xef\xbb\xbf"), path, suffix, header_names, raw)
     tables = {split: with_class_names(table, described) for split, table in tables.items()}
-    return {split: without_blank_rows(table, path.name) for split, table in tables.items()}
+    return {split: with_conversations(without_blank_rows(table, path.name)) for split, table in tables.items()}
 
 
 def _read_text(

@@ -1,7 +1,6 @@
 """A data set on the Hugging Face Hub → one table a split, its class ids written as their names.
 
-Knows `datasets` and the Hub; nothing about how a table is mapped to a task, apart from the columns of four
-well-known data sets. The Hub is probed first (`plumbing.network`).
+Knows `datasets` and the Hub, and no task. The Hub is probed first (`plumbing.network`).
 """
 
 from __future__ import annotations
@@ -19,7 +18,6 @@ from data.readers.conversations import Refused, keys_of_turn
 from data.readers.parquet import length
 from data.readers.table import Table, check_columns
 from data.splits import SPLIT_OF
-from data.tasks import Task
 from plumbing import doors
 from plumbing.errors import DataError
 from plumbing.network import hub_reachable
@@ -27,14 +25,6 @@ from plumbing.printable import printable
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
-
-KNOWN_COLUMNS: dict[str, dict[str, str]] = {
-    "stanfordnlp/sst2": {"text": "sentence", "label": "label"},
-    "stanfordnlp/imdb": {"text": "text", "label": "label"},
-    "knkarthick/dialogsum": {"dialogue": "dialogue", "summary": "summary"},
-    "knkarthick/samsum": {"dialogue": "dialogue", "summary": "summary"},
-}
-"""Repository → task column → its column."""
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 CONFIGURATION = re.compile(r"[\w.+-]{0,200}", re.ASCII)
@@ -46,12 +36,6 @@ def read_hub(name: str) -> dict[str, Table]:
     A data set with one split of any name gives it as train. Raises DataError if it cannot be reached or read.
     """
     return tables_of(load(name), name)
-
-
-def known_columns(name: str, task: Task) -> dict[str, str]:
-    """Returns which columns of a well-known data set are the task's; nothing for any other."""
-    known = KNOWN_COLUMNS.get(name, {})
-    return known if known.keys() == set(task.columns) else {}
 
 
 def load(name: str) -> DatasetDict:

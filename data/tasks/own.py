@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from data.labelwords import label_key
 from data.tasks.task import MAX_INSTRUCTION_CHARS, MAX_LABELS, MIN_LABELS, Kind, Task
 
 _Text = Annotated[str, Field(min_length=1, max_length=200)]
@@ -39,6 +40,21 @@ class OwnTask(BaseModel):
     """What a row is called, in the plural: questions."""
     metric: _Text | None = None
     """The metric that the verdict is about."""
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> OwnTask:
+        kind, inputs = self.kind, self.inputs or []
+        if self.labels is not None and kind != "classification":
+            raise ValueError(f"labels: a task of kind {kind} has none; classification does")
+        if len({label_key(label) for label in self.labels or ()}) < len(self.labels or ()):
+            raise ValueError("labels: two of them are the same, but for capitals or spaces")
+        if len(inputs) > 1 and kind not in ("classification", "generation"):
+            raise ValueError(f"inputs: a task of kind {kind} reads one column")
+        if len({*inputs, self.target} - {None}) < len(inputs) + (self.target is not None):
+            raise ValueError("inputs: a column is named twice, there or as the target")
+        if self.target and not USUAL[kind].target_column:
+            raise ValueError(f"target: a task of kind {kind} answers nothing; generation does")
+        return self
 
     def definition(self) -> Task:
         """The task that these settings mean."""
@@ -82,6 +98,7 @@ USUAL: dict[Kind, Task] = {
             "emotion", "answer", "output", "completion", "coarse_label", "fine_label",
         ),
         noun=("text", "texts"),
+        recipe="requests-smollm2-lora",
         metric="accuracy",
         floors=("majority class", "TF-IDF + logistic regression"),
         message_hint="Write a text, or pick one below",
@@ -102,6 +119,7 @@ USUAL: dict[Kind, Task] = {
             "translation", "reference", "references", "chosen", "label",
         ),
         noun=("text", "texts"),
+        recipe="passages-smollm2-lora",
         metric="rougeL",
         floors=("the input itself", "most frequent answer"),
         few_shot=2,
@@ -116,6 +134,7 @@ USUAL: dict[Kind, Task] = {
         target_column="answer",
         input_names=("messages", "conversations", "conversation", "chat", "turns", "dialog", "dialogue"),
         noun=("chat", "chats"),
+        recipe="chats-smollm2-lora",
         metric="rougeL",
         floors=("the input itself", "most frequent answer"),
         few_shot=0,
@@ -134,4 +153,4 @@ USUAL: dict[Kind, Task] = {
         few_shot=0,
     ),
 }  # fmt: skip
-"""What is usual for each kind."""
+"""What is usual for each kind, and the recipe whose model and settings are taken for it."""

@@ -25,6 +25,8 @@ from plumbing.reading import read_text
 
 MAX_BYTES = 2**20
 """Of a text in a prompt: a quarter of a million tokens, more than any base model here reads."""
+_TOKENS_AT_ONCE = 2**14
+"""Of the prompts of a batch on a processor, where each row keeps its own keys and values of the whole text."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,15 @@ def measure_context(
     without = [row.asked for row in rows]
     inputs = [context.before(asked) for asked in without]
     references = [row.references for row in rows]
-    answers = base_answers(pair, inputs, [], max_new_tokens, on_progress)
+    tokens = [len(prompter.encode_prompt(asked)) for asked in inputs]
+    at_once = max(1, _TOKENS_AT_ONCE // max(tokens)) if pair.model.device.type == "cpu" else None
+    answers = base_answers(pair, inputs, [], max_new_tokens, on_progress, batch_size=at_once)
     tuned = [row.tuned.scores[metric.name] for row in rows]
     return WithContext(
         name=context.name,
         text_sha256=hashlib.sha256(context.text.encode()).hexdigest(),
         scores=measure(answers, references, task),
         judgement=judge(row_scores(answers, references, task), tuned, metric),
-        prompt_tokens=fmean(len(prompter.encode_prompt(asked)) for asked in inputs),
+        prompt_tokens=fmean(tokens),
         prompt_tokens_without=fmean(len(prompter.encode_prompt(asked)) for asked in without),
     )

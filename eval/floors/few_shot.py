@@ -182,13 +182,21 @@ def _messages(examples: Sequence[Example]) -> list[Message]:
 
 
 def base_answers(
-    pair: Pair, inputs: Sequence[Input], history: Sequence[Message], max_new_tokens: int, on_progress: Any
+    pair: Pair,
+    inputs: Sequence[Input],
+    history: Sequence[Message],
+    max_new_tokens: int,
+    on_progress: Any,
+    *,
+    batch_size: int | None = None,
 ) -> list[str]:
-    """The base's answers after `history`: labels by their likelihood, texts greedily."""
+    """The base's answers after `history`: labels by their likelihood, texts greedily, so many at a time."""
     if pair.task.is_classification:
         scores = score_base_labels(pair, inputs, history, on_batch=on_progress)
         return [pair.task.labels[values.index(max(values))] for values in scores]
-    given = answer_base_batch(pair, inputs, history, max_new_tokens=max_new_tokens, on_batch=on_progress)
+    given = answer_base_batch(
+        pair, inputs, history, max_new_tokens=max_new_tokens, batch_size=batch_size, on_batch=on_progress
+    )
     return [answer.text for answer in given]
 
 

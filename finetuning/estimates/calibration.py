@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from finetuning.recipe import Recipe, with_overrides
+from finetuning.recipe import Recipe
 from models.resolved import cache_folder
 from plumbing.writing import write_atomically
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     import torch
 
 FILE = "layer-speeds.json"
-RANK = 8
-"""Of the adapter that is measured."""
 _LAYERS = 2
 _TOKENS = 768
 _FEW_TOKENS = 128
@@ -64,25 +62,29 @@ class Speeds:
     """For a token of one row, where a batch of rows is decoded."""
     head_train: float
     """The whole projection onto the vocabulary, for a position that is trained on."""
+    head_batch: float
+    """The same of a batch whatever is in it: where the vocabulary's weight learns, it has a gradient as large."""
     head_decode: float
-    """The same for a decoded one."""
+    """The projection for a decoded position."""
+    update: float
+    """A step of the optimizer, for each parameter that learns."""
 
 
 def speeds(recipe: Recipe, config: Any) -> Speeds:
-    """Of a layer of the base model with the recipe's adapter on this machine.
+    """Of a layer of the base model that learns as the recipe says, on this machine.
 
     Args:
-        recipe: names trainer, modules and precision; 4-bit weights are taken for as fast as what they unpack to,
-            and the adapter is measured at rank 8.
+        recipe: names way, strategy and precision; 4-bit weights are taken for as fast as what they unpack to, and
+            an adapter is measured at rank 8.
         config: the base model's.
     """
     from models.loading import best_precision
 
-    precision = recipe.model.precision
+    precision = recipe.load_precision
     if precision in {"auto", "nf4"}:
         precision = best_precision()
     # Nothing is measured again for another rank: whoever tries some on the page would wait each time.
-    recipe = with_overrides(recipe, {"strategy.rank": RANK, "strategy.alpha": 2 * RANK})
+    recipe = recipe.model_copy(update={"strategy": recipe.strategy.measured(_LAYERS)})
     key = _key([recipe.kind, recipe.strategy.model_dump(), precision, config.to_dict()])
     if key not in _known:
         _known[key] = _kept_or_measured(key, _Shape(recipe, config, precision))
@@ -206,7 +208,7 @@ def _measure(shape: _Shape, watch: _Watch) -> Speeds:
     with torch.random.fork_rng(), watch:
         torch.manual_seed(0)
         model = _model(shape)
-        layer = sum(value.numel() for value in model.get_base_model().parameters()) / _LAYERS
+        layer = sum(value.numel() for value in _bare(model).parameters()) / _LAYERS
         tokens = _FEW_TOKENS if layer > _LARGE_LAYER and device().type == "cpu" else _TOKENS
         batches = [
             _batch(tokens // 4, 64, shape.config),
@@ -216,15 +218,16 @@ def _measure(shape: _Shape, watch: _Watch) -> Speeds:
         step = _step(model, shape.recipe)
         train = _fit(watch, lambda batch: step(batch, True), *batches)
         forward = _fit(watch, lambda batch: step(batch, False), *batches)
-        if shape.recipe.kind == "classifier":
-            return Speeds(*train, *forward, 0.0, 0.0, 0.0)
-        head_train, head_decode = _head(watch, shape)
-        decoded = _decode(watch, model)
-        return Speeds(*train, *forward, decoded, head_train, head_decode)
+        update = _update(watch, model)
+        if not shape.recipe.way_definition.writes:
+            return Speeds(*train, *forward, 0.0, 0.0, 0.0, 0.0, update)
+        learns = _bare(model).get_output_embeddings().weight.requires_grad
+        head = _head(watch, shape, learns)
+        return Speeds(*train, *forward, _decode(watch, model), *head, update)
 
 
 def _model(shape: _Shape) -> Any:
-    """Two layers of the base with the recipe's adapter, as a trainer would have them."""
+    """Two layers of the base that learn as the recipe says, as a trainer would have them."""
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -245,6 +248,11 @@ def _model(shape: _Shape) -> Any:
     return model.train()
 
 
+def _bare(model: Any) -> Any:
+    """The model without peft's wrapper, if it has one."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def _batch(tokens: int, length: int, config: Any) -> torch.Tensor:
     """Rows of `length` random tokens, [B, T], `tokens` in all."""
     import torch
@@ -260,9 +268,11 @@ def _step(model: Any, recipe: Recipe) -> Callable[[Any, bool], None]:
     from models.fast.llama import LlamaLayers
     from models.fast.packing import PackedRows
     from models.fast.supports import supports
+    from models.loading import best_precision, device
 
-    base = model.get_base_model()
-    by_hand = LlamaLayers(base) if recipe.kind == "causal" and supports(base) else None
+    base = _bare(model)
+    by_hand = LlamaLayers(base) if recipe.way_definition.writes and supports(base) else None
+    halves = recipe.strategy.whole and device().type == "cuda" and best_precision() == "bfloat16"
 
     def hidden(batch: torch.Tensor) -> Any:
         if by_hand is None:
@@ -272,10 +282,11 @@ def _step(model: Any, recipe: Recipe) -> Callable[[Any, bool], None]:
         return by_hand(packed, torch.arange(len(packed.tokens)))
 
     def step(batch: torch.Tensor, trained: bool) -> None:
-        with torch.set_grad_enabled(trained):
+        with torch.set_grad_enabled(trained), torch.autocast(device().type, torch.bfloat16, enabled=halves):
             result = hidden(batch).float().sum()
         if trained:
             result.backward()
+            model.zero_grad(set_to_none=True)
         result.item()
 
     return step
@@ -298,8 +309,11 @@ def _fit(
     return plain[1] - tokens[1] * a_token, a_token, a_pair
 
 
-def _head(watch: _Watch, shape: _Shape) -> tuple[float, float]:
-    """Seconds a position of the projection onto the vocabulary, trained and decoded."""
+def _head(watch: _Watch, shape: _Shape, learns: bool) -> tuple[float, float, float]:
+    """Seconds of the projection onto the vocabulary: of a trained position, of a batch, and of a decoded position.
+
+    Where its weight `learns`, the embedding is the same weight or one of that size, and has its gradient, too.
+    """
     import torch
 
     from models.head import label_log_probs
@@ -307,16 +321,45 @@ def _head(watch: _Watch, shape: _Shape) -> tuple[float, float]:
 
     size, dtype = int(shape.config.hidden_size), getattr(torch, shape.precision)
     head = torch.nn.Linear(size, int(shape.config.vocab_size), bias=False, device="meta")
-    head = head.to_empty(device=device()).to(dtype).requires_grad_(False)
+    head = head.to_empty(device=device()).to(dtype).requires_grad_(learns)
     head.weight.data.uniform_(-0.02, 0.02)
-    rows = torch.randn(_SUPERVISED, size, device=device()).to(dtype)
-    labels = torch.arange(_SUPERVISED, device=device())
-    trained = watch.usual(lambda: label_log_probs(rows.clone().requires_grad_(), head, labels)[0].sum().item())
+
+    def trained(count: int) -> None:
+        labels = torch.arange(count, device=device())
+        rows = torch.nn.functional.embedding(labels, head.weight) if learns else taken[:count].clone()
+        label_log_probs(rows if learns else rows.requires_grad_(), head, labels)[0].sum().backward()
+        head.weight.grad = None
+
+    taken = torch.randn(2 * _SUPERVISED, size, device=device()).to(dtype)
+    some = watch.usual(lambda: trained(_SUPERVISED))
+    a_position, a_batch = some / _SUPERVISED, 0.0
+    if learns:
+        more = watch.usual(lambda: trained(2 * _SUPERVISED))
+        a_position = min(max(0.0, more - some) / _SUPERVISED, a_position)
+        a_batch = some - _SUPERVISED * a_position
     with torch.no_grad():
         count = _decoded_rows()
-        hidden = rows[:1].expand(count, -1).contiguous()
+        hidden = taken[:1].expand(count, -1).contiguous()
         decoded = watch.usual(lambda: head(hidden).argmax(-1).sum().item())
-    return trained / _SUPERVISED, decoded / count
+    return a_position, a_batch, decoded / count
+
+
+def _update(watch: _Watch, model: Any) -> float:
+    """Seconds a parameter of what follows a backward pass: gradients are clipped, and AdamW takes a step."""
+    import torch
+
+    trained = [value for value in model.parameters() if value.requires_grad]
+    optimizer = torch.optim.AdamW(trained, fused=True)
+    for value in trained:
+        value.grad = torch.zeros_like(value)
+
+    def step() -> None:
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+
+    taken = watch.usual(step)
+    model.zero_grad(set_to_none=True)
+    return taken / max(1, sum(int(value.numel()) for value in trained))
 
 
 def _decode(watch: _Watch, model: Any) -> float:
@@ -327,7 +370,7 @@ def _decode(watch: _Watch, model: Any) -> float:
     from models.fast.llama import LlamaLayers
     from models.fast.supports import supports
 
-    base = model.eval().get_base_model()
+    base = _bare(model.eval())
     count = _decoded_rows()
     rows = torch.randint(5, 250, (count, 64))
     if not supports(base):  # a token alone, without what came before it

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 from data.general import instructions, passages
+from finetuning.besides import read_context
 from finetuning.estimates.calibration import Speeds
 from finetuning.estimates.row_lengths import Lengths
 from finetuning.recipe import Recipe
 from models.scoring import SCORING_BATCH_SIZE
+from plumbing.errors import UserError
 
 _INSTRUCTION_TOKENS = 32
 """Of an answer to a general instruction, at most; see `eval.forgetting`."""
@@ -28,7 +30,7 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
     """
     work = _Work(layers, machine)
     settings = recipe.evaluation
-    if recipe.kind == "classifier":
+    if not recipe.way_definition.writes:
         return 2 * work.passes(test, 0) + work.passes(train, 0)  # both sides; the frozen base for its probe
     generates = not recipe.task_definition.is_classification
     base_tokens, tuned_tokens = settings.max_new_tokens, min(settings.max_new_tokens, train.answer)
@@ -40,9 +42,22 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
         draw = work.passes(test, examples)
         draw += test.rows * work.decoded((base_tokens + tuned_tokens) / 2) if generates else 0.0
         seconds += settings.few_shot_draws * draw
+    if settings.context:
+        seconds += work.passes(test, _text_tokens(settings.context))
+        seconds += test.rows * work.decoded((base_tokens + tuned_tokens) / 2) if generates else 0.0
+    if recipe.task_definition.kind == "chat":
+        seconds += 2 * work.passes(test, 0)  # all that the assistant says
     if settings.forgetting:
         seconds += work.forgetting()
     return seconds
+
+
+def _text_tokens(context: str) -> int:
+    """About as many tokens as the text has; none where it cannot be read, which is said when it is opened."""
+    try:
+        return round(len(read_context(context).text) / _CHARACTERS_A_TOKEN)
+    except UserError:
+        return 0
 
 
 class _Work:

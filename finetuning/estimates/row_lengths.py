@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from finetuning.recipe import Recipe
-from models.prefix import shared_start
-from models.prompting import Prompter
 from models.sources import in_reach
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
+
+    from data.tasks import Task
 
 _SAMPLE = 512
 """Rows of a split whose tokens are counted."""
@@ -50,31 +50,28 @@ class Lengths:
         return sum(self.answers) / max(1, len(self.answers))
 
 
-def lengths_of(recipe: Recipe, splits: DatasetDict | Mapping[str, Any]) -> tuple[Lengths, Lengths]:
-    """Of the training and of the test split."""
+def lengths_of(
+    recipe: Recipe, splits: DatasetDict | Mapping[str, Any], task: Task | None = None
+) -> tuple[Lengths, Lengths]:
+    """Of the training and of the test split; `task` is theirs, if their labels have come out of them."""
     from models.loading import load_tokenizer
 
     found = in_reach(recipe.model.base)
     tokenizer = load_tokenizer(found) if found else None
-    return _lengths(recipe, splits["train"], tokenizer), _lengths(recipe, splits["test"], tokenizer)
+    own = task or recipe.task_definition
+    return _lengths(recipe, splits["train"], tokenizer, own), _lengths(recipe, splits["test"], tokenizer, own)
 
 
-def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any) -> Lengths:
+def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any, task: Task) -> Lengths:
     chosen = sorted(random.Random(recipe.training.seed).sample(range(len(rows)), min(_SAMPLE, len(rows))))
-    task = recipe.task_definition
     some: list[dict[str, Any]] = [dict(row) for row in rows.select(chosen)]
-    texts = [str(row[task.input_column]) for row in some]
-    if recipe.kind == "classifier":
-        prompts = tokenizer(texts)["input_ids"] if tokenizer and texts else [_guessed(text) for text in texts]
-        return Lengths(len(rows), [len(ids) for ids in prompts], [0] * len(texts), 0)
-    if tokenizer is None:
-        counts = [_PROMPT_TOKENS + len(_guessed(text)) for text in texts]
-        return Lengths(len(rows), counts, [len(_guessed(task.references(row)[0])) + 1 for row in some], 0)
-    encoded = Prompter(tokenizer, task).encode_rows(some)
-    starts = [example.completion_start for example in encoded]
-    shared = shared_start([one.input_ids[: one.completion_start] for one in encoded]) if encoded else []
-    answers = [len(example.input_ids) - example.completion_start for example in encoded]
-    return Lengths(len(rows), starts, answers, len(shared))
+    way = recipe.way_definition
+    if tokenizer is not None:
+        return Lengths(len(rows), *way.lengths(some, tokenizer, task))
+    around = _PROMPT_TOKENS if way.writes else 0
+    prompts = [around + len(_guessed(task.text_of(row))) for row in some]
+    answers = [len(_guessed(task.references(row)[0])) + 1 if way.writes else 0 for row in some]
+    return Lengths(len(rows), prompts, answers, 0)
 
 
 def _guessed(text: str) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""The README.md that goes with an adapter: what it is, how it was made, what it scores."""
+"""The README.md that goes with an adapter or a whole model: what it is, how it was made, what it scores."""
 
 from __future__ import annotations
 
@@ -16,15 +16,8 @@ from finetuning.recipe import Recipe, with_overrides
 
 def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str:
     """A model card in Markdown with the Hub's front matter."""
-    pipeline = "text-classification" if recipe.kind == "classifier" else "text-generation"
     shown = _shown(recipe)
-    return f"""---
-base_model: {recipe.model.base}
-library_name: peft
-pipeline_tag: {pipeline}
-tags: [lora, before-after]
----
-
+    return f"""{front_matter(recipe)}
 # {recipe.name}
 
 {recipe.task_definition.learns} Trained with {recipe.strategy_title} on `{shown.data.source}` for
@@ -35,6 +28,20 @@ tags: [lora, before-after]
 
 ```yaml
 {shown.to_yaml()}```
+"""
+
+
+def front_matter(recipe: Recipe) -> str:
+    """What the Hub reads of a card: whose base it has, and which library loads it."""
+    whole = recipe.strategy.whole
+    pipeline = "text-classification" if recipe.kind == "classifier" else "text-generation"
+    return f"""---
+base_model: {recipe.model.base}
+base_model_relation: {"finetune" if whole else "adapter"}
+library_name: {"transformers" if whole else "peft"}
+pipeline_tag: {pipeline}
+tags: [{"before-after" if whole else "lora, before-after"}]
+---
 """
 
 

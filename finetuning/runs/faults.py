@@ -72,7 +72,9 @@ def _memory_is_short(run: Run, error: BaseException) -> RunError:
         advice.append(f"lower {', '.join(lower)}")
     if not evaluating and not recipe.training.gradient_checkpointing and doors.can_set(_CHECKPOINTING):
         advice.append(f"set {_CHECKPOINTING} to true")
-    if recipe.model.precision != "nf4":
+    if recipe.strategy.whole:
+        advice.append("train an adapter, which takes a fraction of it (strategy.kind=lora)")
+    elif recipe.model.precision != "nf4":
         advice.append("choose a recipe whose base is held in 4 bit")
     said = "; or ".join(advice) or "resume it when this machine has more memory to spare"
     return RunError(

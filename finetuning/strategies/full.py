@@ -30,6 +30,12 @@ class Full(Strategy):
     def about(self, precision: str) -> str:
         return "every weight of the model was trained"
 
+    def blocks_trained(self, kind: ModelKind, blocks: int) -> int:
+        return blocks
+
+    def measured(self, blocks: int) -> Full:
+        return self
+
     def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
         return
 

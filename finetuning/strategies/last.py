@@ -61,6 +61,12 @@ class Last(Strategy):
             )
         return super().refused(kind, precision)
 
+    def blocks_trained(self, kind: ModelKind, blocks: int) -> int:
+        return self._wanted(kind)
+
+    def measured(self, blocks: int) -> Last:
+        return Last(blocks=blocks)
+
     def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
         blocks, wanted = blocks_of(model), self._wanted(kind)
         if wanted > len(blocks):

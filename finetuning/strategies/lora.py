@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
     from transformers import PreTrainedModel
 
+MEASURED_RANK = 8
+"""At which its speed is measured, and stands for that at any."""
 ALL_LINEAR: Literal["all-linear"] = "all-linear"
 
 
@@ -52,6 +54,12 @@ class Lora(Strategy):
     def about(self, precision: str) -> str:
         where = "every linear layer" if self.target_modules == ALL_LINEAR else ", ".join(self.target_modules)
         return f"the adapter has rank {self.rank} and acts on {where}"
+
+    def blocks_trained(self, kind: ModelKind, blocks: int) -> int:
+        return blocks
+
+    def measured(self, blocks: int) -> Lora:
+        return self.model_copy(update={"rank": MEASURED_RANK, "alpha": 2 * MEASURED_RANK})
 
     def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
         adaptable = _adaptable(model, kind)

@@ -54,6 +54,14 @@ class Strategy(Settings):
             f"lost (model.precision: {precision}); auto does so, and a GPU computes in bfloat16 all the same"
         )
 
+    def blocks_trained(self, kind: ModelKind, blocks: int) -> int:
+        """How many of a model's `blocks` gradients go through: none go back behind the first that learns."""
+        raise NotImplementedError
+
+    def measured(self, blocks: int) -> Strategy:
+        """The settings with which its speed is measured, on a model of so few `blocks` that all of them learn."""
+        raise NotImplementedError
+
     def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
         """Refuse settings that do not fit the base model, which is loaded or on the `meta` device.
 

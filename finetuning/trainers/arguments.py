@@ -9,6 +9,7 @@ from typing import Any
 from finetuning.recipe import Recipe
 from finetuning.trackers import tracker_arguments
 from models.loading import best_precision, device
+from plumbing.errors import RecipeError
 
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 _EVALUATIONS = 10
@@ -31,6 +32,7 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "lr_scheduler_type": _SCHEDULES[training.schedule],
         # Rounded down: rounded up, a run of a single step would be all warm-up, at a learning rate of zero.
         "warmup_steps": int(training.warmup_share * steps(recipe, rows)),
+        **({"optim": "paged_adamw_8bit"} if training.optimizer == "paged-adamw-8bit" else {}),
         "weight_decay": training.weight_decay,
         "max_grad_norm": training.max_grad_norm,
         "seed": training.seed,
@@ -50,6 +52,20 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         # Never the library's own: `Validation` says when, and `Tuning.evaluate` draws no random number.
         "eval_strategy": "no",
     } | tracker_arguments(training.report_to, Path(output).parent.name)
+
+
+def require_optimizer(recipe: Recipe) -> None:
+    """Refuse an optimizer that this machine's device does not have.
+
+    Raises:
+        RecipeError: says which one it has.
+    """
+    if recipe.training.optimizer == "paged-adamw-8bit" and device().type != "cuda":
+        raise RecipeError(
+            "training.optimizer=paged-adamw-8bit needs a GPU of NVIDIA's, and there is none here",
+            got=device().type,
+            fix="Set training.optimizer=adamw.",
+        )
 
 
 def steps(recipe: Recipe, rows: int) -> int:

@@ -81,6 +81,7 @@ def project_supervised_positions(model: PreTrainedModel) -> None:
     def has_plain_logits() -> bool:
         return makes_logits(model)
 
+    @functools.wraps(type(model).forward)  # `generate` passes what it finds there
     def forward(self: PreTrainedModel, *arguments: Any, fused_lm_head: bool = False, **inputs: Any) -> Any:
         nonlocal layers
         if not fused_lm_head:

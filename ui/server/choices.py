@@ -18,6 +18,7 @@ from data.tasks import STARTING_POINTS, Task
 from finetuning.recipe import load_recipe, recipe_names
 from finetuning.runs.folder import Run
 from models.prompting import PromptContract, task_of
+from models.whole import is_whole
 from plumbing.errors import ModelError, RunError, UserError
 from ui.drawing import text
 from ui.server.visitors import Visitor
@@ -28,16 +29,18 @@ NEWEST = 100
 
 @dataclass(frozen=True)
 class Choice:
-    """An adapter that a person can pick."""
+    """What was tuned, an adapter or a whole model, for a person to pick."""
 
     key: str
     label: str
-    adapter: Path
+    folder: Path
     evaluation: Path
     task: Task
     base: str
     kind: str
     """`causal` answers in words, `classifier` with label probabilities."""
+    whole: bool = False
+    """Whether it stands in memory beside its base, and not on it."""
 
 
 def bundled_folder() -> Path:
@@ -60,8 +63,8 @@ def places() -> list[tuple[str, str]]:
 
 
 def all_choices(visitor: Visitor, place: str | None = None) -> list[Choice]:
-    """The adapters that ship and the visitor's newest, those of one place only if it is given; no damaged one."""
-    finished = (_of_run(run) for run in islice(filter(_has_adapter, visitor.runs()), NEWEST))
+    """What ships and the visitor's newest, those of one place only if it is given; no damaged one."""
+    finished = (_of_run(run) for run in islice(filter(_has_tuned, visitor.runs()), NEWEST))
     found = [*_bundled(), *(choice for choice in finished if choice)]
     return [choice for choice in found if place is None or place_of(choice.task) == place]
 
@@ -78,8 +81,8 @@ def find(key: str | None, visitor: Visitor) -> Choice:
 
 
 def of_run(run: Run) -> Choice | None:
-    """The choice that is a run's adapter; None if it has none, or a damaged one."""
-    return _of_run(run) if _has_adapter(run) else None
+    """The choice that is what a run has tuned; None if it has tuned nothing yet, or that is damaged."""
+    return _of_run(run) if _has_tuned(run) else None
 
 
 def options(visitor: Visitor, place: str | None = None) -> list[tuple[str, str]]:
@@ -102,7 +105,7 @@ def _bundled() -> list[Choice]:
     return choices
 
 
-def _has_adapter(run: Run) -> bool:
+def _has_tuned(run: Run) -> bool:
     return run.tuned.is_dir()
 
 
@@ -115,10 +118,11 @@ def _of_run(run: Run) -> Choice | None:
     return _choice(f"run:{run.id}", f"{title} · {when} · {run.id[-4:]}", run.tuned, run.evaluation)
 
 
-def _choice(key: str, label: str, adapter: Path, evaluation: Path) -> Choice | None:
+def _choice(key: str, label: str, folder: Path, evaluation: Path) -> Choice | None:
     try:
-        origin = json.loads((adapter / "base_model.json").read_text(encoding="utf-8"))
-        task = task_of(adapter, PromptContract.load(adapter))
-        return Choice(key, label, adapter, evaluation, task, str(origin["name"]), str(origin["kind"]))
+        origin = json.loads((folder / "base_model.json").read_text(encoding="utf-8"))
+        task = task_of(folder, PromptContract.load(folder))
+        names = str(origin["name"]), str(origin["kind"])
+        return Choice(key, label, folder, evaluation, task, *names, whole=is_whole(folder))
     except (OSError, ValueError, KeyError, TypeError, ModelError):
         return None

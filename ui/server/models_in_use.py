@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 KEPT_OPEN = 2
 """One for each task: going back and forth between the tasks costs nothing."""
+KEPT_WEIGHTS = 3
+"""Models in memory, at most: an adapter's base is one, a whole model and its base are two."""
 POLL_S = 0.2
 GONE_S = 120.0
 """Whoever waits or is answered and gives no sign of life for so long has left the line."""
@@ -150,11 +152,18 @@ class ModelsInUse:
         with self._opening:
             pair = self.opened(choice)
             if pair is None:
-                while len(self._open) >= KEPT_OPEN:
-                    self._open.popitem(last=False)
-                pair = open_pair(choice.adapter, progress=work.progress)
+                self._make_room(1 + choice.whole)
+                pair = open_pair(choice.folder, progress=work.progress)
                 self._open[choice.key] = pair
             return pair
+
+    def _make_room(self, weights: int) -> None:
+        """Close the pairs that were used the longest ago, for one of so many models."""
+        while self._open:
+            held = sum(1 + pair.is_whole for pair in self._open.values())
+            if len(self._open) < KEPT_OPEN and held + weights <= KEPT_WEIGHTS:
+                return
+            self._open.popitem(last=False)
 
     def new_stop(self, session: str | None) -> threading.Event:
         """A fresh stop flag for this session; whatever it had going before is stopped."""

@@ -254,7 +254,7 @@ class _Work:
             self._ends = time.monotonic() + 60 * limits.evaluation_minutes
         task, chosen = self._choice.task, self._chosen
         judged = choose_rows(
-            self._choice.adapter,
+            self._choice.folder,
             None if chosen.source == data_form.OWN else chosen.source,
             columns=chosen.columns,
             labels=chosen.labels,
@@ -264,7 +264,7 @@ class _Work:
         )
         share_cores()
         result = evaluate_adapter(
-            self._choice.adapter,
+            self._choice.folder,
             judged,
             few_shot=self._few_shot,
             forgetting=self._forgetting,

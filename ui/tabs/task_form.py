@@ -15,7 +15,7 @@ import gradio as gr
 from data.tasks import STARTING_POINTS, TASKS, Task
 from data.tasks.own import USUAL, OwnTask
 from data.tasks.task import MAX_INSTRUCTION_CHARS
-from finetuning.proposal import RECIPE_OF, own_name
+from finetuning.proposal import own_name
 from finetuning.recipe import Recipe, recipe_names
 from plumbing.errors import RecipeError
 from plumbing.printable import one_line
@@ -132,5 +132,5 @@ def of_corpus(source: str | None) -> Task | None:
 
 def recipe_of(task: Task) -> str:
     """The recipe that gives a task its model and settings, as far as it ships."""
-    name = task.recipe or RECIPE_OF.get(task.kind, "")
-    return name if name in recipe_names() else RECIPE_OF["classification"]
+    name = task.recipe or USUAL[task.kind].recipe
+    return name if name in recipe_names() else USUAL["classification"].recipe

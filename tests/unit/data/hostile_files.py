@@ -470,7 +470,7 @@ def _add_big() -> None:
     BIG["90 MB of brackets"] = ("a.json", repeated(b"", b"[", 90_000_000))
     BIG["49 MB of texts with an emoji each"] = ("a.csv", _wide_texts)
     BIG["10,000 rows half alike"] = ("a.csv", _half_alike)
-    BIG["workbook of 240,000 texts"] = ("a.xlsx", lambda path: workbook(_cells(["x"] * 120_000))(path))
+    BIG["workbook of 80,000 texts"] = ("a.xlsx", lambda path: workbook(_cells(["x"] * 40_000))(path))
     BIG["workbook of 90 MB of open brackets"] = ("a.xlsx", lambda path: workbook(b"<" * 90_000_000)(path))
     BIG["workbook of a million styles"] = ("a.xlsx", lambda path: workbook(styles=b"<x>" * 1_000_000)(path))
     BIG["workbook of 300 MB"] = ("a.xlsx", lambda path: workbook(b" " * 300_000_000)(path))

@@ -1,5 +1,6 @@
 """Conversations become messages and the answer to them; what is out of order is named with its row."""
 
+import csv
 import json
 
 import pyarrow as pa
@@ -15,6 +16,7 @@ from data.sources import open_source, open_test
 from data.tasks import SENTIMENT
 from data.tasks.own import OwnTask
 from data.trained_rows import hash_rows
+from plumbing.errors import DataError
 
 CHAT = OwnTask(kind="chat", name="desk").definition()
 COUNT = 20
@@ -131,6 +133,19 @@ def test_every_form_of_a_chat_gives_the_same_rows(tmp_path, make, kind):
     assert in_order(found) == plain
     said = " ".join(found.notes)
     assert ("training learns to answer as in 'chosen'" in said) == ("pairs" in make.__name__)
+
+
+def test_conversations_written_as_json_in_a_table_are_conversations(tmp_path):
+    lines = [[n, json.dumps(talk(n))] for n in range(COUNT)]
+    with (tmp_path / "a.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([["id", "messages"], *lines])
+    found = open_source(f"file:{tmp_path}/a.csv", CHAT)
+    assert in_order(found) == in_order(opened(tmp_path, [{"messages": talk(n)} for n in range(COUNT)]))
+    assert "'messages' holds conversations that are written as JSON." in found.notes
+    for odd in ("[1, 2]", "[[[[[", '[{"role": "user", "content": {}}]', "[" * 100_000):
+        (tmp_path / "b.csv").write_text("id,messages\n" + f"1,'{odd}'\n".replace("'", "") * 9, encoding="utf-8")
+        with pytest.raises(DataError):
+            open_source(f"file:{tmp_path}/b.csv", CHAT)
 
 
 def test_thumbs_up_is_learned_and_thumbs_down_left_out(tmp_path):

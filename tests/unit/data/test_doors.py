@@ -7,6 +7,7 @@ import pytest
 from data.columns import guess
 from data.sources import open_source
 from data.tasks import SENTIMENT
+from data.tasks.own import OwnTask
 from finetuning.recipe import load_recipe
 from plumbing import doors
 from plumbing.errors import DataError
@@ -52,6 +53,20 @@ def test_on_the_page_a_column_is_chosen_in_its_field(page):
     with pytest.raises(DataError) as caught:
         guess(["one", "two"], [{"one": "a few words", "two": "a few others"}], SENTIMENT)
     assert "choose 'one' or 'two' in 'Column of the text'" in str(caught.value)
+
+
+def test_a_column_of_any_task_has_its_name_at_both_doors(monkeypatch):
+    task = OwnTask(kind="generation", inputs=["leaflet", "question"], target="reply").definition()
+    for door, said in (
+        ("command", "add --set data.columns.leaflet=one or --set data.columns.leaflet=two"),
+        ("page", "choose 'one' or 'two' in 'Column of the leaflet'"),
+    ):
+        monkeypatch.setattr(doors, "_door", door)
+        rows = [{"one": "a few words", "two": "a few others", "reply": "yes"}]
+        with pytest.raises(DataError) as caught:
+            guess(["one", "two", "reply"], rows, task)
+        assert said in str(caught.value)
+        assert doors.can_set("data.columns.leaflet")
 
 
 def test_no_hint_says_what_a_label_means():

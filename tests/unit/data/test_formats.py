@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data.formats import form_of
+from data.forms import form_of
 from data.problems import ProblemsError
 from data.readers.files import read_table
 from data.sources import open_source, open_test

@@ -12,6 +12,7 @@ from data.limits import MAX_CELL_CHARS
 from data.readers.files import SUFFIXES, read_table
 from data.splits import same_text, split_rows
 from data.tasks import TASKS
+from data.tasks.own import OwnTask
 from data.validate import check_rows
 from plumbing.errors import DataError
 from plumbing.printable import brief, one_line, printable
@@ -35,7 +36,8 @@ CELLS = (
     | st.lists(WORDS, max_size=3)
 )
 ROWS = st.lists(st.dictionaries(NAMES, CELLS, max_size=4), max_size=30)
-TASK = st.sampled_from(list(TASKS.values()))
+OWN = [OwnTask(kind="classification").definition(), OwnTask(kind="generation", inputs=["a", "text"]).definition()]
+TASK = st.sampled_from([*TASKS.values(), *OWN])
 STRUCTURED = st.text(alphabet='abc01,;|\t"\n\r{}[]:\\ud8\u2028\ufeff', max_size=300)
 
 
@@ -82,8 +84,8 @@ def test_any_table_is_mapped_to_two_of_its_columns_or_refused(rows, task):
         assert error.fix
         return
     assert mapping.input != mapping.target
-    assert {mapping.input, mapping.target} <= set(columns)
-    assert set((mapping.labels or {}).values()) <= {*task.labels, None}
+    assert {*mapping.inputs, mapping.target} <= set(columns)
+    assert set((mapping.labels or {}).values()) <= {*mapping.label_names, None}
     clean, problems = check_rows(enumerate(rows, start=1), task, mapping)
     assert len(clean) <= len(rows)
     assert clean or problems
@@ -92,7 +94,7 @@ def test_any_table_is_mapped_to_two_of_its_columns_or_refused(rows, task):
         assert isinstance(text, str) and text and len(text) <= MAX_CELL_CHARS
         assert all(isinstance(target, str) and target for target in task.references(row))
         if task.is_classification:
-            assert row[task.target_column] in task.labels
+            assert row[task.target_column] in mapping.label_names
     for problem in problems:
         assert printable(str(problem)) == str(problem)
     splits = split_rows(clean, task)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from data.formats import form_of
+from data.forms import form_of
 from data.passages import PASSAGE_CHARS, passages_of
 from data.problems import ProblemsError
 from data.readers.files import read_table

@@ -13,7 +13,8 @@ from data.problems import ProblemsError
 from data.readers import hub
 from data.repeats import Repeats
 from data.sources import absolute_spec, corpus_names, open_source, open_test, shown_spec
-from data.tasks import DIALOGUE, SENTIMENT
+from data.tasks import DIALOGUE, SENTIMENT, TASKS
+from data.tasks.own import OwnTask
 from plumbing.errors import DataError
 
 
@@ -265,7 +266,7 @@ def test_a_corpus_keeps_its_fixed_splits_and_metadata():
     opened = open_source("corpus:reviews", SENTIMENT)
     assert set(opened.splits["test"].column_names) == {"text", "label", "topic", "style", "row"}
     assert open_source("corpus:reviews", SENTIMENT).splits["test"]["row"] == opened.splits["test"]["row"]
-    assert corpus_names() == ("dialogues", "reviews")
+    assert corpus_names() == ("chats", "dialogues", "handbook", "passages", "requests", "reviews")
     assert corpus_names(DIALOGUE) == ("dialogues",)
 
 
@@ -285,6 +286,43 @@ def test_tasks_are_known_without_heavy_libraries():
     code = "import sys, data.tasks, data.sources, data.hygiene; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"datasets", "pandas", "pyarrow", "torch", "transformers", "datasketch"} & set(loaded)
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "row", "read"),
+    [
+        (
+            "chat",
+            {},
+            {"messages": [{"role": "user", "content": "Open, {n}?", "weight": 1}], "answer": "Till {n}."},
+            {"messages": [{"role": "user", "content": "Open, 29?", "weight": 1}], "answer": "Till 29."},
+        ),
+        (
+            "generation",
+            {"inputs": ["passage", "question"], "target": "answer"},
+            {"passage": "About {n}.", "question": "Which?", "answer": ["{n}", "number {n}"]},
+            {"input": "About 29.\n\nWhich?", "answer": ["29", "number 29"]},
+        ),
+        ("classification", {}, {"text": "About {n}.", "label": "abc"}, {"text": "About 29.", "label": "abc"}),
+    ],
+)
+def test_a_corpus_of_any_kind_has_the_columns_of_its_task(tmp_path, monkeypatch, kind, settings, row, read):
+    monkeypatch.setattr("data.specs.CORPORA", tmp_path)
+    monkeypatch.setattr("data.origins.CORPORA", tmp_path)
+    task = OwnTask(kind=kind, **settings).definition()
+    monkeypatch.setitem(TASKS, "own", task)
+    splits = ["train"] * 20 + ["validation"] * 4 + ["test"] * 6
+    rows = [
+        json.loads(json.dumps({**row, "topic": "t", "split": s}).replace("{n}", str(n)))
+        for n, s in enumerate(splits)
+    ]
+    if kind == "classification":
+        rows[0]["label"] = "xyz"
+    write_jsonl(tmp_path / "mine.jsonl", rows)
+    opened = open_source("corpus:mine", task)
+    assert opened.splits["test"][5] == {**read, "topic": "t", "row": 30}
+    assert sizes(opened) == {"train": 20, "validation": 4, "test": 6}
+    assert corpus_names(task) == ("mine",)
 
 
 # ---- the Hub -----------------------------------------------------------------------------------------------
@@ -390,6 +428,21 @@ def test_another_data_set_is_guessed_and_may_have_one_split(on_the_hub):
     opened = open_source("hub:somebody/reviews", SENTIMENT)
     assert (opened.mapping.input, opened.mapping.target) == ("review_text", "rating")
     assert sum(sizes(opened).values()) == 40
+
+
+def test_chats_and_questions_of_the_hub_are_read_as_those_of_a_file(on_the_hub):
+    def talk(n):
+        return [{"role": "user", "content": f"Is {n} open?"}, {"role": "assistant", "content": f"Till {n}."}]
+
+    on_the_hub(train=Dataset.from_list([{"messages": talk(n), "score": [1.0], "id": n} for n in range(20)]))
+    chats = open_source("hub:somebody/chats", OwnTask(kind="chat").definition())
+    assert chats.splits["test"][0]["messages"][0]["content"].startswith("Is ")
+    assert chats.columns == ("messages", "id")
+    answers = [{"text": [f"{n}", f"{n}"], "answer_start": [0, 0]} for n in range(20)]
+    asked = [{"question": f"Which {n}?", "context": f"It is {n}.", "answers": answers[n]} for n in range(20)]
+    on_the_hub(train=Dataset.from_list(asked))
+    questions = open_source("hub:somebody/questions", OwnTask(kind="generation").definition())
+    assert questions.splits["test"][0]["output"] == [questions.splits["test"][0]["input"].split()[2][:-1]]
 
 
 def test_a_large_split_is_sampled_the_same_way_every_time(on_the_hub, monkeypatch):

@@ -1,6 +1,7 @@
 """Excel workbooks are read as they were last computed, and nothing in them is run or trusted."""
 
 import datetime
+import gzip
 import io
 import zipfile
 
@@ -52,6 +53,12 @@ def test_the_first_sheet_is_a_table(write):
     assert [number for number, _ in table.rows] == list(range(1, 21))
     assert "Of 2 sheets of a.xlsx the one called Replies is read." in table.notes
     assert len(open_source(f"file:{path}", SENTIMENT).splits["train"]) > 8
+
+
+def test_a_workbook_may_be_packed(write, tmp_path):
+    packed = tmp_path / "b.xlsx.gz"
+    packed.write_bytes(gzip.compress(write(a=[["text", "label"], *ROWS]).read_bytes()))
+    assert len(read_table(packed).rows) == 20
 
 
 def test_sheets_called_by_splits_are_these_and_one_called_data_is_the_one(write):

@@ -13,9 +13,11 @@ from lm_eval.tasks import TaskManager
 
 from eval.compare import compare
 from eval.lm_eval_task import export_task
+from eval.metrics import METRICS
 from eval.metrics.rouge import ROUGE_NAMES, rouge_scores
 from models.loading import load_tokenizer
 from models.prompting import Prompter
+from models.scoring import score_labels
 from plumbing.errors import DataError, ModelError
 
 REVIEWS = Dataset.from_list(
@@ -67,7 +69,7 @@ def export(tmp_path, tiny_adapter, tiny_dialogue_adapter):
             [task.references(row) for row in rows],
             folder or written,
             base=pair.base,
-            adapter=tiny_adapter if task.is_classification else tiny_dialogue_adapter,
+            adapter=options.pop("adapter", tiny_adapter if task.is_classification else tiny_dialogue_adapter),
             precision=pair.precision,
             **options,
         )
@@ -119,6 +121,25 @@ def test_lm_eval_finds_our_predictions(tiny_pair, export, evaluate, side):
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("side", ["base", "tuned"])
+def test_lm_eval_scores_labels_to_their_end_where_we_do(tiny_whole, tiny_whole_pair, export, evaluate, side):
+    """Of a whole model, whose folder lm-eval loads by itself."""
+    task = dataclasses.replace(tiny_whole_pair.task, labels=("no", "no way", "yes"))
+    pair = dataclasses.replace(tiny_whole_pair, task=task, prompter=Prompter(tiny_whole_pair.tokenizer, task))
+    rows = Dataset.from_list([{"text": row["text"], "label": "no way"} for row in REVIEWS])
+    name = export(pair, rows, adapter=tiny_whole)
+    found = evaluate(name, side)
+    for sample, scores in zip(found["samples"][name], score_labels(pair, rows["text"][:]), strict=True):
+        assert [text for _, text in sample["arguments"]] == ["no<|im_end|>", "no way<|im_end|>", "yes<|im_end|>"]
+        likelihoods = [likelihood for likelihood, _ in sample["filtered_resps"]]
+        ours = getattr(scores, side)
+        assert [one - likelihoods[0] for one in likelihoods] == pytest.approx(
+            [one - ours[0] for one in ours], abs=1e-3
+        )
+        assert sample["acc"] == (max(ours) == ours[1])
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("side", ["base", "tuned"])
 def test_lm_eval_finds_our_rouge(tiny_dialogue_pair, export, evaluate, side):
     result = compare(tiny_dialogue_pair, DIALOGUES, max_new_tokens=TOKENS)
     name = export(tiny_dialogue_pair, DIALOGUES, name="short-summaries", max_new_tokens=TOKENS)
@@ -147,6 +168,23 @@ def test_the_rouge_of_the_folder_is_ours_on_words(tiny_dialogue_pair, export, tm
     other = {"references": ["Аня спрашивает о супе. Они говорят.", "安娜问起汤。他们在谈话。"]}
     for answer in ("Они говорят о супе.", "他们谈汤。安娜问。", "Größe"):
         assert task.process_results(doc | other, [answer]) == rouge_scores(answer, other["references"])
+
+
+@pytest.mark.parametrize("metric", ["token_f1", "exact_match", "chrf"])
+def test_a_task_is_scored_by_its_own_metric_too(tiny_dialogue_pair, export, tmp_path, metric):
+    """Its source is copied, without what it imports of ours."""
+    pair = tiny_dialogue_pair
+    own = Prompter.from_contract(pair.tokenizer, pair.contract, dataclasses.replace(pair.task, metric=metric))
+    name = export(pair, DIALOGUES, prompter=own)
+    code = (tmp_path / "task" / "task.py").read_text()
+    assert "import Metric" not in code and "from eval" not in code and "METRIC" not in code
+    task = TaskManager(include_path=str(tmp_path / "task"), include_defaults=False).load([name])["tasks"][name]
+    assert {one["metric"] for one in task.config.metric_list} == {*ROUGE_NAMES, metric}
+    doc = task.eval_docs[1]
+    for answer in ("They talk about soup!", "Ana wants it.", "他们谈汤。", ""):
+        scores = task.process_results(doc, [answer])
+        references = doc["references"]
+        assert scores == rouge_scores(answer, references) | {metric: METRICS[metric].row(answer, references)}
 
 
 def test_an_earlier_export_is_replaced_and_nothing_else_is(tiny_pair, export, tmp_path):

@@ -3,6 +3,7 @@
 import random
 import subprocess
 import sys
+from dataclasses import replace
 from statistics import fmean
 
 import pytest
@@ -25,12 +26,13 @@ from eval.metrics import (
     suiting,
 )
 from eval.metrics.chrf import chrf
+from eval.metrics.evaluated import as_evaluate
 from eval.metrics.exact_match import is_exact, normalised
 from eval.metrics.macro_f1 import macro_f1
 from eval.metrics.perplexity import a_token, perplexity
 from eval.metrics.rouge import ROUGE_NAMES, in_sentences, rouge_scores
 from eval.metrics.token_f1 import token_f1
-from eval.scores import measure
+from eval.scores import judge, measure, row_scores
 from plumbing.errors import RecipeError
 
 ANSWERS = [
@@ -70,21 +72,40 @@ def test_every_task_has_a_primary_metric_of_its_rows():
     assert "perplexity" in {metric.name for metric in suiting("chat")}
 
 
+NUMBERS = r'''
+import re
+from collections.abc import Sequence
+
+from eval.metrics.metric import Metric
+
+
+def names_the_numbers(answer: str, references: Sequence[str]) -> float:
+    """1.0 where the answer has every number of one of the references, else 0.0."""
+    said = set(re.findall(r"\d+", answer))
+    return float(any(said >= set(re.findall(r"\d+", reference)) for reference in references))
+
+
+METRIC = Metric("numbers", "all numbers named", "binary", ("generation", "chat"), row=names_the_numbers)
+'''
+"""An answer is right if it has every number of a reference, whatever else it says."""
+
+
 def test_a_file_is_all_that_a_metric_takes(tmp_path, monkeypatch):
-    (tmp_path / "loudness.py").write_text(
-        "from eval.metrics.metric import Metric\n"
-        "def loud(answer, references):\n"
-        "    return float(answer.isupper())\n"
-        'METRIC = Metric("loudness", "loudness", "binary", ("generation",), row=loud)\n'
-    )
+    (tmp_path / "numbers.py").write_text(NUMBERS, encoding="utf-8")
     monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
     found = metrics._found()
+    monkeypatch.delitem(sys.modules, "eval.metrics.numbers")
     monkeypatch.setattr(metrics, "METRICS", found)
-    assert set(found) - set(METRICS) == {"loudness"}
-    assert "loudness" in {metric.name for metric in suiting("generation")}
-    assert measure(["AH", "so"], [["x"], ["y"]], TASKS["dialogue"])["loudness"] == 0.5
-    require_primary("loudness", "generation")
-    del sys.modules["eval.metrics.loudness"]
+    monkeypatch.setattr("eval.aggregate.METRICS", found)
+    assert set(found) - set(METRICS) == {"numbers"}
+    assert "numbers" in {metric.name for metric in suiting("generation")}
+    answers, references = ["At 7 on the 3rd.", "soon"], [["at 3, at 7", "by 12"], ["at 4"]]
+    assert measure(answers, references, TASKS["dialogue"])["numbers"] == 0.5
+    require_primary("numbers", "generation")
+    own = replace(TASKS["dialogue"], metric="numbers")
+    assert row_scores(answers, references, own) == [1.0, 0.0]
+    assert judge([0.0] * 6, [1.0] * 6, primary_of(own)).test == "exact McNemar test"
+    assert as_evaluate(found["numbers"]).compute(predictions=answers, references=references) == {"numbers": 0.5}
 
 
 @pytest.mark.parametrize(
@@ -112,8 +133,6 @@ def test_what_is_only_looked_at_besides_may_be_of_a_whole_set():
 
 def test_a_name_of_another_version_is_a_plain_score_and_no_task_is_judged_by_it():
     assert metric_named("meteor").title == "meteor"
-    from dataclasses import replace
-
     with pytest.raises(RecipeError, match="not among the metrics that are loaded here"):
         primary_of(replace(TASKS["dialogue"], metric="meteor"))
 

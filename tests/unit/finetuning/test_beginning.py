@@ -10,7 +10,7 @@ from finetuning.recipe import with_overrides
 from finetuning.runs import launch
 from finetuning.runs.beginning import BEGAN_FILE, SUBMITTED_FILE
 from finetuning.training import run_training
-from models import sources
+from models import resolved
 from plumbing.errors import DataError, RunError
 
 
@@ -88,7 +88,7 @@ def test_with_other_settings_it_does_not_go_on_and_says_which(stopped):
     stopped.replace_recipe(began_with)
     launch.resume(stopped)
     stopped.replace_recipe(with_overrides(began_with, {"strategy.target_modules": ["query"]}))  # while it waits
-    with pytest.raises(RunError, match=r"lora\.target_modules was"):
+    with pytest.raises(RunError, match=r"strategy\.target_modules was"):
         run_training(stopped, never)
 
 
@@ -96,7 +96,7 @@ def test_with_other_settings_it_does_not_go_on_and_says_which(stopped):
 def test_over_other_base_weights_it_does_not_go_on(stopped, base, make_bert, tmp_path):
     other = make_bert(tmp_path / "other", seed=5)
     shutil.copy(other / "model.safetensors", base / "model.safetensors")
-    sources._hash_weights.cache_clear()  # they are read once a process, and a resumed run has a new one
+    resolved._hash_weights.cache_clear()  # they are read once a process, and a resumed run has a new one
     launch.resume(stopped)
     with pytest.raises(RunError, match="base model's weights have changed"):
         run_training(stopped, never)

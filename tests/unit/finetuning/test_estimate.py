@@ -43,6 +43,35 @@ def test_what_is_counted_is_what_trains(name, base, recipe_on, request):
     assert parameter_count(recipe) == count_parameters(recipe.apply_strategy(loaded.model))
 
 
+STRATEGIES = {
+    "full": ("sentiment-smollm2-lora", ["strategy.kind=full"], 134_515_008, 134_515_008),
+    "the last two blocks and the norm": (
+        "sentiment-smollm2-lora", ["strategy.kind=last"], 2 * 3_540_096 + 576, 134_515_008,
+    ),
+    "MiniLM's head": ("sentiment-minilm-lora", ["strategy.kind=last"], 384 * 385 + 2 * 385, 22_713_986),
+    "DistilBERT's head": ("sentiment-distilbert-lora", ["strategy.kind=last"], 768 * 769 + 2 * 769, 66_955_010),
+    "DoRA": (
+        "sentiment-minilm-lora",
+        ["strategy.dora=true"],  # of query and value, 384 to 384: A, B and the magnitudes
+        6 * 2 * (8 * 2 * 384 + 384) + 2 * 385,
+        22_713_986 + 6 * 2 * (8 * 2 * 384 + 384) + 2 * 385,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", STRATEGIES)
+def test_what_learns_is_counted_for_each_strategy(what):
+    name, settings, trainable, total = STRATEGIES[what]
+    count = parameter_count(load_recipe(name, settings))
+    assert (count.trainable, count.total, count.stored) == (trainable, total, total)
+
+
+def test_more_learns_with_more_labels():
+    recipe = load_recipe("sentiment-minilm-lora", ["strategy.kind=last"])
+    more = parameter_count(recipe, labels=7).trainable - parameter_count(recipe).trainable
+    assert more == 5 * 385
+
+
 def test_a_module_that_cannot_be_adapted_is_named():
     with pytest.raises(RecipeError, match="lm_head"):
         parameter_count(load_recipe("sentiment-smollm2-lora", ["strategy.target_modules=[q_proj, lm_head]"]))
@@ -71,7 +100,10 @@ def test_the_sentence_explains_why_two_totals_differ(tiny_llama, recipe_on):
 
 @pytest.mark.cuda
 def test_more_steps_take_longer_and_four_bit_takes_less_memory(tiny_llama, recipe_on):
-    few, many = (recipe_on("dialogue-smollm2-qlora", tiny_llama, f"training.max_steps={n}") for n in (20, 40))
+    few, many = (
+        recipe_on("dialogue-smollm2-qlora", tiny_llama, f"training.max_steps={n}", "training.eval_rows=0")
+        for n in (20, 40)
+    )
     lora = recipe_on("dialogue-smollm2-qlora", tiny_llama, "strategy=lora", "model.precision=float32")
     assert estimate(many).training_s == pytest.approx(2 * estimate(few).training_s)
     assert estimate(many).evaluation_s == estimate(few).evaluation_s > 0
@@ -81,7 +113,7 @@ def test_more_steps_take_longer_and_four_bit_takes_less_memory(tiny_llama, recip
 def test_longer_rows_take_longer_by_more_than_their_tokens_and_more_memory(
     tiny_llama, recipe_on, tmp_path, monkeypatch
 ):
-    flat = Speeds(1e-6, 1e-6, 1e-8, 1e-6, 5e-7, 5e-9, 1e-4, 1e-5, 1e-5)
+    flat = Speeds(1e-6, 1e-6, 1e-8, 1e-6, 5e-7, 5e-9, 1e-4, 1e-5, 0.0, 1e-5, 1e-9)
     monkeypatch.setattr("finetuning.estimates.estimate.speeds", lambda recipe, config: flat)
     base = shutil.copytree(tiny_llama, tmp_path / "base")
     config = json.loads((base / "config.json").read_text()) | {"max_position_embeddings": 4096}
@@ -98,6 +130,41 @@ def test_longer_rows_take_longer_by_more_than_their_tokens_and_more_memory(
     assert long.training_s > 10 * short.training_s
     assert long.evaluation_s > short.evaluation_s
     assert long.memory_mb > short.memory_mb
+
+
+@pytest.mark.parametrize(
+    ("name", "base"), [("sentiment-smollm2-lora", "tiny_llama"), ("sentiment-minilm-lora", "tiny_bert")]
+)
+def test_more_that_learns_takes_longer_and_more_memory(name, base, recipe_on, request, monkeypatch):
+    flat = Speeds(3e-4, 3e-5, 0.0, 1e-4, 1e-5, 0.0, 1e-4, 1e-5, 0.0, 1e-5, 1e-9)
+    monkeypatch.setattr("finetuning.estimates.estimate.speeds", lambda recipe, config: flat)
+    monkeypatch.setattr("finetuning.estimates.memory._ROWS_AT_ONCE_MB", 0)  # more than these models ever take
+    folder = request.getfixturevalue(base)
+
+    def found(*settings):
+        return estimate(recipe_on(name, folder, "training.max_steps=50", "model.precision=float32", *settings))
+
+    last = found("strategy.kind=last", "strategy.blocks=1")
+    full = found("strategy.kind=full")
+    head = found("strategy.kind=last", "strategy.blocks=0") if base == "tiny_bert" else last
+    assert head.training_s <= last.training_s < full.training_s
+    assert head.memory_mb <= last.memory_mb < full.memory_mb
+    assert full.trainable == full.total == last.total > last.trainable >= head.trainable
+    assert full.weight_mb == last.weight_mb == full.total * 4 / 2**20
+
+
+def test_measuring_the_validation_loss_is_counted(tiny_llama, recipe_on, monkeypatch):
+    flat = Speeds(0.0, 2e-5, 0.0, 0.0, 1e-5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    monkeypatch.setattr("finetuning.estimates.estimate.speeds", lambda recipe, config: flat)
+
+    def seconds(*settings):
+        return estimate(
+            recipe_on("dialogue-smollm2-qlora", tiny_llama, "training.max_steps=40", *settings)
+        ).training_s
+
+    without, often = seconds("training.eval_rows=0"), seconds("training.eval_steps=1")
+    assert seconds("training.eval_steps=10") - without == pytest.approx((often - without) / 10)
+    assert without < seconds() < 1.15 * without
 
 
 @pytest.mark.cuda

@@ -34,8 +34,8 @@ def step(model):
         ("sentiment-smollm2-lora", ["model.precision=float32"], 1e-5),
         ("sentiment-smollm2-lora", ["model.precision=bfloat16"], 0.05),
         ("dialogue-smollm2-qlora", [], 0.05),
-        ("sentiment-smollm2-lora", ["model.precision=float32", "lora.dropout=0.3"], 1e-5),
-        ("dialogue-smollm2-qlora", ["lora.dropout=0.3"], 0.05),
+        ("sentiment-smollm2-lora", ["model.precision=float32", "strategy.dropout=0.3"], 1e-5),
+        ("dialogue-smollm2-qlora", ["strategy.dropout=0.3"], 0.05),
     ],
     ids=["float32", "bfloat16", "nf4", "float32, dropout", "nf4, dropout"],
 )

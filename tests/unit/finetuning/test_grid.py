@@ -51,7 +51,7 @@ PAIRS = [
     and not (model == "gpt2" and "lora" in strategy + STRATEGIES[strategy][0])  # its layers are no linear ones
 ]
 LAYERS_BY_HAND = {"llama", "mistral", "qwen2"}
-STRATEGIES_BY_HAND = {"lora", "rslora", "qlora"}
+STRATEGIES_BY_HAND = {"lora", "rslora", "qlora", "full", "last", "last two, new"}
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from eval.report.markdown import to_markdown
 from eval.report.rows_text import counts
 from eval.report.schema import Report
 from finetuning.evaluation import evaluate_adapter
-from finetuning.export.adapter import copy_adapter
+from finetuning.export.folder import copy_tuned
 from finetuning.judged_rows import Training, choose_rows
 from finetuning.recipe import load_recipe, read_mapping
 from finetuning.runs.folder import create_run
@@ -165,7 +165,7 @@ def test_columns_and_labels_can_be_set_beside_those_of_the_run(trained, tmp_path
 
 
 def test_the_keys_stay_in_the_run_folder_and_are_salted(trained, splits, tmp_path):
-    copy_adapter(trained, tmp_path / "out")
+    copy_tuned(trained, tmp_path / "out")
     assert not list((tmp_path / "out").rglob(KEYS_FILE))
     assert not (trained.tuned / KEYS_FILE).exists()
     one, other = TrainedRows.load(trained.folder), TrainedRows.of(splits["train"]["text"])

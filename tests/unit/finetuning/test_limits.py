@@ -59,7 +59,10 @@ def test_every_recipe_with_a_known_base_is_within_the_limits() -> None:
 @pytest.mark.parametrize(
     ("setting", "value"),
     [
-        ("strategy.rank", 17),
+        ("strategy.rank", 33),
+        ("model.adapter", "/etc"),
+        ("training.report_to", "wandb"),
+        ("training.eval_rows", 201),
         ("training.batch_size", 33),
         ("training.gradient_accumulation", 3),
         ("training.max_tokens", 1025),
@@ -77,6 +80,20 @@ def test_every_recipe_with_a_known_base_is_within_the_limits() -> None:
 def test_a_recipe_beyond_a_limit_is_refused(setting: str, value: object) -> None:
     with pytest.raises(RecipeError, match="public page"):
         check_recipe(with_overrides(RECIPE, {setting: value}), Limits())
+
+
+def test_a_whole_model_is_trained_where_it_is_small() -> None:
+    minilm = load_recipe("sentiment-minilm-lora")
+    for kind in ("full", "last"):
+        check_recipe(with_overrides(minilm, {"strategy.kind": kind}), Limits())
+        with pytest.raises(
+            RecipeError, match="takes 538 MB of the disk where this public page allows 500"
+        ) as caught:
+            check_recipe(with_overrides(RECIPE, {"strategy.kind": kind}), Limits())
+        assert "strategy.kind=lora" in caught.value.fix
+    check_recipe(with_overrides(RECIPE, {"strategy.kind": "last"}), Limits(whole_mb=600))
+    with pytest.raises(RecipeError, match=r"strategy\.blocks is 5, at most 4"):
+        check_recipe(with_overrides(minilm, {"strategy.kind": "last", "strategy.blocks": 5}), Limits())
 
 
 def test_rows_their_length_and_their_steps_are_bounded(reviews: Opened) -> None:
@@ -105,7 +122,7 @@ def test_a_visitor_has_one_run_and_the_queue_an_end(folder: Path, reviews: Opene
     limits.submit(RECIPE, reviews, Limits(runs_waiting=2), owner="a")
     with pytest.raises(RunError, match="You have a run"):
         limits.resume(first, Limits())
-    with pytest.raises(RecipeError, match=r"lora\.rank"):
+    with pytest.raises(RecipeError, match=r"strategy\.rank"):
         limits.submit(with_overrides(RECIPE, {"strategy.rank": 64}), reviews, Limits(), owner="d")
     assert len(list_runs()) == 3
 

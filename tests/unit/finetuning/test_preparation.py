@@ -8,6 +8,7 @@ from datasets import Dataset
 from data.problems import ProblemsError
 from data.sources import open_source
 from data.tasks import DIALOGUE, SENTIMENT
+from data.tasks.own import USUAL
 from eval.statistics import judge_labels
 from finetuning import preparation
 from finetuning.preparation import encode_for_causal, encode_for_classifier, open_data, token_preview, weak_test
@@ -79,6 +80,34 @@ def test_rows_become_the_tokens_of_each_in_their_order(dialogues, tiny_llama, mo
     assert encoded[23]["input_ids"] == one_by_one[23].input_ids and not encoded.cache_files
     assert {str(kind.feature.dtype) for kind in encoded.features.values()} == {"int32", "int8"}
     assert len(encode_for_causal(dialogues.select([]), prompter, 1000)) == 0
+
+
+def chats(weights):
+    """Of several turns, the assistant's with these weights."""
+    turns = []
+    for weight in weights:
+        turns += [("user", f"And {weight}?", 1), ("assistant", f"It was {weight}.", weight)]
+    messages = [{"role": role, "content": said, "weight": weight} for role, said, weight in turns]
+    return {"messages": [*messages, {"role": "user", "content": "So?", "weight": 1}], "answer": "No.", "row": 1}
+
+
+def test_chats_become_tokens_of_which_all_that_the_assistant_says_is_learned(tiny_llama, monkeypatch):
+    monkeypatch.setattr(preparation, "_ROWS_AT_ONCE", 3)
+    prompter = Prompter(load_tokenizer(resolve(str(tiny_llama))), USUAL["chat"])
+    rows = Dataset.from_list([chats(weights) for weights in ([], [1, 0, 1], [0], [1], [0, 0, 1, 1])])
+    encoded = encode_for_causal(rows, prompter, 1000)
+    one_by_one = [prompter.encode_row(row) for row in rows]
+    assert list(encoded["input_ids"]) == [example.input_ids for example in one_by_one]
+    assert list(encoded["completion_mask"]) == [example.completion_mask for example in one_by_one]
+    assert [len(example.spans) for example in one_by_one] == [1, 3, 1, 2, 3]
+
+
+def test_raw_texts_are_packed_and_learned_whole(tiny_llama):
+    prompter = Prompter(load_tokenizer(resolve(str(tiny_llama))), USUAL["text"])
+    rows = Dataset.from_list([{"text": text, "row": row} for row, text in enumerate(["abc", "de", "x" * 25, "f"])])
+    encoded = encode_for_causal(rows, prompter, 10)
+    assert list(map(len, encoded["input_ids"])) == [7, 10, 10, 8]  # none is refused for its length
+    assert all(set(mask) == {1} for mask in encoded["completion_mask"])
 
 
 def test_rows_that_are_too_long_are_named_by_their_numbers(dialogues, tiny_llama, monkeypatch):

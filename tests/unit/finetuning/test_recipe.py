@@ -7,10 +7,20 @@ from finetuning.recipe import load_recipe, parse_recipe, recipe_names, with_over
 from plumbing.errors import RecipeError
 
 
-def test_the_five_recipes_ship():
+def test_the_recipes_that_ship_are_these():
     assert recipe_names() == [
+        "chats-smollm2-lora",
+        "dialogue-gemma3-1b-qlora",
         "dialogue-llama2-7b-qlora",
+        "dialogue-llama32-1b-qlora",
+        "dialogue-mistral-7b-qlora",
+        "dialogue-qwen3-06b-qlora",
+        "dialogue-qwen3-17b-qlora",
         "dialogue-smollm2-qlora",
+        "dialogue-smollm3-3b-qlora",
+        "handbook-smollm2-lora",
+        "passages-smollm2-lora",
+        "requests-smollm2-lora",
         "sentiment-distilbert-lora",
         "sentiment-minilm-lora",
         "sentiment-smollm2-lora",

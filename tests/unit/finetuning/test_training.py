@@ -11,7 +11,7 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 
 from eval.report.folder import load as load_report
 from eval.report.markdown import explanation
-from finetuning.export.adapter import copy_adapter
+from finetuning.export.folder import copy_tuned
 from finetuning.runs.folder import Run, create_run
 from finetuning.training import run_training
 from models.adapters import BaseOrigin
@@ -147,7 +147,7 @@ def test_target_modules_that_cannot_be_adapted_are_named_before_training(module,
 def test_an_exported_adapter_can_be_opened_and_brings_its_report(tiny_llama, recipe_on, tmp_path):
     run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path / "runs")
     for _ in range(2):  # the second time replaces the first
-        copy_adapter(run, tmp_path / "out")
+        copy_tuned(run, tmp_path / "out")
     assert open_pair(tmp_path / "out").proof.same_weights
     assert json.loads((tmp_path / "out" / "eval" / "report.json").read_text())["n"] > 0
 
@@ -155,7 +155,7 @@ def test_an_exported_adapter_can_be_opened_and_brings_its_report(tiny_llama, rec
 def test_a_run_that_is_not_finished_cannot_be_exported(tiny_llama, recipe_on, tmp_path):
     run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path)
     with pytest.raises(RunError, match="finished"):
-        copy_adapter(run, tmp_path / "out")
+        copy_tuned(run, tmp_path / "out")
 
 
 @pytest.mark.parametrize("name", ["sentiment-smollm2-lora", "dialogue-smollm2-qlora"])
@@ -182,6 +182,7 @@ def test_gradient_checkpointing_computes_layers_again_and_learns_the_same(
     losses, counts = [], []
     for kept in ("false", "true"):
         own_settings = [*settings, f"training.gradient_checkpointing={kept}", "strategy.dropout=0.2"]
+        own_settings.append("training.eval_rows=0")
         run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, *own_settings), tmp_path / kept)
         losses.append([line["loss"] for line in run.metrics()[0]])
         counts.append(len(entered))

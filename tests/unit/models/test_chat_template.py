@@ -4,14 +4,10 @@ The templates are those that TRL brings along, byte for byte the models'. The ex
 Jinja alone, without this project.
 """
 
-import importlib.util
-import re
 from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
 from transformers.utils import chat_template_utils
 
 from data.tasks import SENTIMENT
@@ -19,8 +15,8 @@ from models.chat_template import PLAIN_TEMPLATE, ChatTemplate
 from models.generation import end_tokens
 from models.prompting import PromptContract, Prompter
 from plumbing.errors import ModelError
+from tests.unit.models.templates import TEMPLATES, tokenizer_with
 
-TEMPLATES = Path(next(iter(importlib.util.find_spec("trl").submodule_search_locations))) / "chat_templates"
 GEMMA = "<bos><start_of_turn>user\nGood or bad?\n\nA warm film.<end_of_turn>\n<start_of_turn>model\n"
 LLAMA = (
     "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCutting Knowledge Date: December 2023\n"
@@ -40,20 +36,6 @@ MODELS = {  # template: begin and end of text; prompt and answer as it writes th
     "phi3_5": ("<s>", "<|endoftext|>", PHI, "Good.<|end|>"),
     "qwen3": (None, "<|im_end|>", QWEN, "Good.<|im_end|>"),
 }
-
-
-def tokenizer_with(template, begin, end):
-    """Bytes, and whole tokens for what the template writes between its messages."""
-    marks = sorted({*re.findall(r"<\|?\w+\|?>|</\w+>", template), *filter(None, (begin, end)), "<end_of_turn>"})
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bpe = Tokenizer(models.BPE(vocab={piece: index for index, piece in enumerate(letters)}, merges=[]))
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    bpe.add_special_tokens([mark for mark in marks if "think" not in mark])
-    bpe.add_tokens([mark for mark in marks if "think" in mark])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token=begin, eos_token=end)
-    tokenizer.chat_template = template
-    return tokenizer
 
 
 @pytest.fixture(params=MODELS)

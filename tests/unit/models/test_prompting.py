@@ -9,7 +9,7 @@ from data.tasks import DIALOGUE, SENTIMENT
 from models.chat_template import PLAIN_TEMPLATE
 from models.loading import load_tokenizer
 from models.pair import open_pair
-from models.prompting import PromptContract, Prompter, classifier_contract
+from models.prompting import PromptContract, Prompter, classifier_contract, task_of
 from models.sources import resolve
 from plumbing.errors import ModelError
 
@@ -133,11 +133,11 @@ def test_an_instruction_of_ones_own_is_kept(prompter, tokenizer):
     assert own.sha256 != prompter.contract.sha256
 
 
-@pytest.mark.parametrize("task", ["poetry", ["sentiment"]])
-def test_an_unknown_task_is_refused(prompter, task, tmp_path):
+@pytest.mark.parametrize(("task", "says"), [("poetry", "unknown task"), (["sentiment"], "other than text")])
+def test_an_unknown_task_is_refused(prompter, task, says, tmp_path):
     dataclasses.replace(prompter.contract, task=task).save(tmp_path)
-    with pytest.raises(ModelError, match="unknown task"):
-        PromptContract.load(tmp_path)
+    with pytest.raises(ModelError, match=says):
+        task_of(tmp_path, PromptContract.load(tmp_path))
 
 
 @pytest.mark.cuda

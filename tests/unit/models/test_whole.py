@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import math
 import shutil
 import threading
 
@@ -12,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from eval.exactness import check, open_plain
 from eval.forgetting import measure_forgetting
-from models import stepping
+from models import loading, stepping
 from models.generation import answer_base_batch, answer_batch, second_side_cost, stream_answers
 from models.loading import device
 from models.pair import Pair, open_pair
@@ -166,7 +167,7 @@ def test_label_scores_are_those_of_each_model_alone(pair, models, labels, roundi
 
 @pytest.mark.cuda
 def test_what_the_second_side_costs_is_measured(pair):
-    assert 0.5 < second_side_cost(pair, pair.prompter.encode_prompt(TEXTS[0])) < 10
+    assert 0.1 < second_side_cost(pair, pair.prompter.encode_prompt(TEXTS[0]), tokens=12) < 50
 
 
 @pytest.mark.cuda
@@ -216,6 +217,19 @@ def test_a_whole_classifier_is_its_own_head_and_the_base_an_untrained_one(
                 model(**inputs).logits[0].log_softmax(-1).tolist(), abs=1e-5 * rounding
             )
         assert scores.base != pytest.approx(scores.tuned, abs=1e-3)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("native", ["bfloat16", "float32"])
+def test_both_models_compute_in_what_the_machine_multiplies(make_whole, tiny_llama, tmp_path, native, monkeypatch):
+    folder = make_whole(tmp_path / "whole", tiny_llama, precision="bfloat16")
+    monkeypatch.setattr(loading, "best_precision", lambda: native)
+    pair = open_pair(folder)
+    assert [pair.bare(tuned).dtype for tuned in (False, True)] == [getattr(torch, native)] * 2
+    assert pair.bare(False).device == pair.bare(True).device
+    prompt = pair.prompter.encode_prompt(TEXTS[0])
+    *_, last = stream_answers(pair, prompt, prompt, max_new_tokens=3)
+    assert last.tuned.tokens <= 3 and all(map(math.isfinite, score_labels(pair, TEXTS[:1])[0].tuned))
 
 
 @pytest.mark.cuda

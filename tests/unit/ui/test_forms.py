@@ -302,7 +302,7 @@ def test_only_listed_adapters_can_be_chosen(tmp_path: Path, monkeypatch: pytest.
     shutil.copy(shipped / "prompt.json", good)
     assert choices.options(LOCAL, "sentiment") == [("Sentiment · LoRA · shipped", "bundled:sentiment-smollm2-lora")]
     assert choices.options(LOCAL, "dialogue") == []
-    assert choices.find("bundled:sentiment-smollm2-lora", LOCAL).adapter == good
+    assert choices.find("bundled:sentiment-smollm2-lora", LOCAL).folder == good
     for key in (None, "bundled:../../etc", str(good), "run:none"):
         with pytest.raises(ModelError, match="no such tuned model"):
             choices.find(key, LOCAL)

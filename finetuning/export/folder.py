@@ -1,4 +1,4 @@
-"""Taking a finished run's adapter elsewhere."""
+"""Taking elsewhere what a finished run has tuned: an adapter's folder, or a whole model's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from finetuning.runs.folder import Run
 from plumbing.errors import RunError
 
 
-def copy_adapter(run: Run, target: Path) -> None:
-    """Copy the run's adapter, with its report in `eval/`, to `target`, replacing what is there in one rename.
+def copy_tuned(run: Run, target: Path) -> None:
+    """Copy what the run has tuned, with its report in `eval/`, to `target`, replacing what is there in one rename.
 
     Raises:
-        RunError: the run has no adapter or no report.
+        RunError: the run has tuned nothing, or has no report.
     """
     if not run.tuned.is_dir() or not (run.evaluation / "report.json").is_file():
         raise RunError("Only a finished run can be exported", got=f"{run.id}: {run.status().state}")

@@ -1,0 +1,115 @@
+"""How long training takes: its batches, their steps, and the passes that measure the validation loss."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from finetuning.estimates.calibration import Speeds
+from finetuning.estimates.row_lengths import Lengths
+from finetuning.recipe import Recipe
+from finetuning.strategies.counts import ParameterCount
+from finetuning.strategies.lora import MEASURED_RANK
+from finetuning.trainers.arguments import eval_steps, steps
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some rows that go through the model together."""
+
+    rows: int
+    tokens: int
+    """That are computed: without padding and the shared prefix where layers are computed by hand."""
+    longest: int
+    supervised: int
+
+    @property
+    def pairs(self) -> int:
+        """Of a token and one that it may see, computed as if each row were as long as the longest."""
+        return self.rows * self.longest**2
+
+
+def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
+    """The batches of an epoch over the sampled rows, in like lengths as they are trained on."""
+    from finetuning.trainers.lengths import LikeLengthSampler
+
+    lengths, size = train.whole, recipe.training.batch_size
+    order = list(LikeLengthSampler(lengths, size, seed=recipe.training.seed))
+    batches = []
+    for at in range(0, len(order), size):
+        rows = [lengths[index] for index in order[at : at + size]]
+        if len(rows) < size and train.rows > len(lengths):
+            continue  # short only because the sample is
+        tokens = len(rows) * max(rows)
+        if computed_by_hand(recipe):
+            tokens = sum(rows) - (len(rows) - 1) * train.shared
+        supervised = sum(train.answers[index] for index in order[at : at + size])
+        batches.append(Batch(len(rows), tokens, max(rows), supervised))
+    return batches
+
+
+def training_seconds(
+    recipe: Recipe,
+    config: Any,
+    machine: Speeds,
+    count: ParameterCount,
+    train: Lengths,
+    batches: Sequence[Batch],
+    eval_rows: int,
+) -> float:
+    """Of all steps, and of the validation loss on `eval_rows` rows as often as it is measured."""
+    forward = sum(_step_s(recipe, config, machine, batch) for batch in batches) / max(1, len(batches))
+    all_steps = steps(recipe, train.rows)
+    a_step = forward * recipe.training.gradient_accumulation + count.trainable * machine.update
+    seconds = all_steps * a_step
+    if eval_rows and batches:
+        times = math.ceil(all_steps / eval_steps(recipe, train.rows, eval_rows))
+        seconds += times * eval_rows * _read_s(config, machine, batches)
+    return seconds
+
+
+def at_rank(machine: Speeds, recipe: Recipe, count: ParameterCount) -> Speeds:
+    """The speeds with an adapter of the recipe's rank, by operations: four a frozen weight, six a trained one."""
+    if recipe.strategy.whole:
+        return machine
+    rank = getattr(recipe.strategy, "rank", MEASURED_RANK)
+    frozen, measured = count.total - count.trainable, count.trainable * MEASURED_RANK / rank
+    share = (4 * frozen + 6 * count.trainable) / (4 * frozen + 6 * measured)
+    return replace(machine, train_token=machine.train_token * share)
+
+
+def trained_layers(recipe: Recipe, config: Any) -> int:
+    """How many of the base's layers gradients go through."""
+    layers = int(config.num_hidden_layers)
+    return min(layers, recipe.strategy.blocks_trained(recipe.kind, layers))
+
+
+def computed_by_hand(recipe: Recipe) -> bool:
+    """Whether the layers are computed by `models/fast/llama.py`, as far as a recipe says."""
+    from models.loading import device
+
+    settings = getattr(recipe.strategy, "dropout", 0) or getattr(recipe.strategy, "dora", False)
+    by_modules = settings or recipe.training.gradient_checkpointing
+    return recipe.way_definition.writes and not by_modules and device().type == "cpu"
+
+
+def _step_s(recipe: Recipe, config: Any, machine: Speeds, batch: Batch) -> float:
+    """Forward and backward of a batch: the layers before the first that learns only go forward."""
+    learned = trained_layers(recipe, config)
+    forward = machine.pass_batch + batch.tokens * machine.pass_token + batch.pairs * machine.pass_pair
+    layer = machine.train_batch + batch.tokens * machine.train_token + batch.pairs * machine.train_pair
+    if recipe.training.gradient_checkpointing:
+        layer += forward
+    frozen = int(config.num_hidden_layers) - learned
+    return learned * layer + frozen * forward + machine.head_batch + batch.supervised * machine.head_train
+
+
+def _read_s(config: Any, machine: Speeds, batches: Sequence[Batch]) -> float:
+    """Of a row whose loss is measured: two batches at a time go forward together."""
+    rows = sum(batch.rows for batch in batches)
+    tokens, pairs = sum(batch.tokens for batch in batches), sum(batch.pairs for batch in batches)
+    layer = len(batches) / 2 * machine.pass_batch + tokens * machine.pass_token + pairs * machine.pass_pair
+    head = sum(batch.supervised for batch in batches) * machine.head_train / 2
+    return (int(config.num_hidden_layers) * layer + head) / max(1, rows)

@@ -1,0 +1,147 @@
+"""How probable base and tuned find what is learned of training rows: of a chat, all that the assistant has said.
+
+Rows go through the model once a side, behind what all of them begin with. Only positions that predict a learned
+token go through the vocabulary projection, some at a time, in float32 whatever the model computes in.
+
+Shapes: N places, H hidden size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from models.batches import like_lengths
+from models.float32_head import Float32Head
+from models.loading import keep_freed_memory
+from models.pair import Pair
+from models.prefix import Prefix, shared_start
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.encoded import EncodedExample
+
+_BATCH_TOKENS = 8192
+"""Of a batch of several rows by hand, at most."""
+_BATCH_TOKENS_OF_MODULES = 2048
+"""The same by modules, which hold the logits of all places that are asked for at once."""
+_PLACES_AT_ONCE = 256
+"""Places whose float32 logits are held at a time by hand: 50 MB for a vocabulary of 49,152."""
+
+
+@dataclass(frozen=True)
+class TurnLikelihood:
+    """Of one row, over all its learned tokens."""
+
+    base: float
+    """The sum of their log-probabilities, in nats."""
+    tuned: float
+    tokens: int
+    """How many there are. The first token of a row is not among them: nothing predicts it."""
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What follows the shared beginning, and where in it each learned token stands."""
+
+    shared: list[int]
+    rows: list[list[int]]
+    learned: list[list[int]]
+
+    @classmethod
+    def of(cls, examples: Sequence[EncodedExample]) -> _Rows:
+        places = [[at for start, end in each.spans for at in range(max(1, start), end)] for each in examples]
+        # What predicts the first of them has to be behind the shared beginning, as one of its row's own tokens.
+        most = max(0, min((own[0] - 1 for own in places if own), default=0))
+        shared = shared_start([each.input_ids for each in examples])[:most]
+        rows = [each.input_ids[len(shared) :] for each in examples]
+        return cls(shared, rows, [[at - len(shared) for at in own] for own in places])
+
+
+def turn_log_likelihoods(
+    pair: Pair,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    batch_size: int = 128,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> list[TurnLikelihood]:
+    """The likelihood of every token that training on `rows` would learn, by both sides.
+
+    Args:
+        pair: of kind `causal`.
+        rows: with the columns of its task, as they are trained on: chats, but others will do.
+        batch_size: rows a forward pass, at most.
+        on_batch: called with the number of rows done and of all.
+    """
+    assert pair.prompter is not None
+    keep_freed_memory()
+    laid = _Rows.of(pair.prompter.encode_rows(rows))
+    by_hand = pair.layers_of(True) is not None
+    lengths = [len(row) for row in laid.rows]
+    found: dict[int, TurnLikelihood] = {}
+    sides = {tuned: _side(pair, tuned, laid) for tuned in (False, True)}
+    for indexes in like_lengths(lengths, batch_size, _BATCH_TOKENS if by_hand else _BATCH_TOKENS_OF_MODULES):
+        base, tuned = sides[False](indexes), sides[True](indexes)
+        for index, one, other in zip(indexes, base, tuned, strict=True):
+            found[index] = TurnLikelihood(one, other, len(laid.learned[index]))
+        if on_batch:
+            on_batch(len(found), len(rows))
+    return [found[index] for index in range(len(rows))]
+
+
+def _side(pair: Pair, tuned: bool, laid: _Rows) -> Callable[[list[int]], list[float]]:
+    """Numbers of rows → the summed log-probabilities of their learned tokens; the beginning is read once."""
+    kept: list[Any] = []
+
+    def summed(indexes: list[int]) -> list[float]:
+        import torch
+
+        rows, learned = [laid.rows[index] for index in indexes], [laid.learned[index] for index in indexes]
+        if not any(learned):
+            return [0.0] * len(rows)
+        targets = torch.tensor([row[at] for row, own in zip(rows, learned, strict=True) for at in own])
+        counts = [len(own) for own in learned]
+        places = [[at - 1 for at in own] for own in learned]
+        with torch.inference_mode(), pair.side(tuned) as model:
+            if not kept:
+                kept.append(_logits(pair, tuned, model, laid.shared))
+            chosen = [
+                logits.float().log_softmax(-1).cpu().gather(1, part[:, None])[:, 0]
+                for logits, part in kept[0](rows, places, targets)
+            ]
+        return [float(values.sum()) for values in torch.cat(chosen).double().split(counts)]
+
+    return summed
+
+
+_Logits = Callable[
+    [list[list[int]], list[list[int]], "torch.Tensor"], Iterator[tuple["torch.Tensor", "torch.Tensor"]]
+]
+"""Rows, places in each, and the token after each place → logits of some of them, [n, V], and those tokens, [n]."""
+
+
+def _logits(pair: Pair, tuned: bool, model: Any, shared: list[int]) -> _Logits:
+    """How a side gives logits at some places of rows behind `shared`."""
+    head = Float32Head(pair, tuned)
+    if (layers := pair.layers_of(tuned)) is None:
+        prefix = Prefix(model, shared)
+
+        def by_modules(rows: Any, places: Any, targets: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+            with head.in_place():
+                yield prefix.logits_at(rows, places), targets
+
+        return by_modules
+    from models.fast.continuations import hidden_at
+    from models.fast.llama import LlamaPrefix
+
+    read = LlamaPrefix(layers, shared, adapted=tuned)
+
+    def by_hand(rows: Any, places: Any, targets: Any) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        hidden = hidden_at(layers, read, rows, places, adapted=tuned)
+        for at in range(0, len(targets), _PLACES_AT_ONCE):
+            part = slice(at, at + _PLACES_AT_ONCE)
+            yield head(hidden[part]), targets[part]
+
+    return by_hand
