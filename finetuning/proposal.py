@@ -46,6 +46,8 @@ MAX_NEW_TOKENS = 512
 ENOUGH_STEPS = 60
 """Fewer teach next to nothing: few rows are gone through more often."""
 MOST_EPOCHS = 10.0
+USUAL_STEP = 16
+"""Rows: a recipe with more a step has fewer steps, and learns as much in them."""
 _AT_THE_COMMAND_LINE = (
     "Say which column is read and which is learned: add --set task.kind=classification, and --set "
     "data.columns.text=… --set data.columns.label=… with their names; or generation, with input and output."
@@ -358,7 +360,7 @@ def _with_lengths(proposal: Proposal, settings: Sequence[str]) -> Proposal:
 
 def enough_epochs(recipe: Recipe, rows: int, steps: int = ENOUGH_STEPS) -> float:
     """Returns how often that many training rows are gone through for so many steps, to half an epoch; 1 to 10."""
-    a_step = recipe.training.batch_size * recipe.training.gradient_accumulation
+    a_step = min(USUAL_STEP, recipe.training.batch_size * recipe.training.gradient_accumulation)
     return max(1.0, min(MOST_EPOCHS, math.ceil(2 * steps * a_step / max(1, rows)) / 2))
 
 

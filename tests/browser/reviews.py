@@ -1,4 +1,4 @@
-"""A file of reviews as somebody might upload it."""
+"""Files as somebody might upload them: reviews, and messages to a help desk."""
 
 from __future__ import annotations
 
@@ -18,4 +18,19 @@ def write_reviews(path: Path, *, broken: bool = False) -> Path:
         reviews[3], stars[5] = "", "purple"
     with path.open("w", newline="", encoding="utf-8") as handle:
         csv.writer(handle).writerows([("Comment", "Stars"), *zip(reviews, stars, strict=True)])
+    return path
+
+
+def write_tickets(path: Path) -> Path:
+    """A CSV of three classes, under names of its own."""
+    things = ("lamp", "mill", "chair", "tent", "kettle", "hose", "bike", "desk")
+    words = {"billing": "invoice", "shipping": "parcel", "defect": "crack"}
+    rows = [
+        (f"The {word} of {thing} number {number} is not what I expected.", label)
+        for number in range(3)
+        for thing in things
+        for label, word in words.items()
+    ]
+    with path.open("w", newline="", encoding="utf-8") as handle:
+        csv.writer(handle).writerows([("Message", "Team"), *rows])
     return path

@@ -32,26 +32,32 @@ def open_train(page: Page) -> None:
     page.wait_for_selector("#sentiment-tokens .ba-trained", timeout=60_000)
 
 
-def choose_classifier(page: Page) -> None:
+def choose_classifier(page: Page, *, task: str = "sentiment") -> None:
     """The recipe for MiniLM, in the open Train tab: it is ready sooner, trains faster, and writes no text."""
     recipe = load_recipe("sentiment-minilm-lora")
-    page.locator("#sentiment-recipe input").click()
+    page.locator(f"#{task}-another button").first.click()
+    page.locator(f"#{task}-recipe input").click()
     page.get_by_role("option", name=recipe.title).click()
-    expect(page.locator("#sentiment-base input")).to_have_value(recipe.model.base, timeout=30_000)
-    expect(page.locator("#sentiment-epochs input")).to_have_value(f"{recipe.training.epochs:g}", timeout=30_000)
+    expect(page.locator(f"#{task}-base input")).to_have_value(recipe.model.base, timeout=30_000)
 
 
 def start_small_run(
-    page: Page, *, train_rows: int = 32, test_rows: int = 8, epochs: int = 1, batch_size: int = 16
+    page: Page,
+    *,
+    task: str = "sentiment",
+    train_rows: int = 32,
+    test_rows: int = 8,
+    epochs: int = 1,
+    batch_size: int = 16,
 ) -> None:
-    """A sentiment run on a few rows, through the form."""
-    page.locator("#sentiment-more button").first.click()
+    """A run on a few rows, through the form of a task."""
+    page.locator(f"#{task}-more button").first.click()
     wanted = {"train-rows": train_rows, "test-rows": test_rows, "epochs": epochs, "batch-size": batch_size}
     for name, value in wanted.items():
-        page.locator(f"#sentiment-{name}").locator("input, textarea").fill(str(value))
+        page.locator(f"#{task}-{name}").locator("input, textarea").fill(str(value))
         page.keyboard.press("Tab")
-    page.click("#sentiment-start")
-    page.wait_for_selector("#sentiment-state .ba-state", timeout=30_000)
+    page.click(f"#{task}-start")
+    page.wait_for_selector(f"#{task}-state .ba-state", timeout=30_000)
 
 
 def evaluate(page: Page, *, rows: int, timeout_s: float = 90) -> None:
@@ -64,15 +70,15 @@ def evaluate(page: Page, *, rows: int, timeout_s: float = 90) -> None:
     page.wait_for_selector("#evaluate-flips tbody tr", timeout=10_000)
 
 
-def wait_for_run(page: Page, state: str, *, timeout_s: float = 400) -> None:
+def wait_for_run(page: Page, state: str, *, task: str = "sentiment", timeout_s: float = 400) -> None:
     """Until the run has ended, which must be in `state`; else the error says what the page showed of it."""
-    ends = ", ".join(f"#sentiment-state .ba-state-{end}" for end in ENDS)
+    ends = ", ".join(f"#{task}-state .ba-state-{end}" for end in ENDS)
     try:
         page.wait_for_selector(ends, timeout=1000 * timeout_s)
     except TimeoutError as error:
-        raise AssertionError(f"Not ended after {timeout_s:.0f} s: {shown(page)}") from error
-    assert page.locator(f"#sentiment-state .ba-state-{state}").count(), f"Not {state}: {shown(page)}"
+        raise AssertionError(f"Not ended after {timeout_s:.0f} s: {shown(page, task)}") from error
+    assert page.locator(f"#{task}-state .ba-state-{state}").count(), f"Not {state}: {shown(page, task)}"
 
 
-def shown(page: Page) -> str:
-    return page.locator("#sentiment-state").inner_text()
+def shown(page: Page, task: str) -> str:
+    return page.locator(f"#{task}-state").inner_text()

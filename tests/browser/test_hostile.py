@@ -50,6 +50,7 @@ def test_script_in_the_form_and_in_the_chat_is_text(page: Page) -> None:
     expect(page.locator("#message")).to_contain_text("onerror", timeout=60_000)
     page.click("#stop")
     open_train(page)
+    page.locator("#sentiment-another button").first.click()
     page.locator("#sentiment-base input").fill(SCRIPT)
     page.keyboard.press("Enter")
     page.click("#sentiment-start")  # the run fails, and says why

@@ -53,6 +53,7 @@ def test_each_browser_sees_its_own_run_and_is_told_its_limits(ana: Page, bea: Pa
 
     open_train(bea)
     expect(bea.locator("#sentiment-state .ba-state")).to_have_count(0)
+    bea.locator("#sentiment-more button").first.click()
     bea.locator("#sentiment-rank input").fill("64")
     bea.keyboard.press("Tab")
     bea.click("#sentiment-start")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.reviews import write_reviews
+from tests.browser.reviews import write_reviews, write_tickets
 from tests.browser.steps import (
     choose_classifier,
     open_tab,
@@ -21,6 +22,7 @@ def test_every_tab_opens(page: Page) -> None:
     for name, shows in {
         "Train": "#sentiment-start",
         "Dialogue summary · QLoRA": "#dialogue-start",
+        "Your own": "#own-file",
         "Evaluate": "#evaluate-run",
         "Runs": "#runs-table",
         "Compare": "#box",
@@ -56,6 +58,7 @@ def test_what_is_opened_asks_for_nothing_and_what_is_wrong_is_said_by_its_label(
     page.locator("#sentiment-epochs input").fill("2")
     page.keyboard.press("Tab")
     expect(page.locator("#sentiment-estimate")).to_contain_text("parameters train", timeout=30_000)
+    expect(page.locator("#sentiment-size").get_by_label("As written below")).to_be_checked()
     assert rows.input_value() == ""
     rows.fill("0")
     page.keyboard.press("Tab")
@@ -85,7 +88,8 @@ def test_a_run_goes_to_its_end_survives_a_reload_and_can_be_compared(page: Page,
     console_errors.clear()  # a reload cuts Gradio's connections, and it says so
     expect(page.locator("#sentiment-state .ba-state")).to_be_visible(timeout=10_000)
     wait_for_run(page, "finished")
-    expect(page.locator("#sentiment-loss svg polyline")).to_have_count(1)
+    expect(page.locator("#sentiment-loss svg polyline")).to_have_count(2)  # with the validation loss
+    expect(page.locator("#sentiment-loss figcaption")).to_contain_text("kept: step")
     expect(page.locator("#sentiment-verdict")).to_contain_text("on 8 reviews accuracy")
     expect(page.locator("#sentiment-verdict .ba-metrics tbody tr")).to_have_count(2)
     expect(page.locator("#sentiment-flips tbody tr")).to_have_count(8)
@@ -98,6 +102,34 @@ def test_a_run_goes_to_its_end_survives_a_reload_and_can_be_compared(page: Page,
     expect(page.locator("#runs-table")).to_contain_text("finished", timeout=10_000)
     page.locator("#runs-table tbody tr").first.click()
     expect(page.locator("#runs-verdict")).to_contain_text("on 8 reviews", timeout=10_000)
+
+
+def test_a_file_of_ones_own_is_proposed_trained_and_compared(page: Page, tmp_path: Path) -> None:
+    open_tab(page, "Train")
+    open_tab(page, "Your own")
+    page.locator("#own-file input[type=file]").set_input_files(write_tickets(tmp_path / "tickets.csv"))
+    expect(page.locator("#own-data")).to_contain_text(
+        "3 labels: billing 24, defect 24, shipping 24", timeout=30_000
+    )
+    expect(page.locator("#own-learns")).to_contain_text("has 3 values that repeat")
+    expect(page.locator("#own-instruction textarea")).to_have_value(re.compile("billing, defect, shipping"))
+    expect(page.locator("#own-input-column input")).to_have_value("Message")
+    expect(page.locator("#own-sizes tbody tr")).to_have_count(3, timeout=60_000)
+    choose_classifier(page, task="own")
+    page.locator("#own-size").get_by_label("Quick").check()
+    expect(page.locator("#own-sizes")).to_contain_text("54 rows, 6 times; 12 to test", timeout=30_000)
+    start_small_run(page, task="own", train_rows=32, test_rows=8)
+    wait_for_run(page, "finished", task="own")
+    expect(page.locator("#own-verdict")).to_contain_text("on 8 texts accuracy")
+    expect(page.locator("#own-details")).to_contain_text("Each of the 3 labels")
+    page.click("#own-compare")
+    expect(page.locator("#task").get_by_label("Your own")).to_be_checked(timeout=10_000)
+    expect(page.locator("#model input")).to_have_value(re.compile("^tickets · LoRA"))
+    wait_for_answers(page, timeout_s=90)
+    expect(page.locator("#after .ba-bar-row")).to_have_count(3)
+    open_tab(page, "Evaluate")
+    page.locator("#evaluate-task").get_by_label("Your own").check()
+    expect(page.locator("#evaluate-verdict")).to_contain_text("on 8 texts accuracy", timeout=15_000)
 
 
 def test_a_damaged_run_is_shown_and_the_others_still_work(page: Page, runs_folder: Path) -> None:

@@ -222,6 +222,29 @@ def test_values_of_the_wrong_type_are_refused_for_every_component(bea: Stranger)
         for value in wrong:
             answer = bea.http.post(f"{API}/queue/join", json=bea.body(start, bea.values(start, **{name: value})))
             refused(answer, 403, 422)
+    own = bea.handler("start_run", "own-file")
+    for name, wrong in {
+        "own_what": ["prefix", "../tasks/x", 1, ["chat"]],
+        "own_instruction": [3, ["a"], "x" * 300_000, "\0"],
+        "own_strategy": ["full/..", 1],
+    }.items():
+        for value in wrong:
+            answer = bea.http.post(f"{API}/queue/join", json=bea.body(own, bea.values(own, **{name: value})))
+            refused(answer, 403, 422)
+
+
+def test_an_instruction_of_a_stranger_is_text_with_a_limit(bea: Stranger) -> None:
+    rows = "".join(
+        f"number {number} is {'fine' if number % 2 else 'broken'},t{number % 3}\n" for number in range(60)
+    )
+    [path] = bea.upload("own.csv", f"text,label\n{rows}".encode()).json()
+    start = bea.handler("start_run", "own-file")
+    chosen = {"own_file": bea.file(path), "own_instruction": "<script>" * 600}
+    messages = bea.queued(start, bea.values(start, **chosen))
+    assert "more than 4,000 characters" in said(messages)
+    shows = bea.handler("show_data", "own-file")
+    drawn = bea.queued(shows, bea.values(shows, **chosen | {"own_instruction": "<b>Which?</b>"}))
+    assert "3 labels" in str(drawn[-1]) and "<b>Which" not in str(drawn[-1])
 
 
 WRONG = (
@@ -306,7 +329,7 @@ def test_files_elsewhere_are_not_fetched_by_any_component(bea: Stranger) -> None
         if number not in states
     }
     files = {each["id"] for each in bea.config["components"] if each["type"] == "file"}
-    assert len(files & set(read)) == 4
+    assert len(files & set(read)) == 6
     for number, (handler, place) in read.items():
         right = bea.values(handler)
         for path in ("http://127.0.0.1:9/x.csv", "https://example.org/x.csv", "/etc/passwd", "../x.csv", ""):

@@ -264,9 +264,9 @@ class TrainTask:
         if beginning.recipe is not None:
             begun[self.form.recipe] = beginning.recipe.name
             return begun | self._filled(beginning.recipe, self._counts(beginning.given, visitor))
-        if self.what is None:
-            counts = self._counts(beginning.given, visitor)
-            return begun | self._sized(self._shipped(given), counts)
+        known = [recipe for recipe in self.known if recipe.name == given[self.form.recipe]]
+        if self.what is None and known:
+            return begun | self._sized(known[0], self._counts(beginning.given, visitor))
         return begun
 
     def _filled(self, recipe: Recipe, counts: Counts) -> Updates:

@@ -13,7 +13,8 @@ import gradio as gr
 import pytest
 
 from finetuning.limits import Limits
-from finetuning.recipe import Recipe, load_recipe
+from finetuning.preparation import open_data
+from finetuning.recipe import Recipe, load_recipe, recipe_names
 from finetuning.runs import launch
 from finetuning.runs.folder import create_run, list_runs
 from plumbing import doors
@@ -234,6 +235,10 @@ def test_normal_is_the_recipe_quick_is_less_and_thorough_more() -> None:
     epochs = recipe.training.epochs
     assert sizes.fields_of(sizes.settings_of("normal", recipe, Counts(1_022, 400))) == [epochs, "", ""]
     assert sizes.fields_of(sizes.settings_of("normal", recipe, many)) == [epochs, "2000", "400"]
+    for name in recipe_names():  # none that ships is changed on the corpus that it ships with
+        shipped = load_recipe(name)
+        counts = Counts.of(open_data(shipped))
+        assert sizes.settings_of("normal", shipped, counts)["training.epochs"] == shipped.training.epochs, name
     assert sizes.fields_of(sizes.settings_of("quick", recipe, many)) == [2.0, "160", "60"]
     assert sizes.fields_of(sizes.settings_of("thorough", recipe, many)) == [2 * epochs, "", ""]
     often = [sizes.settings_of(size, recipe, few)["training.epochs"] for size in sizes.SIZES]
