@@ -23,6 +23,7 @@ class Classify(Way):
 
     kind: ClassVar[ModelKind] = "classifier"
     writes: ClassVar[bool] = False
+    pipeline: ClassVar[str] = "text-classification"
 
     def refused(self, task: Task) -> str | None:
         if task.is_classification:

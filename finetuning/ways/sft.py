@@ -23,6 +23,7 @@ class Sft(Way):
 
     kind: ClassVar[ModelKind] = "causal"
     writes: ClassVar[bool] = True
+    pipeline: ClassVar[str] = "text-generation"
 
     def refused(self, task: Task) -> str | None:
         if task.kind == "text":

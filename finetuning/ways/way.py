@@ -25,6 +25,9 @@ class Way:
     writes: ClassVar[bool]
     """Whether the model writes: it has a vocabulary to predict, and a prompt with an instruction and examples."""
 
+    pipeline: ClassVar[str]
+    """What the Hub calls the work of such a model."""
+
     def refused(self, task: Task) -> str | None:
         """Why a model cannot learn `task` so, and what can, in a sentence; None where it can."""
         raise NotImplementedError
