@@ -140,7 +140,7 @@ def test_kind_labels_and_instruction_can_be_changed(tab: TrainTask, tmp_path: Pa
     page.set(instruction="", what="generation")
     page.take(tab.show_other_task(page.request, *page.values.values()))
     assert page.recipe.task.kind == "generation"  # type: ignore[union-attr]
-    assert page.recipe.strategy_title == "QLoRA", "as for texts on the command line"
+    assert page.values[tab.form.recipe] == "passages-smollm2-lora", "as for texts on the command line"
     assert page.shown[tab.data.labels] == gr.update(visible=False)
     assert page.values[tab.what.instruction] == ""
 
@@ -171,6 +171,14 @@ def test_chats_have_no_column_of_answers(tab: TrainTask, tmp_path: Path) -> None
     assert page.recipe.task.kind == "chat"  # type: ignore[union-attr]
     assert page.recipe.data.columns == {"messages": "messages"}
     assert "assistant: Hi" in page.shown[tab.data_preview]
+    assert not page.shown[tab.data.target_column]["visible"]
+
+
+def test_a_column_that_is_chosen_twice_is_refused(tab: TrainTask, tmp_path: Path) -> None:
+    page = Page(tab).upload(tickets(tmp_path))
+    page.values[tab.data.also] = "Team"
+    shown = tab.show_data(page.request, *page.values.values())
+    assert "a column is named twice" in shown[tab.data_summary]
 
 
 @pytest.mark.parametrize(
