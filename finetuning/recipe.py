@@ -92,8 +92,8 @@ class TrainingSettings(Settings):
     """Wall-clock limit of training and evaluation, all attempts together. A run that reaches it saves a checkpoint
     and fails."""
     eval_steps: Annotated[int, Field(ge=1)] | None = None
-    """Measure the validation loss every so many steps, and after the last. Left out: about ten times a run, or less
-    often where so many rows would be more than a fifth of those that are trained on."""
+    """Measure the validation loss every so many steps, and after the last. Left out: about ten times a run; less
+    often, if there is no patience, where so many rows would be more than a fifth of those that are trained on."""
     eval_rows: Annotated[int, Field(ge=0, le=100_000)] = 100
     """Validation rows that it is measured on: a fixed sample, with every label in its share. 0 measures none."""
     eval_metric: bool = False

@@ -12,7 +12,10 @@ from finetuning.estimates.row_lengths import Lengths
 from finetuning.recipe import Recipe
 from finetuning.strategies.counts import ParameterCount
 from finetuning.strategies.lora import MEASURED_RANK
-from finetuning.trainers.arguments import eval_steps, steps
+from finetuning.trainers.arguments import checkpoints, eval_steps, steps
+
+_WRITTEN_A_SECOND = 2e8
+"""Bytes of a checkpoint that go to the disk, and are there."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,12 @@ def training_seconds(
     all_steps = steps(recipe, train.rows)
     a_step = forward * recipe.training.gradient_accumulation + count.trainable * machine.update
     seconds = all_steps * a_step
+    written = 12.0 * min(all_steps, checkpoints(recipe))  # weights and two moments
     if eval_rows and batches:
         times = math.ceil(all_steps / eval_steps(recipe, train.rows, eval_rows))
         seconds += times * eval_rows * _read_s(config, machine, batches)
-    return seconds
+        written += 4.0 * times if recipe.training.keep == "best" else 0.0  # at most: whenever it is a new best
+    return seconds + count.trainable * written / _WRITTEN_A_SECOND
 
 
 def at_rank(machine: Speeds, recipe: Recipe, count: ParameterCount) -> Speeds:

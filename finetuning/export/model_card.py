@@ -21,7 +21,7 @@ def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str
 # {recipe.name}
 
 {recipe.task_definition.learns} Trained with {recipe.strategy_title} on `{shown.data.source}` for
-{recipe.training.epochs:g} epochs; {recipe.strategy.about(recipe.model.precision)}.
+{recipe.training.epochs:g} epochs; {recipe.strategy.about(recipe.model.precision, recipe.kind)}.
 
 {_one_level_down(to_markdown(report, rows))}
 ## The recipe

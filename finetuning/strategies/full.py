@@ -27,7 +27,7 @@ class Full(Strategy):
     def named(self, precision: str, kind: ModelKind = "causal") -> str:
         return "Full fine-tuning"
 
-    def about(self, precision: str) -> str:
+    def about(self, precision: str, kind: ModelKind = "causal") -> str:
         return "every weight of the model was trained"
 
     def blocks_trained(self, kind: ModelKind, blocks: int) -> int:

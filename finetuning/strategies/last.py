@@ -39,17 +39,13 @@ class Last(Strategy):
     forgets: ClassVar[str] = "forgets less than full"
 
     def named(self, precision: str, kind: ModelKind = "causal") -> str:
-        return "Last layers" if self._wanted(kind) else "Head only"
+        count = self._wanted(kind)
+        return f"Transfer learning ({f'last {_blocks(count)}' if count else 'head'})"
 
-    def about(self, precision: str) -> str:
-        if self.blocks == 0:
-            return "only its head was trained"
-        count = (
-            "the last layers were"
-            if self.blocks is None
-            else f"the last {_blocks(self.blocks)} and what follows were"
-        )
-        return f"{count} trained, all else was frozen"
+    def about(self, precision: str, kind: ModelKind = "causal") -> str:
+        count = self._wanted(kind)
+        which = f"the last {_blocks(count)} and what follows were" if count else "its head alone was"
+        return f"{which} trained, all else was frozen"
 
     def refused(self, kind: ModelKind, precision: str) -> str | None:
         if kind == "causal" and self.blocks == 0:

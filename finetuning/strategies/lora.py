@@ -51,7 +51,7 @@ class Lora(Strategy):
         variant = "DoRA" if self.dora else "rsLoRA" if self.rslora else "LoRA"
         return f"Q{variant}" if precision == "nf4" else variant
 
-    def about(self, precision: str) -> str:
+    def about(self, precision: str, kind: ModelKind = "causal") -> str:
         where = "every linear layer" if self.target_modules == ALL_LINEAR else ", ".join(self.target_modules)
         return f"the adapter has rank {self.rank} and acts on {where}"
 

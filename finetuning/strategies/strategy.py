@@ -31,7 +31,7 @@ class Strategy(Settings):
         """What people call it: `QLoRA`."""
         raise NotImplementedError
 
-    def about(self, precision: str) -> str:
+    def about(self, precision: str, kind: ModelKind = "causal") -> str:
         """A sentence for a model's card: which parameters learned."""
         raise NotImplementedError
 

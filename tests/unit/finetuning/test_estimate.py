@@ -105,7 +105,7 @@ def test_more_steps_take_longer_and_four_bit_takes_less_memory(tiny_llama, recip
         for n in (20, 40)
     )
     lora = recipe_on("dialogue-smollm2-qlora", tiny_llama, "strategy=lora", "model.precision=float32")
-    assert estimate(many).training_s == pytest.approx(2 * estimate(few).training_s)
+    assert estimate(many).training_s == pytest.approx(2 * estimate(few).training_s, rel=0.1)  # as many checkpoints
     assert estimate(many).evaluation_s == estimate(few).evaluation_s > 0
     assert estimate(few).weight_mb < estimate(lora).weight_mb
 

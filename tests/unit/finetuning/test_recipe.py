@@ -98,9 +98,14 @@ def test_what_makes_no_sense_is_refused_with_what_does(said):
         ("sentiment-smollm2-lora", ["strategy=qlora"], "QLoRA", "nf4"),
         ("sentiment-smollm2-lora", ["strategy.kind=qlora", "strategy.dora=true"], "QDoRA", "nf4"),
         ("sentiment-smollm2-lora", ["strategy.rslora=true"], "rsLoRA", "auto"),
-        ("sentiment-smollm2-lora", ["strategy.kind=last"], "Last layers", "auto"),
-        ("sentiment-minilm-lora", ["strategy.kind=last"], "Head only", "float32"),
-        ("sentiment-minilm-lora", ["strategy.kind=last", "strategy.blocks=1"], "Last layers", "float32"),
+        ("sentiment-smollm2-lora", ["strategy.kind=last"], "Transfer learning (last 2 blocks)", "auto"),
+        ("sentiment-minilm-lora", ["strategy.kind=last"], "Transfer learning (head)", "float32"),
+        (
+            "sentiment-minilm-lora",
+            ["strategy.kind=last", "strategy.blocks=1"],
+            "Transfer learning (last block)",
+            "float32",
+        ),
     ],
 )
 def test_a_strategy_is_chosen_by_a_word_and_the_base_is_held_as_it_wants(name, overrides, title, precision):

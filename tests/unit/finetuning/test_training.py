@@ -63,7 +63,8 @@ def test_every_recipe_runs_to_its_end(name, model, request, recipe_on, tmp_path)
     assert report.n == len(list(rows))
     assert report.train_rows == status.facts["train_rows"]
     asked, causal = recipe.evaluation, recipe.kind == "causal"
-    assert (report.few_shot.examples if report.few_shot else 0) == (asked.few_shot if causal else 0)
+    examples = recipe.task_definition.few_shot if asked.few_shot is None else asked.few_shot
+    assert (report.few_shot.examples if report.few_shot else 0) == (examples if causal else 0)
     assert (report.forgetting is not None) == causal
     assert BaseOrigin.load(run.tuned).precision == status.facts["precision"]
     assert (run.tuned / "README.md").read_text().startswith("---\nbase_model:")

@@ -1,5 +1,6 @@
 """The validation loss: it is the plain library's, changes nothing of the training, and says which step is kept."""
 
+import dataclasses
 import math
 
 import pytest
@@ -11,7 +12,7 @@ from eval.scores import row_scores
 from finetuning.preparation import open_data
 from finetuning.runs import launch
 from finetuning.runs.folder import create_run
-from finetuning.trainers.arguments import eval_steps
+from finetuning.trainers.arguments import eval_steps, shared_arguments
 from finetuning.trainers.task_metric import ROWS
 from finetuning.training import run_training
 from models.fast.llama import LlamaLayers
@@ -20,6 +21,7 @@ from models.loading import load
 from models.pair import open_pair
 from models.scoring import score_labels
 from models.sources import resolve
+from plumbing.errors import RecipeError
 
 CAUSAL, CLASSIFIER = ("sentiment-smollm2-lora", "tiny_llama"), ("sentiment-minilm-lora", "tiny_bert")
 ASTRAY = ["training.learning_rate=0.5", "training.schedule=constant", "training.warmup_share=0"]
@@ -140,6 +142,7 @@ def test_it_is_measured_about_ten_times_and_takes_little_of_a_run(tiny_bert, rec
 
     assert every("training.max_steps=1000") == 100
     assert every("training.max_steps=150") == 50  # 300 rows are a fifth of 1,500
+    assert every("training.max_steps=150", "training.patience=2") == 15  # who wants to stop early has to know early
     assert every("training.max_steps=5") == 5
     assert every("training.max_steps=5", "training.eval_steps=2") == 2
 
@@ -149,6 +152,8 @@ def test_it_is_measured_about_ten_times_and_takes_little_of_a_run(tiny_bert, rec
     [
         (*CAUSAL, []),
         (*CAUSAL, ["strategy.kind=full"]),
+        (*CAUSAL, ["strategy.dora=true"]),
+        (*CLASSIFIER, ["strategy.dora=true", "strategy.rslora=true"]),
         (*CLASSIFIER, []),
         ("dialogue-smollm2-qlora", "tiny_llama", ["strategy=lora", "evaluation.max_new_tokens=8"]),
         ("dialogue-smollm2-qlora", "tiny_llama", ["strategy.kind=last"]),
@@ -173,3 +178,23 @@ def test_the_tasks_metric_is_that_of_the_evaluation(name, model, settings, recip
         answers = [both.tuned.text for both in answer_batch(pair, inputs, max_new_tokens=limit)]
     scores = row_scores(answers, [task.references(row) for row in rows], task)
     assert measured["step"] == 3 and measured["eval_metric"] == pytest.approx(sum(scores) / len(scores))
+
+
+def test_what_takes_validation_rows_is_refused_where_there_are_none(tiny_bert, recipe_on, tmp_path, monkeypatch):
+    def without(recipe):
+        opened = open_data(recipe)
+        splits = type(opened.splits)(opened.splits | {"validation": opened.splits["validation"].select([])})
+        return dataclasses.replace(opened, splits=splits)
+
+    monkeypatch.setattr("finetuning.training.open_data", without)
+    monkeypatch.setattr("finetuning.training.load", lambda *_, **__: pytest.fail("a model was loaded"))
+    for setting in ("training.patience=2", "training.eval_metric=true"):
+        with pytest.raises(RecipeError, match="needs validation rows, and these data have none"):
+            trained(recipe_on("sentiment-minilm-lora", tiny_bert, setting), tmp_path)
+
+
+def test_gradients_are_clipped_as_the_recipe_says(tiny_bert, recipe_on):
+    recipe = recipe_on("sentiment-minilm-lora", tiny_bert)
+    assert shared_arguments(recipe, "runs/a/checkpoints", 40)["max_grad_norm"] == 1.0
+    changed = recipe_on("sentiment-minilm-lora", tiny_bert, "training.max_grad_norm=0.25")
+    assert shared_arguments(changed, "runs/a/checkpoints", 40)["max_grad_norm"] == 0.25
