@@ -250,7 +250,7 @@ def test_normal_is_the_recipe_quick_is_less_and_thorough_more() -> None:
     assert sizes.fields_of(sizes.settings_of("quick", recipe, many)) == [2.0, "160", "60"]
     assert sizes.fields_of(sizes.settings_of("thorough", recipe, many)) == [2 * epochs, "", ""]
     often = [sizes.settings_of(size, recipe, few)["training.epochs"] for size in sizes.SIZES]
-    assert often == [3.0, 9.0, 10.0], "few rows, more often"
+    assert often == [3.0, 7.5, 10.0], "few rows, more often"
     stranger = sizes.settings_of("thorough", recipe, Counts(2_000, 400), Limits(steps=200))
     assert (
         stranger["training.epochs"] * 2_000 / recipe.training.batch_size <= 200
