@@ -194,7 +194,9 @@ def _of_corpus(table: Table, task: Task) -> ColumnMapping:
         rows = [row for _, row in table.rows]
         columns = {column: column for column in task.source_columns}
         return replace(guess(table.columns, rows, task, columns=columns, classes=table.classes), reason=reason)
-    return ColumnMapping(task.input_columns, task.target_column, None, reason)
+    # A conversation holds its answer; raw text has none.
+    target = task.target_column if task.target_column in table.columns else ""
+    return ColumnMapping(task.input_columns, target, None, reason)
 
 
 # ---- what is said of the rows --------------------------------------------------------------------------------

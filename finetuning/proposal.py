@@ -43,7 +43,7 @@ PROMPT_TOKENS = 64
 BYTES_A_TOKEN = 3
 """Roughly, and rather too few: a row that is longer than it was thought is refused."""
 MAX_NEW_TOKENS = 512
-ENOUGH_STEPS = 60
+ENOUGH_STEPS = 50
 """Fewer teach next to nothing: few rows are gone through more often."""
 MOST_EPOCHS = 10.0
 USUAL_STEP = 16

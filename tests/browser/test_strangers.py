@@ -57,7 +57,7 @@ def test_each_browser_sees_its_own_run_and_is_told_its_limits(ana: Page, bea: Pa
     bea.locator("#sentiment-rank input").fill("64")
     bea.keyboard.press("Tab")
     bea.click("#sentiment-start")
-    expect(bea.locator(".toast-body").first).to_contain_text("“Rank” is 64, at most 16", timeout=30_000)
+    expect(bea.locator(".toast-body").first).to_contain_text("“Rank” is 64, at most 32", timeout=30_000)
     open_tab(bea, "Runs")
     expect(bea.locator("#runs-table")).to_contain_text("No runs yet", timeout=10_000)
 

@@ -502,7 +502,7 @@ def said(messages: list[dict[str, object]]) -> str:
 def test_limits_are_kept_in_the_handlers(bea: Stranger) -> None:
     start = bea.handler("start_run", "sentiment-file")
     for name, value, says in (
-        ("sentiment_rank", 64, "“Rank” is 64, at most 16"),
+        ("sentiment_rank", 64, "“Rank” is 64, at most 32"),
         ("sentiment_batch_size", 512, "“Batch size” is 512, at most 32"),
         ("sentiment_max_tokens", 8192, "“Tokens a row” is 8,192, at most 1,024"),
         ("sentiment_test_rows", "5000", "“Test rows” is 5,000, at most 200"),

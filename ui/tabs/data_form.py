@@ -97,12 +97,17 @@ class DataForm:
         """The triggers of the same rows read in another way."""
         return [*(each.input for each in self.columns), self.labels.submit, self.skip_empty.input]
 
-    def named_for(self, task: Task) -> dict[Any, Any]:
-        """Updates that call the fields what a task calls them, and show those only that it has."""
-        return {
+    def named_for(self, task: Task, *, answered: bool = True) -> dict[Any, Any]:
+        """Updates that call the fields what a task calls them, and show those only that it has.
+
+        `answered` says whether what is learned has a column of its own, as in a conversation it has not.
+        """
+        also = {self.also: gr.update(visible=task.kind in ("classification", "generation"))} if self.also else {}
+        return also | {
             self.input_column: gr.update(label=doors.field(f"data.columns.{task.input_columns[-1]}")),
             self.target_column: gr.update(
-                label=doors.field(f"data.columns.{task.target_column}"), visible=bool(task.target_column)
+                label=doors.field(f"data.columns.{task.target_column}"),
+                visible=answered and bool(task.target_column),
             ),
             self.labels: gr.update(visible=task.is_classification),
         }

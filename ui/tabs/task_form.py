@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from pydantic import ValidationError
 
 from data.tasks import STARTING_POINTS, TASKS, Task
 from data.tasks.own import USUAL, OwnTask
@@ -65,17 +66,20 @@ class TaskForm:
         source = given[data.file] if given[data.kind] == "file" else given[data.hub]
         own: dict[str, Any] = {"kind": what, "name": own_name(Path(str(source or "own")))}
         if asked := self.asks(given):
-            own["instruction"] = asked[: MAX_INSTRUCTION_CHARS + 1]
+            own["instruction"] = asked
+        if len(asked) > MAX_INSTRUCTION_CHARS:
+            raise RecipeError(
+                f"The instruction has more than {MAX_INSTRUCTION_CHARS:,} characters", fix="Shorten it."
+            )
         columns = [given[each] for each in (data.also, data.input_column, data.target_column)]
         also, read, answer = (column if column and column != GUESS else None for column in columns)
         if also and read and also != read and what not in ("chat", "text"):
             own |= {"inputs": [also, read]} | ({"target": answer} if answer else {})
         try:
             task = OwnTask.model_validate(own).definition()
-        except ValueError:
-            raise RecipeError(
-                f"The instruction has more than {MAX_INSTRUCTION_CHARS:,} characters", fix="Shorten it."
-            ) from None
+        except ValidationError as error:
+            said = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise RecipeError(f"This is no task: {said}", fix="Choose its columns again.") from None
         title = one_line(Path(str(source or "")).stem)[:_TITLE_CHARACTERS] or task.title
         return task, {"task": own, "name": f"{OWN_NAME}{task.name}"[:64], "title": title}
 

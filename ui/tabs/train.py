@@ -295,7 +295,7 @@ class TrainTask:
             shown |= {self.learns: learns, self.what.what: gr.update(visible=not is_corpus)}
             ships = is_corpus or given[self.what.what] not in text.KINDS
             shown |= self.what.shown_for(opened.task, given, ships=ships)
-            shown |= self.data.named_for(opened.task)
+            shown |= self.data.named_for(opened.task, answered=bool(opened.mapping.target))
         return _merged(shown, data_form.column_updates(self.data, opened))
 
     def _failed(self, error: UserError, given: Given, visitor: Visitor) -> Updates:

@@ -140,7 +140,7 @@ def test_kind_labels_and_instruction_can_be_changed(tab: TrainTask, tmp_path: Pa
     page.set(instruction="", what="generation")
     page.take(tab.show_other_task(page.request, *page.values.values()))
     assert page.recipe.task.kind == "generation"  # type: ignore[union-attr]
-    assert page.recipe.strategy_title == "QLoRA", "as for texts on the command line"
+    assert page.values[tab.form.recipe] == "passages-smollm2-lora", "as for texts on the command line"
     assert page.shown[tab.data.labels] == gr.update(visible=False)
     assert page.values[tab.what.instruction] == ""
 
@@ -171,6 +171,14 @@ def test_chats_have_no_column_of_answers(tab: TrainTask, tmp_path: Path) -> None
     assert page.recipe.task.kind == "chat"  # type: ignore[union-attr]
     assert page.recipe.data.columns == {"messages": "messages"}
     assert "assistant: Hi" in page.shown[tab.data_preview]
+    assert not page.shown[tab.data.target_column]["visible"]
+
+
+def test_a_column_that_is_chosen_twice_is_refused(tab: TrainTask, tmp_path: Path) -> None:
+    page = Page(tab).upload(tickets(tmp_path))
+    page.values[tab.data.also] = "Team"
+    shown = tab.show_data(page.request, *page.values.values())
+    assert "a column is named twice" in shown[tab.data_summary]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +250,7 @@ def test_normal_is_the_recipe_quick_is_less_and_thorough_more() -> None:
     assert sizes.fields_of(sizes.settings_of("quick", recipe, many)) == [2.0, "160", "60"]
     assert sizes.fields_of(sizes.settings_of("thorough", recipe, many)) == [2 * epochs, "", ""]
     often = [sizes.settings_of(size, recipe, few)["training.epochs"] for size in sizes.SIZES]
-    assert often == [3.0, 9.0, 10.0], "few rows, more often"
+    assert often == [3.0, 7.5, 10.0], "few rows, more often"
     stranger = sizes.settings_of("thorough", recipe, Counts(2_000, 400), Limits(steps=200))
     assert (
         stranger["training.epochs"] * 2_000 / recipe.training.batch_size <= 200
