@@ -5,316 +5,23 @@ Three of them ask for a decision: which rows, how much, and Start. Everything el
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
-from data.sources import Opened
-from data.tasks import STARTING_POINTS, Task
+from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
-from finetuning.recipe import Recipe, load_recipe
-from plumbing.errors import DataError, RunError, UserError
+from finetuning.recipe import load_recipe
 from ui.drawing import text
-from ui.drawing.markup import Markup, join, progress, tag
-from ui.server import libraries
-from ui.server.models_in_use import short_name
-from ui.server.rows import ROWS
-from ui.server.toast import toasts
-from ui.server.visitors import Visitor, visitor_of
+from ui.drawing.markup import join, progress, tag
 from ui.tabs import data_form, follow, sizes, train_form
-from ui.tabs.beginning import Beginning, begin, known_task
-from ui.tabs.data_form import Chosen, DataForm
-from ui.tabs.events import ACT, ONCE, QUICK, SLOW, Updates
-from ui.tabs.examples import example_of, examples, in_and_out
+from ui.tabs.beginning import known_task
+from ui.tabs.events import ACT, ONCE, QUICK, SLOW
+from ui.tabs.examples import examples, in_and_out
 from ui.tabs.follow import Follow
-from ui.tabs.sizes import Counts
-from ui.tabs.task_form import OWN_NAME, TaskForm, build_task_form, of_corpus, other_corpora, place_of
+from ui.tabs.task_form import build_task_form, other_corpora, place_of
 from ui.tabs.train_form import TrainForm
-
-Given = dict[Any, Any]
-"""Component → its value in the page."""
-
-
-@dataclass
-class TrainTask:
-    """The five steps of a task that the page begins with, or of one's own."""
-
-    name: str
-    known: list[Recipe]
-    """The recipes that can be chosen."""
-    limits: Limits | None
-    learns: gr.HTML
-    what: TaskForm | None
-    """What is learned, where that comes out of the rows."""
-    data: DataForm
-    data_summary: gr.HTML
-    data_preview: gr.HTML
-    tokens: gr.HTML
-    weights: gr.HTML
-    form: TrainForm
-    estimate: gr.HTML
-    start: gr.Button
-    follow: Follow
-
-    # ---- steps 1 to 4 ----
-
-    def show_data(self, request: gr.Request, *values: Any) -> Updates:
-        """What the rows are, read as the form says, or all that is wrong with them."""
-        given = self.given(values)
-        visitor = visitor_of(request)
-        return self._show(given, visitor, Beginning(given))
-
-    def show_other_data(self, request: gr.Request, *values: Any) -> Updates:
-        """As `show_data` of other rows: what is learned, columns, size and settings are proposed anew."""
-        return self._begin(request, self.given(values))
-
-    def show_other_task(self, request: gr.Request, *values: Any) -> Updates:
-        """As `show_data` where something else is to be learned from the same rows."""
-        given = self.given(values)
-        assert self.what is not None
-        return self._begin(request, given, what=given[self.what.what])
-
-    def show_tokens(self, request: gr.Request, *values: Any) -> Markup:
-        """One row as the model sees it. What is wrong is said elsewhere."""
-        libraries.ready()
-        from finetuning.preparation import token_preview
-
-        visitor, given = visitor_of(request), self.given(values)
-        try:
-            recipe, opened = self._recipe_and_rows(given, visitor)
-            tokens = token_preview(recipe, opened.splits["train"][0])
-        except DataError:
-            return Markup("")  # said above
-        except UserError as error:
-            return tag("div", visitor.shown(str(error)), class_="ba-note")
-        caption = text.TOKENS_CAPTION if recipe.way_definition.writes else text.TOKENS_CAPTION_CLASSIFIER
-        classes = ("ba-token", "ba-token ba-trained")
-        spans = [tag("span", token, class_=classes[trained]) for token, trained in tokens]
-        return join([tag("div", caption, class_="ba-note"), tag("div", *spans, class_="ba-tokens")])
-
-    def show_estimate(self, request: gr.Request, *values: Any) -> list[Markup]:
-        """Weights (step 3) and what the run will take (step 4)."""
-        libraries.ready()
-        from finetuning.estimates.estimate import estimate
-        from finetuning.preparation import sampled
-
-        visitor = visitor_of(request)
-        try:
-            recipe, opened = self._recipe_and_rows(self.given(values), visitor)
-            found = estimate(recipe, splits=sampled(opened, recipe).splits)
-        except DataError:
-            return [Markup(""), Markup("")]  # said above
-        except UserError as error:
-            return [Markup(""), data_form.problems(error, visitor)]
-        base = short_name(recipe.model.base)
-        weights = train_form.weights_sentence(base, found.weight_mb, recipe.model.precision)
-        few = data_form.too_few(recipe.data.test_rows) if recipe.data.test_rows else None
-        said = join([tag("div", found.sentence(), class_="ba-estimate"), few])
-        return [tag("div", weights, class_="ba-note"), said]
-
-    def show_sizes(self, request: gr.Request, *values: Any) -> Markup:
-        """What each size takes; nothing where that cannot be said, which is said elsewhere."""
-        visitor, given = visitor_of(request), self.given(values)
-        try:
-            recipe, opened = self._recipe_and_rows(given, visitor)
-        except UserError:
-            return Markup("")
-        return sizes.size_table(recipe, self._shipped(given), opened, visitor.limits)
-
-    def show_costs(self, request: gr.Request, *values: Any) -> Markup:
-        """What each strategy takes, for who has opened the settings; as `show_sizes`."""
-        visitor, given = visitor_of(request), self.given(values)
-        try:
-            recipe, opened = self._recipe_and_rows(given, visitor)
-        except UserError:
-            return Markup("")
-        return sizes.strategy_table(recipe, opened)
-
-    @toasts
-    def choose_recipe(self, request: gr.Request, *values: Any) -> Updates:
-        """Another recipe fills the form anew, in the size that is normal for it."""
-        given = self.given(values)
-        recipe = self._shipped(given)
-        return self._filled(recipe, self._counts(given, visitor_of(request)))
-
-    @toasts
-    def choose_strategy(self, request: gr.Request, *values: Any) -> Updates:
-        """Another strategy has other settings."""
-        given = self.given(values)
-        return self.form.of_strategy(given[self.form.field("strategy.kind")], self._shipped(given))
-
-    @toasts
-    def choose_size(self, request: gr.Request, size: str, *values: Any) -> list[Any]:
-        """Rows and epochs of a size; what is written there stays where no size is chosen."""
-        given = self.given(values)
-        if size == sizes.AS_SET:
-            return [gr.skip()] * len(train_form.SIZED)
-        counts = self._counts(given, visitor_of(request))
-        return sizes.fields_of(sizes.settings_of(size, self._shipped(given), counts, self.limits))
-
-    @toasts
-    def start_run(self, request: gr.Request, *values: Any) -> list[Any]:
-        """Check the data, submit the run, watch it."""
-        visitor, given = visitor_of(request), self.given(values)
-        chosen = self._chosen(given, visitor)
-        self._recipe(given, visitor, chosen)
-        opened = self._open(chosen, visitor, self._task(given))  # every problem is shown before a model is loaded
-        with visitor.starting():
-            recipe = self._recipe(given, visitor, train_form.kept(chosen, visitor))
-            run = visitor.started(recipe)
-            if run is None:
-                with train_form.in_labels():
-                    run = visitor.submit(recipe, opened)
-            else:
-                gr.Info(text.SAME_RUN)
-        return [run.id, "", gr.Timer(active=True)]
-
-    # ---- what the form says ----
-
-    @property
-    def inputs(self) -> list[Any]:
-        return [*(self.what.inputs if self.what else []), *self.data.inputs, *self.form.inputs]
-
-    @property
-    def shown(self) -> list[Any]:
-        """The outputs of `show_data`."""
-        data, what = self.data, self.what
-        own = [self.learns, what.row, what.what, what.instruction, what.proposed, data.labels] if what else []
-        return [self.data_summary, self.data_preview, data.mapping, *data.columns, *own]
-
-    @property
-    def begun(self) -> list[Any]:
-        """The outputs of `show_other_data`."""
-        settings = [*self.form.inputs, self.form.size] if self.what else [*self.form.sized, self.form.size]
-        return [*self.shown, *settings]
-
-    def given(self, values: tuple[Any, ...]) -> Given:
-        """The values of `inputs` by their components."""
-        return dict(zip(self.inputs, values, strict=True))
-
-    def _values(self, given: Given) -> list[Any]:
-        return [given[each] for each in self.data.inputs]
-
-    def _task(self, given: Given) -> Task:
-        return known_task(self.name) or self.what.task(self.data, given)[0]  # type: ignore[union-attr]
-
-    def _chosen(self, given: Given, visitor: Visitor) -> Chosen:
-        chosen = data_form.read(self._task(given), *self._values(given))
-        if chosen is None:
-            raise DataError("No data is chosen", fix="Upload a file, or write the name of a data set.")
-        visitor.check_source(chosen.source)
-        return chosen
-
-    def _recipe(self, given: Given, visitor: Visitor, chosen: Chosen | None = None) -> Recipe:
-        form = [given[each] for each in self.form.inputs]
-        task = self._own_settings(given) if self.what else None
-        recipe = train_form.read(self.known, chosen or self._chosen(given, visitor), *form, task=task)
-        with train_form.in_labels():
-            visitor.check_recipe(recipe)
-        return recipe
-
-    def _own_settings(self, given: Given) -> dict[str, Any] | None:
-        """The settings that make a recipe that of one's own task; None where it is that of a corpus already."""
-        assert self.what is not None
-        task, settings = self.what.task(self.data, given)
-        if settings is None and not (of_corpus(given[self.data.kind]) and self._shipped(given).task == task.name):
-            settings = {"task": task.name, "name": f"{OWN_NAME}{task.name}"[:64], "title": task.title}
-        return settings
-
-    def _recipe_and_rows(self, given: Given, visitor: Visitor) -> tuple[Recipe, Opened]:
-        """The recipe with what its task has from the rows, and the rows."""
-        chosen = self._chosen(given, visitor)
-        recipe = self._recipe(given, visitor, chosen)
-        opened = self._open(chosen, visitor, self._task(given))
-        return train_form.knowing(recipe, opened.task), opened
-
-    def _shipped(self, given: Given) -> Recipe:
-        """The recipe that was chosen, as it ships."""
-        name = given[self.form.recipe]
-        found = next((recipe for recipe in self.known if recipe.name == name), None)
-        if found is None:
-            raise RunError("There is no such recipe", got=str(name)[:100])
-        return found
-
-    def _open(self, chosen: Chosen, visitor: Visitor, task: Task) -> Opened:
-        opened = ROWS.open(
-            chosen.source, task, columns=chosen.columns, labels=chosen.labels, skip_empty=chosen.skip_empty
-        )
-        visitor.check_rows(opened.splits, opened.task)
-        return opened
-
-    def _counts(self, given: Given, visitor: Visitor) -> Counts:
-        try:
-            return Counts.of(self._open(self._chosen(given, visitor), visitor, self._task(given)))
-        except UserError:
-            return Counts()
-
-    # ---- what is shown of it ----
-
-    def _begin(self, request: gr.Request, given: Given, *, what: str | None = None) -> Updates:
-        """Propose what can be proposed of other rows, or another task, and show them so."""
-        visitor = visitor_of(request)
-        try:
-            beginning = begin(self.what, self.data, given, visitor, what=what)
-        except UserError as error:
-            given = given | data_form.without_columns(self.data)
-            return self._failed(error, given, visitor)
-        begun = _merged(beginning.updates, self._show(beginning.given, visitor, beginning))
-        if beginning.recipe is not None:
-            begun[self.form.recipe] = beginning.recipe.name
-            return begun | self._filled(beginning.recipe, self._counts(beginning.given, visitor))
-        known = [recipe for recipe in self.known if recipe.name == given[self.form.recipe]]
-        if self.what is None and known:
-            return begun | self._sized(known[0], self._counts(beginning.given, visitor))
-        return begun
-
-    def _filled(self, recipe: Recipe, counts: Counts) -> Updates:
-        return self.form.filled(recipe) | self._sized(recipe, counts)
-
-    def _sized(self, recipe: Recipe, counts: Counts) -> Updates:
-        settings = sizes.settings_of(sizes.NORMAL, recipe, counts, self.limits)
-        fields = zip(self.form.sized, sizes.fields_of(settings), strict=True)
-        return dict(fields) | {self.form.size: sizes.NORMAL}
-
-    def _show(self, given: Given, visitor: Visitor, beginning: Beginning) -> Updates:
-        try:
-            task = self._task(given)
-            chosen = data_form.read(task, *self._values(given))
-            if chosen is None:
-                return {self.data_summary: data_form.waiting(given[self.data.kind]), self.data_preview: ""}
-            visitor.check_source(chosen.source)
-            opened = self._open(chosen, visitor, task)
-        except UserError as error:
-            return self._failed(error, given, visitor)
-        summary = data_form.summary(opened, said=beginning.said)
-        shown: Updates = {self.data_summary: summary, self.data_preview: data_form.preview(opened)}
-        if self.what:
-            is_corpus = chosen.source.startswith("corpus:")
-            learns = join([_step(1, opened.task.learns), _why(beginning.why), in_and_out(example_of(opened))])
-            shown |= {self.learns: learns, self.what.what: gr.update(visible=not is_corpus)}
-            ships = is_corpus or given[self.what.what] not in text.KINDS
-            shown |= self.what.shown_for(opened.task, given, ships=ships)
-            shown |= self.data.named_for(opened.task, answered=bool(opened.mapping.target))
-        return _merged(shown, data_form.column_updates(self.data, opened))
-
-    def _failed(self, error: UserError, given: Given, visitor: Visitor) -> Updates:
-        """What is wrong, and, of rows that cannot be read so, the columns that they have."""
-        shown: Updates = {self.data_summary: data_form.problems(error, visitor), self.data_preview: ""}
-        if not isinstance(error, DataError):
-            return shown
-        try:
-            task = self._task(given)
-            chosen = data_form.read(task, *self._values(given))
-        except UserError:
-            return shown
-        if chosen is None:
-            return shown
-        wanted = (task.input_columns[-1], task.target_column)
-        by_hand = [(chosen.columns or {}).get(column) for column in wanted]
-        columns = data_form.column_updates(self.data, None, data_form.columns_of(chosen), by_hand)
-        named = {self.what.row: gr.Row(visible=True)} | self.data.named_for(task) if self.what else {}
-        return _merged(shown | named, columns)
+from ui.tabs.train_steps import TrainTask, step_title
 
 
 def build_train(name: str, limits: Limits | None = None) -> TrainTask:
@@ -329,12 +36,16 @@ def build_train(name: str, limits: Limits | None = None) -> TrainTask:
     known = train_form.recipes_of(task.name if task else None)
     what = None
     with gr.Column(elem_classes="ba-step"):
-        said = join([_step(1, task.learns), in_and_out(examples(task)[0])]) if task else _step(1, text.OWN_LEARNS)
+        said = (
+            join([step_title(1, task.learns), in_and_out(examples(task)[0])])
+            if task
+            else step_title(1, text.OWN_LEARNS)
+        )
         learns = gr.HTML(said, elem_id=f"{name}-learns", elem_classes="ba-plain")
         if task is None:
             what = build_task_form(name)
     with gr.Column(elem_classes="ba-step"):
-        gr.HTML(_step(2), elem_classes="ba-plain")
+        gr.HTML(step_title(2), elem_classes="ba-plain")
         data = data_form.build_data_form(
             name, task=task, corpora=data_form.corpora_of(task) if task else other_corpora(),
             hub_allowed=limits is None or limits.hub, any_task=task is None,
@@ -344,11 +55,11 @@ def build_train(name: str, limits: Limits | None = None) -> TrainTask:
         preview = gr.HTML(elem_id=f"{name}-preview", elem_classes="ba-plain")
         tokens = gr.HTML(elem_id=f"{name}-tokens", elem_classes="ba-plain")
     with gr.Column(elem_classes="ba-step"):
-        gr.HTML(_step(3), elem_classes="ba-plain")
+        gr.HTML(step_title(3), elem_classes="ba-plain")
         weights = gr.HTML(elem_id=f"{name}-weights", elem_classes="ba-plain")
         chosen, base_fields = train_form.build_base(name, recipe, known, limits)
     with gr.Column(elem_classes="ba-step"):
-        gr.HTML(_step(4, text.SIZE), elem_classes="ba-plain")
+        gr.HTML(step_title(4, text.SIZE), elem_classes="ba-plain")
         size = sizes.build_sizes(name)
         table = gr.HTML(elem_id=f"{name}-sizes", elem_classes="ba-plain")
         costs = gr.HTML(elem_id=f"{name}-costs", elem_classes="ba-plain", render=False)
@@ -358,7 +69,7 @@ def build_train(name: str, limits: Limits | None = None) -> TrainTask:
         estimate = gr.HTML(elem_id=f"{name}-estimate", elem_classes="ba-plain")
         start, *going_on = follow.build_start(name)
     with gr.Column(elem_classes="ba-step"):
-        gr.HTML(_step(5), elem_classes="ba-plain")
+        gr.HTML(step_title(5), elem_classes="ba-plain")
         ended = follow.build_end(name)
     form = TrainForm(chosen, [*base_fields, *settings], size, table, more, costs)
     tab = TrainTask(
@@ -409,21 +120,3 @@ def _fill(tab: TrainTask, trigger: Any, show: Any, shown: list[Any]) -> None:
     trigger(show, tab.inputs, shown, **SLOW).then(
         tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW
     ).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW).then(tab.show_sizes, tab.inputs, tab.form.sizes, **SLOW)
-
-
-def _merged(some: Updates, others: Updates) -> Updates:
-    """Both updates of a component as one."""
-    merged = some | others
-    for each in some.keys() & others.keys():
-        if isinstance(some[each], dict) and isinstance(others[each], dict):
-            merged[each] = some[each] | others[each]
-    return merged
-
-
-def _why(said: str) -> Markup | None:
-    return tag("div", said, class_="ba-note") if said else None
-
-
-def _step(number: int, said: str = "") -> Markup:
-    title = tag("h2", text.STEPS[number])
-    return tag("div", tag("b", number), title, tag("span", said) if said else None, class_="ba-step-title")

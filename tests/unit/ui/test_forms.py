@@ -27,7 +27,8 @@ from ui.tabs import data_form, train_form
 from ui.tabs.data_form import GUESS, Chosen
 from ui.tabs.evaluate import Evaluate, TimeLeft, _show_columns, build_evaluate
 from ui.tabs.examples import examples
-from ui.tabs.train import TrainTask, build_train
+from ui.tabs.train import build_train
+from ui.tabs.train_steps import TrainTask
 
 REVIEWS = Chosen("corpus:reviews", None, None)
 SENTIMENTS = train_form.recipes_of("sentiment")

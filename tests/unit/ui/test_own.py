@@ -26,7 +26,8 @@ from ui.server.visitors import LOCAL, Visitor
 from ui.tabs import sizes, train_form
 from ui.tabs.sizes import Counts
 from ui.tabs.task_form import other_corpora, place_of
-from ui.tabs.train import TrainTask, build_train
+from ui.tabs.train import build_train
+from ui.tabs.train_steps import TrainTask
 
 
 def request_of(visitor: Visitor) -> gr.Request:

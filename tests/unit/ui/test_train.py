@@ -23,7 +23,8 @@ from plumbing.errors import DataError
 from ui.page import build_page
 from ui.server import libraries
 from ui.server.visitors import LOCAL, Visitor
-from ui.tabs.train import TrainTask, build_train
+from ui.tabs.train import build_train
+from ui.tabs.train_steps import TrainTask
 
 ANA = Visitor("browser-ana", Limits(), holder="browser-ana")
 
