@@ -34,7 +34,7 @@ print(most)
 STARTER = """
 import sys, time
 from pathlib import Path
-from finetuning import launch
+from finetuning.runs import launch
 from finetuning.recipe import load_recipe
 for path in sys.argv[2:]:
     print(launch.submit(load_recipe(path), Path(sys.argv[1])).id, flush=True)
