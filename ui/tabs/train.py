@@ -90,7 +90,6 @@ def _connect(tab: TrainTask) -> None:
     again = [*data.other_reading, *([tab.what.instruction.submit] if tab.what else [])]
     for trigger in again:
         fill(tab, trigger)
-    sized = [form.size, *form.sized]
     filled = [*form.fields, form.size]
     form.recipe.input(tab.choose_recipe, tab.inputs, filled, **ACT).then(
         tab.show_sizes, tab.inputs, form.sizes, **SLOW
@@ -101,11 +100,11 @@ def _connect(tab: TrainTask) -> None:
         tab.show_costs, tab.inputs, form.costs, **SLOW
     ).then(tab.show_sizes, tab.inputs, form.sizes, **SLOW)
     form.size.input(tab.choose_size, [form.size, *tab.inputs], form.sized, **ACT)
-    for field in form.sized:
-        field.input(lambda: sizes.AS_SET, None, sized[0], **QUICK)
+    gr.on([field.input for field in form.sized], lambda: sizes.AS_SET, None, form.size, **QUICK)
     form.more.expand(tab.show_costs, tab.inputs, form.costs, **SLOW)
-    for field in form.fields:
-        field.change(tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
+    # One listener for all of them: a recipe changes many fields at once, and one estimate is enough.
+    changes = [field.change for field in form.fields]
+    gr.on(changes, tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
     started = tab.start.click(tab.start_run, tab.inputs, tab.follow.watched, **ONCE)
     started.then(tab.follow.poll, tab.follow.seen, tab.follow.followed, **QUICK)
     follow.connect(tab.follow)
@@ -117,6 +116,6 @@ def fill(tab: TrainTask, trigger: Any) -> None:
 
 
 def _fill(tab: TrainTask, trigger: Any, show: Any, shown: list[Any]) -> None:
-    trigger(show, tab.inputs, shown, **SLOW).then(
+    trigger(show, tab.inputs, shown, **SLOW).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW).then(
         tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW
-    ).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW).then(tab.show_sizes, tab.inputs, tab.form.sizes, **SLOW)
+    ).then(tab.show_sizes, tab.inputs, tab.form.sizes, **SLOW)
