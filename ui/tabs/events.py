@@ -14,6 +14,7 @@ Updates = dict[Any, Any]
 CHAT: dict[str, Any] = {
     "concurrency_limit": None,  # who waits and who is refused is up to `models_in_use.Line`
     "concurrency_id": "chat",
+    "trigger_mode": "multiple",  # what is sent while an answer is still weighed is answered next, and not lost
     "show_progress": "hidden",
     "api_visibility": "private",
 }
