@@ -50,7 +50,7 @@ def _run(findings: Findings, name: str, settings: list[str]) -> None:
             raise RuntimeError(f"{name} came to no report: {done.stdout[-500:]} {done.stderr[-500:]} {logs}")
         status = json.loads((reports[0].parents[1] / "status.json").read_text(encoding="utf-8"))
         lines = (reports[0].parents[1] / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-        steps = [json.loads(line) for line in lines]
+        steps = [values for line in lines if "tokens" in (values := json.loads(line))]
         report = json.loads(reports[0].read_text(encoding="utf-8"))
     tokens, seconds = (steps[-1][key] - steps[0][key] for key in ("tokens", "seconds"))
     findings.add(
