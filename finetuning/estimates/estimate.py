@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from finetuning.estimates.calibration import speeds
 from finetuning.estimates.evaluation_time import evaluation_seconds
+from finetuning.estimates.known_bases import CONFIGS
 from finetuning.estimates.memory import memory_mb, weight_mb
 from finetuning.estimates.row_lengths import lengths_of
 from finetuning.estimates.training_time import at_rank, batches_of, training_seconds
@@ -37,25 +38,6 @@ _READ_MB_PER_S = 200.0
 """Of weights that are found, checked and loaded, twice: to train, and to evaluate."""
 _UNSURE = 0.25
 """How far the run may be off, either way, as it is shown."""
-
-# Configurations of the shipped recipes' base models, so that an estimate needs neither network nor weights.
-_CONFIGS: dict[str, dict[str, Any]] = {
-    "HuggingFaceTB/SmolLM2-135M-Instruct": {
-        "model_type": "llama", "vocab_size": 49152, "hidden_size": 576, "intermediate_size": 1536,
-        "num_hidden_layers": 30, "num_attention_heads": 9, "num_key_value_heads": 3,
-        "tie_word_embeddings": True, "max_position_embeddings": 8192,
-    },
-    "NousResearch/Llama-2-7b-hf": {
-        "model_type": "llama", "vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008,
-        "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 32,
-        "tie_word_embeddings": False, "max_position_embeddings": 4096,
-    },
-    "distilbert/distilbert-base-uncased": {"model_type": "distilbert", "vocab_size": 30522},
-    "sentence-transformers/all-MiniLM-L6-v2": {
-        "model_type": "bert", "vocab_size": 30522, "hidden_size": 384, "intermediate_size": 1536,
-        "num_hidden_layers": 6, "num_attention_heads": 12,
-    },
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -198,8 +180,8 @@ def base_config(base: str) -> Any:
 
     from models.sources import in_reach
 
-    if base in _CONFIGS:
-        values = dict(_CONFIGS[base])
+    if base in CONFIGS:
+        values = dict(CONFIGS[base])
         return AutoConfig.for_model(values.pop("model_type"), **values)
     if (found := in_reach(base)) is not None:
         return AutoConfig.from_pretrained(found.path, local_files_only=True)
