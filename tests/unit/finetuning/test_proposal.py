@@ -5,7 +5,8 @@ import json
 import pytest
 
 from data.problems import ProblemsError
-from finetuning.proposal import RECIPE_OF, is_own_file, propose
+from data.tasks.own import USUAL
+from finetuning.proposal import is_own_file, propose
 from finetuning.recipe import load_recipe, recipe_names
 from plumbing.errors import DataError, RecipeError
 
@@ -41,7 +42,7 @@ KINDS = {
 def test_what_suits_is_told_from_the_rows(write, kind):
     proposal = propose(write(KINDS[kind]))
     recipe = proposal.recipe
-    assert (proposal.task.kind, recipe.task.kind, proposal.base) == (kind, kind, RECIPE_OF[kind])
+    assert (proposal.task.kind, recipe.task.kind, proposal.base) == (kind, kind, USUAL[kind].recipe)
     assert (recipe.name, recipe.task.name) == ("own-my-file", "my-file")
     assert recipe.data.source.endswith("my file.jsonl") and recipe.data.source.startswith("file:/")
     assert (
