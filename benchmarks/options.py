@@ -9,10 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +18,7 @@ import yaml
 
 from benchmarks.machine import idle
 from benchmarks.results import ROOT, table, tell
+from benchmarks.seeds import finished_run
 
 FOLDER = ROOT / "finetuning" / "recipes" / "options"
 
@@ -70,16 +67,7 @@ def measure(recipe: str, name: str, settings: Sequence[str]) -> Measured:
     Raises:
         subprocess.CalledProcessError: it failed; its output is on stderr.
     """
-    command = [sys.executable, "-m", "finetuning", "train", recipe]
-    for setting in settings:
-        command += ["--set", setting]
-    with tempfile.TemporaryDirectory() as folder:
-        environment = os.environ | {"BEFORE_AFTER_RUNS": folder}
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        if done.returncode:
-            tell(done.stdout + done.stderr)
-            raise subprocess.CalledProcessError(done.returncode, command)
-        (run,) = (path.parent for path in Path(folder).glob("*/status.json"))
+    with finished_run(recipe, settings) as run:
         return of_run(name, run)
 
 

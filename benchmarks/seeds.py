@@ -15,6 +15,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -61,8 +63,21 @@ def train(recipe: str, seed: int, repo: Path, python: str, settings: list[str]) 
     Raises:
         subprocess.CalledProcessError: the run failed; its output is on stderr.
     """
+    with finished_run(recipe, [*settings, f"training.seed={seed}"], repo=repo, python=python) as run:
+        return of_run(recipe, seed, run)
+
+
+@contextmanager
+def finished_run(
+    recipe: str, settings: Sequence[str], *, repo: Path = ROOT, python: str = sys.executable
+) -> Iterator[Path]:
+    """The folder of a run of `recipe` with `settings` in the checkout `repo`, by the command line; gone afterwards.
+
+    Raises:
+        subprocess.CalledProcessError: the run failed; its output is on stderr.
+    """
     command = [python, "-m", "finetuning", "train", recipe]
-    for setting in (*settings, f"training.seed={seed}"):
+    for setting in settings:
         command += ["--set", setting]
     with tempfile.TemporaryDirectory() as folder:
         environment = os.environ | {"BEFORE_AFTER_RUNS": folder}
@@ -71,7 +86,7 @@ def train(recipe: str, seed: int, repo: Path, python: str, settings: list[str]) 
             tell(done.stdout + done.stderr)
             raise subprocess.CalledProcessError(done.returncode, command)
         (run,) = (path.parent for path in Path(folder).glob("*/status.json"))
-        return of_run(recipe, seed, run)
+        yield run
 
 
 def of_run(recipe: str, seed: int, run: Path) -> Seeded:

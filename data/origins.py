@@ -20,7 +20,7 @@ from data.readers.table import Table
 from data.specs import CORPORA, FORMS, METADATA, corpus_names, path_of
 from data.splits import SPLIT_NAMES
 from data.tasks import Task
-from data.validate import MIN_ROWS_TO_SPLIT, Checked, Row, check, check_rows, only_label, without_empty
+from data.validate import MIN_ROWS_TO_SPLIT, Checked, Row, check, only_label, without_empty
 from plumbing.errors import DataError
 
 
@@ -176,13 +176,13 @@ def _corpus(name: str, task: Task) -> Source:
     if task.kind == "chat":
         table = shaped({"train": table}, task)["train"]
     mapping = _of_corpus(table, task)
-    rows, problems = check_rows(table.rows, task, mapping, keep=(*METADATA, "split"))
-    if problems or table.problems:
-        raise ProblemsError([*table.problems, *problems], source=f"corpus:{name}")
+    checked = check(table.rows, task, mapping, keep=(*METADATA, "split"))
+    if checked.problems or table.problems:
+        raise ProblemsError([*table.problems, *checked.problems], source=f"corpus:{name}")
     if task.is_classification and not task.labels:
         task = task.with_labels(mapping.label_names)
     splits: dict[str, list[Row]] = {split: [] for split in SPLIT_NAMES}
-    for row in rows:
+    for row in checked.rows:
         splits[row.pop("split")].append(row)
     return Source(task, splits, mapping, table.columns, (f"The splits of the corpus '{name}' are fixed.",))
 

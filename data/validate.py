@@ -39,20 +39,6 @@ class Checked:
     chats: list[Chat] = field(default_factory=list)
 
 
-def check_rows(
-    rows: Numbered,
-    task: Task,
-    mapping: ColumnMapping,
-    *,
-    minimum: int = 1,
-    trained_on: bool = True,
-    keep: Sequence[str] = (),
-) -> tuple[list[Row], list[Problem]]:
-    """Returns (clean rows, problems) for `rows`; see `check`."""
-    checked = check(rows, task, mapping, minimum=minimum, trained_on=trained_on, keep=keep)
-    return checked.rows, checked.problems
-
-
 def check(
     rows: Numbered,
     task: Task,

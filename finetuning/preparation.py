@@ -17,7 +17,6 @@ from data.sources import Opened, OpenedTest, open_source
 from data.tasks import Task
 from finetuning.recipe import Recipe
 from models.prompting import EncodedExample, Prompter
-from models.resolved import Progress
 from models.sources import resolve
 from models.text_rows import pack_texts
 from plumbing import doors
@@ -191,12 +190,15 @@ def encode_for_classifier(
     return Dataset(pa.Table.from_batches(batches, schema=schema))
 
 
-def token_preview(recipe: Recipe, row: dict[str, Any], progress: Progress | None = None) -> list[tuple[str, bool]]:
-    """The row as the model will see it: every token's text, and whether it is trained on."""
+def token_preview(recipe: Recipe, task: Task, row: dict[str, Any]) -> list[tuple[str, bool]]:
+    """The row as the model will see it: every token's text, and whether it is trained on.
+
+    `task` is that of the opened data, whose labels its instruction may list.
+    """
     from models.loading import load_tokenizer
 
-    tokenizer = load_tokenizer(resolve(recipe.model.base, progress=progress))
-    return recipe.way_definition.preview(row, tokenizer, recipe.task_definition)
+    tokenizer = load_tokenizer(resolve(recipe.model.base))
+    return recipe.way_definition.preview(row, tokenizer, task)
 
 
 def _numbers(rows: Dataset) -> Sequence[int]:

@@ -7,26 +7,13 @@ saved.py   a task in a file, beside what was tuned for it
 
 from __future__ import annotations
 
-from importlib import import_module
-from pkgutil import iter_modules
-
 from data.tasks.task import Task as Task
+from plumbing.registry import defined_in
 
 _FIRST = ("sentiment", "dialogue")
 """The two that the page begins with; the others follow by their names."""
 
 
-def _shipped() -> dict[str, Task]:
-    """Every module here that defines a `TASK`."""
-    found = {}
-    for module in iter_modules(__path__):
-        task = getattr(import_module(f"{__name__}.{module.name}"), "TASK", None)
-        if isinstance(task, Task):
-            found[task.name] = task
-    first = [name for name in _FIRST if name in found]
-    return {name: found[name] for name in [*first, *sorted(found.keys() - set(first))]}
-
-
-TASKS: dict[str, Task] = _shipped()
+TASKS: dict[str, Task] = {task.name: task for task in defined_in(__name__, __path__, "TASK", first=_FIRST)}
 STARTING_POINTS: dict[str, Task] = {name: TASKS[name] for name in _FIRST}
 SENTIMENT, DIALOGUE = STARTING_POINTS.values()

@@ -6,22 +6,8 @@ few_shot.py context.py   the base with examples, or with a text, in its prompt
 
 from __future__ import annotations
 
-from importlib import import_module
-from pkgutil import iter_modules
-
 from eval.floors.floor import Floor as Floor
+from plumbing.registry import defined_in
 
-
-def _found() -> dict[str, Floor]:
-    """Every floor that a file here defines."""
-    found: dict[str, Floor] = {}
-    for one in iter_modules(__path__):
-        module = import_module(f"{__name__}.{one.name}")
-        single = getattr(module, "FLOOR", None)
-        for floor in (single,) if single is not None else getattr(module, "FLOORS", ()):
-            found[floor.name] = floor
-    return found
-
-
-FLOORS: dict[str, Floor] = _found()
+FLOORS: dict[str, Floor] = {floor.name: floor for floor in defined_in(__name__, __path__, "FLOOR")}
 """Every floor by its name."""

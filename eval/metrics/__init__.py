@@ -6,13 +6,11 @@ To add one, write a file here with a `METRIC`, or several `METRICS`. `metric.py`
 
 from __future__ import annotations
 
-from importlib import import_module
-from pkgutil import iter_modules
-
 from data.tasks.task import Kind, Task
 from eval.metrics.evaluated import PREFIX, described
 from eval.metrics.metric import Metric as Metric
 from plumbing.errors import RecipeError
+from plumbing.registry import defined_in
 
 EVALUATE = PREFIX
 """How the name of a metric begins that is one of `evaluate`'s on this machine."""
@@ -24,14 +22,7 @@ _FIRST = ("accuracy", "macro_f1", "rouge", "bertscore")
 
 def _found() -> dict[str, Metric]:
     """Every metric that a file here defines."""
-    names = sorted(module.name for module in iter_modules(__path__))
-    found: dict[str, Metric] = {}
-    for name in [*_FIRST, *(name for name in names if name not in _FIRST)]:
-        module = import_module(f"{__name__}.{name}")
-        one = getattr(module, "METRIC", None)
-        for metric in (one,) if one is not None else getattr(module, "METRICS", ()):
-            found[metric.name] = metric
-    return found
+    return {metric.name: metric for metric in defined_in(__name__, __path__, "METRIC", first=_FIRST)}
 
 
 METRICS: dict[str, Metric] = _found()

@@ -80,7 +80,7 @@ class TrainTask:
         visitor, given = visitor_of(request), self.given(values)
         try:
             recipe, opened = self._recipe_and_rows(given, visitor)
-            tokens = token_preview(recipe, opened.splits["train"][0])
+            tokens = token_preview(recipe, opened.task, opened.splits["train"][0])
         except DataError:
             return Markup("")  # said above
         except UserError as error:

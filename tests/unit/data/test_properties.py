@@ -13,7 +13,7 @@ from data.readers.files import SUFFIXES, read_table
 from data.splits import same_text, split_rows
 from data.tasks import TASKS
 from data.tasks.own import OwnTask
-from data.validate import check_rows
+from data.validate import check
 from plumbing.errors import DataError
 from plumbing.printable import brief, one_line, printable
 
@@ -86,7 +86,8 @@ def test_any_table_is_mapped_to_two_of_its_columns_or_refused(rows, task):
     assert mapping.input != mapping.target
     assert {*mapping.inputs, mapping.target} <= set(columns)
     assert set((mapping.labels or {}).values()) <= {*mapping.label_names, None}
-    clean, problems = check_rows(enumerate(rows, start=1), task, mapping)
+    checked = check(enumerate(rows, start=1), task, mapping)
+    clean, problems = checked.rows, checked.problems
     assert len(clean) <= len(rows)
     assert clean or problems
     for row in clean:

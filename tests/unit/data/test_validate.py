@@ -2,10 +2,10 @@
 
 import pytest
 
+from data import validate
 from data.columns import ColumnMapping
 from data.problems import Problem, ProblemsError
 from data.tasks import DIALOGUE, SENTIMENT
-from data.validate import check_rows
 from plumbing.errors import DataError
 
 REVIEWS = ColumnMapping(("review",), "mood", {"good": "positive", "bad": "negative", "meh": None}, "chosen")
@@ -15,7 +15,8 @@ BAD = {"review": "Cold soup.", "mood": "bad"}
 
 
 def check(*rows, task=SENTIMENT, mapping=REVIEWS, **settings):
-    return check_rows(enumerate(rows, start=1), task, mapping, **settings)
+    checked = validate.check(enumerate(rows, start=1), task, mapping, **settings)
+    return checked.rows, checked.problems
 
 
 def test_good_rows_come_out_with_the_tasks_columns_and_their_number():

@@ -44,15 +44,22 @@ def test_of_a_file_sorted_by_label_both_labels_are_tested(tmp_path):
 def test_the_preview_is_what_is_trained_on(tiny_llama, recipe_on):
     recipe = recipe_on("sentiment-smollm2-lora", tiny_llama)
     row = {"text": "The soup was warm.", "label": "positive"}
-    tokens = token_preview(recipe, row)
+    tokens = token_preview(recipe, recipe.task_definition, row)
     text = "".join(token for token, _ in tokens)
     assert "The soup was warm." in text
     assert [token for token, trained in tokens if trained] == ["positive", "<|im_end|>"]
 
 
+def test_the_preview_has_the_instruction_that_follows_from_the_labels(tiny_llama, recipe_on):
+    recipe = recipe_on("sentiment-smollm2-lora", tiny_llama, "task={kind: classification}")
+    task = recipe.task_definition.with_labels(["late", "broken"])
+    tokens = token_preview(recipe, task, {"text": "It came in two parts.", "label": "broken"})
+    assert "Which of these is it: late, broken?" in "".join(token for token, _ in tokens)
+
+
 def test_a_classifier_sees_the_bare_text_and_no_token_is_a_target(tiny_bert, recipe_on):
     recipe = recipe_on("sentiment-minilm-lora", tiny_bert)
-    tokens = token_preview(recipe, {"text": "the film", "label": "positive"})
+    tokens = token_preview(recipe, recipe.task_definition, {"text": "the film", "label": "positive"})
     assert [token for token, _ in tokens] == ["[CLS]", "the", "film", "[SEP]"]
     assert not any(trained for _, trained in tokens)
 
