@@ -147,23 +147,23 @@ def put(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _is_chosen(key: str, value: Any) -> bool:
-    """Whether that is a strategy's kind, which `_choose_kind` has seen to."""
-    return key in ("strategy", "strategy.kind") and isinstance(value, str)
+    """Whether that is the kind of a strategy or a way, which `_choose_kind` has seen to."""
+    return key.removesuffix(".kind") in ("strategy", "way") and isinstance(value, str)
 
 
 def in_order(overrides: Iterable[str]) -> list[str]:
-    """Overrides, or their keys, in their order, but those first that choose a strategy's or a task's kind."""
-    choosing = ("strategy", "strategy.kind", "task", "task.kind")
+    """Overrides, or their keys, in their order, but those first that choose a kind of strategy, way or task."""
+    choosing = ("strategy", "strategy.kind", "way", "way.kind", "task", "task.kind")
     return sorted(overrides, key=lambda override: override.partition("=")[0] not in choosing)
 
 
 def _choose_kind(values: dict[str, Any], key: str, value: Any) -> None:
-    """Drop the settings of a strategy or task for which another kind is chosen.
+    """Drop the settings of a strategy, way or task for which another kind is chosen.
 
     `strategy=lora` is short for its kind; qlora is short for lora over a base in 4 bits.
     """
     group = key.removesuffix(".kind")
-    if group not in ("strategy", "task") or not isinstance(value, str) or key == "task":
+    if group not in ("strategy", "way", "task") or not isinstance(value, str) or key == "task":
         return
     if group == "strategy":
         value = _choose_precision(values, value, short=key == "strategy")
@@ -193,6 +193,7 @@ def _put_at(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
     for section in sections:
         inner = values.get(section)
         if not isinstance(inner, dict):
-            inner = values[section] = {}
+            named = isinstance(inner, str) and section == "way"  # one without settings is written as its name
+            inner = values[section] = {"kind": inner} if named else {}
         values = inner
     values[last] = value

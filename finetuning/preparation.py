@@ -198,7 +198,7 @@ def token_preview(recipe: Recipe, task: Task, row: dict[str, Any]) -> list[tuple
     from models.loading import load_tokenizer
 
     tokenizer = load_tokenizer(resolve(recipe.model.base))
-    return recipe.way_definition.preview(row, tokenizer, task)
+    return recipe.way.preview(row, tokenizer, task)
 
 
 def _numbers(rows: Dataset) -> Sequence[int]:

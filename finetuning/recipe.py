@@ -24,7 +24,7 @@ from finetuning.strategies import STRATEGIES, AnyStrategy
 from finetuning.strategies.strategy import ModelKind
 from finetuning.trackers import Tracker
 from finetuning.upgrade import upgrade
-from finetuning.ways import WAYS, Way, WayName
+from finetuning.ways import WAYS, AnyWay
 from plumbing.errors import RecipeError
 from plumbing.reading import read_text
 
@@ -135,8 +135,9 @@ class Recipe(Settings):
     title: str
     task: str | OwnTask
     """One of those that ship, by its name, or one of one's own."""
-    way: WayName
-    """sft: supervised, a language model learns to write the answers; classify: an encoder with a head of labels."""
+    way: AnyWay
+    """How it learns; one without settings may be written as its name. sft: supervised, a language model learns to
+    write the answers; classify: an encoder with a head of labels."""
     strategy: AnyStrategy
     """Which parameters learn."""
     data: DataSettings
@@ -150,14 +151,9 @@ class Recipe(Settings):
         return TASKS[self.task] if isinstance(self.task, str) else self.task.definition()
 
     @property
-    def way_definition(self) -> Way:
-        """How it learns."""
-        return WAYS[self.way]
-
-    @property
     def kind(self) -> ModelKind:
         """The kind of model that is loaded: causal for a language model, classifier for an encoder with a head."""
-        return self.way_definition.kind
+        return self.way.model_kind
 
     @property
     def load_precision(self) -> Literal["auto", "float32", "bfloat16", "nf4"]:
@@ -196,7 +192,7 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:
-        refused = self.way_definition.refused(self.task_definition)
+        refused = self.way.refused(self.task_definition)
         if refused:
             raise ValueError(f"way: {refused}")
         if refused := self.strategy.refused(self.kind, self.model.precision):
@@ -325,7 +321,7 @@ def _sentences(error: ValidationError) -> list[str]:
     return sentences
 
 
-_KINDS = {each.__name__ for each in (str, OwnTask)} | set(STRATEGIES)
+_KINDS = {each.__name__ for each in (str, OwnTask)} | set(STRATEGIES) | set(WAYS)
 """What pydantic calls the several kinds that a setting can be of."""
 
 

@@ -118,7 +118,7 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
 def _train(
     run: Run, journal: Journal, recipe: Recipe, opened: Opened, train_sha256: str, earlier: Earlier | None
 ) -> None:
-    task, way = opened.task, recipe.way_definition
+    task, way = opened.task, recipe.way
     journal.phase("Finding the base model")
     source = resolve(recipe.model.base, progress=journal.tell)
     journal.phase("Encoding the rows")
@@ -225,7 +225,7 @@ def _fine_tune(
     validation = _validation(journal, recipe, loaded, rows)
     callbacks: list[TrainerCallback] = [recorder, validation] if validation else [recorder]
     with writing_beside(run.folder):
-        trainer: Any = recipe.way_definition.trainer(
+        trainer: Any = recipe.way.trainer(
             recipe, model, loaded.tokenizer, rows.train, str(run.checkpoints), callbacks, rows.validation
         )
     started = time.perf_counter()
@@ -266,7 +266,7 @@ def _task_metric(recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Callable[[A
         sample(rows.measured, ROWS, task),
         task,
         loaded.tokenizer,
-        recipe.way_definition.prompter(loaded.tokenizer, task),
+        recipe.way.prompter(loaded.tokenizer, task),
         max_new_tokens=recipe.evaluation.max_new_tokens,
     )
 

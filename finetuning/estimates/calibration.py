@@ -219,7 +219,7 @@ def _measure(shape: _Shape, watch: _Watch) -> Speeds:
         train = _fit(watch, lambda batch: step(batch, True), *batches)
         forward = _fit(watch, lambda batch: step(batch, False), *batches)
         update = _update(watch, model)
-        if not shape.recipe.way_definition.writes:
+        if not shape.recipe.way.writes:
             return Speeds(*train, *forward, 0.0, 0.0, 0.0, 0.0, update)
         learns = _bare(model).get_output_embeddings().weight.requires_grad
         head = _head(watch, shape, learns)
@@ -271,7 +271,7 @@ def _step(model: Any, recipe: Recipe) -> Callable[[Any, bool], None]:
     from models.loading import best_precision, device
 
     base = _bare(model)
-    by_hand = LlamaLayers(base) if recipe.way_definition.writes and supports(base) else None
+    by_hand = LlamaLayers(base) if recipe.way.writes and supports(base) else None
     halves = recipe.strategy.whole and device().type == "cuda" and best_precision() == "bfloat16"
 
     def hidden(batch: torch.Tensor) -> Any:

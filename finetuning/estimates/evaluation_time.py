@@ -30,7 +30,7 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
     """
     work = _Work(layers, machine)
     settings = recipe.evaluation
-    if not recipe.way_definition.writes:
+    if not recipe.way.writes:
         return 2 * work.passes(test, 0) + work.passes(train, 0)  # both sides; the frozen base for its probe
     generates = not recipe.task_definition.is_classification
     base_tokens, tuned_tokens = settings.max_new_tokens, min(settings.max_new_tokens, train.answer)

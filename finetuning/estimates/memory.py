@@ -38,7 +38,7 @@ def memory_mb(
 ) -> float:
     """The larger of training's peak, at its largest batch, and the evaluation's, in MiB."""
     activations = _activations_mb(recipe, config, batches)
-    vocabulary = int(config.vocab_size) * 4 / _MB if recipe.way_definition.writes else 0.0
+    vocabulary = int(config.vocab_size) * 4 / _MB if recipe.way.writes else 0.0
     head = 3 * 256 * vocabulary  # some positions' logits and probabilities in float32, and their product
     gradients = count.trainable * _GRADIENT / _MB
     moments = count.trainable * (_MOMENTS if recipe.training.optimizer == "adamw" else _MOMENTS / 4) / _MB

@@ -65,7 +65,7 @@ def lengths_of(
 def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any, task: Task) -> Lengths:
     chosen = sorted(random.Random(recipe.training.seed).sample(range(len(rows)), min(_SAMPLE, len(rows))))
     some: list[dict[str, Any]] = [dict(row) for row in rows.select(chosen)]
-    way = recipe.way_definition
+    way = recipe.way
     if tokenizer is not None:
         return Lengths(len(rows), *way.lengths(some, tokenizer, task))
     around = _PROMPT_TOKENS if way.writes else 0

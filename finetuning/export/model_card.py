@@ -34,7 +34,7 @@ def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str
 def front_matter(recipe: Recipe) -> str:
     """What the Hub reads of a card: whose base it has, and which library loads it."""
     whole = recipe.strategy.whole
-    pipeline = recipe.way_definition.pipeline
+    pipeline = recipe.way.pipeline
     return f"""---
 base_model: {recipe.model.base}
 base_model_relation: {"finetune" if whole else "adapter"}

@@ -7,12 +7,20 @@ classify.py   an encoder with a head learns the labels
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
 
 from finetuning.ways.classify import Classify as Classify
 from finetuning.ways.sft import Sft as Sft
 from finetuning.ways.way import Way as Way
 
-WayName = Literal["sft", "classify"]
-WAYS: dict[WayName, Way] = {"sft": Sft(), "classify": Classify()}
+
+def _named(value: Any) -> Any:
+    """A way without settings may be written as its name."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+AnyWay = Annotated[Sft | Classify, Field(discriminator="kind"), BeforeValidator(_named)]
+WAYS: dict[str, type[Way]] = {"sft": Sft, "classify": Classify}
 """Every way by its name."""

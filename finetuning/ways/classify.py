@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from finetuning.strategies.strategy import ModelKind
 from finetuning.ways.way import Way
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class Classify(Way):
     """A text in, one of the labels out."""
 
-    kind: ClassVar[ModelKind] = "classifier"
+    kind: Literal["classify"] = "classify"
+
+    model_kind: ClassVar[ModelKind] = "classifier"
     writes: ClassVar[bool] = False
     pipeline: ClassVar[str] = "text-classification"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from finetuning.strategies.strategy import ModelKind
 from finetuning.ways.way import Way
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 class Sft(Way):
     """Prompt and answer, the loss on the answer."""
 
-    kind: ClassVar[ModelKind] = "causal"
+    kind: Literal["sft"] = "sft"
+
+    model_kind: ClassVar[ModelKind] = "causal"
     writes: ClassVar[bool] = True
     pipeline: ClassVar[str] = "text-generation"
 

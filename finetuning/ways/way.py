@@ -1,10 +1,11 @@
-"""What a way is: which model learns, from which tokens, with which trainer. A subclass a file."""
+"""What a way is: settings of its own, which model learns, from which rows and tokens, with which trainer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from finetuning.settings import Settings
 from finetuning.strategies.strategy import ModelKind
 
 if TYPE_CHECKING:
@@ -17,16 +18,22 @@ if TYPE_CHECKING:
     from models.prompting import PromptContract, Prompter
 
 
-class Way:
-    """How a model learns. Nothing outside of a way's own file asks which one it is."""
+class Way(Settings):
+    """How a model learns. A subclass a file; nothing outside of that file asks which one it is."""
 
-    kind: ClassVar[ModelKind]
+    kind: str
+    """Its name in a recipe."""
+
+    model_kind: ClassVar[ModelKind]
     """The kind of model that learns so, as it is loaded."""
     writes: ClassVar[bool]
     """Whether the model writes: it has a vocabulary to predict, and a prompt with an instruction and examples."""
 
     pipeline: ClassVar[str]
     """What the Hub calls the work of such a model."""
+
+    besides: ClassVar[tuple[str, ...]] = ()
+    """The columns that a row has to have beside those of its task, see `data.sources.open_source`."""
 
     def refused(self, task: Task) -> str | None:
         """Why a model cannot learn `task` so, and what can, in a sentence; None where it can."""

@@ -85,7 +85,7 @@ class TrainTask:
             return Markup("")  # said above
         except UserError as error:
             return tag("div", visitor.shown(str(error)), class_="ba-note")
-        caption = text.TOKENS_CAPTION if recipe.way_definition.writes else text.TOKENS_CAPTION_CLASSIFIER
+        caption = text.TOKENS_CAPTION if recipe.way.writes else text.TOKENS_CAPTION_CLASSIFIER
         classes = ("ba-token", "ba-token ba-trained")
         spans = [tag("span", token, class_=classes[trained]) for token, trained in tokens]
         return join([tag("div", caption, class_="ba-note"), tag("div", *spans, class_="ba-tokens")])

@@ -127,7 +127,7 @@ def test_each_gradient_is_the_plain_librarys_and_nothing_else_has_one(
     asking = {name for name, value in trained.named_parameters() if value.requires_grad}
     assert {value.dtype for name, value in trained.named_parameters() if name in asking} == {torch.float32}
 
-    way, task = recipe.way_definition, recipe.task_definition
+    way, task = recipe.way, recipe.task_definition
     rows = way.encode(open_data(recipe).splits["train"], loaded.tokenizer, recipe, task)
     # The plain library first, on this very model: afterwards some of its parts are faster ones.
     width, some = max(map(len, rows["input_ids"][:4])), rows[:4]

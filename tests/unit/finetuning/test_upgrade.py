@@ -101,7 +101,7 @@ def test_a_recipe_is_read_as_the_one_that_ships_now(tmp_path):
 
 def test_a_run_is_read_and_what_it_began_from_is_that_of_its_recipe(old_run):
     recipe = old_run.recipe()
-    assert (recipe.way, recipe.kind, recipe.strategy_title) == ("classify", "classifier", "LoRA")
+    assert (recipe.way.kind, recipe.kind, recipe.strategy_title) == ("classify", "classifier", "LoRA")
     assert recipe == parse_recipe(OF_A_RUN)
     assert old_run.status().state == "finished" and len(old_run.metrics()[0]) == 1
     assert old_run.tuned == old_run.folder / "adapter"

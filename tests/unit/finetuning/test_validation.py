@@ -47,7 +47,7 @@ def test_it_is_the_plain_librarys_over_whole_rows(name, model, recipe_on, reques
     by_hand, own = [], LlamaLayers.infer
     monkeypatch.setattr(LlamaLayers, "infer", lambda *given, **more: by_hand.append(1) or own(*given, **more))
     recipe = recipe_on(name, request.getfixturevalue(model), "model.precision=float32")
-    way, task = recipe.way_definition, recipe.task_definition
+    way, task = recipe.way, recipe.task_definition
     loaded = load(resolve(recipe.model.base), kind=recipe.kind, precision="float32", task=task)
     rows = way.encode(open_data(recipe).splits["train"].select(range(11)), loaded.tokenizer, recipe, task)
     model, total, count = recipe.apply_strategy(loaded.model).eval(), 0.0, 0

@@ -113,6 +113,6 @@ def test_it_is_evaluated_beside_its_base(whole, monkeypatch):
     assert whole.status().state == "finished" and whole.metrics()[0] == steps
     report, rows = load_report(whole.evaluation)
     assert report.n == len(list(rows)) > 0
-    assert (report.forgetting is not None) == whole.recipe().way_definition.writes
+    assert (report.forgetting is not None) == whole.recipe().way.writes
     pair = open_pair(whole.tuned)
     assert pair.is_whole and pair.precision == "float32"
