@@ -151,10 +151,11 @@ class Beginning(BaseModel):
 
 
 def hash_tokens(encoded: Dataset) -> str:
-    """SHA-256 over the tokens of encoded rows, in order, and where each row ends."""
+    """SHA-256 over the tokens of encoded rows, in order, and where each row ends: of all that a row has."""
     digest = hashlib.sha256()
-    for ids in encoded["input_ids"]:
-        digest.update(array("q", [len(ids), *ids]).tobytes())
+    for column in sorted(name for name in encoded.column_names if name.endswith("_ids")):
+        for ids in encoded[column]:
+            digest.update(array("q", [len(ids), *ids]).tobytes())
     return digest.hexdigest()
 
 

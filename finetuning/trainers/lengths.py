@@ -52,7 +52,10 @@ class LikeLengthBatches:
     args: Any
     train_dataset: Any
 
+    def row_lengths(self, rows: Any) -> list[int]:
+        """How many tokens each row takes in a batch."""
+        return [len(ids) for ids in rows["input_ids"]]
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = train_dataset if train_dataset is not None else self.train_dataset
-        lengths = [len(ids) for ids in rows["input_ids"]]
-        return LikeLengthSampler(lengths, self.args.train_batch_size, seed=self.args.seed)
+        return LikeLengthSampler(self.row_lengths(rows), self.args.train_batch_size, seed=self.args.seed)
