@@ -227,11 +227,24 @@ def test_sentences_say_what_was_measured(make_report, text_row):
     judged = {"n": 40, "difference": 0.1, "interval": {"low": -0.1, "high": 0.2}, "p_value": 0.3,
               "test": "exact McNemar test", "alpha": 0.05, "outcome": "no evidence", "detectable": 0.2}  # fmt: skip
     preference = Preference.model_validate(
-        {"pairs": 40, "left_out": 2, "base": 0.5, "tuned": 0.6,
-         "base_interval": interval, "tuned_interval": interval, "judgement": judged, "rewarded": 0.8, "rewarded_interval": interval, "margin": 1.25,
-         "margin_interval": interval, "better_gained": -0.5, "worse_gained": -1.75, "longer": 0.65,
-         "divergence": {"nats": 0.0314, "tokens": 1234}}
-    )  # fmt: skip
+        {
+            "pairs": 40,
+            "left_out": 2,
+            "base": 0.5,
+            "tuned": 0.6,
+            "base_interval": interval,
+            "tuned_interval": interval,
+            "judgement": judged,
+            "rewarded": 0.8,
+            "rewarded_interval": interval,
+            "margin": 1.25,
+            "margin_interval": interval,
+            "better_gained": -0.5,
+            "worse_gained": -1.75,
+            "longer": 0.65,
+            "divergence": {"nats": 0.0314, "tokens": 1234},
+        }
+    )
     written = to_markdown(make_report("dialogue", [row], preference=preference), [row])
     assert "prefers the better answer in 50%, the tuned model in 60%: no evidence of a difference" in written
     assert "gain more than the worse in 80% of them (40% to 70%), by +1.25 nats" in written
