@@ -14,7 +14,7 @@ from eval.report.sections import Strict
 from eval.statistics import Interval, Judgement
 
 RULE = "A side prefers the answer with the higher mean log-probability a token, the end of its turn included."
-CHANCE = 0.5
+KINDS_HEAD = ("what is wrong with the worse answer", "pairs", "base", "tuned", "gained more")
 
 
 class Divergence(Strict):
@@ -25,6 +25,16 @@ class Divergence(Strict):
         "KL(tuned || base), exact over the whole vocabulary, the mean a token.",
     )
     tokens: int = Field(description="Tokens of the answers that it was measured at.", ge=1)
+
+
+class OfKind(Strict):
+    """The pairs whose worse answer has the same fault."""
+
+    why: str = Field(description="What is wrong with it.")
+    pairs: int = Field(description="How many there are.", ge=1)
+    base: float = Field(description="Share of them whose better answer the base prefers.", ge=0, le=1)
+    tuned: float = Field(description="The same of the tuned model.", ge=0, le=1)
+    rewarded: float = Field(description="Share of them whose better answer has gained more.", ge=0, le=1)
 
 
 class Preference(Strict):
@@ -55,6 +65,10 @@ class Preference(Strict):
         le=1,
     )
     divergence: Divergence = Field(description="On the better answers.")
+    kinds: list[OfKind] = Field(
+        default=[],
+        description="The same by what is wrong with the worse answer, where the rows say; few pairs each.",
+    )
 
 
 class Areas(Strict):
@@ -144,6 +158,14 @@ def preference_table(found: Preference) -> list[list[str]]:
         row("what the base finds more probable", found.base, found.base_interval),
         row("what the tuned model finds more probable", found.tuned, found.tuned_interval),
         row("what gained more by tuning", found.rewarded, found.rewarded_interval),
+    ]
+
+
+def kinds_table(found: Preference) -> list[list[str]]:
+    """By what is wrong with the worse answer: how many pairs, and in which share of them the better is told."""
+    return [
+        [kind.why, f"{kind.pairs:,}", f"{kind.base:.2f}", f"{kind.tuned:.2f}", f"{kind.rewarded:.2f}"]
+        for kind in found.kinds
     ]
 
 
