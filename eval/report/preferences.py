@@ -3,7 +3,8 @@
 Two questions are asked. Which answer does a side find more probable? It is the one with the higher mean
 log-probability a token, the end of its turn included: a sum would take the shorter one. And what has tuning done?
 An answer's implicit reward is what its log-probability has gained from the base to the tuned side, summed, in nats:
-that of DPO and KTO, divided by beta. Knows values only.
+that of DPO and KTO, divided by beta. The base is the base model, also where training went on with an adapter, which
+is the reference of that training. Knows values only.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def test_its_lines_have_what_its_way_logs_and_its_report_what_is_preferred(finis
     rows = list(rows)
     assert report.primary.name == "rougeL" and report.n == len(rows)
     judged = report.preference if recipe.way.kind == "dpo" else report.thumbs
-    assert judged.divergence.nats > 0
+    assert judged.divergence.nats > 0 and report.data.selection.eligible == report.n
     assert (judged.pairs if recipe.way.kind == "dpo" else judged.liked) == report.n
     card = model_card(recipe, report, rows)
     assert recipe.way.about() in card and "nats a token away from the base" in card

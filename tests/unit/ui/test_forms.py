@@ -101,6 +101,10 @@ def test_a_recipe_of_pairs_has_the_pairs_that_it_ships_with() -> None:
     bundled, own = Chosen("corpus:dialogues", None, None), Chosen("file:/tmp/a.jsonl", {"summary": "a"}, None)
     assert train_form.with_own_corpus(bundled, pairs).source == "corpus:preferences"
     assert train_form.with_own_corpus(bundled, plain) == bundled and train_form.with_own_corpus(own, pairs) == own
+    values = dict(zip(train_form.FIELDS, train_form.values_of(pairs), strict=True)) | {"way.beta": 0.3}
+    known = train_form.recipes_of("dialogue")
+    assert train_form.read(known, own, pairs.name, *values.values()).way.beta == 0.3
+    assert train_form.read(known, own, plain.name, *values.values()).way == plain.way  # which has no beta
 
 
 def test_pairs_and_thumbs_are_seen_before_they_are_trained_on(tmp_path: Path) -> None:

@@ -247,7 +247,7 @@ def test_pairs_and_thumbs_are_drawn_with_the_sentences_of_the_report() -> None:
             "pairs": 8,
             **shares,
             **{f"{name}_interval": interval for name in (*shares, "margin")},
-            "judgement": judgement().model_dump(),
+            "judgement": judgement(0.125).model_dump(),
             "margin": 1.5,
             "better_gained": 0.5,
             "worse_gained": -1.0,
