@@ -47,6 +47,7 @@ def open_data(recipe: Recipe) -> Opened:
         columns=settings.columns,
         labels=settings.labels,
         skip_empty=settings.skip_empty,
+        besides=recipe.way.besides,
     )
     return sampled(opened, recipe)
 
