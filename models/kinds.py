@@ -7,8 +7,8 @@ from typing import Literal
 from plumbing.errors import ModelError
 
 Kind = Literal["causal", "classifier", "reward"]
-"""`causal` is a language model, `classifier` an encoder with a head of labels, `reward` a language model's layers with
-a head of one number."""
+"""`causal` is a language model, `classifier` an encoder with a head of labels, `reward` a language model's layers
+with a head of one number."""
 
 
 def require_answers(kind: str) -> None:

@@ -54,7 +54,6 @@ def load(
     Raises:
         ModelError: the files are not a model of this kind.
     """
-    import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, GenerationConfig
 

@@ -1,21 +1,22 @@
 """A reward model: one number for an answer to a prompt, the higher the better. It has no meaning by itself.
 
-Prompt and answer are the tokens that training a language model on that answer would see (`models.prompting`), and the
-number is read at the last of them that is not the tokenizer's padding, as transformers and TRL do: where the token that
-ends an answer is the padding's, as SmolLM2's is, at the last of the answer itself. Such tokens are left off the end
-here, so that a batch, a row alone and a layer by hand read the same place.
+Prompt and answer are the tokens that training a language model on that answer would see (`models.prompting`), and
+the number is read at the last of them that is not the tokenizer's padding, as transformers and TRL do: where the
+token that ends an answer is the padding's, as SmolLM2's is, at the last of the answer itself. Such tokens are left
+off the end here, so that a batch, a row alone and layers by hand read the same place.
 
 Shapes: B rows, T tokens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.tasks import Task
+from data.tasks.task import REJECTED
 from models.adapters import BaseOrigin
 from models.batches import like_lengths
 from models.loading import keep_freed_memory, load_tokenizer
@@ -47,6 +48,19 @@ def rows_of_answers(prompter: Prompter, inputs: Sequence[Input], answers: Sequen
         for given, answer in zip(inputs, answers, strict=True)
     ]
     return [_without_padding(example.input_ids, pad) for example in prompter.encode_rows(rows)]
+
+
+def rows_of_pairs(prompter: Prompter, rows: Iterable[Mapping[str, Any]]) -> tuple[list[list[int]], list[list[int]]]:
+    """The better and the worse answer of each row, as tokens.
+
+    Args:
+        prompter: of a task whose target is the better answer.
+        rows: with its columns, and with the worse answer.
+    """
+    task = prompter.task
+    read = [(task.input_of(row), task.references(row)[0], str(row[REJECTED])) for row in rows]
+    inputs, better, worse = ([row[place] for row in read] for place in range(3))
+    return rows_of_answers(prompter, inputs, better), rows_of_answers(prompter, inputs, worse)
 
 
 def _without_padding(ids: list[int], pad: int | None) -> list[int]:
@@ -182,8 +196,8 @@ def load_reward(
 ) -> RewardModel:
     """The reward model that was tuned in `folder`, proven to act.
 
-    An adapter is added to its base's weights where they are float32. In 4 bits or bfloat16 the sum would be rounded to
-    those, and the adapter, whose changes are smaller than that, stays beside them.
+    An adapter is added to its base's weights where they are float32. In 4 bits or bfloat16 the sum would be rounded
+    to those, and the adapter, whose changes are smaller than that, stays beside them.
 
     Args:
         folder: of the adapter or the whole model, as a run holds it.

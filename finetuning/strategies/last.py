@@ -1,7 +1,8 @@
 """Transfer learning: all but the last layers stay as they are.
 
 Of a language model the last blocks learn and the norm after them. Its vocabulary projection stays frozen: mostly it
-is the embedding. Of a reward model its new head learns with them. Of a classifier a new head learns on frozen layers, and the last blocks where some are asked for.
+is the embedding. Of a reward model its new head learns with them. Of a classifier a new head learns on frozen
+layers, and the last blocks where some are asked for.
 To the head belongs whatever comes after the blocks: the pooler of BERT and its like, which many checkpoints do not
 even have, as the `pre_classifier` of DistilBERT, which does the same work and is part of its head.
 """
@@ -30,8 +31,8 @@ class Last(Strategy):
 
     kind: Literal["last"] = "last"
     blocks: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """How many of the last blocks learn. Left out: two of a language or a reward model, of a classifier none but its
-    head."""
+    """How many of the last blocks learn. Left out: two of a language or a reward model, of a classifier none but
+    its head."""
     new: bool = False
     """Start those blocks anew, at random, instead of from what they have learned before."""
 

@@ -1,7 +1,7 @@
-"""Hidden states at the ends of rows, for a head that reads them: what answers to one prompt begin with goes through once.
+"""Hidden states at the ends of rows, for a head that reads them: what answers to a prompt share goes through once.
 
-Of two answers to one question the question is most of the tokens. Rows that share a beginning are one long row behind
-it (`packing`), each such group a pass of its own: for other prompts' rows there would be another beginning.
+Of two answers to one question the question is most of the tokens. Rows that share a beginning are one long row
+behind it (`packing`), each such group a pass of its own: other prompts' rows would have another beginning.
 
 Shapes: B rows, H hidden size.
 """
@@ -36,7 +36,7 @@ def ends_of_rows(layers: LlamaLayers, rows: Sequence[list[int]]) -> Tensor:
 
 
 def in_passes(rows: Sequence[list[int]]) -> list[list[int]]:
-    """Numbers of the rows that go through the layers together: those of one prompt, or all, whichever is less work."""
+    """Numbers of the rows that go through the layers together: those of one prompt, or all if that is less work."""
     groups = groups_of(rows)
     apart = sum(max(FEW_TOKENS, _tokens([rows[number] for number in group])) for group in groups)
     return groups if apart < _tokens(rows) else [list(range(len(rows)))]
