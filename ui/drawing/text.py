@@ -84,10 +84,11 @@ INTERVALS = (
 FEW_SHOT = "Also show the base examples in its prompt (few-shot)"
 FORGETTING = "Also measure what it cost on general text"
 LONGER = "Each takes longer. A classifier and a reward model write no text: for them, neither is measured."
-CALIBRATION = (
-    "Of the answers given with 80 % confidence, are 80 % right? On the dashed line, yes; below it, the model is "
-    "too sure of itself. Across: confidence. Up: how many are right. The larger a dot, the more answers."
+ON_THE_LINE = (
+    "On the dashed line, yes; below it, the model is too sure of itself. Across: confidence. Up: how many are "
+    "right. The larger a dot, the more answers."
 )
+CALIBRATION = f"Of the answers given with 80 % confidence, are 80 % right? {ON_THE_LINE}"
 NEAR_TIES = "so close between two labels that a machine which rounds otherwise may answer otherwise."
 WRITING = {
     "length_ratio": "length / reference",
