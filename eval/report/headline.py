@@ -16,8 +16,8 @@ UNTRAINED_HEAD = (
     'compare the tuned model with "frozen base + logistic regression" and TF-IDF instead.'
 )
 BASE_OF_REWARDS = (
-    "The base here gives no rewards: it takes the answer that it finds more probable as a language model, by the mean "
-    "log-probability of its tokens."
+    "The base here gives no rewards: it takes the answer that it finds more probable as a language model, by the "
+    "mean log-probability of its tokens."
 )
 _DOING_BEFORE = {"first two turns": "repeating the first two turns", "longest turn": "repeating the longest turn"}
 """What floors of reports of before do, which do not say so."""
