@@ -39,9 +39,7 @@ def length_sentence(found: Rewards) -> str:
     """Whether longer answers get more, beside how often the longer answer is the better one."""
     bias = found.length
     if bias.tuned.value is None:
-        return (
-            "Of length nothing is to be said: all pairs have answers of one length, or rewards that are the same."
-        )
+        return "Nothing is to be said of length: no two answers of a pair differ in it, or none in their rewards."
     longer, shorter = bias.longer.n, bias.shorter.n
     return (
         f"Reward and length, within pairs: correlation {correlation_text(bias.tuned)}. Being the better answer and "

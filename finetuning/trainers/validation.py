@@ -17,6 +17,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from finetuning.runs.journal import Journal
+from finetuning.trainers.recorder import numbers_of
 from finetuning.trainers.trained_weights import load_trained, save_trained
 from plumbing import doors
 from plumbing.errors import RunError
@@ -93,7 +94,7 @@ class Validation(TrainerCallback):
                 got=loss,
                 fix=f"Lower {doors.named(doors.LEARNING_RATE)} and start again.",
             )
-        line: dict[str, Any] = {"step": step, "eval_loss": loss}
+        line: dict[str, Any] = {"step": step, "eval_loss": loss} | numbers_of(metrics or {}, metrics or ())
         if self.metric is not None:
             line["eval_metric"] = self.metric(model)
         is_best = self.best is None or loss < self.best[1]

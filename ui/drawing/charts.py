@@ -15,6 +15,8 @@ from ui.drawing.markup import Markup, join, tag
 
 WIDTH, HEIGHT = 1140, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 30
+LOW_HEIGHT = 140
+"""Of what is drawn under a loss."""
 SQUARE, SQUARE_LEFT = 220, 42
 LINES_DRAWN = 400
 """Of a plot with a line for each row: more would lie on top of each other."""
@@ -76,6 +78,40 @@ def loss_curve(
     if stretch > 1:
         now += f" · drawn are the lowest and the highest of every {stretch:,} steps"
     return tag("figure", drawing, tag("figcaption", now, class_="ba-small"), class_="ba-figure")
+
+
+def curve(title: str, train: Sequence[Point], validation: Sequence[Point] = (), *, total: int = 0) -> Markup:
+    """Anything that was measured with the steps, as (step, value) points of training and of validation rows."""
+    both = [*train, *validation]
+    ticks = _ticks_between(min(value for _, value in both), max(value for _, value in both))
+    last = max(total, int(max(step for step, _ in both)), 1)
+
+    def place(point: Point) -> tuple[str, str]:
+        x = LEFT + (WIDTH - LEFT - RIGHT) * point[0] / last
+        y = TOP + (LOW_HEIGHT - TOP - BOTTOM) * (ticks[-1] - point[1]) / (ticks[-1] - ticks[0])
+        return f"{x:.1f}", f"{y:.1f}"
+
+    marks = []
+    for tick in ticks:
+        x, y = place((0, tick))
+        marks.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="ba-grid"))
+        marks.append(tag("text", f"{tick:.3g}", x=LEFT - 8, y=y, dy=4, text_anchor="end", class_="ba-tick"))
+    marks += _steps(last, LOW_HEIGHT)
+    for points, look in ((train, "ba-line"), (validation, "ba-line ba-line-validation")):
+        if points:
+            marks.append(tag("polyline", points=" ".join(map(",".join, map(place, points))), class_=look))
+            x, y = place(points[-1])
+            marks.append(tag("circle", cx=x, cy=y, r=3.5, class_="ba-dot"))
+    now = [
+        f"{name} {points[-1][1]:.3g}"
+        for name, points in (("training", train), ("validation", validation))
+        if points
+    ]
+    said = f"{title}: {' · '.join(now)}{' (dashed)' if validation else ''}"
+    drawing = tag(
+        "svg", *marks, viewBox=f"0 0 {WIDTH} {LOW_HEIGHT}", class_="ba-chart", role="img", aria_label=said
+    )
+    return tag("figure", drawing, tag("figcaption", said, class_="ba-small"), class_="ba-figure")
 
 
 def label_bars(labels: Sequence[str], probabilities: Sequence[float], *, side: str) -> Markup:
@@ -232,12 +268,18 @@ def _grid(top: float, last: int) -> Markup:
         marks.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="ba-grid"))
         value = f"{top * (1 - quarter / 4):.3g}"
         marks.append(tag("text", value, x=LEFT - 8, y=f"{y + 4:.1f}", text_anchor="end", class_="ba-tick"))
+    return join([*marks, *_steps(last, HEIGHT)])
+
+
+def _steps(last: int, height: int) -> list[Markup]:
+    """The numbers under an axis of steps."""
+    marks = []
     for step in _ticks(last):
         x = LEFT + (WIDTH - LEFT - RIGHT) * step / last
         anchor = "end" if step == last else "middle"
         label = f"step {step}" if step == last else step
-        marks.append(tag("text", label, x=f"{x:.1f}", y=HEIGHT - 8, text_anchor=anchor, class_="ba-tick"))
-    return join(marks)
+        marks.append(tag("text", label, x=f"{x:.1f}", y=height - 8, text_anchor=anchor, class_="ba-tick"))
+    return marks
 
 
 def _ticks(last: int) -> list[int]:

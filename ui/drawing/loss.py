@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 from finetuning.runs.metrics import MetricsReader
-from ui.drawing import charts
+from ui.drawing import charts, text
 from ui.drawing.charts import Point
-from ui.drawing.markup import Markup
+from ui.drawing.markup import Markup, tag
 
 KEPT = 32
 """Runs whose curve is remembered."""
@@ -71,28 +72,41 @@ def _extremes(one: tuple[Point, Point], other: tuple[Point, Point]) -> tuple[Poi
 
 
 class Curve:
-    """The loss in one `metrics.jsonl`."""
+    """The loss in one `metrics.jsonl`, and what else is drawn of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, more: Sequence[str] = ()) -> None:
+        """Args:
+        path: of the file.
+        more: names of further values, as `finetuning.ways.way.Way.curves` has them.
+        """
         self.reader = MetricsReader(path)
         self._lock = threading.Lock()
+        self._names = ("loss", *more)
         self._clear()
 
     def _clear(self) -> None:
-        self._train, self._validation = Thinned(), Thinned(100)
+        self._lines = {name: (Thinned(), Thinned(100)) for name in self._names}
 
     def draw(self, total: int, kept: str = "") -> Markup:
-        """The curve as far as it is written; `total` steps is where its axis ends, `kept` names its best step."""
+        """The curves as far as they are written; `total` steps is where their axes end, `kept` names the best
+        step."""
         with self._lock:
             for anew, lines in self.reader.new_lines():
                 if anew:
                     self._clear()
                 for line in lines:
-                    _add(self._train, line["step"], line.get("loss"))
-                    _add(self._validation, line["step"], line.get("eval_loss"))
-            train, validation = self._train.points(), self._validation.points()
-            stretch = self._train.stretch
-        return charts.loss_curve(train, validation, total=total if train else 0, stretch=stretch, kept=kept)
+                    for name, (train, validation) in self._lines.items():
+                        _add(train, line["step"], line.get(name))
+                        _add(validation, line["step"], line.get(f"eval_{name}"))
+            points = {name: (train.points(), held.points()) for name, (train, held) in self._lines.items()}
+            stretch = self._lines["loss"][0].stretch
+        train, validation = points.pop("loss")
+        total = total if train else 0
+        drawn = [charts.loss_curve(train, validation, total=total, stretch=stretch, kept=kept)]
+        for name, (measured, held) in points.items():
+            if measured or held:
+                drawn.append(charts.curve(text.CURVES.get(name, name), measured, held, total=total))
+        return drawn[0] if len(drawn) == 1 else tag("div", *drawn, class_="ba-stack")
 
 
 def _add(line: Thinned, step: float, value: float | None) -> None:
@@ -104,10 +118,10 @@ _curves: OrderedDict[Path, Curve] = OrderedDict()
 _lock = threading.Lock()
 
 
-def loss_so_far(metrics: Path, *, total: int, kept: str = "") -> Markup:
-    """The loss curve of a run's `metrics.jsonl`, of which only what is new is read."""
+def loss_so_far(metrics: Path, *, total: int, kept: str = "", more: Sequence[str] = ()) -> Markup:
+    """The loss curve of a run's `metrics.jsonl`, and of what else is in it, of which only what is new is read."""
     with _lock:
-        curve = _curves.setdefault(metrics, Curve(metrics))
+        curve = _curves.setdefault(metrics, Curve(metrics, more))
         _curves.move_to_end(metrics)
         while len(_curves) > KEPT:
             _curves.popitem(last=False)

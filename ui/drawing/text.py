@@ -97,6 +97,14 @@ WRITING = {
     "empty": "empty answers",
     "cut_off": "answers cut off",
 }
+CURVES = {
+    "rewards/accuracies": "pairs whose better answer gained more than the worse",
+    "rewards/margins": "by how much more, times beta",
+    "rewards/chosen": "what good answers gained, times beta",
+    "rewards/rejected": "what bad answers gained, times beta",
+    "kl": "distance from the reference (KL, nats an answer)",
+}
+"""What is logged beside a loss → what its drawing is called."""
 RUNS_INTRO = "Every run is a folder that holds everything about it. Click one to open it."
 NO_RUNS = "No runs yet. Start one in the Train tab."
 RUNS_STRANGER = (
