@@ -191,7 +191,7 @@ def encode_for_classifier(
     return Dataset(pa.Table.from_batches(batches, schema=schema))
 
 
-def encode_pairs(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
+def encode_for_reward(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
     """Pairs as `chosen_ids` and `rejected_ids`, each the prompt and an answer up to where a reward is read.
 
     Raises:
