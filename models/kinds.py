@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Literal
 
+from data.tasks.task import REJECTED
 from plumbing.errors import ModelError
 
 Kind = Literal["causal", "classifier", "reward"]
 """`causal` is a language model, `classifier` an encoder with a head of labels, `reward` a language model's layers
 with a head of one number."""
+
+
+def judged_by(kind: str) -> tuple[str, ...]:
+    """The columns that test rows need beside their task's, so that a model of this kind can be judged."""
+    return (REJECTED,) if kind == "reward" else ()
 
 
 def require_answers(kind: str) -> None:

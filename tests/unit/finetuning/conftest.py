@@ -43,15 +43,15 @@ def dialogues_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def pairs_file(tmp_path_factory):
-    """48 dialogues, each with a good and a bad summary; the good one names its shop."""
+    """24 short dialogues, each with a better and a worse summary."""
     path = tmp_path_factory.mktemp("data") / "pairs.jsonl"
     rows = [
         {
             "dialogue": f"Ana: Is the {thing} still {word}?\nLeo: Yes, until {hour}.",
             "chosen": f"Leo says the {thing} is {word} until {hour}.",
-            "rejected": ("They talk." if word == "open" else f"Ana asks Leo something about a {thing}, it seems."),
+            "rejected": f"The {thing} is here, and Ana asks Leo.",
         }
-        for thing in ("shop", "desk", "pool", "road")
+        for thing in ("shop", "desk")
         for word in ("open", "free", "here")
         for hour in ("two", "four", "six", "nine")
     ]

@@ -8,6 +8,7 @@ import transformers
 
 from finetuning.estimates.estimate import parameter_count
 from finetuning.preparation import open_data
+from finetuning.recipe import load_recipe
 from finetuning.strategies.counts import count_parameters
 from models import loading
 from models.fast.llama import LlamaLayers
@@ -176,6 +177,54 @@ def test_each_gradient_is_the_plain_librarys_and_nothing_else_has_one(
         atol = max(2e-5 * gradient.abs().max().item(), rounding)
         torch.testing.assert_close(ours[name], gradient, rtol=1e-5, atol=atol, msg=name)
     assert bool(by_hand) == (model in LAYERS_BY_HAND and strategy in STRATEGIES_BY_HAND)
+
+
+def compared(way, model, inputs):
+    """The loss of answers that are compared with what `model` finds them now, by its own logits."""
+
+    def found(prefix=""):
+        ids, mask = inputs[f"{prefix}input_ids"], inputs[f"{prefix}attention_mask"]
+        log_probs = model(input_ids=ids, attention_mask=mask).logits[:, :-1].log_softmax(-1)
+        chosen = log_probs.gather(2, ids[:, 1:, None])[..., 0]
+        gained = (chosen * inputs[f"{prefix}completion_mask"][:, 1:]).sum(1)
+        return gained - gained.detach()
+
+    if way.kind == "dpo":
+        better, worse = found().chunk(2)
+        return -torch.nn.functional.logsigmoid(way.beta * (better - worse)).mean()
+    sign = 2.0 * inputs["label"] - 1
+    return (1 - torch.sigmoid(way.beta * sign * found())).mean()
+
+
+@pytest.mark.parametrize("strategy", [strategy for strategy in STRATEGIES if strategy != "head"])
+@pytest.mark.parametrize("kind", ["dpo", "kto"])
+def test_where_answers_are_compared_each_gradient_is_the_plain_librarys(
+    kind, strategy, base_of, pairs_file, tmp_path, monkeypatch
+):
+    by_hand, own = [], LlamaLayers.__call__
+    monkeypatch.setattr(LlamaLayers, "__call__", lambda *given: by_hand.append(1) or own(*given))
+    monkeypatch.setattr(loading, "best_precision", lambda: "float32")
+    settings = [f"model.base={base_of('llama')}", f"data.source=file:{pairs_file}", "training.batch_size=4"]
+    recipe = load_recipe(f"dialogue-smollm2-{kind}", [*STRATEGIES[strategy], *settings])
+    loaded, trained = ready(recipe)
+    asking = {name for name, value in trained.named_parameters() if value.requires_grad}
+    rows = recipe.way.encode(open_data(recipe).splits["train"], loaded.tokenizer, recipe, recipe.task_definition)
+    trainer = recipe.way.trainer(recipe, trained, loaded.tokenizer, rows, str(tmp_path / "checkpoints"), [])
+    trainer.prepare(lambda *_: None)
+    batch = trainer.data_collator([trainer.train_dataset[place] for place in range(4)])
+    loss = trainer.compute_loss(trainer.model, batch)
+    ours = gradients(trainer.model, loss)
+    assert bool(by_hand) == (strategy in STRATEGIES_BY_HAND)
+
+    _, plain_model = ready(recipe)
+    expected = compared(recipe.way, plain_model, batch)
+    plain = gradients(plain_model, expected)
+    assert plain.keys() == ours.keys() == asking
+    torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
+    rounding = 1e-7 * max(gradient.abs().max().item() for gradient in plain.values())
+    for name, gradient in plain.items():
+        atol = max(2e-5 * gradient.abs().max().item(), rounding)
+        torch.testing.assert_close(ours[name], gradient, rtol=1e-5, atol=atol, msg=name)
 
 
 @pytest.mark.parametrize(("model", "strategy"), PAIRS)

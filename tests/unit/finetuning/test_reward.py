@@ -38,11 +38,29 @@ LEARNS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    """48 dialogues, each with a good and a bad summary."""
+    path = tmp_path_factory.mktemp("data") / "pairs.jsonl"
+    rows = [
+        {
+            "dialogue": f"Ana: Is the {thing} still {word}?\nLeo: Yes, until {hour}.",
+            "chosen": f"Leo says the {thing} is {word} until {hour}.",
+            "rejected": "They talk." if word == "open" else f"Ana asks Leo something about a {thing}, it seems.",
+        }
+        for thing in ("shop", "desk", "pool", "road")
+        for word in ("open", "free", "here")
+        for hour in ("two", "four", "six", "nine")
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return f"data.source=file:{path}"
+
+
 @pytest.fixture(scope="module", params=["lora", "full", "last"])
-def run(request, recipe_on, tiny_llama, tmp_path_factory):
+def run(request, recipe_on, tiny_llama, pairs, tmp_path_factory):
     """A finished run."""
     rate = [] if request.param == "lora" else ["training.learning_rate=0.002"]
-    recipe = recipe_on(NAME, tiny_llama, *LEARNS, f"strategy={request.param}", *rate)
+    recipe = recipe_on(NAME, tiny_llama, *LEARNS, pairs, f"strategy={request.param}", *rate)
     made = create_run(recipe, tmp_path_factory.mktemp("runs"))
     run_training(made, made.cancel_requested)
     assert made.status().state == "finished"
