@@ -128,7 +128,7 @@ def choose_rows(
 
 
 def _corpus(task: Task, besides: Sequence[str]) -> str:
-    """The bundled corpus of the task; where more columns are needed, one that has them. Empty where there is none."""
+    """The bundled corpus of the task; where more columns are needed, one that has them; empty where none is."""
     if not besides:
         return task.corpus
     return next((f"corpus:{name}" for name in corpus_names(task, besides)), "")

@@ -17,13 +17,18 @@ def judged_by(kind: str) -> tuple[str, ...]:
     return (REJECTED,) if kind == "reward" else ()
 
 
+def answers(kind: str) -> bool:
+    """Whether a model of this kind answers what it is asked, in words or with a label."""
+    return kind != "reward"
+
+
 def require_answers(kind: str) -> None:
     """Refuse to talk to a model that answers nothing.
 
     Raises:
         ModelError: says what can be done with it.
     """
-    if kind == "reward":
+    if not answers(kind):
         raise ModelError(
             "A reward model writes nothing: it gives an answer that is there already a number",
             fix="Evaluate it on pairs of answers, or let another model learn by it.",

@@ -1,1 +1,2 @@
-"""The training loops, `causal` on trl.SFTTrainer and `classifier` on transformers.Trainer, made fast on a CPU."""
+"""The training loops, made fast on a CPU: `causal` on trl.SFTTrainer, `classifier` on transformers.Trainer, and one for
+each way that learns from answers of which some are better, on TRL's trainer of that name."""
