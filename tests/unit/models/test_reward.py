@@ -6,7 +6,7 @@ from transformers import AutoModelForSequenceClassification
 
 from data.tasks import DIALOGUE, TASKS
 from models.adapters import BaseOrigin
-from models.fast.ends import ends_of_rows, groups_of, in_passes
+from models.fast.ends import ends_of_rows, groups_of
 from models.fast.llama import LlamaLayers
 from models.fast.supports import supports
 from models.kinds import require_answers
@@ -142,9 +142,7 @@ def test_rows_of_one_prompt_are_a_group_in_any_order():
     rows = [prompts[number % 2] + [number, number + 1] for number in range(6)] + [[7, 8, 9]]
     groups = groups_of(rows)
     assert sorted(map(sorted, groups)) == [[0, 2, 4], [1, 3, 5], [6]]
-    assert in_passes([prompt * 3 + [1, number] for prompt in prompts for number in (2, 3)]) == [[0, 1], [2, 3]]
-    assert in_passes(rows[:2]) == [[0, 1]]  # so short that a pass of its own costs more
-    assert groups_of([]) == [] and groups_of([[1]]) == [[0]]
+    assert groups_of([]) == [] and groups_of([[1], [1]]) == [[0], [1]] and groups_of([[1, 2]] * 2) == [[0, 1]]
 
 
 def test_ends_and_their_gradients_are_those_of_whole_rows(tiny_llama):
@@ -152,8 +150,8 @@ def test_ends_and_their_gradients_are_those_of_whole_rows(tiny_llama):
     model = loaded.model.requires_grad_(True)
     generator = torch.Generator().manual_seed(2)
     prompts = torch.randint(5, 200, (2, 80), generator=generator).tolist()
-    rows = [prompts[number % 2] + [20 + number] * (1 + number) for number in range(5)] + [[9, 8, 7]]
-    assert len(in_passes(rows)) == 3
+    rows = [prompts[number % 2] + [20 + number] * (1 + number) for number in range(5)] + [[9, 8, 7], [9]]
+    assert len(groups_of(rows)) == 4
     weights = torch.randn(len(rows), 32, generator=generator)
 
     expected = torch.stack([model.base_model(torch.tensor([row])).last_hidden_state[0, -1] for row in rows])
