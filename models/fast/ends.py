@@ -1,7 +1,7 @@
 """Hidden states at the ends of rows, for a head that reads them: what answers to a prompt share goes through once.
 
-Of two answers to one question the question is most of the tokens. Rows that begin alike are a group of `packing`: the
-beginning goes through the layers once for all of them, forward and backward, as does what all rows begin with.
+Of two answers to one question the question is most of the tokens. Rows that begin alike are a group of `packing`:
+the beginning goes through the layers once for all of them, forward and backward, as does what all rows begin with.
 
 Shapes: B rows, H hidden size.
 """
