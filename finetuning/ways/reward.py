@@ -47,8 +47,10 @@ class Reward(Way):
     def refused(self, task: Task) -> str | None:
         if task.kind in ("generation", "chat"):
             return None
-        what = "raw text has no answers" if task.kind == "text" else "a label is right or wrong"
-        return f"a reward model learns which of two answers is the better, and {what}; way: sft can learn it"
+        what = "raw text has no answers; give pairs of them"
+        if task.is_classification:
+            what = "a label is right or wrong; way: sft can learn it"
+        return f"a reward model learns which of two answers is the better, and {what}"
 
     def does(self, task: Task) -> str:
         return (

@@ -154,7 +154,7 @@ def test_the_way_has_a_setting_and_suits_answers_only():
     assert load_recipe(NAME, ["way=reward"]).way.center_rewards_coefficient is None
     with pytest.raises(RecipeError, match="learns which of two answers is the better, and a label is right or"):
         load_recipe("sentiment-smollm2-lora", ["way=reward"])
-    with pytest.raises(RecipeError, match="raw text has no answers; way: sft can learn it"):
+    with pytest.raises(RecipeError, match="raw text has no answers; give pairs of them"):
         load_recipe(NAME, ["task.kind=text"])
     assert metric_named("pair_accuracy").kind == "binary"
     with pytest.raises(RecipeError, match="pair accuracy does not suit a task of kind generation"):
