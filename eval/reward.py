@@ -28,7 +28,7 @@ from eval.report.schema import Report, RowMessage, RowResult, SideResult
 from eval.report.sections import CalibrationSide, DataInfo, FloorResult, TaskInfo
 from eval.scores import judge
 from models.context import max_positions, require_room_for_pairs
-from models.likelihoods import log_likelihoods, predicted
+from models.likelihoods import log_likelihoods_of
 from models.loading import load
 from models.pair import Pair
 from models.reward import BATCH_ROWS, score_answers
@@ -155,8 +155,8 @@ def log_probabilities(
     ]
     # Of a chat what was said before is the same for both answers.
     examples = [replace(each, spans=each.spans[-1:]) for each in pair.prompter.encode_rows(rows)]
-    [summed] = log_likelihoods(base, examples, sides=(False,), on_batch=on_rows)
-    means = [total / max(1, len(predicted(each))) for total, each in zip(summed, examples, strict=True)]
+    summed = log_likelihoods_of(base, examples, on_batch=on_rows)
+    means = [total / max(1, each.learned) for total, each in zip(summed, examples, strict=True)]
     del base
     gc.collect()
     return _both(means)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.hygiene import inspect
+from data.preferences import NothingBesides
 from data.repeats import Repeats
 from data.samples import sample
-from data.sources import Opened, corpus_names, open_test, shown_spec
+from data.sources import Opened, OpenedTest, corpus_names, open_test, shown_spec
 from data.splits import same_text
 from data.tasks import Task
 from data.trained_rows import TrainedRows, hash_rows
@@ -95,22 +96,33 @@ def choose_rows(
         if check is not None:
             check(opened.splits["test"])
         return _of_run(opened, training, rows=rows, keep_trained=keep_trained)
-    besides = judged_by(BaseOrigin.load(adapter).kind)
-    spec = source or _corpus(task, besides)
+    needed = judged_by(BaseOrigin.load(adapter).kind)
+    spec = source or _corpus(task, needed)
     if not spec:
         raise DataError("It is not known what to judge this model on", fix=f"Give rows: {doors.own_file()}.")
     skip_empty = skip_empty or bool(of_run and of_run.skip_empty)
     trained_on, notes = training.opened(None)  # first: its guesses hold for the rows that are judged
-    found = open_test(
-        spec,
-        task,
-        columns=columns,
-        labels=labels,
-        usual_columns=usual,
-        skip_empty=skip_empty,
-        trained_on=trained_on,
-        besides=besides,
-    )
+
+    def read(besides: Sequence[str]) -> OpenedTest:
+        return open_test(
+            spec,
+            task,
+            columns=columns,
+            labels=labels,
+            usual_columns=usual,
+            skip_empty=skip_empty,
+            trained_on=trained_on,
+            besides=besides,
+        )
+
+    way = training.recipe.way if training.recipe else None
+    try:
+        found = read(needed or (way.besides if way else ()))
+    except NothingBesides as missing:
+        if needed or way is None or not way.writes:
+            raise
+        found = read(())  # what it writes can be judged all the same
+        notes.append(f"{missing.problem}, so it is not measured which answers are preferred.")
     if check is not None:
         check(found.rows)
     train = trained_on.splits["train"] if trained_on else None

@@ -39,7 +39,7 @@ class Reward(Way):
     besides: ClassVar[tuple[str, ...]] = (REJECTED,)
     curves: ClassVar[tuple[str, ...]] = ("accuracy", "margin")
     pipeline: ClassVar[str] = "text-classification"
-    shows: ClassVar[str] = (
+    marked: ClassVar[str] = (
         "One pair as the model sees it. It learns to give the marked answer a higher number than the one below it, "
         "each behind the same prompt."
     )
