@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from data.tasks.task import REJECTED
 from finetuning.recipe import Recipe
-from finetuning.ways import Way
 from models.sources import in_reach
 
 if TYPE_CHECKING:
@@ -70,17 +69,17 @@ def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any, task: Task) -> Lengt
     way = recipe.way
     if tokenizer is not None:
         return Lengths(len(rows), *way.lengths(some, tokenizer, task))
-    around = _PROMPT_TOKENS if way.by_hand else 0
+    around = _PROMPT_TOKENS if recipe.kind != "classifier" else 0
     prompts = [around + len(_guessed(task.text_of(row))) for row in some]
-    answers = [sum(len(_guessed(text)) + 1 for text in _answers(way, task, row)) for row in some]
+    answers = [sum(len(_guessed(text)) + 1 for text in _answers(recipe, task, row)) for row in some]
     return Lengths(len(rows), prompts, answers, 0)
 
 
-def _answers(way: Way, task: Task, row: Mapping[str, Any]) -> list[str]:
-    """What a row's prompt is read with."""
-    if not way.by_hand:
+def _answers(recipe: Recipe, task: Task, row: Mapping[str, Any]) -> list[str]:
+    """What a row's prompt is read with, once for all of them."""
+    if recipe.kind == "classifier":
         return []
-    return [task.references(row)[0], *([str(row[REJECTED])] if REJECTED in way.besides else [])]
+    return [task.references(row)[0], *([str(row[REJECTED])] if recipe.kind == "reward" else [])]
 
 
 def _guessed(text: str) -> Sequence[int]:
