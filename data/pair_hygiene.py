@@ -39,7 +39,7 @@ def _all_have(splits: Mapping[str, Any], column: str) -> bool:
 
 def said_of(splits: Mapping[str, Any], task: Task) -> tuple[str, ...]:
     """What a person should know of pairs and thumbs, a sentence each; nothing of other rows."""
-    said = []
+    said: list[str] = []
     if worse := worse_in(splits):
         said += _of_pairs(splits, task, worse)
     if _all_have(splits, LIKED):
@@ -64,8 +64,8 @@ def _of_pairs(splits: Mapping[str, Any], task: Task, worse: Sequence[str]) -> It
         if one != other and (given, other, one) in known
     ]
     if turned:
-        count, first = f"{len(turned):,}", turned[0]
-        yield f"{count} pairs contradict each other: the same two answers, judged both ways (row {first})."
+        many, first = f"{len(turned):,}", turned[0]
+        yield f"{many} pairs contradict each other: the same two answers, judged both ways (row {first})."
     longer = sum(len(one.split()) > len(other.split()) for one, other in zip(better, worse, strict=True))
     shorter = sum(len(one.split()) < len(other.split()) for one, other in zip(better, worse, strict=True))
     more, count = ("more", longer) if longer >= shorter else ("fewer", shorter)

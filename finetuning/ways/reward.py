@@ -37,6 +37,7 @@ class Reward(Way):
     model_kind: ClassVar[ModelKind] = "reward"
     writes: ClassVar[bool] = False
     besides: ClassVar[tuple[str, ...]] = (REJECTED,)
+    answers_a_row: ClassVar[int] = 2
     curves: ClassVar[tuple[str, ...]] = ("accuracy", "margin")
     pipeline: ClassVar[str] = "text-classification"
     marked: ClassVar[str] = (
@@ -95,15 +96,17 @@ class Reward(Way):
     def lengths(
         self, rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, task: Task
     ) -> tuple[list[int], list[int], int]:
+        from models.prefix import shared_start
+
         prompter = self.prompter(tokenizer, task)
         better, worse = prompter.encode_rows(rows), prompter.encode_rows([_turned(row, task) for row in rows])
         starts = [example.spans[-1][0] for example in better]
-        # A prompt is computed once for both answers, and whole for each pair.
         answers = [
-            len(one.input_ids) + len(other.input_ids) - 2 * start
+            round((len(one.input_ids) + len(other.input_ids)) / 2 - start)
             for one, other, start in zip(better, worse, starts, strict=True)
         ]
-        return starts, answers, 0
+        prompts = [example.input_ids[:start] for example, start in zip(better, starts, strict=True)]
+        return starts, answers, len(shared_start(prompts))
 
     def preview(
         self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, task: Task
