@@ -15,7 +15,7 @@ from data.hygiene import inspect
 from data.preferences import NothingBesides
 from data.repeats import Repeats
 from data.samples import sample
-from data.sources import Opened, OpenedTest, open_test, shown_spec
+from data.sources import Opened, OpenedTest, corpus_names, open_test, shown_spec
 from data.splits import same_text
 from data.tasks import Task
 from data.tasks.task import LIKED
@@ -26,6 +26,8 @@ from finetuning.preparation import how_read, open_data
 from finetuning.recipe import EvaluationSettings, Recipe, parse_recipe, read_yaml, with_overrides
 from finetuning.runs.beginning import Beginning
 from finetuning.runs.folder import Run, runs_folder
+from models.adapters import BaseOrigin
+from models.kinds import judged_by
 from models.prompting import PromptContract, task_of
 from plumbing import doors
 from plumbing.errors import DataError, RecipeError, UserError
@@ -96,7 +98,8 @@ def choose_rows(
         if check is not None:
             check(opened.splits["test"])
         return _of_run(opened, training, rows=rows, keep_trained=keep_trained)
-    spec = source or task.corpus
+    needed = judged_by(BaseOrigin.load(adapter).kind)
+    spec = source or _corpus(task, needed)
     if not spec:
         raise DataError("It is not known what to judge this model on", fix=f"Give rows: {doors.own_file()}.")
     skip_empty = skip_empty or bool(of_run and of_run.skip_empty)
@@ -116,9 +119,9 @@ def choose_rows(
 
     way = training.recipe.way if training.recipe else None
     try:
-        found = read(way.besides if way else ())
+        found = read(needed or (way.besides if way else ()))
     except NothingBesides as missing:
-        if way is None or not way.writes:
+        if needed or way is None or not way.writes:
             raise
         found = read(())  # what it writes can be judged all the same
         notes.append(f"{missing.problem}, so it is not measured which answers are preferred.")
@@ -136,6 +139,13 @@ def choose_rows(
         rows=rows,
         keep_trained=keep_trained,
     )
+
+
+def _corpus(task: Task, besides: Sequence[str]) -> str:
+    """The bundled corpus of the task; where more columns are needed, one that has them; empty where none is."""
+    if not besides:
+        return task.corpus
+    return next((f"corpus:{name}" for name in corpus_names(task, besides)), "")
 
 
 def rows_of_run(adapter: Path, opened: Opened, findings: Findings) -> JudgedRows:

@@ -233,6 +233,29 @@ def encode_for_classifier(
     return Dataset(pa.Table.from_batches(batches, schema=schema))
 
 
+def encode_for_reward(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
+    """Pairs as `chosen_ids` and `rejected_ids`, each the prompt and an answer up to where a reward is read.
+
+    Raises:
+        ProblemsError: one of them is longer than `max_tokens`.
+    """
+    import pyarrow as pa
+    from datasets import Dataset
+
+    from models.reward import rows_of_pairs
+
+    schema = pa.schema({"chosen_ids": pa.list_(pa.int32()), "rejected_ids": pa.list_(pa.int32())})
+    batches, lengths = [], []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows.select(range(start, min(start + _ROWS_AT_ONCE, len(rows))))
+        with _tokenizers_on_all_cores():
+            better, worse = rows_of_pairs(prompter, some)
+        batches.append(pa.RecordBatch.from_pydict({"chosen_ids": better, "rejected_ids": worse}, schema=schema))
+        lengths += [max(map(len, both)) for both in zip(better, worse, strict=True)]
+    _refuse_long_rows(_numbers(rows), lengths, max_tokens, prompter.task.input_column, limit)
+    return Dataset(pa.Table.from_batches(batches, schema=schema))
+
+
 def token_preview(recipe: Recipe, task: Task, row: dict[str, Any]) -> list[tuple[str, bool]]:
     """The row as the model will see it: every token's text, and whether it is trained on.
 

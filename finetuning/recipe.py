@@ -138,7 +138,8 @@ class Recipe(Settings):
     way: AnyWay
     """How it learns; one without settings may be written as its name. sft: supervised, a language model learns to
     write the answers; classify: an encoder with a head of labels; dpo: pairs of a better and a worse answer; kto:
-    answers with a thumb up or down."""
+    answers with a thumb up or down; reward: a language model with a head of one number learns which of two answers
+    is the better."""
     strategy: AnyStrategy
     """Which parameters learn."""
     data: DataSettings
@@ -153,7 +154,7 @@ class Recipe(Settings):
 
     @property
     def kind(self) -> ModelKind:
-        """The kind of model that is loaded: causal for a language model, classifier for an encoder with a head."""
+        """The kind of model that is loaded, see `models.kinds`."""
         return self.way.model_kind
 
     @property

@@ -31,6 +31,11 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
     """
     work = _Work(layers, machine)
     settings = recipe.evaluation
+    if recipe.kind == "reward":
+        # Its own pass over each pair, whose prompt is read once, and the language model's over each of its answers.
+        pairs = [prompt + 2 * answer for prompt, answer in zip(test.prompts, test.answers, strict=True)]
+        own = work.passes(replace(test, prompts=pairs), 0)
+        return own + work.passes(replace(test, rows=2 * test.rows, prompts=test.whole), 0)
     if not recipe.way.writes:
         return 2 * work.passes(test, 0) + work.passes(train, 0)  # both sides; the frozen base for its probe
     generates = not recipe.task_definition.is_classification

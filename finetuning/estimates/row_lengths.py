@@ -35,7 +35,7 @@ class Lengths:
     prompts: list[int]
     """Of each sampled row."""
     answers: list[int]
-    """Of the same rows; zeros for a classifier, which has none."""
+    """Of the same rows, of a pair the mean of both; zeros for a classifier, which has none."""
     shared: int
     """Tokens that all prompts begin with."""
 
@@ -73,9 +73,10 @@ def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any, task: Task) -> Lengt
     way = recipe.way
     if tokenizer is not None:
         return Lengths(len(rows), *way.lengths(some, tokenizer, task))
-    around = _PROMPT_TOKENS if way.writes else 0
+    reads_prompts = recipe.kind != "classifier"
+    around = _PROMPT_TOKENS if reads_prompts else 0
     prompts = [around + len(_guessed(task.text_of(row))) for row in some]
-    answers = [len(_guessed(task.references(row)[0])) + 1 if way.writes else 0 for row in some]
+    answers = [len(_guessed(task.references(row)[0])) + 1 if reads_prompts else 0 for row in some]
     return Lengths(len(rows), prompts, answers, 0)
 
 

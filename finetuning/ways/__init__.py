@@ -6,6 +6,7 @@ classify.py   an encoder with a head learns the labels
 dpo.py        a language model learns which of two answers is the better one
 kto.py        a language model learns from answers with a thumb up or down
 preferring.py what these two have in common
+reward.py     a language model with a head of one number learns which of two answers is the better
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic import BeforeValidator, Field
 from finetuning.ways.classify import Classify as Classify
 from finetuning.ways.dpo import Dpo as Dpo
 from finetuning.ways.kto import Kto as Kto
+from finetuning.ways.reward import Reward as Reward
 from finetuning.ways.sft import Sft as Sft
 from finetuning.ways.way import Way as Way
 
@@ -26,6 +28,6 @@ def _named(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-AnyWay = Annotated[Sft | Classify | Dpo | Kto, Field(discriminator="kind"), BeforeValidator(_named)]
-WAYS: dict[str, type[Way]] = {"sft": Sft, "classify": Classify, "dpo": Dpo, "kto": Kto}
+AnyWay = Annotated[Sft | Classify | Dpo | Kto | Reward, Field(discriminator="kind"), BeforeValidator(_named)]
+WAYS: dict[str, type[Way]] = {"sft": Sft, "classify": Classify, "dpo": Dpo, "kto": Kto, "reward": Reward}
 """Every way by its name."""

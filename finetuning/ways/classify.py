@@ -25,6 +25,7 @@ class Classify(Way):
 
     model_kind: ClassVar[ModelKind] = "classifier"
     writes: ClassVar[bool] = False
+    by_hand: ClassVar[bool] = False
     pipeline: ClassVar[str] = "text-classification"
 
     def refused(self, task: Task) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finetuning.settings import Settings
@@ -28,6 +28,9 @@ class Way(Settings):
     """The kind of model that learns so, as it is loaded."""
     writes: ClassVar[bool]
     """Whether the model writes: it has a vocabulary to predict, and a prompt with an instruction and examples."""
+
+    by_hand: ClassVar[bool] = True
+    """Whether it goes through the layers that `models.fast` computes, where they compute the base's."""
 
     pipeline: ClassVar[str]
     """What the Hub calls the work of such a model."""
@@ -56,6 +59,10 @@ class Way(Settings):
     def refused(self, task: Task) -> str | None:
         """Why a model cannot learn `task` so, and what can, in a sentence; None where it can."""
         raise NotImplementedError
+
+    def does(self, task: Task) -> str:
+        """What such a model does, in a sentence or two, for its card."""
+        return task.learns
 
     def unfit(self, recipe: Recipe) -> str | None:
         """Why it does not go with other settings of `recipe`, and what would, in a sentence; None where it does."""
@@ -96,6 +103,39 @@ class Way(Settings):
         """
         raise NotImplementedError
 
+    def require_room(
+        self,
+        rows: Dataset,
+        tokenizer: PreTrainedTokenizerBase,
+        task: Task,
+        *,
+        limit: int | None,
+        new_tokens: int,
+    ) -> None:
+        """Refuse test rows that the base cannot read with their answers.
+
+        Args:
+            rows: with the columns of `task`.
+            tokenizer: the base's.
+            task: with its labels.
+            limit: how many tokens the base reads, if that is known.
+            new_tokens: of an answer that is generated.
+
+        Raises:
+            ProblemsError: with every row that is too long.
+        """
+        from models.context import require_room
+
+        require_room(
+            rows,
+            prompter=self.prompter(tokenizer, task),
+            tokenizer=tokenizer,
+            column=task.input_column,
+            limit=limit,
+            labels=task.labels,
+            new_tokens=new_tokens,
+        )
+
     def lengths(
         self, rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, task: Task
     ) -> tuple[list[int], list[int], int]:
@@ -107,6 +147,22 @@ class Way(Settings):
     ) -> list[tuple[str, bool]]:
         """A row as the model sees it: every token's text, and whether it is trained on."""
         raise NotImplementedError
+
+    def task_metric(
+        self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, task: Task
+    ) -> Callable[[Any], float]:
+        """What measures the metric of the verdict on some validation rows: of a model as it is at a step."""
+        from data.samples import sample
+        from eval.preferences import good_answers
+        from finetuning.trainers.task_metric import ROWS, TaskMetric
+
+        return TaskMetric(
+            sample(good_answers(rows, task), ROWS, task),
+            task,
+            tokenizer,
+            self.prompter(tokenizer, task),
+            max_new_tokens=recipe.evaluation.max_new_tokens,
+        )
 
     def trainer(
         self,

@@ -197,7 +197,8 @@ def outcomes(right: int, gained: int, lost: int, wrong: int) -> Markup:
 
 
 def reliability(base: Sequence[ReliabilityBin], tuned: Sequence[ReliabilityBin]) -> Markup:
-    """Confidence against the share that is right, for both sides; on the diagonal, they are equal."""
+    """Confidence against the share that is right, for each side that has any; on the diagonal, they are equal."""
+    sides = [(side, bins) for side, bins in (("base", base), ("tuned", tuned)) if bins]
     points = [*base, *tuned]
     # With two labels no answer is less sure than 0.5.
     start = 0.4 if all(point.low >= 0.4 for point in points) else 0.0
@@ -209,7 +210,7 @@ def reliability(base: Sequence[ReliabilityBin], tuned: Sequence[ReliabilityBin])
     marks = [_square_grid(start)]
     (x1, y1), (x2, y2) = place(start, start), place(1, 1)
     marks.append(tag("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_="ba-diagonal"))
-    for side, bins in (("base", base), ("tuned", tuned)):
+    for side, bins in sides:
         placed = [(*place(point.mean_confidence, point.accuracy), point) for point in bins]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in placed)
         marks.append(tag("polyline", points=line, class_=f"ba-reliability ba-{side}-mark"))
@@ -224,7 +225,8 @@ def reliability(base: Sequence[ReliabilityBin], tuned: Sequence[ReliabilityBin])
         viewBox=f"0 0 {SQUARE_LEFT + SQUARE + 20} {TOP + SQUARE + 24}",
         class_="ba-chart ba-square",
         role="img",
-        aria_label="Confidence (across) against the share of answers that are right (up), for base and tuned",
+        aria_label="Confidence (across) against the share of answers that are right (up), for "
+        + " and ".join(side for side, _ in sides),
     )
     return tag("figure", drawing, class_="ba-figure")
 

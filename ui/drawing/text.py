@@ -85,11 +85,12 @@ INTERVALS = (
 )
 FEW_SHOT = "Also show the base examples in its prompt (few-shot)"
 FORGETTING = "Also measure what it cost on general text"
-LONGER = "Each takes longer. A classifier has no prompt and writes no text: for it, neither is measured."
-CALIBRATION = (
-    "Of the answers given with 80 % confidence, are 80 % right? On the dashed line, yes; below it, the model is "
-    "too sure of itself. Across: confidence. Up: how many are right. The larger a dot, the more answers."
+LONGER = "Each takes longer. A classifier and a reward model write no text: for them, neither is measured."
+ON_THE_LINE = (
+    "On the dashed line, yes; below it, the model is too sure of itself. Across: confidence. Up: how many are "
+    "right. The larger a dot, the more answers."
 )
+CALIBRATION = f"Of the answers given with 80 % confidence, are 80 % right? {ON_THE_LINE}"
 NEAR_TIES = "so close between two labels that a machine which rounds otherwise may answer otherwise."
 WRITING = {
     "length_ratio": "length / reference",
@@ -103,6 +104,8 @@ CURVES = {
     "rewards/margins": "by how much more, times beta",
     "rewards/chosen": "what good answers gained, times beta",
     "rewards/rejected": "what bad answers gained, times beta",
+    "accuracy": "pairs whose better answer gets the higher reward",
+    "margin": "by how much the better answer's reward is higher",
     "kl": "distance from the reference (KL, nats an answer)",
 }
 """What is logged beside a loss → what its drawing is called."""

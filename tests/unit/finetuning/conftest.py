@@ -60,12 +60,13 @@ def pairs_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def recipe_on(reviews_file, dialogues_file):
+def recipe_on(reviews_file, dialogues_file, pairs_file):
     """`recipe_on(name, base_folder, *overrides)` → that recipe over a tiny model, two steps in float32."""
 
     def build(name, base, *overrides):
-        task = load_recipe(name).task
-        file = reviews_file if task == "sentiment" else dialogues_file
+        recipe = load_recipe(name)
+        file = reviews_file if recipe.task == "sentiment" else dialogues_file
+        file = pairs_file if recipe.way.besides else file
         return load_recipe(
             name,
             [

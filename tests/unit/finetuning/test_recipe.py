@@ -19,6 +19,7 @@ def test_the_recipes_that_ship_are_these():
         "dialogue-smollm2-dpo",
         "dialogue-smollm2-kto",
         "dialogue-smollm2-qlora",
+        "dialogue-smollm2-reward",
         "dialogue-smollm3-3b-qlora",
         "handbook-smollm2-lora",
         "passages-smollm2-lora",
