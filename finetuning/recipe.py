@@ -137,7 +137,8 @@ class Recipe(Settings):
     """One of those that ship, by its name, or one of one's own."""
     way: AnyWay
     """How it learns; one without settings may be written as its name. sft: supervised, a language model learns to
-    write the answers; classify: an encoder with a head of labels."""
+    write the answers; classify: an encoder with a head of labels; online: a language model learns from what its own
+    answers are worth."""
     strategy: AnyStrategy
     """Which parameters learn."""
     data: DataSettings

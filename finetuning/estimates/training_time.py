@@ -20,7 +20,7 @@ _WRITTEN_A_SECOND = 2e8
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows that go through the model together."""
+    """Some rows that go through the model together, or answers, where a model learns from its own."""
 
     rows: int
     tokens: int
@@ -38,18 +38,20 @@ def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
     """The batches of an epoch over the sampled rows, in like lengths as they are trained on."""
     from finetuning.trainers.lengths import LikeLengthSampler
 
-    lengths, size = train.whole, recipe.training.batch_size
+    lengths, size, sampling = train.whole, recipe.training.batch_size, recipe.way.sampling
+    copies = sampling.answers if sampling else 1  # of each answer; by hand a prompt is computed once for all
     order = list(LikeLengthSampler(lengths, size, seed=recipe.training.seed))
     batches = []
     for at in range(0, len(order), size):
-        rows = [lengths[index] for index in order[at : at + size]]
+        chosen = order[at : at + size]
+        rows = [lengths[index] for index in chosen]
         if len(rows) < size and train.rows > len(lengths):
             continue  # short only because the sample is
-        tokens = len(rows) * max(rows)
+        answered = sum(train.answers[index] for index in chosen)
+        tokens = copies * len(rows) * max(rows)
         if computed_by_hand(recipe):
-            tokens = sum(rows) - (len(rows) - 1) * train.shared
-        supervised = sum(train.answers[index] for index in order[at : at + size])
-        batches.append(Batch(len(rows), tokens, max(rows), supervised))
+            tokens = sum(rows) - (len(rows) - 1) * train.shared + (copies - 1) * answered
+        batches.append(Batch(copies * len(rows), tokens, max(rows), copies * answered))
     return batches
 
 
@@ -66,11 +68,15 @@ def training_seconds(
     forward = sum(_step_s(recipe, config, machine, batch) for batch in batches) / max(1, len(batches))
     all_steps = steps(recipe, train.rows)
     a_step = forward * recipe.training.gradient_accumulation + count.trainable * machine.update
+    a_step += _sampling_s(recipe, config, machine, batches) * recipe.training.gradient_accumulation
     seconds = all_steps * a_step
     written = 12.0 * min(all_steps, checkpoints(recipe))  # weights and two moments
     if eval_rows and batches:
         times = math.ceil(all_steps / eval_steps(recipe, train.rows, eval_rows))
-        seconds += times * eval_rows * _read_s(config, machine, batches)
+        a_row = _read_s(config, machine, batches)
+        if recipe.way.sampling:  # it is answered
+            a_row += train.answer * _decoded_s(config, machine)
+        seconds += times * eval_rows * a_row
         written += 4.0 * times if recipe.training.keep == "best" else 0.0  # at most: whenever it is a new best
     return seconds + count.trainable * written / _WRITTEN_A_SECOND
 
@@ -109,6 +115,22 @@ def _step_s(recipe: Recipe, config: Any, machine: Speeds, batch: Batch) -> float
         layer += forward
     frozen = int(config.num_hidden_layers) - learned
     return learned * layer + frozen * forward + machine.head_batch + batch.supervised * machine.head_train
+
+
+def _sampling_s(recipe: Recipe, config: Any, machine: Speeds, batches: Sequence[Batch]) -> float:
+    """Of a batch's answers, before they are learned from: they are written, and read without gradients."""
+    sampling = recipe.way.sampling
+    if sampling is None or not batches:
+        return 0.0
+    answers = sum(batch.supervised for batch in batches) / len(batches)
+    rows = sum(batch.rows for batch in batches) / len(batches)
+    read = sampling.reads * rows * _read_s(config, machine, batches)
+    return (answers * _decoded_s(config, machine) + read) / sampling.passes
+
+
+def _decoded_s(config: Any, machine: Speeds) -> float:
+    """Of a token of an answer that is written beside others."""
+    return int(config.num_hidden_layers) * machine.decode_row + machine.head_decode
 
 
 def _read_s(config: Any, machine: Speeds, batches: Sequence[Batch]) -> float:

@@ -94,7 +94,9 @@ class Validation(TrainerCallback):
                 fix=f"Lower {doors.named(doors.LEARNING_RATE)} and start again.",
             )
         line: dict[str, Any] = {"step": step, "eval_loss": loss}
-        if self.metric is not None:
+        if "eval_metric" in (metrics or {}):  # of the answers that were judged anyway
+            line["eval_metric"] = float((metrics or {})["eval_metric"])
+        elif self.metric is not None:
             line["eval_metric"] = self.metric(model)
         is_best = self.best is None or loss < self.best[1]
         if is_best and self.keep_best and model is not None:  # before the line that says so

@@ -3,6 +3,7 @@
 way.py        what a way is
 sft.py        a language model learns to write the answers
 classify.py   an encoder with a head learns the labels
+online.py     a language model writes answers and learns from what they are worth: GRPO, RLOO
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from finetuning.ways.classify import Classify as Classify
+from finetuning.ways.online import Online as Online
 from finetuning.ways.sft import Sft as Sft
 from finetuning.ways.way import Way as Way
 
@@ -21,6 +23,6 @@ def _named(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-AnyWay = Annotated[Sft | Classify, Field(discriminator="kind"), BeforeValidator(_named)]
-WAYS: dict[str, type[Way]] = {"sft": Sft, "classify": Classify}
+AnyWay = Annotated[Sft | Classify | Online, Field(discriminator="kind"), BeforeValidator(_named)]
+WAYS: dict[str, type[Way]] = {"sft": Sft, "classify": Classify, "online": Online}
 """Every way by its name."""
