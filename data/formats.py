@@ -7,8 +7,8 @@ others can be chosen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from data.columns import plain_name
@@ -17,6 +17,7 @@ from data.forms import (
     LOOKED_AT,
     PREFERRED,
     REJECTED,
+    has_pairs,
     human_and_assistant,
     names_of,
     numbered_in,
@@ -24,23 +25,34 @@ from data.forms import (
     thumb_in,
 )
 from data.labelwords import label_key
+from data.preferences import with_besides, without
 from data.problems import is_nothing
 from data.readers.conversations import Turn, Turns, last_exchange, role_of
 from data.readers.table import Table
 from data.tasks import Task
 from data.tasks.own import USUAL
+from data.tasks.task import REJECTED as REJECTED_COLUMN
 from plumbing.errors import DataError
 from plumbing.printable import one_line
 
 Cells = dict[str, Any]
 
 
-def shaped(tables: Mapping[str, Table], task: Task, *, instructed: bool | None = None) -> dict[str, Table]:
-    """Returns the splits of a source with the columns that its form means, for `task`.
+def shaped(
+    tables: Mapping[str, Table],
+    task: Task,
+    *,
+    instructed: bool | None = None,
+    besides: Sequence[str] = (),
+    columns: Mapping[str, str] | None = None,
+) -> dict[str, Table]:
+    """Returns the splits of a source with the columns that its form means, for `task`, and those of `besides`.
 
     `instructed` says whether each instruction stands before its input; None asks the rows, see `is_instructed`.
+    `columns` are those that were chosen by hand, by what they are.
 
-    Raises DataError if nothing is left, as of answers that are all marked as bad.
+    Raises DataError if nothing is left, as of answers that are all marked as bad; or if there is nothing that gives
+    the columns of `besides`.
     """
     if task.kind == "text":
         return dict(tables)
@@ -50,7 +62,8 @@ def shaped(tables: Mapping[str, Table], task: Task, *, instructed: bool | None =
         note = "Some rows have an instruction and an empty input, so each instruction stands before its input."
         if not task.instruction and not task.is_classification:
             note = "Each instruction stands before its input."
-    return {split: _shaped(table, task, bool(instructed), note) for split, table in tables.items()}
+    shape = _Shape(task, bool(instructed), note, tuple(besides), dict(columns or {}))
+    return {split: _shaped(table, shape) for split, table in tables.items()}
 
 
 def is_instructed(tables: Mapping[str, Table], task: Task) -> bool | None:
@@ -70,13 +83,26 @@ def is_instructed(tables: Mapping[str, Table], task: Task) -> bool | None:
     return any(found) if found else None
 
 
-def _shaped(table: Table, task: Task, instructed: bool, note: str) -> Table:
+@dataclass(frozen=True)
+class _Shape:
+    """What is asked of a table."""
+
+    task: Task
+    instructed: bool
+    note: str
+    besides: tuple[str, ...]
+    columns: dict[str, str]
+
+
+def _shaped(table: Table, shape: _Shape) -> Table:
+    task = shape.task
     if not task.is_classification:
-        table = _with_chosen(_liked(table), task)
+        table = with_besides(table, shape.besides, shape.columns) if shape.besides else _liked(table)
+        table = _with_chosen(table, shape)
         table = __with_passage(_with_references(table, task), task)
         if task.kind == "chat":
             return _with_chat(table)
-    return _with_exchange(_with_instruction(table, task, instructed, note), task)
+    return _with_exchange(_with_instruction(table, task, shape.instructed, shape.note), task)
 
 
 # ---- answers that are better than others --------------------------------------------------------------------
@@ -94,22 +120,29 @@ def _liked(table: Table) -> Table:
         )
     bad = len(table.rows) - len(rows)
     note = f"'{one_line(tag)}' marks {len(rows):,} answers as good, which are learned; {bad:,} others are left out."
-    return replace(table, rows=rows, notes=(*table.notes, note))
+    return without(replace(table, rows=rows, notes=(*table.notes, note)), tag)
 
 
-def _with_chosen(table: Table, task: Task) -> Table:
+def _with_chosen(table: Table, shape: _Shape) -> Table:
     """chosen, a text → the target of the task; conversations are for `_conversed`."""
-    names = names_of(table)
+    names, target = names_of(table), shape.task.target_column
     column = next((names[name] for name in PREFERRED if name in names), None)
-    if column is None or not any(name in names for name in REJECTED):
+    if column is None or not has_pairs(names):
         return table
     rows = [row for _, row in table.rows]
-    note = f"Pairs: training learns to answer as in '{one_line(column)}'; what was rejected is not read."
+    said = f"Pairs: training learns to answer as in '{one_line(column)}'; what was rejected is not read."
+    note = None if shape.besides else said  # of pairs that are read as such it was said before
     if human_and_assistant(rows[:LOOKED_AT], names):
-        return _changed(table, column, lambda row: _parsed_turns(row.get(column)), note, new=False)
-    if any(isinstance(row.get(column), tuple) for row in rows) or task.target_column in table.columns:
-        return replace(table, notes=(*table.notes, note))
-    return _changed(table, task.target_column, lambda row: row.get(column), note)
+        table = _changed(table, column, lambda row: _parsed_turns(row.get(column)), note, new=False)
+        if REJECTED_COLUMN in shape.besides:
+            worse = REJECTED_COLUMN
+            table = _changed(table, worse, lambda row: _parsed_turns(row.get(worse)), None, new=False)
+        return table
+    # Of rows with a reference as well, pairs are what is asked for where both sides are.
+    is_target = target in shape.columns or (target in table.columns and not shape.besides)
+    if any(isinstance(row.get(column), tuple) for row in rows) or is_target:
+        return replace(table, notes=(*table.notes, *([note] if note else [])))
+    return _changed(table, target, lambda row: row.get(column), note)
 
 
 def _parsed_turns(text: Any) -> Any:

@@ -15,7 +15,7 @@ from data.labelwords import label_key
 from data.readers.conversations import is_chat
 from data.readers.table import Table
 from data.tasks.own import USUAL
-from data.tasks.task import Kind
+from data.tasks.task import LIKED, Kind
 from plumbing.printable import one_line
 
 PREFERRED = ("chosen", "chosen_messages")
@@ -48,7 +48,7 @@ def form_of(table: Table) -> Form:
         if plain_name(column) != "history" and any(is_chat(row.get(column)) for row in rows)
     ]
     conversed: Kind = "chat" if chats else "generation"
-    if any(name in names for name in PREFERRED) and any(name in names for name in REJECTED):
+    if has_pairs(names):
         if human_and_assistant(rows, names):
             conversed = "chat"
         said = "pairs of a chosen and a rejected answer; the chosen ones are learned as answers"
@@ -94,13 +94,18 @@ def thumb_in(table: Table) -> str | None:
     answered = {"prompt", "completion"} <= names.keys() or any(
         is_chat(row.get(column)) for row in rows[:LOOKED_AT] for column in table.columns
     )
-    for name in ("kto_tag", "label"):
-        if (column := names.get(name)) is None or (name == "label" and not answered):
+    for name in ("kto_tag", LIKED, "label"):
+        if (column := names.get(name)) is None or (name != "kto_tag" and not answered):
             continue
         values = {label_key(row.get(column)) for row in rows} - {""}
         if values and values <= {"true", "false"}:
             return column
     return None
+
+
+def has_pairs(names: Mapping[str, str]) -> bool:
+    """Whether there are columns of a better and of a worse answer."""
+    return any(name in names for name in PREFERRED) and any(name in names for name in REJECTED)
 
 
 def human_and_assistant(rows: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> bool:

@@ -20,6 +20,7 @@ from data.readers.table import Table
 from data.specs import CORPORA, FORMS, METADATA, corpus_names, path_of
 from data.splits import SPLIT_NAMES
 from data.tasks import Task
+from data.tasks.task import BESIDES
 from data.validate import MIN_ROWS_TO_SPLIT, Checked, Row, check, only_label, without_empty
 from plumbing.errors import DataError
 
@@ -40,17 +41,25 @@ class Choices:
     """How the labels of the rows that are trained on are read."""
     instructed: bool | None = None
     """Whether an instruction stands before each input of the rows that are trained on; None asks the source."""
+    besides: tuple[str, ...] = ()
+    """The columns that each row has to have beside its task's, of `data.tasks.task.BESIDES`."""
+
+    def shaped(self, tables: Mapping[str, Table]) -> dict[str, Table]:
+        """The splits of a source with a column for each that is needed."""
+        named = {**self.usual, **self.columns}
+        return shaped(tables, self.task, instructed=self.instructed, besides=self.besides, columns=named)
 
     def mapping(self, table: Table) -> ColumnMapping:
         """Where the task's columns are in `table`."""
         rows = [row for _, row in table.rows]
         free = set(table.columns) - set(self.columns.values())
-        usual = {name: column for name, column in self.usual.items() if column in free}
+        usual = {name: each for name, each in self.usual.items() if each in free and name not in BESIDES}
+        columns = {name: each for name, each in self.columns.items() if name not in self.besides}
         return guess(
             table.columns,
             rows,
             self.task,
-            columns={**usual, **self.columns},
+            columns={**usual, **columns},
             labels=self.labels,
             for_another=self.for_another,
             usual_labels=self.usual_labels,
@@ -82,7 +91,7 @@ def read_source(spec: str, chosen: Choices, *, is_test: bool = False) -> Source:
     """
     kind, _, rest = spec.partition(":")
     if kind == "corpus":
-        return _corpus(rest, chosen.task)
+        return _corpus(rest, chosen)
     if kind == "hub":
         return _hub(rest, chosen, is_test=is_test)
     if kind == "file" or names_a_file(spec):
@@ -100,7 +109,7 @@ def read_tables(path: Path, chosen: Choices) -> dict[str, Table]:
 
 def file_source(raw: Mapping[str, Table], name: str, chosen: Choices, *, is_test: bool = False) -> Source:
     """Returns the source in the tables of a file, or of a folder of files, that is called `name`."""
-    tables, instructed = shaped(raw, chosen.task, instructed=chosen.instructed), is_instructed(raw, chosen.task)
+    tables, instructed = chosen.shaped(raw), is_instructed(raw, chosen.task)
     notes: list[str] = []
     if is_test:
         judged = next(split for split in ("test", "validation", "train") if split in tables)
@@ -112,10 +121,10 @@ def file_source(raw: Mapping[str, Table], name: str, chosen: Choices, *, is_test
     splits: dict[str, list[Row]] = {}
     for split, table in tables.items():
         where = name if len(tables) == 1 else f"{name}, {split}"
-        kept = without_empty(table.rows, mapping) if chosen.skip_empty else table.rows
+        kept = without_empty(table.rows, mapping, chosen.besides) if chosen.skip_empty else table.rows
         minimum = MIN_ROWS_TO_SPLIT if len(tables) == 1 and not is_test else 1
         trained_on = split == "train" and not is_test
-        checked = check(kept, chosen.task, mapping, minimum=minimum, trained_on=trained_on)
+        checked = check(kept, chosen.task, mapping, minimum=minimum, trained_on=trained_on, besides=chosen.besides)
         problems = [*table.problems, *checked.problems]
         if problems:
             raise ProblemsError(sorted(problems, key=lambda problem: problem.row or 0), source=where)
@@ -130,13 +139,13 @@ def _hub(name: str, chosen: Choices, *, is_test: bool) -> Source:
     """Rows that cannot be used are left out and counted: unlike a file, nobody here can mend them."""
     task = chosen.task
     raw = hub.read_hub(name)
-    tables, instructed = shaped(raw, task, instructed=chosen.instructed), is_instructed(raw, task)
+    tables, instructed = chosen.shaped(raw), is_instructed(raw, task)
     del raw
     mapping = chosen.mapping(tables["train"])
     splits: dict[str, list[Row]] = {}
     notes: list[str] = []
     for split, table in tables.items():
-        checked = check(table.rows, task, mapping)
+        checked = check(table.rows, task, mapping, besides=chosen.besides)
         rows = checked.rows
         if not rows and split != "train":
             what = "labels" if task.is_classification else "usable rows"
@@ -166,17 +175,18 @@ def _source(
     return Source(task, divided, mapping, table.columns, tuple(dict.fromkeys(notes)), instructed)
 
 
-def _corpus(name: str, task: Task) -> Source:
+def _corpus(name: str, chosen: Choices) -> Source:
+    task, besides = chosen.task, chosen.besides
     if name not in corpus_names():
         raise DataError("There is no such corpus", got=name, fix=f"There are: {', '.join(corpus_names())}.")
-    if name not in corpus_names(task):
-        suited = " or ".join(f"corpus:{other}" for other in corpus_names(task)) or "a file of your own"
+    if name not in {*corpus_names(task, besides), *corpus_names(task, BESIDES)}:
+        suited = " or ".join(f"corpus:{other}" for other in corpus_names(task, besides)) or "a file of your own"
         raise DataError(f"This corpus is not for the task '{task.name}'", got=name, fix=f"Use {suited}.")
     table = read_table(CORPORA / f"{name}.jsonl")
-    if task.kind == "chat":
-        table = shaped({"train": table}, task)["train"]
+    if task.kind == "chat" or besides or name in corpus_names(task, BESIDES):
+        table = chosen.shaped({"train": table})["train"]
     mapping = _of_corpus(table, task)
-    checked = check(table.rows, task, mapping, keep=(*METADATA, "split"))
+    checked = check(table.rows, task, mapping, keep=(*METADATA, "split"), besides=besides)
     if checked.problems or table.problems:
         raise ProblemsError([*table.problems, *checked.problems], source=f"corpus:{name}")
     if task.is_classification and not task.labels:

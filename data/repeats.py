@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from data.splits import Row, same_text, split_rows
 from data.tasks import Task
+from data.tasks.task import LIKED
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,11 @@ def one_row_a_text(rows: Sequence[Row], task: Task) -> tuple[list[Row], Repeats]
     """Returns the first row of each text, and what was left out.
 
     Of a classification a text with different labels is left out altogether; of generation one row gets the
-    references of all, each once (as in DialogSum's test split, which has three rows a dialogue).
+    references of all, each once (as in DialogSum's test split, which has three rows a dialogue). Of answers with
+    thumbs each answer to a text is a row, and one with both thumbs is left out.
     """
+    if rows and LIKED in rows[0]:
+        return _one_thumb_an_answer(rows, task)
     grouped: dict[str, list[Row]] = {}
     for row in rows:
         grouped.setdefault(same_text(task.text_of(row)), []).append(row)
@@ -54,6 +58,16 @@ def one_row_a_text(rows: Sequence[Row], task: Task) -> tuple[list[Row], Repeats]
         else:
             contradictory += len(same)
     return kept, Repeats(len(rows), len(rows) - len(kept) - contradictory, contradictory)
+
+
+def _one_thumb_an_answer(rows: Sequence[Row], task: Task) -> tuple[list[Row], Repeats]:
+    grouped: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        key = (same_text(task.text_of(row)), same_text(task.references(row)[0]))
+        grouped.setdefault(key, []).append(row)
+    agreed = [same for same in grouped.values() if len({row[LIKED] for row in same}) == 1]
+    contradictory = len(rows) - sum(map(len, agreed))
+    return [same[0] for same in agreed], Repeats(len(rows), len(rows) - len(agreed) - contradictory, contradictory)
 
 
 def _merged(same: Sequence[Row], task: Task) -> Row:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.columns import ColumnMapping
 from data.origins import Choices, Source, read_source
+from data.preferences import besides_in
 from data.problems import Problem, ProblemsError
 from data.repeats import Repeats, one_row_a_text, without_overlap
 from data.specs import CORPORA as CORPORA
@@ -22,6 +23,7 @@ from data.specs import corpus_names as corpus_names
 from data.specs import shown_spec as shown_spec
 from data.splits import SPLIT_NAMES, split_rows
 from data.tasks import Task
+from data.tasks.task import LIKED
 from data.validate import Row
 from plumbing.errors import DataError
 from plumbing.printable import one_line
@@ -50,7 +52,7 @@ class Divided:
 
     def by_column(self) -> dict[str, dict[str, list[Any]]]:
         """The splits as lists of values by column, as `data.hygiene` reads them."""
-        columns = (*self.task.columns, "row")
+        columns = (*self.task.columns, *besides_in(self.splits["train"]), "row")
         return {
             split: {column: [row[column] for row in rows] for column in columns}
             for split, rows in self.splits.items()
@@ -113,6 +115,7 @@ def open_source(
     columns: Mapping[str, str] | None = None,
     labels: Mapping[str, str | None] | None = None,
     skip_empty: bool = False,
+    besides: Sequence[str] = (),
 ) -> Opened:
     """Returns the source `spec` as three splits.
 
@@ -120,9 +123,13 @@ def open_source(
     only train and validation. `columns` and `labels` are explicit choices as in `data.columns.guess`; in the
     test source they hold where it has such columns. `skip_empty` leaves out rows with an empty field.
 
+    `besides` are columns that every row has to have beside its task's, of `data.tasks.task.BESIDES`: the worse
+    answer of a pair whose better one is the target, or the thumb of an answer. Of pairs where thumbs are asked for,
+    each gives two rows. `columns` may name them, too.
+
     Raises DataError if a source cannot be found or mapped, ProblemsError with everything wrong with its rows.
     """
-    chosen = Choices(task, dict(columns or {}), dict(labels or {}), skip_empty=skip_empty)
+    chosen = Choices(task, dict(columns or {}), dict(labels or {}), skip_empty=skip_empty, besides=tuple(besides))
     return divide(spec, read_source(spec, chosen), chosen, test=test).opened()
 
 
@@ -144,6 +151,7 @@ def divide(spec: str, source: Source, chosen: Choices, *, test: str | None = Non
         )
         splits, how, notes = _with_other_test(source, task, read_source(test, as_there, is_test=True), test)
     splits["test"], repeats = one_row_a_text(splits["test"], task)
+    _check_thumbs(splits["test"], spec)
     if not chosen.task.labels and task.is_classification:
         learned, said = _labels_learned(splits, task, spec)
         task = chosen.task.with_labels(learned)
@@ -171,6 +179,7 @@ def open_test(
     usual_columns: Mapping[str, str] | None = None,
     skip_empty: bool = False,
     trained_on: Opened | None = None,
+    besides: Sequence[str] = (),
 ) -> OpenedTest:
     """Returns the test rows of the source `spec`: its test split, else validation, else all rows, as of a file.
 
@@ -179,7 +188,15 @@ def open_test(
     also for errors.
     """
     usual = dict(usual_columns or {})
-    chosen = Choices(task, dict(columns or {}), dict(labels or {}), skip_empty, usual, for_another=True)
+    chosen = Choices(
+        task,
+        dict(columns or {}),
+        dict(labels or {}),
+        skip_empty,
+        usual,
+        for_another=True,
+        besides=tuple(besides),
+    )
     if trained_on is not None:
         own = task if task.labels else trained_on.task
         chosen = replace(chosen, task=own, usual_labels=trained_on.mapping.labels, instructed=trained_on.instructed)
@@ -187,6 +204,7 @@ def open_test(
     rows, repeats = one_row_a_text(source.test_rows, source.task)
     if not rows:
         raise _nothing_left("test", spec)
+    _check_thumbs(rows, spec)
     notes = (*source.notes, *repeats.sentences())
     return OpenedTest(spec, _as_dataset(rows, source.task), source.mapping, repeats, notes, source.task)
 
@@ -270,6 +288,16 @@ def _check_every_split(splits: Mapping[str, Sequence[Row]], spec: str) -> None:
     for name in SPLIT_NAMES:
         if not splits[name]:
             raise _nothing_left(name, spec)
+
+
+def _check_thumbs(test: Sequence[Row], spec: str) -> None:
+    """Of answers with thumbs some have to be good ones: what is written is compared with these."""
+    if test and LIKED in test[0] and not any(row[LIKED] for row in test):
+        raise DataError(
+            "No answer of the test split has a thumb up",
+            got=spec,
+            fix="Add good answers: what the model writes is compared with them.",
+        )
 
 
 def _nothing_left(split: str, spec: str) -> DataError:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from data.readers.files import SUFFIXES, names_a_file
 from data.tasks import TASKS, Task
+from data.tasks.task import BESIDES, REJECTED
 
 CORPORA = Path(__file__).parent / "corpora"
-METADATA = ("topic", "style")
+METADATA = ("topic", "style", "why")
 """What a corpus' rows carry beside the task's columns."""
 FORMS = "corpus:NAME, file:PATH or hub:OWNER/NAME, or the path of a file that ends in " + ", ".join(SUFFIXES)
 
@@ -41,17 +43,25 @@ def path_of(written: str) -> Path:
         return Path(written)
 
 
-def corpus_names(task: Task | None = None) -> tuple[str, ...]:
-    """Returns the names of the bundled corpora that `task` can use, or that any task can."""
-    tasks = [task] if task else list(TASKS.values())
+def corpus_names(task: Task | None = None, besides: Sequence[str] = ()) -> tuple[str, ...]:
+    """Returns the names of the bundled corpora that `task` can use, or that any task can.
+
+    With `besides`, see `data.sources.open_source`, those of pairs, which give each of these columns.
+    """
     names = sorted(path.stem for path in CORPORA.glob("*.jsonl"))
-    return tuple(name for name in names if any(_is_for(name, one) for one in tasks))
+    if task is not None:
+        return tuple(name for name in names if _is_for(name, task, besides))
+    asked = [(one, more) for one in TASKS.values() for more in ((), BESIDES)]
+    return tuple(name for name in names if any(_is_for(name, one, more) for one, more in asked))
 
 
-def _is_for(name: str, task: Task) -> bool:
-    """Whether a corpus is a task's own, or has the columns of one that has none."""
+def _is_for(name: str, task: Task, besides: Sequence[str]) -> bool:
+    """Whether a corpus is a task's own, or has the columns of one that has none; with `besides`, pairs of it."""
+    columns = _corpus_columns(name)
+    if besides:
+        return {*task.input_columns, REJECTED} <= columns
     needed = (task.input_column,) if task.kind == "chat" else task.source_columns
-    return f"corpus:{name}" == task.corpus if task.corpus else set(needed) <= _corpus_columns(name)
+    return f"corpus:{name}" == task.corpus if task.corpus else set(needed) <= columns
 
 
 def _corpus_columns(name: str) -> set[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from data.splits import normalised
 from data.tasks import Task
-from data.tasks.task import Input
+from data.tasks.task import BESIDES, Input
 from plumbing.writing import write_atomically
 
 if TYPE_CHECKING:
@@ -100,7 +100,10 @@ def _key(text: str, salt: bytes, *, marks: bool = True) -> str:
 
 
 def hash_rows(rows: Dataset, task: Task) -> str:
-    """SHA-256 over the rows' inputs and targets, in order. Little more than some rows is ever in memory."""
+    """SHA-256 over the rows' inputs and targets, in order, and what else they have of `data.tasks.task.BESIDES`.
+
+    Little more than some rows is ever in memory.
+    """
     return hash_pairs(_pairs(rows, task))
 
 
@@ -117,5 +120,6 @@ def _pairs(rows: Dataset, task: Task) -> Iterator[tuple[Input, list[str]]]:
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         some = rows[start : start + _ROWS_AT_ONCE]  # column → values
         targets = some[task.target_column] if task.target_column else [""] * len(some[task.input_column])
-        for given, target in zip(some[task.input_column], targets, strict=True):
-            yield given, task.references({task.target_column: target})
+        more = [map(str, some[column]) for column in BESIDES if column in some]
+        for given, target, *besides in zip(some[task.input_column], targets, *more, strict=True):
+            yield given, [*task.references({task.target_column: target}), *besides]

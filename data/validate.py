@@ -16,8 +16,9 @@ from data.labelwords import label_key
 from data.limits import MAX_CELL_CHARS, MAX_ROWS
 from data.passages import passages_of
 from data.problems import Problem, is_nothing
-from data.readers.conversations import Turn, Turns
+from data.readers.conversations import Turn, Turns, role_of
 from data.tasks import Task
+from data.tasks.task import LIKED, REJECTED
 from plumbing import doors
 from plumbing.printable import brief, one_line
 
@@ -47,27 +48,32 @@ def check(
     minimum: int = 1,
     trained_on: bool = True,
     keep: Sequence[str] = (),
+    besides: Sequence[str] = (),
 ) -> Checked:
     """Returns what came of `rows`, which are (row number, values by table column).
 
-    A clean row has the task's columns, `row`, and those of the columns in `keep` that the table has; of raw text
-    it is a passage, and has its `document`. A row whose label the mapping leaves out is neither clean nor a
-    problem. `minimum` is how many clean rows there must be; rows that are `trained_on` must have several labels.
+    A clean row has the task's columns, those of `besides`, `row`, and those of the columns in `keep` that the table
+    has; of raw text it is a passage, and has its `document`. A row whose label the mapping leaves out is neither
+    clean nor a problem. `minimum` is how many clean rows there must be; rows that are `trained_on` must have
+    several labels, or thumbs.
     """
     checked = Checked()
     one = {"chat": _chat_row, "text": _text_rows}.get(task.kind, _pair_row)
     for number, values in rows:
         kept = {name: values[name] for name in keep if name in values}
+        before = len(checked.rows)
         one(number, values, kept, task, mapping, checked)
+        if besides and len(checked.rows) > before:
+            _add_besides(number, values, task, besides, checked)
     checked.problems += _problems_of_the_whole(checked.rows, task, mapping, minimum, trained_on)
     return checked
 
 
 def without_empty(
-    rows: Sequence[tuple[int, Mapping[str, Any]]], mapping: ColumnMapping
+    rows: Sequence[tuple[int, Mapping[str, Any]]], mapping: ColumnMapping, besides: Sequence[str] = ()
 ) -> list[tuple[int, Mapping[str, Any]]]:
     """Returns the rows in which no column that is needed is empty, and no turn of a conversation."""
-    needed = (*mapping.inputs, *([mapping.target] if mapping.target else []))
+    needed = (*mapping.inputs, *([mapping.target] if mapping.target else []), *besides)
     return [(number, row) for number, row in rows if not any(_is_empty(row.get(column)) for column in needed)]
 
 
@@ -100,6 +106,10 @@ def _problems_of_the_whole(
         others = f"that are {missing!r}" if missing else "with another label"
         fix = f"Add rows {others}, or correct the label mapping."
         return [Problem(what, fix, column=mapping.target)]
+    thumbs = {row[LIKED] for row in clean if LIKED in row} if trained_on else set()
+    if len(thumbs) == 1:
+        fix = "Add answers with the other thumb; way: sft learns from good answers alone."
+        return [Problem(f"Every thumb is {'up' if thumbs.pop() else 'down'}", fix, column=LIKED)]
     return []
 
 
@@ -185,6 +195,20 @@ def _turns(values: Mapping[str, Any], mapping: ColumnMapping) -> tuple[Turns | N
     return turns, None
 
 
+def _add_besides(
+    number: int, values: Mapping[str, Any], task: Task, besides: Sequence[str], checked: Checked
+) -> None:
+    """Give the row that was found last what it has to have beside its task's columns, or take it out."""
+    row = checked.rows[-1]
+    for column in besides:
+        value, complaint = _worse(values, row, task) if column == REJECTED else _thumb(values)
+        if complaint:
+            checked.problems.append(Problem(*complaint, number, column))
+            checked.rows.pop()
+            return
+        row[column] = value
+
+
 # ---- values ------------------------------------------------------------------------------------------------
 # A value is (what was read, None) or (None, (what is wrong, how to mend it)).
 
@@ -253,6 +277,51 @@ def _label(
             f"Correct it, or {doors.map_labels([one_line(key)])} with {listed(names)} or skip for {doors.OPEN}.",
         )
     return labels[key], None
+
+
+def _worse(values: Mapping[str, Any], row: Row, task: Task) -> tuple[str | None, Complaint | None]:
+    """The worse answer of a pair, as text: of a conversation its last one."""
+    value = values.get(REJECTED)
+    if isinstance(value, tuple):
+        answer, complaint = _last_answer(value, row, task)
+    else:
+        answer, complaint = _text(values, REJECTED)
+    if answer is not None and answer in task.references(row):
+        return None, ("Both answers of the pair are the same", "Write another worse one, or remove the row.")
+    return answer, complaint
+
+
+def _last_answer(turns: Turns, row: Row, task: Task) -> tuple[str | None, Complaint | None]:
+    """The last answer in what was rejected, which has to follow the same as the better one does."""
+    if not any(role_of(turn.speaker) == "user" for turn in turns):
+        said = [turn.said for turn in turns if role_of(turn.speaker) == "assistant"]
+        return _text({REJECTED: said[-1] if said else ""}, REJECTED)
+    chat = chat_of(turns)
+    if not isinstance(chat, Chat):
+        return None, chat
+    given = row[task.input_column]
+    before = chat.messages[-1:] if isinstance(given, str) else chat.messages
+    asked = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    if _said(before) != _said(asked):
+        what = "The two conversations of the pair are apart before their last answers"
+        return None, (what, "Let both be the same up to there, or remove the row.")
+    return _text({REJECTED: chat.answer}, REJECTED)
+
+
+def _said(messages: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    return [(each["role"], each["content"].strip()) for each in messages if each["role"] != "system"]
+
+
+def _thumb(values: Mapping[str, Any]) -> tuple[bool | None, Complaint | None]:
+    value = values.get(LIKED)
+    if isinstance(value, bool):
+        return value, None
+    if is_nothing(value):
+        return None, ("The thumb is missing", f"Write true or false, or {_leave_out()}.")
+    return None, (
+        f"The thumb {brief(value)} is neither up nor down",
+        "Write true for a good answer, false for a bad.",
+    )
 
 
 def _leave_out() -> str:

@@ -10,8 +10,10 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from models.adapters import BaseOrigin
 from models.context import max_positions
 from models.generation import Answer, AnswerPair, stream_answers
+from models.kinds import require_answers
 from models.pair import Pair, open_pair
 from models.prompting import Message
 from models.scoring import score_labels
@@ -20,6 +22,7 @@ from plumbing.errors import DataError
 
 def converse(adapter: Path, console: Console, *, message: str | None, max_new_tokens: int) -> None:
     """Answer `message`, or every line typed until an empty one; each side remembers its own answers."""
+    require_answers(BaseOrigin.load(adapter).kind)
     with console.status("Opening the models"):
         pair = open_pair(adapter)
     console.print(f"[dim]{pair.base.describe()} · {pair.proof.describe()}[/]", highlight=False)

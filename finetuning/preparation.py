@@ -48,6 +48,7 @@ def open_data(recipe: Recipe) -> Opened:
         columns=settings.columns,
         labels=settings.labels,
         skip_empty=settings.skip_empty,
+        besides=recipe.way.besides,
     )
     return sampled(opened, recipe)
 
@@ -230,6 +231,29 @@ def encode_prompts(
         batches.append(pa.RecordBatch.from_pydict(encoded, schema=schema))
         lengths += [len(prompt) + room for prompt in ids]
     _refuse_long_rows(numbers, lengths, max_tokens, task.input_column, limit)
+    return Dataset(pa.Table.from_batches(batches, schema=schema))
+
+
+def encode_pairs(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
+    """Pairs as `chosen_ids` and `rejected_ids`, each the prompt and an answer up to where a reward is read.
+
+    Raises:
+        ProblemsError: one of them is longer than `max_tokens`.
+    """
+    import pyarrow as pa
+    from datasets import Dataset
+
+    from models.reward import rows_of_pairs
+
+    schema = pa.schema({"chosen_ids": pa.list_(pa.int32()), "rejected_ids": pa.list_(pa.int32())})
+    batches, lengths = [], []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows.select(range(start, min(start + _ROWS_AT_ONCE, len(rows))))
+        with _tokenizers_on_all_cores():
+            better, worse = rows_of_pairs(prompter, some)
+        batches.append(pa.RecordBatch.from_pydict({"chosen_ids": better, "rejected_ids": worse}, schema=schema))
+        lengths += [max(map(len, both)) for both in zip(better, worse, strict=True)]
+    _refuse_long_rows(_numbers(rows), lengths, max_tokens, prompter.task.input_column, limit)
     return Dataset(pa.Table.from_batches(batches, schema=schema))
 
 

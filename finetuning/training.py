@@ -32,7 +32,7 @@ from finetuning.strategies.counts import count_parameters
 from finetuning.trackers import require_tracker, writing_beside
 from finetuning.trainers.arguments import eval_steps, require_optimizer, steps
 from models.adapters import BaseOrigin
-from models.context import positions_at, require_room
+from models.context import positions_at
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
 from models.prompting import PromptContract
 from models.sources import resolve
@@ -130,15 +130,8 @@ def _train(
     validation = _validation_rows(recipe, opened)
     encoded = way.encode(validation, tokenizer, recipe, task, limit=limit) if len(validation) else None
     rows = Rows(train, encoded, validation, opened, way.contract(tokenizer, task))
-    require_room(
-        opened.splits["test"],
-        prompter=way.prompter(tokenizer, task),
-        tokenizer=tokenizer,
-        column=task.input_column,
-        limit=limit,
-        labels=task.labels,
-        new_tokens=recipe.evaluation.max_new_tokens,
-    )
+    new_tokens = recipe.evaluation.max_new_tokens
+    way.require_room(opened.splits["test"], tokenizer, task, limit=limit, new_tokens=new_tokens)
     journal.phase("Loading the base model")
     loaded = load(source, kind=recipe.kind, precision=recipe.load_precision, task=task)
     _note_weights(journal, loaded)
@@ -260,17 +253,8 @@ def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Row
 
 
 def _task_metric(recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Callable[[Any], float]:
-    """The task's metric on a few of the rows that the validation loss is measured on."""
-    from finetuning.trainers.task_metric import ROWS, TaskMetric
-
-    task = rows.opened.task
-    return TaskMetric(
-        sample(rows.measured, ROWS, task),
-        task,
-        loaded.tokenizer,
-        recipe.way.prompter(loaded.tokenizer, task),
-        max_new_tokens=recipe.evaluation.max_new_tokens,
-    )
+    """What measures the metric on the rows that the validation loss is measured on, or on some of them."""
+    return recipe.way.task_metric(rows.measured, loaded.tokenizer, recipe, rows.opened.task)
 
 
 def _save(run: Run, recipe: Recipe, model: Any, loaded: LoadedModel, rows: Rows, origin: BaseOrigin) -> None:

@@ -30,7 +30,7 @@ MAX_ALPHA = 4096
 MAX_JSON_BYTES = 1_000_000
 MAX_TARGETS = 64
 HEADS = ("classifier", "score")
-"""The modules that an adapter may bring whole: the head of a classifier, by its two usual names."""
+"""The modules that an adapter may bring whole: the head of a classifier or a reward model, by its usual names."""
 
 _VERSION = re.compile(r"[\w.+-]{1,40}", re.ASCII)
 
@@ -158,7 +158,7 @@ def _remedy(config: dict[str, Any], refused: Sequence[str], kind: str) -> str:
     """What to do about the first of the settings that are refused."""
     merge = "or merge it into its base and use that as a base model."
     if "modules_to_save" in refused:
-        whole = " but a classifier's head" if kind == "classifier" else ""
+        whole = {"classifier": " but a classifier's head", "reward": " but a reward model's head"}.get(kind, "")
         return (
             f"It brings whole layers ({brief(config['modules_to_save'])}), and none{whole} may be brought. Train "
             f"it again without modules_to_save, {merge}"
@@ -196,7 +196,7 @@ def linear_layers(model: PreTrainedModel) -> dict[str, tuple[int, int]]:
     """Name → (inputs, outputs) of the linear layers, packed in 4 bit or not.
 
     Not of the projection onto the vocabulary: labels are scored, and one batch answers for both sides, by its bare
-    weight. Nor of a classifier's head, which learns whole.
+    weight. Nor of a new head, which learns whole.
     """
     import torch
 

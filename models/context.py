@@ -81,3 +81,29 @@ def require_room(
     ]
     if problems:
         raise ProblemsError(problems, source=what)
+
+
+def require_room_for_pairs(rows: Dataset, prompter: Prompter, *, limit: int | None) -> None:
+    """Refuse test rows of which an answer, with the prompt, does not fit into the model.
+
+    Raises:
+        ProblemsError: with every row that is too long.
+    """
+    if limit is None:
+        return
+    from models.reward import rows_of_pairs
+
+    lengths = [max(map(len, both)) for both in zip(*rows_of_pairs(prompter, rows), strict=True)]
+    numbers = rows["row"] if "row" in rows.column_names else range(1, len(rows) + 1)
+    problems = [
+        Problem(
+            what=f"{length} tokens with the longer answer, and the base model reads at most {limit}",
+            fix="Shorten the text, or leave the row out.",
+            row=number,
+            column=prompter.task.input_column,
+        )
+        for number, length in zip(numbers, lengths, strict=True)
+        if length > limit
+    ]
+    if problems:
+        raise ProblemsError(problems, source="The test set")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-    from models.pair import Pair
+    from models.sides import Sides
 
 
 class Float32Head:
@@ -18,10 +18,10 @@ class Float32Head:
     One that is more than a weight and a bias, an adapted one for example, projects as it does itself.
     """
 
-    def __init__(self, pair: Pair, tuned: bool, only: Sequence[int] | None = None) -> None:
+    def __init__(self, pair: Sides, tuned: bool, only: Sequence[int] | None = None) -> None:
         """
         Args:
-            pair: of kind `causal`.
+            pair: of language models.
             tuned: whose projection.
             only: tokens that it projects onto, where it may.
         """

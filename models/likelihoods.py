@@ -17,6 +17,7 @@ from models.float32_head import Float32Head
 from models.loading import keep_freed_memory
 from models.pair import Pair
 from models.prefix import Prefix, shared_start
+from models.sides import Sides
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +92,36 @@ def turn_log_likelihoods(
     return [found[index] for index in range(len(rows))]
 
 
-def _side(pair: Pair, tuned: bool, laid: _Rows) -> Callable[[list[int]], list[float]]:
+def log_likelihoods(
+    sides: Sides,
+    examples: Sequence[EncodedExample],
+    *,
+    tuned: bool = False,
+    batch_size: int = 128,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """The summed log-probability, in nats, of what is learned of each of `examples`, by one side.
+
+    Args:
+        sides: of language models.
+        examples: rows as tokens.
+        tuned: which side.
+        batch_size: rows a forward pass, at most.
+        on_batch: called with the number of rows done and of all.
+    """
+    keep_freed_memory()
+    laid, found = _Rows.of(examples), dict[int, float]()
+    summed = _side(sides, tuned, laid)
+    by_hand = sides.layers_of(tuned) is not None
+    most = _BATCH_TOKENS if by_hand else _BATCH_TOKENS_OF_MODULES
+    for indexes in like_lengths([len(row) for row in laid.rows], batch_size, most):
+        found |= dict(zip(indexes, summed(indexes), strict=True))
+        if on_batch:
+            on_batch(len(found), len(examples))
+    return [found[index] for index in range(len(examples))]
+
+
+def _side(pair: Sides, tuned: bool, laid: _Rows) -> Callable[[list[int]], list[float]]:
     """Numbers of rows → the summed log-probabilities of their learned tokens; the beginning is read once."""
     kept: list[Any] = []
 
@@ -122,7 +152,7 @@ _Logits = Callable[
 """Rows, places in each, and the token after each place → logits of some of them, [n, V], and those tokens, [n]."""
 
 
-def _logits(pair: Pair, tuned: bool, model: Any, shared: list[int]) -> _Logits:
+def _logits(pair: Sides, tuned: bool, model: Any, shared: list[int]) -> _Logits:
     """How a side gives logits at some places of rows behind `shared`."""
     head = Float32Head(pair, tuned)
     if (layers := pair.layers_of(tuned)) is None:

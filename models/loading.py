@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from data.tasks import Task
 from models.adapter_files import HEADS, is_of_head
 from models.chat_template import PLAIN_TEMPLATE
+from models.kinds import Kind as Kind
 from models.resolved import ResolvedModel
 from plumbing.errors import ModelError
 
@@ -22,9 +23,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 Precision = Literal["auto", "float32", "bfloat16", "nf4"]
-Kind = Literal["causal", "classifier"]
 
-_HEAD_SEED = 0  # an untrained classification head is random: with this seed, the same one at every load
+_HEAD_SEED = 0  # an untrained head is random: with this seed, the same one at every load
 
 
 @dataclass
@@ -46,21 +46,16 @@ def load(
 
     Args:
         source: where the files are.
-        kind: `causal` for a language model, `classifier` for an encoder with a head over `task.labels`.
+        kind: `causal` for a language model, `classifier` for an encoder with a head over `task.labels`, `reward`
+            for a language model's layers with a head of one number, read at a row's last token.
         precision: see the module's docstring.
         task: needed for a classifier.
 
     Raises:
         ModelError: the files are not a model of this kind.
     """
-    import torch
     from safetensors import SafetensorError
-    from transformers import (
-        AutoConfig,
-        AutoModelForCausalLM,
-        AutoModelForSequenceClassification,
-        GenerationConfig,
-    )
+    from transformers import AutoModelForCausalLM, GenerationConfig
 
     if precision == "auto":
         precision = best_precision()
@@ -70,14 +65,7 @@ def load(
         if kind == "causal":
             model = AutoModelForCausalLM.from_pretrained(source.path, **options)
         else:
-            assert task is not None, "a classifier needs its task"
-            config = AutoConfig.from_pretrained(source.path, local_files_only=True, trust_remote_code=False)
-            config.num_labels = len(task.labels)
-            config.id2label = dict(enumerate(task.labels))
-            config.label2id = {label: index for index, label in enumerate(task.labels)}
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(_HEAD_SEED)
-                model = AutoModelForSequenceClassification.from_pretrained(source.path, config=config, **options)
+            model = _with_new_head(source, tokenizer, kind, task, options)
     except (OSError, ValueError, SafetensorError) as error:
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
@@ -85,6 +73,8 @@ def load(
             got=source.name,
             fix="Choose a base model of the kind that the recipe names.",
         ) from error
+    if kind == "reward":
+        _reward_in_float32(model, source)
     if precision == "nf4":
         keep_four_bit_gradients_right(model)
         if device().type == "cpu":
@@ -101,6 +91,53 @@ def load(
             pad_token_id=tokenizer.pad_token_id,
         )  # a model may ask for penalties or beams, which `generate` would add to what it is told
     return LoadedModel(model.eval(), tokenizer, source, precision, kind)
+
+
+def _with_new_head(
+    source: ResolvedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    kind: Kind,
+    task: Task | None,
+    options: dict[str, Any],
+) -> PreTrainedModel:
+    """The base's layers under a head of random weights, the same ones at every load."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    config = AutoConfig.from_pretrained(source.path, local_files_only=True, trust_remote_code=False)
+    if kind == "reward":
+        config.num_labels = 1
+        # By it the library finds a row's last token.
+        config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    else:
+        assert task is not None, "a classifier needs its task"
+        config.num_labels = len(task.labels)
+        config.id2label = dict(enumerate(task.labels))
+        config.label2id = {label: index for index, label in enumerate(task.labels)}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_HEAD_SEED)
+        model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+            source.path, config=config, **options
+        )
+    return model
+
+
+def _reward_in_float32(model: PreTrainedModel, source: ResolvedModel) -> None:
+    """Let the head give its number in float32 whatever the layers compute in: rounding would decide close pairs.
+
+    Raises:
+        ModelError: the model has no head over its last token, as an encoder has none.
+    """
+    import torch
+
+    head = getattr(model, "score", None)
+    if not isinstance(head, torch.nn.Linear):
+        raise ModelError(
+            "A reward model is made of a language model, which reads from left to right; this one does not",
+            got=f"{source.name}: {type(model).__name__}",
+            fix="Choose another base model, such as HuggingFaceTB/SmolLM2-135M-Instruct.",
+        )
+    head.float().register_forward_pre_hook(lambda _, given: tuple(value.float() for value in given))
 
 
 def load_tokenizer(source: ResolvedModel) -> PreTrainedTokenizerBase:
@@ -153,7 +190,7 @@ def four_bit_share(model: torch.nn.Module) -> float:
 
 
 def unpacked_layers(model: torch.nn.Module) -> list[str]:
-    """Names of the linear layers that are not in 4 bit; the vocabulary projection or label head never is."""
+    """Names of the linear layers that are not in 4 bit; the vocabulary projection or a new head never is."""
     import torch
     from bitsandbytes.nn import Linear4bit
 
@@ -222,8 +259,8 @@ def _options(precision: Precision, kind: Kind) -> dict[str, Any]:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=compute,
-        # A head of labels is trained; left to itself the library packs it, too.
-        llm_int8_skip_modules=["pre_classifier", *HEADS] if kind == "classifier" else None,
+        # A new head is trained; left to itself the library packs it, too.
+        llm_int8_skip_modules=["pre_classifier", *HEADS] if kind != "causal" else None,
     )
     where = device()
     return options | {"dtype": compute, "quantization_config": quantization, "device_map": {"": str(where)}}

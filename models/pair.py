@@ -47,7 +47,7 @@ class Pair:
     precision: Precision
     contract: PromptContract
     prompter: Prompter | None
-    """None for a classifier, which sees the bare text."""
+    """None for a classifier, which sees the bare text. A reward model reads prompts, and answers behind them."""
     base: ResolvedModel
     proof: Proof
     adapter_sha256: str
@@ -79,7 +79,7 @@ class Pair:
 
         An adapter's serve both sides: who asks them says which tokens go without it.
         """
-        if self.kind != "causal":
+        if self.kind == "classifier":
             return None
         from models.fast.llama import LlamaLayers
         from models.fast.supports import supports
@@ -180,7 +180,7 @@ def _precision(folder: Path, origin: BaseOrigin) -> Precision:
 
 def _prompter(loaded: LoadedModel, contract: PromptContract, task: Task) -> Prompter | None:
     """The prompter of training, or a `ModelError`; None for a classifier."""
-    if loaded.kind == "causal":
+    if loaded.kind != "classifier":
         return Prompter.from_contract(loaded.tokenizer, contract, task)
     classifier_contract(loaded.tokenizer, task).require_same(contract)
     return None

@@ -29,6 +29,13 @@ MOST_LISTED = 30
 _Name = Annotated[str, Field(min_length=1, max_length=200)]
 _Names = tuple[_Name, ...]
 
+REJECTED = "rejected"
+"""Beside a pair's better answer, which is the target: the worse one, a text; of a chat its last answer."""
+LIKED = "liked"
+"""Beside an answer, which is the target: whether it is a good one."""
+BESIDES = (REJECTED, LIKED)
+"""What some ways of learning need beside a task's own columns."""
+
 Message = Mapping[str, str]
 """`{"role": …, "content": …}`."""
 Input = str | Sequence[Message]

@@ -271,7 +271,7 @@ def _step(model: Any, recipe: Recipe) -> Callable[[Any, bool], None]:
     from models.loading import best_precision, device
 
     base = _bare(model)
-    by_hand = LlamaLayers(base) if recipe.way.writes and supports(base) else None
+    by_hand = LlamaLayers(base) if recipe.way.by_hand and supports(base) else None
     halves = recipe.strategy.whole and device().type == "cuda" and best_precision() == "bfloat16"
 
     def hidden(batch: torch.Tensor) -> Any:

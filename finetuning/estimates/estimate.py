@@ -118,8 +118,9 @@ def estimate(
     weights = weight_mb(recipe, count)
     batches = batches_of(recipe, train)
     measured = min(recipe.training.eval_rows, len(splits["validation"]))
-    # The base twice, to train and to evaluate; and what was tuned, where it is whole.
-    loads = 2 + recipe.strategy.whole
+    # The base twice, to train and to evaluate; what was tuned, where it is whole; and the language model that a
+    # reward model is compared with.
+    loads = 2 + recipe.strategy.whole + (recipe.kind == "reward")
     return Estimate(
         trainable=count.trainable,
         total=count.total,
@@ -135,8 +136,8 @@ def estimate(
 def parameter_count(recipe: Recipe, *, labels: int = 0) -> ParameterCount:
     """Count the recipe's parameters on the `meta` device, from the base model's configuration alone.
 
-    Beside an adapter a classifier's total holds its head twice: the original, and the copy that is trained. With
-    nf4 every linear layer but the vocabulary projection and a head of labels is packed two weights to one.
+    Beside an adapter the total holds a new head twice: the original, and the copy that is trained. With nf4 every
+    linear layer but the vocabulary projection and a new head is packed two weights to one.
 
     Args:
         recipe: names base and strategy.
@@ -153,9 +154,7 @@ def parameter_count(recipe: Recipe, *, labels: int = 0) -> ParameterCount:
     packed = 0
     if recipe.model.precision == "nf4":
         layers = linear_layers(model).items()
-        packed = sum(
-            math.prod(shape) for name, shape in layers if recipe.way.writes or not is_of_head(name)
-        )
+        packed = sum(math.prod(shape) for name, shape in layers if recipe.way.writes or not is_of_head(name))
     return ParameterCount(trainable, total, total - packed // 2)
 
 
@@ -163,8 +162,8 @@ def _empty_model(recipe: Recipe, labels: int) -> Any:
     from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
     config = copy.deepcopy(base_config(recipe.model.base))
-    if recipe.kind == "classifier":
-        config.num_labels = labels
+    if recipe.kind != "causal":
+        config.num_labels = 1 if recipe.kind == "reward" else labels
         return AutoModelForSequenceClassification.from_config(config)
     return AutoModelForCausalLM.from_config(config)
 

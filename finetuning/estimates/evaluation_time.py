@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from data.general import instructions, passages
 from finetuning.besides import read_context
@@ -30,6 +31,11 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
     """
     work = _Work(layers, machine)
     settings = recipe.evaluation
+    if recipe.kind == "reward":
+        both = zip(test.whole, test.answers, strict=True)
+        apart = replace(test, rows=2 * test.rows, prompts=[tokens - answers // 2 for tokens, answers in both])
+        # Its own pass over each pair, and the language model's over each of a pair's answers.
+        return work.passes(replace(test, prompts=test.whole), 0) + work.passes(apart, 0)
     if not recipe.way.writes:
         return 2 * work.passes(test, 0) + work.passes(train, 0)  # both sides; the frozen base for its probe
     generates = not recipe.task_definition.is_classification

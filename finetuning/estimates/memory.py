@@ -42,14 +42,16 @@ def memory_mb(
     head = 3 * 256 * vocabulary  # some positions' logits and probabilities in float32, and their product
     gradients = count.trainable * _GRADIENT / _MB
     moments = count.trainable * (_MOMENTS if recipe.training.optimizer == "adamw" else _MOMENTS / 4) / _MB
+    beside = weights if recipe.kind == "reward" else 0.0  # the language model, which it is compared with
     if recipe.strategy.whole:
         # Going back, activations go as gradients come. That of the vocabulary's own weight is there from the start,
         # and once more where the embedding adds its part.
         twice = vocabulary * int(config.hidden_size) if count.trainable == count.total else 0.0
         training = weights + moments + max(activations + head, gradients) + twice
-        return _runtime_mb() + max(training, 2 * weights + _ROWS_AT_ONCE_MB)
+        return _runtime_mb() + max(training, 2 * weights + beside + _ROWS_AT_ONCE_MB)
     own = count.trainable * 4 / _MB  # in float32, beside the base
-    evaluation = _ROWS_AT_ONCE_MB + (_unpacked_mb(recipe, count) if recipe.model.precision == "nf4" else 0.0)
+    unpacked = _unpacked_mb(recipe, count) if recipe.model.precision == "nf4" else 0.0
+    evaluation = beside + _ROWS_AT_ONCE_MB + unpacked
     return _runtime_mb() + weights + max(activations + own + gradients + moments + head, evaluation)
 
 

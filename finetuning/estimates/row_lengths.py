@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from data.tasks.task import REJECTED
 from finetuning.recipe import Recipe
+from finetuning.ways import Way
 from models.sources import in_reach
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class Lengths:
     prompts: list[int]
     """Of each sampled row."""
     answers: list[int]
-    """Of the same rows; zeros for a classifier, which has none."""
+    """Of the same rows, of a pair both; zeros for a classifier, which has none."""
     shared: int
     """Tokens that all prompts begin with."""
 
@@ -68,10 +70,17 @@ def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any, task: Task) -> Lengt
     way = recipe.way
     if tokenizer is not None:
         return Lengths(len(rows), *way.lengths(some, tokenizer, task))
-    around = _PROMPT_TOKENS if way.writes else 0
+    around = _PROMPT_TOKENS if way.by_hand else 0
     prompts = [around + len(_guessed(task.text_of(row))) for row in some]
-    answers = [len(_guessed(task.references(row)[0])) + 1 if way.writes else 0 for row in some]
+    answers = [sum(len(_guessed(text)) + 1 for text in _answers(way, task, row)) for row in some]
     return Lengths(len(rows), prompts, answers, 0)
+
+
+def _answers(way: Way, task: Task, row: Mapping[str, Any]) -> list[str]:
+    """What a row's prompt is read with."""
+    if not way.by_hand:
+        return []
+    return [task.references(row)[0], *([str(row[REJECTED])] if REJECTED in way.besides else [])]
 
 
 def _guessed(text: str) -> Sequence[int]:

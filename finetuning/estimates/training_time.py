@@ -103,7 +103,7 @@ def computed_by_hand(recipe: Recipe) -> bool:
 
     settings = getattr(recipe.strategy, "dropout", 0) or getattr(recipe.strategy, "dora", False)
     by_modules = settings or recipe.training.gradient_checkpointing
-    return recipe.way.writes and not by_modules and device().type == "cpu"
+    return recipe.way.by_hand and not by_modules and device().type == "cpu"
 
 
 def _step_s(recipe: Recipe, config: Any, machine: Speeds, batch: Batch) -> float:

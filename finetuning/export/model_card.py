@@ -20,7 +20,7 @@ def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str
     return f"""{front_matter(recipe)}
 # {recipe.name}
 
-{recipe.task_definition.learns} Trained with {recipe.strategy_title} on `{shown.data.source}` for
+{recipe.way.does(recipe.task_definition)} Trained with {recipe.strategy_title} on `{shown.data.source}` for
 {recipe.training.epochs:g} epochs; {recipe.strategy.about(recipe.model.precision, recipe.kind)}.
 
 {_one_level_down(to_markdown(report, rows))}

@@ -152,9 +152,12 @@ class Beginning(BaseModel):
 
 def hash_tokens(encoded: Dataset) -> str:
     """SHA-256 over the tokens of encoded rows, in order, and where each row ends."""
+    from finetuning.trainers.lengths import token_columns
+
     digest = hashlib.sha256()
-    for ids in encoded["input_ids"]:
-        digest.update(array("q", [len(ids), *ids]).tobytes())
+    for column in token_columns(encoded):
+        for ids in encoded[column]:
+            digest.update(array("q", [len(ids), *ids]).tobytes())
     return digest.hexdigest()
 
 

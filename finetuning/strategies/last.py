@@ -1,7 +1,8 @@
 """Transfer learning: all but the last layers stay as they are.
 
 Of a language model the last blocks learn and the norm after them. Its vocabulary projection stays frozen: mostly it
-is the embedding. Of a classifier a new head learns on frozen layers, and the last blocks where some are asked for.
+is the embedding. Of a reward model its new head learns with them. Of a classifier a new head learns on frozen
+layers, and the last blocks where some are asked for.
 To the head belongs whatever comes after the blocks: the pooler of BERT and its like, which many checkpoints do not
 even have, as the `pre_classifier` of DistilBERT, which does the same work and is part of its head.
 """
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _LOADED = "_is_hf_initialized"
 """transformers' mark on what came out of a file, which it will not start anew."""
-_USUAL_BLOCKS: dict[ModelKind, int] = {"causal": 2, "classifier": 0}
+_USUAL_BLOCKS: dict[ModelKind, int] = {"causal": 2, "classifier": 0, "reward": 2}
 
 
 class Last(Strategy):
@@ -30,7 +31,8 @@ class Last(Strategy):
 
     kind: Literal["last"] = "last"
     blocks: Annotated[int, Field(ge=0, le=1000)] | None = None
-    """How many of the last blocks learn. Left out: two of a language model, of a classifier none but its head."""
+    """How many of the last blocks learn. Left out: two of a language or a reward model, of a classifier none but
+    its head."""
     new: bool = False
     """Start those blocks anew, at random, instead of from what they have learned before."""
 
@@ -52,7 +54,7 @@ class Last(Strategy):
             return "strategy.blocks: with 0 nothing of a language model would learn; set 1 or more"
         if self.new and not self._wanted(kind):
             return (
-                "strategy.new: it starts blocks anew, and none learn here; a classifier's head is new in any case. "
+                "strategy.new: it starts blocks anew, and none learn here; the head is new in any case. "
                 "Set strategy.blocks to 1 or more"
             )
         return super().refused(kind, precision)
@@ -100,7 +102,7 @@ class Last(Strategy):
         """What learns: the blocks, and what comes after them but a language model's vocabulary projection."""
         yield from self._blocks(model, kind)
         yield from after_blocks(model)
-        if kind == "classifier":
+        if kind != "causal":
             body: Any = model.base_model
             yield from (module for module in model.children() if module is not body)
 

@@ -97,7 +97,7 @@ class Lora(Strategy):
         )
 
     def trained(self, model: PreTrainedModel, kind: ModelKind) -> Mapping[str, Shape]:
-        heads = HEADS if kind == "classifier" else ()
+        heads = HEADS if kind != "causal" else ()
         return adapter_shapes(model, rank=self.rank, targets=self.targets(model, kind), heads=heads, dora=self.dora)
 
     def targets(self, model: PreTrainedModel, kind: ModelKind) -> list[str]:
@@ -106,7 +106,7 @@ class Lora(Strategy):
 
 
 def _adaptable(model: PreTrainedModel, kind: ModelKind) -> list[str]:
-    """The last parts of the names of the layers that can have an update: a classifier's head learns as it is."""
+    """The last parts of the names of the layers that can have an update: a new head learns as it is."""
     layers = [name for name in linear_layers(model) if kind == "causal" or not is_of_head(name)]
     return sorted({name.rsplit(".", 1)[-1] for name in layers})
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from finetuning.settings import Settings
+from models.kinds import Kind
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-ModelKind = Literal["causal", "classifier"]
+ModelKind = Kind
 Shape = tuple[int, ...]
 
 
@@ -75,7 +76,7 @@ class Strategy(Settings):
 
         Args:
             model: as `models.loading` loads it; it is changed.
-            kind: of a classifier the head always learns.
+            kind: a new head, as of a classifier, always learns.
             base: its name, to be noted in what is saved.
             seed: of whatever starts at random.
 

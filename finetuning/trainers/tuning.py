@@ -15,7 +15,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from finetuning.trainers.lengths import LikeLengthBatches
+from finetuning.trainers.lengths import LikeLengthBatches, row_lengths, token_columns
 from finetuning.trainers.trained_weights import load_trained, save_trained
 from models.fast.attention import use_matrix_products
 from models.fast.fused_lora import fuse_lora
@@ -72,9 +72,9 @@ class Tuning(LikeLengthBatches):
         """The rows of `eval_dataset` in like lengths, the longest first: what fits then, fits throughout."""
         rows = self.eval_dataset
         size = 2 * self.args.train_batch_size  # no activations are kept
-        lengths = [len(ids) for ids in rows["input_ids"]]
+        lengths = row_lengths(rows)
         order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
-        wanted = [name for name in ("input_ids", "attention_mask", "labels") if name in rows.column_names]
+        wanted = [*token_columns(rows), *({"attention_mask", "labels"} & {*rows.column_names})]
         for start in range(0, len(order), size):
             yield [{name: rows[place][name] for name in wanted} for place in order[start : start + size]]
 

@@ -4,6 +4,7 @@ way.py        what a way is
 sft.py        a language model learns to write the answers
 classify.py   an encoder with a head learns the labels
 online.py     a language model writes answers and learns from what they are worth: GRPO, RLOO
+reward.py     a language model with a head of one number learns which of two answers is the better
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from finetuning.ways.classify import Classify as Classify
 from finetuning.ways.online import Online as Online
+from finetuning.ways.reward import Reward as Reward
 from finetuning.ways.sft import Sft as Sft
 from finetuning.ways.way import Way as Way
 
@@ -23,6 +25,6 @@ def _named(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-AnyWay = Annotated[Sft | Classify | Online, Field(discriminator="kind"), BeforeValidator(_named)]
-WAYS: dict[str, type[Way]] = {"sft": Sft, "classify": Classify, "online": Online}
+AnyWay = Annotated[Sft | Classify | Reward | Online, Field(discriminator="kind"), BeforeValidator(_named)]
+WAYS: dict[str, type[Way]] = {"sft": Sft, "classify": Classify, "reward": Reward, "online": Online}
 """Every way by its name."""

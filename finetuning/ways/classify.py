@@ -25,7 +25,9 @@ class Classify(Way):
 
     model_kind: ClassVar[ModelKind] = "classifier"
     writes: ClassVar[bool] = False
+    by_hand: ClassVar[bool] = False
     pipeline: ClassVar[str] = "text-classification"
+    shows: ClassVar[str] = "One row as the model sees it. A classifier reads the bare text and learns its label."
 
     def refused(self, task: Task) -> str | None:
         if task.is_classification:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -45,8 +45,14 @@ class Way(Settings):
     writes: ClassVar[bool]
     """Whether the model writes: it has a vocabulary to predict, and a prompt with an instruction and examples."""
 
+    by_hand: ClassVar[bool]
+    """Whether it goes through the layers that `models.fast` computes, where they compute the base's."""
+
     pipeline: ClassVar[str]
     """What the Hub calls the work of such a model."""
+
+    shows: ClassVar[str]
+    """What `preview` shows, for a person."""
 
     besides: ClassVar[tuple[str, ...]] = ()
     """The columns that a row has to have beside those of its task, see `data.sources.open_source`."""
@@ -80,6 +86,10 @@ class Way(Settings):
         """Why a model cannot learn `task` so, and what can, in a sentence; None where it can."""
         raise NotImplementedError
 
+    def does(self, task: Task) -> str:
+        """What such a model does, in a sentence or two, for its card."""
+        return task.learns
+
     def contract(self, tokenizer: PreTrainedTokenizerBase, task: Task) -> PromptContract:
         """Everything that decides how a row becomes tokens."""
         raise NotImplementedError
@@ -111,6 +121,39 @@ class Way(Settings):
         """
         raise NotImplementedError
 
+    def require_room(
+        self,
+        rows: Dataset,
+        tokenizer: PreTrainedTokenizerBase,
+        task: Task,
+        *,
+        limit: int | None,
+        new_tokens: int,
+    ) -> None:
+        """Refuse test rows that the base cannot read with their answers.
+
+        Args:
+            rows: with the columns of `task`.
+            tokenizer: the base's.
+            task: with its labels.
+            limit: how many tokens the base reads, if that is known.
+            new_tokens: of an answer that is generated.
+
+        Raises:
+            ProblemsError: with every row that is too long.
+        """
+        from models.context import require_room
+
+        require_room(
+            rows,
+            prompter=self.prompter(tokenizer, task),
+            tokenizer=tokenizer,
+            column=task.input_column,
+            limit=limit,
+            labels=task.labels,
+            new_tokens=new_tokens,
+        )
+
     def lengths(
         self, rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, task: Task
     ) -> tuple[list[int], list[int], int]:
@@ -122,6 +165,21 @@ class Way(Settings):
     ) -> list[tuple[str, bool]]:
         """A row as the model sees it: every token's text, and whether it is trained on."""
         raise NotImplementedError
+
+    def task_metric(
+        self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, task: Task
+    ) -> Callable[[Any], float]:
+        """What measures the metric of the verdict on some validation rows: of a model as it is at a step."""
+        from data.samples import sample
+        from finetuning.trainers.task_metric import ROWS, TaskMetric
+
+        return TaskMetric(
+            sample(rows, ROWS, task),
+            task,
+            tokenizer,
+            self.prompter(tokenizer, task),
+            max_new_tokens=recipe.evaluation.max_new_tokens,
+        )
 
     def trainer(
         self,

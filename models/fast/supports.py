@@ -24,7 +24,8 @@ _ARCHITECTURES = {
     "transformers.models.qwen2.modeling_qwen2": "Qwen2",
 }
 """A module → what its classes' names begin with."""
-_PARTS = ("ForCausalLM", "Model", "DecoderLayer", "Attention", "MLP", "RMSNorm", "RotaryEmbedding")
+_CAUSAL, _WITH_HEAD = "ForCausalLM", "ForSequenceClassification"
+_PARTS = (_CAUSAL, "Model", "DecoderLayer", "Attention", "MLP", "RMSNorm", "RotaryEmbedding")
 _EMBEDDING = "torch.nn.modules.sparse.Embedding"
 _SHARED_PARTS = frozenset(
     {
@@ -46,13 +47,15 @@ of a batch as well."""
 def supports(model: PreTrainedModel) -> bool:
     """Whether `LlamaLayers` gives what `model`'s own modules give now: hidden states, logits, and all gradients.
 
+    Of a model with another head than the vocabulary's, its layers: the head is left to itself.
+
     Args:
         model: without peft's outermost wrapper; its adapter is in its layers.
     """
     architecture, config = _ARCHITECTURES.get(type(model).__module__), model.config
     return (
         architecture is not None
-        and type(model).__name__ == f"{architecture}ForCausalLM"
+        and type(model).__name__ in (f"{architecture}{_CAUSAL}", f"{architecture}{_WITH_HEAD}")
         and model.device.type == "cpu"
         and not torch.is_autocast_enabled("cpu")
         and not config.attention_dropout
@@ -61,9 +64,15 @@ def supports(model: PreTrainedModel) -> bool:
         and set(getattr(config, "layer_types", None) or ["full_attention"]) == {"full_attention"}
         and config.rope_parameters["rope_type"] in _ROPES
         and len(model.base_model.layers) == config.num_hidden_layers  # type: ignore[arg-type]
-        and is_plain_head(model.get_output_embeddings())
-        and _modules_fit(model, architecture)
+        and _all_fits(model, architecture)
     )
+
+
+def _all_fits(model: Any, architecture: str) -> bool:
+    """Whether what is computed by hand of it is listed: the layers, and the projection onto a vocabulary."""
+    if type(model).__name__ == f"{architecture}{_WITH_HEAD}":
+        return _modules_fit(model.base_model, architecture)
+    return is_plain_head(model.get_output_embeddings()) and _modules_fit(model, architecture)
 
 
 def is_plain_head(head: Any) -> bool:

@@ -61,8 +61,6 @@ INSTRUCTION_HINTS = {
 TRY = "Try it with: {title}"
 AS_SET = "As written below"
 SIZE = "How much?"
-TOKENS_CAPTION = "One row as the model sees it. It learns to write the marked tokens; the others are only read."
-TOKENS_CAPTION_CLASSIFIER = "One row as the model sees it. A classifier reads the bare text and learns its label."
 SAME_RUN = "This run is waiting or being worked on: it is shown below. Change a setting for another one."
 RUN_GONE = "The run that was shown here is gone: it was deleted."
 TOO_FEW = (
@@ -85,7 +83,7 @@ INTERVALS = (
 )
 FEW_SHOT = "Also show the base examples in its prompt (few-shot)"
 FORGETTING = "Also measure what it cost on general text"
-LONGER = "Each takes longer. A classifier has no prompt and writes no text: for it, neither is measured."
+LONGER = "Each takes longer. A classifier and a reward model write no text: for them, neither is measured."
 CALIBRATION = (
     "Of the answers given with 80 % confidence, are 80 % right? On the dashed line, yes; below it, the model is "
     "too sure of itself. Across: confidence. Up: how many are right. The larger a dot, the more answers."

@@ -38,7 +38,7 @@ class Choice:
     task: Task
     base: str
     kind: str
-    """`causal` answers in words, `classifier` with label probabilities."""
+    """`causal` answers in words, `classifier` with label probabilities, `reward` not at all."""
     whole: bool = False
     """Whether it stands in memory beside its base, and not on it."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from models.kinds import require_answers
 from plumbing.errors import ModelError, UserError
 from ui.drawing import answers, text
 from ui.drawing.answers import Turn
@@ -82,6 +83,11 @@ class Answers:
         visitor = visitor_of(request)
         visitor.check_message(turn.message)
         choice = find(key, visitor)
+        try:
+            require_answers(choice.kind)
+        except ModelError as error:
+            yield self._failed(turn, str(error))
+            raise
         stop = MODELS.new_stop(request.session_hash)
         longest = visitor.limits.chat_waiting if visitor.limits else None
         with MODELS.answering(request.session_hash), MODELS.line.place(longest) as place:

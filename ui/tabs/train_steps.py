@@ -85,10 +85,9 @@ class TrainTask:
             return Markup("")  # said above
         except UserError as error:
             return tag("div", visitor.shown(str(error)), class_="ba-note")
-        caption = text.TOKENS_CAPTION if recipe.way.writes else text.TOKENS_CAPTION_CLASSIFIER
         classes = ("ba-token", "ba-token ba-trained")
         spans = [tag("span", token, class_=classes[trained]) for token, trained in tokens]
-        return join([tag("div", caption, class_="ba-note"), tag("div", *spans, class_="ba-tokens")])
+        return join([tag("div", recipe.way.shows, class_="ba-note"), tag("div", *spans, class_="ba-tokens")])
 
     def show_estimate(self, request: gr.Request, *values: Any) -> list[Markup]:
         """Weights (step 3) and what the run will take (step 4)."""

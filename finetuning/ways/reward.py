@@ -1,0 +1,149 @@
+"""A reward model: a language model with a head of one number learns which of two answers is the better.
+
+It writes nothing. Its numbers are what another model learns to get more of, and only differences between answers to
+one prompt mean anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from data.tasks.task import REJECTED
+from finetuning.strategies.strategy import ModelKind
+from finetuning.ways.way import Way
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PreTrainedTokenizerBase, TrainerCallback
+
+    from data.tasks import Task
+    from finetuning.recipe import Recipe
+    from finetuning.trainers.reward import PairsTrainer
+    from models.prompting import PromptContract, Prompter
+
+
+class Reward(Way):
+    """Two answers to one prompt: the better one is to get the higher number."""
+
+    kind: Literal["reward"] = "reward"
+    center_rewards_coefficient: Annotated[float, Field(ge=0, le=10)] | None = None
+    """The sum of a pair's two rewards squared, times this, is added to the loss, so that rewards stay about 0
+    (Eisenstein et al. 2023, https://arxiv.org/abs/2312.09244, equation 2; 0.01 is recommended). Left out: they are
+    wherever they happen to be, which changes no order."""
+
+    model_kind: ClassVar[ModelKind] = "reward"
+    writes: ClassVar[bool] = False
+    by_hand: ClassVar[bool] = True
+    besides: ClassVar[tuple[str, ...]] = (REJECTED,)
+    curves: ClassVar[tuple[str, ...]] = ("accuracy", "margin")
+    pipeline: ClassVar[str] = "text-classification"
+    shows: ClassVar[str] = (
+        "One pair as the model sees it. It learns to give the marked answer a higher number than the one below it, "
+        "each behind the same prompt."
+    )
+
+    def refused(self, task: Task) -> str | None:
+        if task.kind in ("generation", "chat"):
+            return None
+        what = "raw text has no answers" if task.kind == "text" else "a label is right or wrong"
+        return f"a reward model learns which of two answers is the better, and {what}; way: sft can learn it"
+
+    def does(self, task: Task) -> str:
+        return (
+            f"A reward model: it gives an answer to a {task.noun[0]} one number, the higher the better, and writes "
+            f"nothing itself. The task of the answers: {task.learns}"
+        )
+
+    def contract(self, tokenizer: PreTrainedTokenizerBase, task: Task) -> PromptContract:
+        return self.prompter(tokenizer, task).contract
+
+    def prompter(self, tokenizer: PreTrainedTokenizerBase, task: Task) -> Prompter:
+        from models.prompting import Prompter
+
+        return Prompter(tokenizer, task)
+
+    def encode(
+        self,
+        rows: Dataset,
+        tokenizer: PreTrainedTokenizerBase,
+        recipe: Recipe,
+        task: Task,
+        *,
+        limit: int | None = None,
+    ) -> Dataset:
+        from finetuning.preparation import encode_pairs
+
+        return encode_pairs(rows, self.prompter(tokenizer, task), recipe.training.max_tokens, limit=limit)
+
+    def require_room(
+        self,
+        rows: Dataset,
+        tokenizer: PreTrainedTokenizerBase,
+        task: Task,
+        *,
+        limit: int | None,
+        new_tokens: int,
+    ) -> None:
+        from models.context import require_room_for_pairs
+
+        require_room_for_pairs(rows, self.prompter(tokenizer, task), limit=limit)
+
+    def lengths(
+        self, rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, task: Task
+    ) -> tuple[list[int], list[int], int]:
+        prompter = self.prompter(tokenizer, task)
+        better, worse = prompter.encode_rows(rows), prompter.encode_rows([_turned(row, task) for row in rows])
+        starts = [example.spans[-1][0] for example in better]
+        # A prompt is computed once for both answers, and whole for each pair.
+        answers = [
+            len(one.input_ids) + len(other.input_ids) - 2 * start
+            for one, other, start in zip(better, worse, starts, strict=True)
+        ]
+        return starts, answers, 0
+
+    def preview(
+        self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, task: Task
+    ) -> list[tuple[str, bool]]:
+        prompter = self.prompter(tokenizer, task)
+        better, worse = prompter.encode_row(row), prompter.encode_row(_turned(row, task))
+        start = better.spans[-1][0]
+        pieces = [(token, place >= start) for place, token in enumerate(better.input_ids)]
+        pieces += [(token, False) for token in worse.input_ids[start:]]
+        shown = [(str(tokenizer.decode([token])), marked) for token, marked in pieces]
+        return [*shown[: len(better.input_ids)], ("\n", False), *shown[len(better.input_ids) :]]
+
+    def task_metric(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, task: Task) -> Any:
+        from finetuning.trainers.pair_metric import PairMetric
+
+        return PairMetric(rows, self.prompter(tokenizer, task))
+
+    def trainer(
+        self,
+        recipe: Recipe,
+        model: Any,
+        tokenizer: PreTrainedTokenizerBase,
+        train: Dataset,
+        output: str,
+        callbacks: list[TrainerCallback],
+        validation: Dataset | None = None,
+    ) -> PairsTrainer:
+        from finetuning.trainers.reward import reward_trainer
+
+        return reward_trainer(
+            recipe,
+            model,
+            tokenizer,
+            train,
+            output,
+            callbacks,
+            validation,
+            center_rewards_coefficient=self.center_rewards_coefficient,
+        )
+
+
+def _turned(row: Mapping[str, Any], task: Task) -> dict[str, Any]:
+    """The row with the worse answer in the place of the better."""
+    return dict(row) | {task.target_column: row[REJECTED]}
