@@ -113,6 +113,23 @@ class Online(Tuning):
         if beta:
             self.ref_model = Reference.of(self.model, Path(self.args.output_dir), continued=continued)
 
+    def train(self, *given: Any, **more: Any) -> Any:
+        """As `Trainer.train`.
+
+        Raises:
+            RunError: no answer was ever worth more than another one to the same prompt.
+        """
+        result = super().train(*given, **more)  # type: ignore[misc]
+        flat = [line["flat_groups"] for line in self.state.log_history if "flat_groups" in line]
+        if self.state.global_step >= self.state.max_steps and flat and min(flat) == 1:
+            raise RunError(
+                "All answers to each prompt were worth the same in every step, so there was nothing to learn",
+                got=f"{len(flat)} steps",
+                fix="Raise way.temperature or way.num_generations, or give a reward that tells the answers of this "
+                "model apart: begin with an adapter that has some right (model.adapter).",
+            )
+        return result
+
     # ---- answers ----
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
