@@ -59,7 +59,8 @@ def completion_log_probs(
     if bare.is_activation_checkpointing or not supports(bare):
         return None
     if not any(completions):
-        return Scored(*([torch.zeros(0) for _ in completions] if wanted else None for wanted in (True, entropy)))
+        nothing = [torch.zeros(0) for _ in completions]
+        return Scored(nothing, nothing if entropy else None)
     layers = LlamaLayers(bare)
     packed, places = _laid(prompts, completions, layers.heads)
     # The end of a prompt predicts the first token of each of its completions, but is computed once.
