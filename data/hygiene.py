@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from data import pair_hygiene
 from data.labels import listed
 from data.splits import SPLIT_NAMES, normalised
 from data.tasks import Task
@@ -70,11 +71,13 @@ class Hygiene:
     leaked: tuple[int, ...]
     """The test rows whose input occurs in training too."""
     contradictions: tuple[Pair, ...]
-    """Equal inputs with different labels."""
+    """Equal inputs with different labels; equal answers to equal inputs with different thumbs."""
     label_counts: dict[str, dict[str, int]]
     """Split → label → rows; empty for free text."""
     word_counts: dict[str, dict[str, int]]
     """Column, or what is in it → "shortest", "median", "95 %", "longest" → words, over all splits."""
+    answers: tuple[str, ...] = ()
+    """What there is to know of pairs and thumbs, in sentences."""
 
     def sentences(self) -> list[str]:
         """Returns what a person should know, the weightiest first."""
@@ -82,6 +85,7 @@ class Hygiene:
             self._leakage(),
             *self._repetitions(),
             *self._balance(),
+            *self.answers,
             *(
                 f"The {column} has {words['median']} words in the middle case, {words['shortest']} to "
                 f"{words['longest']} in all."
@@ -109,7 +113,8 @@ class Hygiene:
             yield f"{_rows(near_rows)} nearly the same as another ({_place(closest)})."
         if self.contradictions:
             pair = self.contradictions[0]
-            yield f"{_rows(self.contradictions)} repeated with another label ({_place(pair)})."
+            other = "label" if self.label_counts else "thumb"
+            yield f"{_rows(self.contradictions)} repeated with another {other} ({_place(pair)})."
 
     def _balance(self) -> Iterator[str]:
         counts = self.label_counts.get("train")
@@ -138,16 +143,21 @@ def inspect(splits: DatasetDict | Mapping[str, Any], task: Task, *, near: float 
     target_column = task.target_column
     targets = [target for name in SPLIT_NAMES if target_column for target in splits[name][target_column]]
     keys = [normalised(text) for text in texts]
+    first = {key: index for index, key in reversed(list(enumerate(keys)))}
+    thumbs = pair_hygiene.thumbs_in(splits)
+    # Of answers with thumbs, another answer to the same is no repetition.
+    whole = keys if not thumbs else [f"{key}\n{normalised(said)}" for key, said in zip(keys, targets, strict=True)]
+    judged = targets if task.is_classification else thumbs
 
-    first: dict[str, int] = {}
+    earlier: dict[str, int] = {}
     duplicates, contradictions = [], []
-    for index, key in enumerate(keys):
-        before = first.setdefault(key, index)
+    for index, key in enumerate(whole):
+        before = earlier.setdefault(key, index)
         if before == index:
             continue
         pair = Pair(*places[before], *places[index], 1.0)
         duplicates.append(pair)
-        if task.is_classification and targets[before] != targets[index]:
+        if judged and judged[before] != judged[index]:
             contradictions.append(pair)
 
     trained = {key for key, (name, _) in zip(keys, places, strict=True) if name == "train"}
@@ -155,11 +165,12 @@ def inspect(splits: DatasetDict | Mapping[str, Any], task: Task, *, near: float 
     return Hygiene(
         rows={name: len(splits[name]) for name in SPLIT_NAMES},
         duplicates=tuple(duplicates),
-        near_duplicates=tuple(_near_duplicates(keys, places, list(first.values()), near)),
+        near_duplicates=tuple(_near_duplicates(keys, places, sorted(first.values()), near)),
         leaked=tuple(number for key, number in tested if key in trained),
         contradictions=tuple(contradictions),
         label_counts=_label_counts(splits, task),
-        word_counts=_word_counts(texts, targets, task),
+        word_counts=_word_counts(texts, targets, pair_hygiene.worse_in(splits), task),
+        answers=pair_hygiene.said_of(splits, task),
     )
 
 
@@ -262,12 +273,16 @@ def _label_counts(splits: Mapping[str, Any], task: Task) -> dict[str, dict[str, 
     return {name: {label: counts[label] for label in task.labels} for name, counts in counted.items()}
 
 
-def _word_counts(inputs: Sequence[str], targets: Sequence[Any], task: Task) -> dict[str, dict[str, int]]:
+def _word_counts(
+    inputs: Sequence[str], targets: Sequence[Any], worse: Sequence[str], task: Task
+) -> dict[str, dict[str, int]]:
     given, wanted = {"chat": ("chat", "last answer"), "text": ("passage", "")}.get(task.kind, task.columns)
     texts = {given: list(inputs)}
     if wanted and not task.is_classification:
         references = (task.references({task.target_column: target}) for target in targets)
         texts[wanted] = [text for several in references for text in several]
+    if worse:
+        texts["worse answer"] = list(worse)
     quantiles = {}
     for column, values in texts.items():
         lengths = sorted(len(text.split()) for text in values) or [0]

@@ -1,8 +1,9 @@
 """Base against tuned on the same rows: `compare` gives a report and a result for every row.
 
 Labels are scored by log-likelihood and texts are generated greedily, by both sides (`models.scoring`,
-`models.generation`). Knows how to let the sides answer; what the answers amount to is in `eval.aggregate`, and
-nothing here knows how the tuned side was trained.
+`models.generation`); what a reward model says of answers that are there is in `eval.reward`. Knows how to let the
+sides answer; what the answers amount to is in `eval.aggregate`, and nothing here knows how the tuned side was
+trained.
 """
 
 from __future__ import annotations
@@ -10,15 +11,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from data.general import instructions, passages
 from data.tasks import Task
 from data.tasks.task import Input, as_text
-from data.trained_rows import hash_pairs
 from eval.aggregate import calibration, classes, confusion, flips, floor_results, metrics, writing
 from eval.floors.context import Context, measure_context, no_room
 from eval.floors.few_shot import DRAWS, draw, left_out, measure_few_shot
@@ -28,10 +25,10 @@ from eval.floors.probe import probe
 from eval.forgetting import measure_forgetting
 from eval.metrics import Metric, primary_of
 from eval.metrics.rouge import TOKENIZER
+from eval.provenance import OnRows, Progress, about, hash_rows, telling
+from eval.provenance import Result as Result
 from eval.report.schema import Report, RowMessage, RowResult, SideResult
 from eval.report.sections import (
-    AdapterProofInfo,
-    BaseModelInfo,
     DataInfo,
     FewShot,
     Forgetting,
@@ -39,6 +36,7 @@ from eval.report.sections import (
     TurnLikelihood,
     WithContext,
 )
+from eval.reward import compare_rewards
 from eval.scores import scored
 from eval.turns import add_turns
 from models.context import max_positions, require_room
@@ -49,30 +47,6 @@ from plumbing.errors import DataError
 
 if TYPE_CHECKING:
     import datasets
-
-LIBRARIES = (
-    "torch",
-    "transformers",
-    "peft",
-    "bitsandbytes",
-    "scikit-learn",
-    "rouge-score",
-    "sacrebleu",
-    "evaluate",
-)
-
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and of how much."""
-
-OnRows = Callable[[int, int], None] | None
-
-
-@dataclass(frozen=True)
-class Result:
-    """A comparison: the report, and a result for every test row in the order of the test set."""
-
-    report: Report
-    rows: list[RowResult]
 
 
 def compare(
@@ -114,6 +88,16 @@ def compare(
             have; or a test row does not fit into the model.
         RecipeError: the task is scored by a metric that is not loaded.
     """
+    if pair.kind == "reward":
+        return compare_rewards(
+            pair,
+            test,
+            train=train,
+            data_spec=data_spec,
+            split=split,
+            batch_size=batch_size,
+            on_progress=on_progress,
+        )
     task = pair.task
     primary_of(task)
     inputs, references = _checked_rows(test, task, "test set")
@@ -127,7 +111,7 @@ def compare(
         new_tokens=max_new_tokens,
     )
     examples = _examples(train, task) if train is not None else []
-    tell = _telling(on_progress)
+    tell = telling(on_progress)
     started = time.perf_counter()
     on_rows = tell("Comparing base and tuned")
     if task.is_classification:
@@ -166,43 +150,15 @@ def compare(
         context=told,
         context_left_out=not_told,
         forgetting=_forgetting(pair, tell("General text, to see what was forgotten")) if forgetting else None,
-        base=BaseModelInfo(
-            name=pair.base.name,
-            origin=pair.base.origin,
-            revision=pair.base.revision,
-            weights_sha256=pair.base.weights_sha256,
-        ),
-        precision=pair.precision,
-        computed_in=str(pair.model.dtype).removeprefix("torch."),
-        whole=pair.is_whole,
-        adapter_proof=AdapterProofInfo(
-            largest_change=pair.proof.largest_change,
-            same_weights=pair.proof.same_weights,
-            sentence=pair.proof.describe(),
-        ),
-        adapter_sha256=pair.adapter_sha256,
-        prompt_sha256=pair.contract.sha256,
         data=DataInfo(spec=data_spec, split=split, test_sha256=hash_rows(list(map(as_text, inputs)), references)),
         train_rows=len(examples),
         batch_size=batch_size,
         tokenizer="" if task.is_classification else TOKENIZER,
         max_new_tokens=None if task.is_classification else max_new_tokens,
-        versions=_versions(),
         seconds=seconds,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **about(pair),
     )
     return Result(report, rows)
-
-
-def _telling(on_progress: Progress | None) -> Callable[[str], Callable[[int, int], None] | None]:
-    """What is being done → a callback for how far it is."""
-
-    def telling(what: str) -> Callable[[int, int], None] | None:
-        if on_progress is None:
-            return None
-        return lambda done, total: on_progress(what, done, total)
-
-    return telling
 
 
 def _examples(train: datasets.Dataset, task: Task) -> list[Example]:
@@ -347,18 +303,3 @@ def _rows(
         )
         for given, texts, before, after in zip(inputs, references, base, tuned, strict=True)
     ]
-
-
-def hash_rows(inputs: Sequence[str], references: Sequence[Sequence[str]]) -> str:
-    """SHA-256 over the rows of a test set, in order."""
-    return hash_pairs(zip(inputs, references, strict=True))
-
-
-def _versions() -> dict[str, str]:
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found

@@ -14,11 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from data.tasks import Task
+from data.tasks.task import REJECTED
 from eval.compare import Result
 from eval.metrics import metric_named
 from eval.report.folder import load
@@ -292,11 +293,10 @@ def frozen_rows(folder: Path, task: Task) -> tuple[Report, list[RowResult], data
     rows = list(read)
     alone = all(len(row.references) == 1 for row in rows)
     targets = [row.references[0] if alone else row.references for row in rows]
-    return (
-        report,
-        rows,
-        Dataset.from_dict({task.input_column: [row.asked for row in rows], task.target_column: targets}),
-    )
+    columns: dict[str, list[Any]] = {task.input_column: [row.asked for row in rows], task.target_column: targets}
+    if all(row.rejected is not None for row in rows):
+        columns[REJECTED] = [row.rejected for row in rows]
+    return report, rows, Dataset.from_dict(columns)
 
 
 def tuned_in(run: Path) -> Path:

@@ -406,7 +406,7 @@ def _said(run: Run) -> str:
     return str(run.status().facts.get("data", ""))
 
 
-_LOSSES = (("loss", "loss"), ("eval_loss", "validation"), ("eval_metric", "metric"))
+_LOSSES = (("loss", "loss"), ("reward", "reward"), ("eval_loss", "validation"), ("eval_metric", "metric"))
 """What of a metric line is shown while a run trains."""
 
 

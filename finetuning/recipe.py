@@ -197,6 +197,8 @@ class Recipe(Settings):
         refused = self.way.refused(self.task_definition)
         if refused:
             raise ValueError(f"way: {refused}")
+        if unfit := self.way.unfit(self):
+            raise ValueError(unfit)
         if refused := self.strategy.refused(self.kind, self.model.precision):
             raise ValueError(refused)
         _require_metrics(self.task_definition, self.evaluation)

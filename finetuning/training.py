@@ -209,19 +209,21 @@ def _fine_tune(
     model = recipe.apply_strategy(loaded.model)
     count = count_parameters(model)
     journal.fact(trainable=count.trainable, total=count.total, stored=count.stored, train_rows=len(rows.train))
-    journal.phase("Fine-tuning", total=steps(recipe, len(rows.train)))
     run.remove_torn_checkpoints()
     if earlier is not None and checkpoint is None:
         journal.fact(continues=earlier.put_into(model))
     last = run.cut_metrics(checkpoint_step(checkpoint) if checkpoint else 0)
     before = float(last.get("seconds", 0.0))
-    recorder = Recorder(journal, seconds_before=before, tokens_before=int(last.get("tokens", 0)))
+    tokens_before = int(last.get("tokens", 0))
+    recorder = Recorder(journal, seconds_before=before, tokens_before=tokens_before, curves=recipe.way.curves)
     validation = _validation(journal, recipe, loaded, rows)
     callbacks: list[TrainerCallback] = [recorder, validation] if validation else [recorder]
     with writing_beside(run.folder):
         trainer: Any = recipe.way.trainer(
             recipe, model, loaded.tokenizer, rows.train, str(run.checkpoints), callbacks, rows.validation
         )
+    trainer.prepare(journal.tell)
+    journal.phase("Fine-tuning", total=steps(recipe, len(rows.train)))
     started = time.perf_counter()
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     seconds = before + time.perf_counter() - started
@@ -249,6 +251,7 @@ def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Row
         keep_best=training.keep == "best",
         patience=training.patience,
         metric=_task_metric(recipe, loaded, rows) if training.eval_metric else None,
+        called=recipe.way.validated,
     )
 
 

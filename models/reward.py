@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from models.fast.llama import LlamaLayers
 
-_BATCH_ROWS = 32
+BATCH_ROWS = 32
+"""Answers of a batch, at most, where nobody says."""
 _BATCH_TOKENS = 8192
 """Of a batch of several rows, at most."""
 
@@ -76,6 +77,7 @@ def rewards_of_rows(
     *,
     pad: int,
     layers: LlamaLayers | None = None,
+    batch_size: int = BATCH_ROWS,
     on_batch: OnBatch | None = None,
 ) -> list[float]:
     """The number that `model` gives each row, in evaluation mode.
@@ -85,12 +87,14 @@ def rewards_of_rows(
         rows: as `rows_of_answers` gives them.
         pad: the token that fills batches up.
         layers: the model's by hand, where they compute what it does now.
+        batch_size: rows a batch, at most.
         on_batch: told how far it is.
     """
     import torch
 
     found: dict[int, float] = {}
-    batches = _by_prompt(rows) if layers else like_lengths([len(row) for row in rows], _BATCH_ROWS, _BATCH_TOKENS)
+    lengths = [len(row) for row in rows]
+    batches = _by_prompt(rows, batch_size) if layers else like_lengths(lengths, batch_size, _BATCH_TOKENS)
     for numbers in batches:
         some = [rows[number] for number in numbers]
         with torch.inference_mode():
@@ -101,7 +105,7 @@ def rewards_of_rows(
     return [found[number] for number in range(len(rows))]
 
 
-def _by_prompt(rows: Sequence[list[int]]) -> list[list[int]]:
+def _by_prompt(rows: Sequence[list[int]], batch_size: int) -> list[list[int]]:
     """Numbers of rows a batch: answers to one prompt stay together as far as there is room."""
     from models.fast.ends import groups_of
 
@@ -109,7 +113,8 @@ def _by_prompt(rows: Sequence[list[int]]) -> list[list[int]]:
     held = 0
     for group in groups_of(rows):
         for number in group:
-            if not batches or held + len(rows[number]) > _BATCH_TOKENS:
+            is_full = held + len(rows[number]) > _BATCH_TOKENS
+            if not batches or is_full or len(batches[-1]) == batch_size:
                 batches.append([])
                 held = 0
             batches[-1].append(number)
@@ -136,7 +141,12 @@ def _by_modules(model: Any, rows: list[list[int]], pad: int) -> torch.Tensor:
 
 
 def score_answers(
-    pair: Pair, inputs: Sequence[Input], answers: Sequence[str], *, on_batch: OnBatch | None = None
+    pair: Pair,
+    inputs: Sequence[Input],
+    answers: Sequence[str],
+    *,
+    batch_size: int = BATCH_ROWS,
+    on_batch: OnBatch | None = None,
 ) -> list[float]:
     """The tuned side's reward of each answer to the input beside it.
 
@@ -144,6 +154,7 @@ def score_answers(
         pair: of kind `reward`. Its base side has the same layers under a head of random weights: nobody asks it.
         inputs: what is answered.
         answers: one for each.
+        batch_size: answers a batch, at most.
         on_batch: told how far it is.
     """
     assert pair.prompter is not None
@@ -151,7 +162,8 @@ def score_answers(
     rows = rows_of_answers(pair.prompter, inputs, answers)
     pad = int(pair.tokenizer.pad_token_id)
     with pair.side(True) as model:
-        return rewards_of_rows(model, rows, pad=pad, layers=pair.layers_of(True), on_batch=on_batch)
+        layers = pair.layers_of(True)
+        return rewards_of_rows(model, rows, pad=pad, layers=layers, batch_size=batch_size, on_batch=on_batch)
 
 
 @dataclass

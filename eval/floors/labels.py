@@ -6,6 +6,7 @@ import random
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from data.tasks.task import Input, as_text
 from data.words import words
@@ -52,12 +53,10 @@ def tfidf_logistic_regression(
 
     import numpy as np
     from sklearn.exceptions import ConvergenceWarning
-    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+    from sklearn.feature_extraction.text import TfidfTransformer
     from sklearn.linear_model import LogisticRegression
 
-    # Plain counts, neither signed nor normalised, since TF-IDF takes their logarithm.
-    plain = {"alternate_sign": False, "norm": None, "dtype": np.float32}
-    hashed = HashingVectorizer(n_features=2**20, ngram_range=(1, 2), tokenizer=_terms, token_pattern=None, **plain)
+    hashed = hashing()
     counts = hashed.transform(text for text, _ in rows)
     in_texts = counts.getnnz(axis=0)
     used = np.flatnonzero(in_texts)  # of few texts, a small part of the columns
@@ -73,6 +72,16 @@ def tfidf_logistic_regression(
             warnings.simplefilter("ignore", ConvergenceWarning)
         classifier.fit(tfidf.fit_transform(counts[:, used]), labels)
     return [str(label) for label in classifier.predict(tfidf.transform(hashed.transform(texts)[:, used]))]
+
+
+def hashing() -> Any:
+    """What counts words and pairs of words of texts, in 2^20 columns."""
+    import numpy as np
+    from sklearn.feature_extraction.text import HashingVectorizer
+
+    # Plain counts, neither signed nor normalised, since TF-IDF takes their logarithm.
+    plain = {"alternate_sign": False, "norm": None, "dtype": np.float32}
+    return HashingVectorizer(n_features=2**20, ngram_range=(1, 2), tokenizer=_terms, token_pattern=None, **plain)
 
 
 def _terms(text: str) -> list[str]:

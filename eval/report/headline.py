@@ -15,6 +15,10 @@ UNTRAINED_HEAD = (
     "The base here has a classification head of random weights, so it answers by chance and is no fair rival: "
     'compare the tuned model with "frozen base + logistic regression" and TF-IDF instead.'
 )
+BASE_OF_REWARDS = (
+    "The base here gives no rewards: it takes the answer that it finds more probable as a language model, by the "
+    "mean log-probability of its tokens."
+)
 _DOING_BEFORE = {"first two turns": "repeating the first two turns", "longest turn": "repeating the longest turn"}
 """What floors of reports of before do, which do not say so."""
 _MOST_NAMED = 3
@@ -108,7 +112,7 @@ def _constant_answer(confusion: Confusion, report: Report) -> Iterator[str]:
 
 def explanation(report: Report) -> str:
     """What the verdict rests on, in sentences that need no statistics, and what was amiss in training."""
-    head = UNTRAINED_HEAD if report.kind == "classifier" else ""
+    head = {"classifier": UNTRAINED_HEAD, "reward": BASE_OF_REWARDS}.get(report.kind, "")
     return " ".join(part for part in (_ground(report), head, report.training) if part)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from eval.metrics import metric_named
 from eval.report.headline import explanation as explanation
 from eval.report.headline import headline as headline
+from eval.report.rewards_text import rewards_markdown, taken
 from eval.report.rows_text import about_the_rows
 from eval.report.schema import Report, RowResult
 from eval.report.sections import ClassScores, Confusion, FewShot, Forgetting, TurnLikelihood, WithContext
@@ -161,6 +162,7 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
         *_floors(report),
         *_forgetting(report),
         *_labels(report),
+        *(rewards_markdown(report.rewards) if report.rewards else []),
         *_writing(report),
         *_flips(report, rows),
         *_rows(report),
@@ -319,9 +321,7 @@ def _rows(report: Report) -> list[str]:
 
 def _provenance(report: Report) -> str:
     base, data = report.base, report.data
-    decoding = "labels scored by their log-likelihood"
-    if report.kind == "classifier":
-        decoding = "class probabilities of the head"
+    decoding = answered(report.kind)
     if report.max_new_tokens is not None:
         decoding = f"greedy answers of at most {report.max_new_tokens} tokens"
     revision = f" ({_plain(base.revision)})" if base.revision else ""
@@ -342,6 +342,14 @@ def _provenance(report: Report) -> str:
     return "\n".join(f"- {name}: {value}" for name, value in facts.items())
 
 
+def answered(kind: str) -> str:
+    """How a model of a kind answers where it writes nothing."""
+    return {
+        "classifier": "class probabilities of the head",
+        "reward": "the answer with the higher reward; of the base, with the higher log-probability a token",
+    }.get(kind, "labels scored by their log-likelihood")
+
+
 def _trained(report: Report) -> str:
     """What was trained, and that it acts."""
     proof = report.adapter_proof.sentence
@@ -350,11 +358,11 @@ def _trained(report: Report) -> str:
 
 def _example(row: RowResult) -> str:
     parts = [_quote(row.input)]
-    for title, text in [
-        ("Reference", " / ".join(row.references)),
-        ("Base", row.base.answer),
-        ("Tuned", row.tuned.answer),
-    ]:
+    shown = [("Reference", " / ".join(row.references)), ("Base", row.base.answer), ("Tuned", row.tuned.answer)]
+    if row.rejected is not None and row.tuned.rewards is not None:
+        sides = [("Base takes", taken(row, "base")), ("Tuned takes", taken(row, "tuned"))]
+        shown = [("Better", row.references[0]), ("Worse", row.rejected), *sides]
+    for title, text in shown:
         parts.append(f"**{title}:** {_plain(' '.join(text.split())) or '(nothing)'}")
     return "\n\n".join(parts)
 

@@ -15,6 +15,7 @@ from pydantic import Field
 from data.tasks import TASKS
 from data.tasks.task import Input
 from eval.metrics.metric import Flip, flip_of
+from eval.report.rewards import Rewards
 from eval.report.sections import (
     AdapterProofInfo,
     BaseModelInfo,
@@ -45,7 +46,9 @@ class Report(Strict):
     about: TaskInfo | None = Field(
         default=None, description="What the task is; none in reports of before, whose tasks all ship."
     )
-    kind: Literal["causal", "classifier"] = Field(description="A language model, or an encoder with a head.")
+    kind: Literal["causal", "classifier", "reward"] = Field(
+        description="A language model, an encoder with a head of labels, or a reward model."
+    )
     n: int = Field(description="Number of test rows.", ge=1)
     metrics: list[MetricResult] = Field(description="Every metric, the primary one first.", min_length=1)
     flips: Flips = Field(description="How many rows changed.")
@@ -61,6 +64,7 @@ class Report(Strict):
     )
     writing: Writing | None = Field(default=None, description="Texts only.")
     turns: TurnLikelihood | None = Field(default=None, description="Chats only.")
+    rewards: Rewards | None = Field(default=None, description="Reward models only.")
     floors: list[FloorResult] = Field(default=[], description="What needs no tuning, on the same rows.")
     few_shot: FewShot | None = Field(
         default=None,
@@ -155,7 +159,10 @@ class Report(Strict):
 class SideResult(Strict):
     """What one side answered to one row."""
 
-    answer: str = Field(description="The generated text, or the most probable label.")
+    answer: str = Field(
+        description="The generated text, or the most probable label; of a pair the answer that is taken for the "
+        "better one, empty where neither is."
+    )
     scores: dict[str, float] = Field(description="This row's value of each metric that has one.")
     probabilities: dict[str, float] | None = Field(
         default=None, description="Probability of each label; none where a text was generated."
@@ -163,6 +170,11 @@ class SideResult(Strict):
     tokens: int | None = Field(
         default=None,
         description="Generated tokens, the end of turn not counted; none where labels were scored.",
+    )
+    rewards: tuple[float, float] | None = Field(
+        default=None,
+        description="Reward models only: what the better and the worse answer get. Of the base, which gives no "
+        "rewards, each answer's mean log-probability a token.",
     )
 
 
@@ -179,6 +191,7 @@ class RowResult(Strict):
 
     input: str = Field(description="What both sides were given; of a chat each message after its role.")
     references: list[str] = Field(description="The right label, or the reference answers.", min_length=1)
+    rejected: str | None = Field(default=None, description="The worse answer, of a pair.")
     base: SideResult = Field(description="The base model's answer.")
     tuned: SideResult = Field(description="The tuned model's answer.")
     messages: list[RowMessage] | None = Field(default=None, description="Chats only: the input as messages.")

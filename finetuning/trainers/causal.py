@@ -106,7 +106,12 @@ def project_supervised_positions(model: PreTrainedModel) -> None:
             router_loss = getattr(outputs, "aux_loss", None)
         chosen, entropy, is_top1 = (value.new_zeros(mask.shape).masked_scatter(mask, value) for value in values)
         return FusedCausalLMOutput(
-            log_probs=chosen, entropy=entropy, is_top1=is_top1, label_mask=mask, aux_loss=router_loss
+            log_probs=chosen,
+            entropy=entropy,
+            mean_logits=torch.zeros_like(entropy),  # of the whole vocabulary, which nobody here asks for
+            is_top1=is_top1.bool(),
+            label_mask=mask,
+            aux_loss=router_loss,
         )
 
     model.forward = types.MethodType(forward, model)

@@ -8,9 +8,6 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
-TOKENS = ("input_ids", "prompt_ids", "chosen_ids", "rejected_ids")
-"""What trainers call the columns that hold tokens."""
-
 
 class LikeLengthSampler(Sampler[int]):
     """Yields every row once an epoch: shuffled, sorted by length within pools, the pools' batches shuffled again.
@@ -49,23 +46,16 @@ class LikeLengthSampler(Sampler[int]):
             yield from batch
 
 
-def token_columns(rows: Any) -> list[str]:
-    """Those of them that a data set has."""
-    return [name for name in TOKENS if name in rows.column_names]
-
-
-def row_lengths(rows: Any) -> list[int]:
-    """How many tokens each row has, in all of its columns."""
-    counts = [[len(ids) for ids in rows[name]] for name in token_columns(rows)]
-    return [sum(row) for row in zip(*counts, strict=True)]
-
-
 class LikeLengthBatches:
     """Mixed into a `transformers.Trainer`, makes it train on batches from `LikeLengthSampler`."""
 
     args: Any
     train_dataset: Any
 
+    def row_lengths(self, rows: Any) -> list[int]:
+        """How many tokens each row takes in a batch."""
+        return [len(ids) for ids in rows["input_ids"]]
+
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = train_dataset if train_dataset is not None else self.train_dataset
-        return LikeLengthSampler(row_lengths(rows), self.args.train_batch_size, seed=self.args.seed)
+        return LikeLengthSampler(self.row_lengths(rows), self.args.train_batch_size, seed=self.args.seed)

@@ -52,6 +52,7 @@ _NAMES = {
     "completions/clipped_ratio": "cut_off",
     "frac_reward_zero_std": "flat_groups",
     "clip_ratio/region_mean": "clip_ratio",
+    "kl": "kl_a_token",
 }
 """What TRL measures → what it is called here."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,17 @@ from plumbing.writing import flush
 class Recorder(TrainerCallback):
     """Writes a metrics line a step, marks whole checkpoints, and stops training when that is due."""
 
-    def __init__(self, journal: Journal, *, seconds_before: float, tokens_before: int) -> None:
+    def __init__(
+        self, journal: Journal, *, seconds_before: float, tokens_before: int, curves: Sequence[str] = ()
+    ) -> None:
+        """Args:
+        journal: of the run.
+        seconds_before: of earlier attempts, up to where this one goes on.
+        tokens_before: the same.
+        curves: what else is written of each step, by the names in the trainer's logs.
+        """
         self.journal = journal
+        self.curves = tuple(curves)
         self.seconds_before = seconds_before
         self.tokens_before = tokens_before
         self.started = time.perf_counter()
@@ -70,6 +80,7 @@ class Recorder(TrainerCallback):
                 "seconds": round(time.perf_counter() - self.started, 3),
                 "memory_mb": _held_memory_mb(),
             }
+            | numbers_of(logs, self.curves)
         )
 
     def on_save(
@@ -96,6 +107,12 @@ class Recorder(TrainerCallback):
             fix=f"Lower {doors.named(doors.LEARNING_RATE)} and start again. "
             + (f"The last good checkpoint is kept: {kept}." if kept else "No checkpoint was saved before that."),
         )
+
+
+def numbers_of(logs: Mapping[str, Any], names: Iterable[str]) -> dict[str, float]:
+    """Those of `names` that were logged as a number; a line of metrics holds no others."""
+    found = {name: float(logs[name]) for name in names if isinstance(logs.get(name), (int, float))}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
 
 
 def _held_memory_mb() -> int:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import Any
+from statistics import fmean
+from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
@@ -29,17 +30,29 @@ from models.fast.supports import supports
 class PairsTrainer(Tuning, RewardTrainer):
     """`RewardTrainer` that computes the prompt of a pair once."""
 
+    columns: ClassVar[tuple[str, ...]] = ("chosen_ids", "rejected_ids")
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
+        self._margins: list[float] = []
         if self.accelerator.device.type == "cpu":
             share_prompts(without_adapter_wrapper(self.model))
 
+    def row_lengths(self, rows: Any) -> list[int]:
+        both = zip(*(map(len, rows[column]) for column in self.columns), strict=True)
+        return [2 * max(lengths) for lengths in both]
+
     def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:
         better, worse = self.model(**inputs, use_cache=False).logits[:, 0].float().chunk(2)
+        self._margins += (better - worse).tolist()
         losses = -logsigmoid(better - worse)
         if (coefficient := self.args.center_rewards_coefficient) is not None:
             losses += coefficient * (better + worse) ** 2
         return float(losses.sum()), len(better)
+
+    def also_measured(self) -> dict[str, float]:
+        margins, self._margins = self._margins, []
+        return {"accuracy": fmean(margin > 0 for margin in margins), "margin": fmean(margins)} if margins else {}
 
 
 def reward_trainer(

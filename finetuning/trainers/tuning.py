@@ -6,16 +6,16 @@ The model may be a peft one, in which an adapter learns, or a whole one, of whic
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from finetuning.trainers.lengths import LikeLengthBatches, row_lengths, token_columns
+from finetuning.trainers.lengths import LikeLengthBatches
 from finetuning.trainers.trained_weights import load_trained, save_trained
 from models.fast.attention import use_matrix_products
 from models.fast.fused_lora import fuse_lora
@@ -26,6 +26,9 @@ WEIGHTS_FILE = "model.safetensors"
 
 class Tuning(LikeLengthBatches):
     """Mixed into a `transformers.Trainer`."""
+
+    columns: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "labels")
+    """Of encoded rows, what a batch is made of."""
 
     accelerator: Any
     args: Any
@@ -58,6 +61,7 @@ class Tuning(LikeLengthBatches):
                     total, weight = total + loss, weight + count
                     self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
             metrics = {"eval_loss": total / max(1.0, weight)}
+            metrics |= {f"eval_{name}": value for name, value in self.also_measured().items()}
             self.log(dict(metrics))  # type: ignore[attr-defined]
         finally:
             model.train(trained)
@@ -68,15 +72,28 @@ class Tuning(LikeLengthBatches):
         """The loss of a batch, summed over whatever it is a mean of, and how many of these there are."""
         raise NotImplementedError
 
-    def _validation_batches(self) -> Iterator[list[dict[str, Any]]]:
-        """The rows of `eval_dataset` in like lengths, the longest first: what fits then, fits throughout."""
-        rows = self.eval_dataset
+    def also_measured(self) -> dict[str, float]:
+        """What else was found while that loss was measured, by the names in `Way.curves`."""
+        return {}
+
+    def prepare(self, tell: Callable[[str, int, int], None]) -> None:
+        """Find out what has to be known before the first step of an attempt, on the model as it is then.
+
+        `tell` is told what is being done, how much of it is done, and of how much; it may raise.
+        """
+
+    def in_batches(self, rows: Any) -> list[list[int]]:
+        """Places of rows that go through without gradients, the longest first: what fits then, fits throughout."""
         size = 2 * self.args.train_batch_size  # no activations are kept
-        lengths = row_lengths(rows)
+        lengths = self.row_lengths(rows)
         order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
-        wanted = [*token_columns(rows), *({"attention_mask", "labels"} & {*rows.column_names})]
-        for start in range(0, len(order), size):
-            yield [{name: rows[place][name] for name in wanted} for place in order[start : start + size]]
+        return [order[start : start + size] for start in range(0, len(order), size)]
+
+    def _validation_batches(self) -> Iterator[list[dict[str, Any]]]:
+        rows = self.eval_dataset
+        wanted = [name for name in self.columns if name in rows.column_names]
+        for places in self.in_batches(rows):
+            yield [{name: rows[place][name] for name in wanted} for place in places]
 
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Of a whole model a checkpoint holds what learns; the rest is as its base has it."""

@@ -61,22 +61,29 @@ class Online(Way):
 
     model_kind: ClassVar[ModelKind] = "causal"
     writes: ClassVar[bool] = True
+    by_hand: ClassVar[bool] = True
     pipeline: ClassVar[str] = "text-generation"
+    shows: ClassVar[str] = (
+        "One prompt as the model sees it. What it learns from is not there yet: it writes several answers, and "
+        "learns from what each is worth."
+    )
     loss_tells: ClassVar[bool] = False
+    validated: ClassVar[str] = "validation loss, minus the mean reward,"
     curves: ClassVar[tuple[str, ...]] = (
         "reward",
         *(f"reward_{name}" for name in REWARDS),
-        "kl",
+        "metric",
+        "kl_a_token",
         "answer_tokens",
         "flat_groups",
         "clip_ratio",
         "cut_off",
         "entropy",
     )
-    """reward and reward_NAME are means over a step's answers, the latter before their weights. kl is in nats a
-    token; rloo's estimate may be below 0. flat_groups is the share of groups whose answers are all worth the same,
-    clip_ratio that of tokens (rloo: of answers) whose ratio is beyond epsilon, cut_off that of answers without an
-    end."""
+    """reward and reward_NAME are means over a step's answers, the latter before their weights; of validation rows
+    reward and the task's metric are measured. kl_a_token is in nats, and rloo's estimate may be below 0. flat_groups
+    is the share of groups whose answers are all worth the same, clip_ratio that of tokens (rloo: of answers) whose
+    ratio is beyond epsilon, cut_off that of answers without an end."""
 
     @field_validator("rewards")
     @classmethod
@@ -105,6 +112,13 @@ class Online(Way):
     def require(self, task: Task, runs: Path) -> None:
         for one in self.rewards:
             one.require(task, runs)
+
+    def about(self) -> str:
+        worth = ", ".join(f"{one.name} ({one.weight:g})" for one in self.rewards)
+        return (
+            f"it learned from answers of its own by {self.algorithm.upper()}, {self.num_generations} to a prompt, "
+            f"by what they were worth: {worth}"
+        )
 
     def contract(self, tokenizer: PreTrainedTokenizerBase, task: Task) -> PromptContract:
         return self.prompter(tokenizer, task).contract

@@ -57,8 +57,20 @@ class Way(Settings):
     besides: ClassVar[tuple[str, ...]] = ()
     """The columns that a row has to have beside those of its task, see `data.sources.open_source`."""
 
+    curves: ClassVar[tuple[str, ...]] = ()
+    """What its trainer logs beside the loss and is drawn under it, by the names in the logs."""
+
+    answers_a_row: ClassVar[int] = 1
+    """Answers to a row's prompt that go through the model, prompt and all: two of a pair."""
+    more_passes: ClassVar[int] = 0
+    """Passes over a batch without gradients that a step takes beside its own."""
+    passes_before: ClassVar[int] = 0
+    """Passes over all rows before the first step, to measure what the model finds them then."""
+
     loss_tells: ClassVar[bool] = True
     """Whether its training loss falls where the model gets better."""
+    validated: ClassVar[str] = "validation loss"
+    """What the number is called by which the best step is chosen: the lower, the better."""
 
     @property
     def sampling(self) -> Sampling | None:
@@ -89,6 +101,14 @@ class Way(Settings):
     def does(self, task: Task) -> str:
         """What such a model does, in a sentence or two, for its card."""
         return task.learns
+
+    def unfit(self, recipe: Recipe) -> str | None:
+        """Why it does not go with other settings of `recipe`, and what would, in a sentence; None where it does."""
+        return None
+
+    def about(self) -> str:
+        """A sentence for a model's card: how it learned; empty where that is the usual way."""
+        return ""
 
     def contract(self, tokenizer: PreTrainedTokenizerBase, task: Task) -> PromptContract:
         """Everything that decides how a row becomes tokens."""

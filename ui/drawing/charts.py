@@ -15,6 +15,8 @@ from ui.drawing.markup import Markup, join, tag
 
 WIDTH, HEIGHT = 1140, 230
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 30
+LOW_HEIGHT = 140
+"""Of what is drawn under a loss."""
 SQUARE, SQUARE_LEFT = 220, 42
 LINES_DRAWN = 400
 """Of a plot with a line for each row: more would lie on top of each other."""
@@ -76,6 +78,99 @@ def loss_curve(
     if stretch > 1:
         now += f" · drawn are the lowest and the highest of every {stretch:,} steps"
     return tag("figure", drawing, tag("figcaption", now, class_="ba-small"), class_="ba-figure")
+
+
+def curve(
+    title: str,
+    train: Sequence[Point],
+    validation: Sequence[Point] = (),
+    *,
+    total: int = 0,
+    kept: tuple[str, Point] | None = None,
+) -> Markup:
+    """Anything that was measured with the steps, as (step, value) points of training and of validation rows.
+
+    `kept` is one of the latter that is marked, and what it is called.
+    """
+    both = [*train, *validation]
+    ticks = _ticks_between(min(value for _, value in both), max(value for _, value in both))
+    last = max(total, int(max(step for step, _ in both)), 1)
+
+    def place(point: Point) -> tuple[str, str]:
+        x = LEFT + (WIDTH - LEFT - RIGHT) * point[0] / last
+        y = TOP + (LOW_HEIGHT - TOP - BOTTOM) * (ticks[-1] - point[1]) / (ticks[-1] - ticks[0])
+        return f"{x:.1f}", f"{y:.1f}"
+
+    marks = []
+    for tick in ticks:
+        x, y = place((0, tick))
+        marks.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="ba-grid"))
+        marks.append(tag("text", f"{tick:.3g}", x=LEFT - 8, y=y, dy=4, text_anchor="end", class_="ba-tick"))
+    marks += _steps(last, LOW_HEIGHT)
+    for points, look in ((train, "ba-line"), (validation, "ba-line ba-line-validation")):
+        if points:
+            marks.append(tag("polyline", points=" ".join(map(",".join, map(place, points))), class_=look))
+            x, y = place(points[-1])
+            marks.append(tag("circle", cx=x, cy=y, r=3.5, class_="ba-dot"))
+    now = [
+        f"{name} {points[-1][1]:.3g}"
+        for name, points in (("training", train), ("validation", validation))
+        if points
+    ]
+    said = f"{title}: {' · '.join(now)}{' (dashed)' if validation else ''}"
+    if kept:
+        x, y = place(kept[1])
+        marks.append(tag("line", x1=x, x2=x, y1=TOP, y2=LOW_HEIGHT - BOTTOM, class_="ba-kept"))
+        marks.append(tag("circle", cx=x, cy=y, r=6, class_="ba-kept"))
+        said += f" · {kept[0]}: step {kept[1][0]:.0f}, {kept[1][1]:.3g}"
+    drawing = tag(
+        "svg", *marks, viewBox=f"0 0 {WIDTH} {LOW_HEIGHT}", class_="ba-chart", role="img", aria_label=said
+    )
+    return tag("figure", drawing, tag("figcaption", said, class_="ba-small"), class_="ba-figure")
+
+
+def against(points: Sequence[tuple[float, float, float]], *, across: str, up: str) -> Markup:
+    """One measurement against another as both went on, as (step, across, up): a way from the first to the last.
+
+    Where a model gets more of what it is paid for and less of what is wanted, the way leads to the right and down.
+    """
+    ticks = [
+        _ticks_between(min(values), max(values)) for values in zip(*(point[1:] for point in points), strict=True)
+    ]
+
+    def place(point: tuple[float, float, float]) -> tuple[float, float]:
+        x, y = ((value - axis[0]) / (axis[-1] - axis[0]) for value, axis in zip(point[1:], ticks, strict=True))
+        return SQUARE_LEFT + SQUARE * x, TOP + SQUARE * (1 - y)
+
+    marks = []
+    for value in ticks[0]:
+        x, y = place((0, value, ticks[1][0]))
+        marks.append(tag("text", f"{value:.3g}", x=f"{x:.1f}", y=y + 18, text_anchor="middle", class_="ba-tick"))
+    for value in ticks[1]:
+        x, y = place((0, ticks[0][0], value))
+        marks.append(tag("line", x1=SQUARE_LEFT, x2=SQUARE_LEFT + SQUARE, y1=y, y2=y, class_="ba-grid"))
+        marks.append(tag("text", f"{value:.3g}", x=SQUARE_LEFT - 6, y=y + 4, text_anchor="end", class_="ba-tick"))
+    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, points))
+    marks.append(tag("polyline", points=way, class_="ba-line"))
+    for point in points:
+        x, y = place(point)
+        said = f"step {point[0]:.0f}: {across} {point[1]:.3g}, {up} {point[2]:.3g}"
+        radius = 6 if point is points[-1] else 3.5
+        marks.append(tag("circle", tag("title", said), cx=f"{x:.1f}", cy=f"{y:.1f}", r=radius, class_="ba-dot"))
+    first, last = points[0], points[-1]
+    said = (
+        f"{across} (across) against {up} (up), from step {first[0]:.0f} to {last[0]:.0f}, the large dot: "
+        f"{first[1]:.3g} → {last[1]:.3g}, {first[2]:.3g} → {last[2]:.3g}"
+    )
+    drawing = tag(
+        "svg",
+        *marks,
+        viewBox=f"0 0 {SQUARE_LEFT + SQUARE + 20} {TOP + SQUARE + 24}",
+        class_="ba-chart ba-square",
+        role="img",
+        aria_label=said,
+    )
+    return tag("figure", drawing, tag("figcaption", said, class_="ba-small"), class_="ba-figure")
 
 
 def label_bars(labels: Sequence[str], probabilities: Sequence[float], *, side: str) -> Markup:
@@ -161,7 +256,8 @@ def outcomes(right: int, gained: int, lost: int, wrong: int) -> Markup:
 
 
 def reliability(base: Sequence[ReliabilityBin], tuned: Sequence[ReliabilityBin]) -> Markup:
-    """Confidence against the share that is right, for both sides; on the diagonal, they are equal."""
+    """Confidence against the share that is right, for each side that has any; on the diagonal, they are equal."""
+    sides = [(side, bins) for side, bins in (("base", base), ("tuned", tuned)) if bins]
     points = [*base, *tuned]
     # With two labels no answer is less sure than 0.5.
     start = 0.4 if all(point.low >= 0.4 for point in points) else 0.0
@@ -173,7 +269,7 @@ def reliability(base: Sequence[ReliabilityBin], tuned: Sequence[ReliabilityBin])
     marks = [_square_grid(start)]
     (x1, y1), (x2, y2) = place(start, start), place(1, 1)
     marks.append(tag("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_="ba-diagonal"))
-    for side, bins in (("base", base), ("tuned", tuned)):
+    for side, bins in sides:
         placed = [(*place(point.mean_confidence, point.accuracy), point) for point in bins]
         line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in placed)
         marks.append(tag("polyline", points=line, class_=f"ba-reliability ba-{side}-mark"))
@@ -188,7 +284,8 @@ def reliability(base: Sequence[ReliabilityBin], tuned: Sequence[ReliabilityBin])
         viewBox=f"0 0 {SQUARE_LEFT + SQUARE + 20} {TOP + SQUARE + 24}",
         class_="ba-chart ba-square",
         role="img",
-        aria_label="Confidence (across) against the share of answers that are right (up), for base and tuned",
+        aria_label="Confidence (across) against the share of answers that are right (up), for "
+        + " and ".join(side for side, _ in sides),
     )
     return tag("figure", drawing, class_="ba-figure")
 
@@ -230,12 +327,18 @@ def _grid(top: float, last: int) -> Markup:
         marks.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="ba-grid"))
         value = f"{top * (1 - quarter / 4):.3g}"
         marks.append(tag("text", value, x=LEFT - 8, y=f"{y + 4:.1f}", text_anchor="end", class_="ba-tick"))
+    return join([*marks, *_steps(last, HEIGHT)])
+
+
+def _steps(last: int, height: int) -> list[Markup]:
+    """The numbers under an axis of steps."""
+    marks = []
     for step in _ticks(last):
         x = LEFT + (WIDTH - LEFT - RIGHT) * step / last
         anchor = "end" if step == last else "middle"
         label = f"step {step}" if step == last else step
-        marks.append(tag("text", label, x=f"{x:.1f}", y=HEIGHT - 8, text_anchor=anchor, class_="ba-tick"))
-    return join(marks)
+        marks.append(tag("text", label, x=f"{x:.1f}", y=height - 8, text_anchor=anchor, class_="ba-tick"))
+    return marks
 
 
 def _ticks(last: int) -> list[int]:

@@ -104,12 +104,15 @@ def _row(flip: Flip) -> list[Child]:
 
 
 def _change(flip: Flip) -> Markup:
-    labels = flip.row.base.probabilities is not None
-    said = _CHANGES.get(flip.kind, "same") if labels else f"{flip.change:+.3f}"
+    base = flip.row.base
+    decided = base.probabilities is not None or base.rewards is not None
+    said = _CHANGES.get(flip.kind, "same") if decided else f"{flip.change:+.3f}"
     return tag("span", said, class_=f"ba-state ba-{flip.kind}")
 
 
 def _answer(flip: Flip, side: SideResult) -> Markup:
+    if side.rewards is not None:
+        return _choice(flip, side, *side.rewards)
     score = flip.shown(side)
     if side.probabilities is None:
         return join([cell(side.answer), tag("div", f"{flip.metric.title} {score:.2f}", class_="ba-small")])
@@ -117,6 +120,14 @@ def _answer(flip: Flip, side: SideResult) -> Markup:
     said = tag("div", f"{'✓' if is_right else '✗'} {side.answer}", class_=None if is_right else "ba-wrong")
     sure = side.probabilities[side.answer]
     return join([said, tag("div", f"{sure:.0%} sure", class_="ba-small")])
+
+
+def _choice(flip: Flip, side: SideResult, better: float, worse: float) -> Markup:
+    """The answer that a side takes for the better one, and what it gives both."""
+    is_right = side.answer in flip.row.references
+    mark = tag("span", "✓ " if is_right else "✗ ", class_=None if is_right else "ba-wrong")
+    said = tag("div", f"better {better:+.2f}, worse {worse:+.2f}", class_="ba-small")
+    return join([mark, cell(side.answer or "neither"), said])
 
 
 def to_csv(report: Report, found: Sequence[Flip]) -> str:

@@ -15,6 +15,7 @@ from eval.report.folder import REPORT_FILE, load
 from eval.report.markdown import (
     EXPLORATORY,
     PAIRS_SHOWN,
+    answered,
     context_sentence,
     context_title,
     cost,
@@ -34,6 +35,7 @@ from plumbing.errors import UserError
 from plumbing.remembered import Remembered
 from ui.drawing import charts, text
 from ui.drawing.markup import Child, Markup, cell, fold, join, scrolling, section, table, tag
+from ui.drawing.rewards import rewards
 
 
 def report_of(folder: Path) -> Report | None:
@@ -128,10 +130,9 @@ def _method(report: Report) -> Markup:
 
 
 def _changes(report: Report, rows: Sequence[RowResult]) -> Markup | None:
-    """Labels: how many rows stayed or became right or wrong. Texts: every row's change."""
-    if report.confusion and report.primary.metric.kind == "binary":
-        base, lost = report.confusion.base, report.flips.lost
-        right = sum(base[index][index] for index in range(len(base)))
+    """Labels and pairs: how many rows stayed or became right or wrong. Texts: every row's change."""
+    if (report.confusion or report.rewards) and report.primary.metric.kind == "binary":
+        right, lost = round(report.primary.base * report.n), report.flips.lost
         return charts.outcomes(right - lost, report.flips.gained, lost, report.n - right - report.flips.gained)
     if not rows:
         return None
@@ -145,7 +146,8 @@ def _changes(report: Report, rows: Sequence[RowResult]) -> Markup | None:
 
 def details(report: Report) -> Markup:
     """What else would score, what it cost, labels, writing, and where the numbers come from."""
-    parts = [_floors(report), _forgetting(report), _labels(report), _writing(report), _provenance(report)]
+    given = rewards(report.rewards) if report.rewards else None
+    parts = [_floors(report), _forgetting(report), _labels(report), given, _writing(report), _provenance(report)]
     return tag("div", *(part for part in parts if part), class_="ba-stack")
 
 
@@ -291,11 +293,9 @@ def _provenance(report: Report) -> Markup:
 
 def _facts(report: Report) -> Iterable[tuple[str, str]]:
     base, data = report.base, report.data
-    answered = "labels scored by their log-likelihood"
-    if report.kind == "classifier":
-        answered = "class probabilities of the head"
+    how = answered(report.kind)
     if report.max_new_tokens is not None:
-        answered = f"greedy, at most {report.max_new_tokens} tokens"
+        how = f"greedy, at most {report.max_new_tokens} tokens"
     yield "base model", f"{base.name}, from {base.origin}{f' ({base.revision})' if base.revision else ''}"
     yield "base weights", f"SHA-256 {base.weights_sha256}"
     yield "precision", report.precision
@@ -307,7 +307,7 @@ def _facts(report: Report) -> Iterable[tuple[str, str]]:
     yield "data", f"{source}, SHA-256 {data.test_sha256}; {report.train_rows:,} training rows"
     if said := about_the_rows(report):
         yield "rows", " ".join(said)
-    yield "answers", f"{answered}, {report.batch_size} rows a batch"
+    yield "answers", f"{how}, {report.batch_size} rows a batch"
     if report.max_new_tokens is not None:
         yield "ROUGE counts", report.tokenizer
     yield "versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())

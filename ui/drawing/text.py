@@ -84,10 +84,11 @@ INTERVALS = (
 FEW_SHOT = "Also show the base examples in its prompt (few-shot)"
 FORGETTING = "Also measure what it cost on general text"
 LONGER = "Each takes longer. A classifier and a reward model write no text: for them, neither is measured."
-CALIBRATION = (
-    "Of the answers given with 80 % confidence, are 80 % right? On the dashed line, yes; below it, the model is "
-    "too sure of itself. Across: confidence. Up: how many are right. The larger a dot, the more answers."
+ON_THE_LINE = (
+    "On the dashed line, yes; below it, the model is too sure of itself. Across: confidence. Up: how many are "
+    "right. The larger a dot, the more answers."
 )
+CALIBRATION = f"Of the answers given with 80 % confidence, are 80 % right? {ON_THE_LINE}"
 NEAR_TIES = "so close between two labels that a machine which rounds otherwise may answer otherwise."
 WRITING = {
     "length_ratio": "length / reference",
@@ -96,6 +97,27 @@ WRITING = {
     "empty": "empty answers",
     "cut_off": "answers cut off",
 }
+CURVES = {
+    "rewards/accuracies": "pairs whose better answer gained more than the worse",
+    "rewards/margins": "by how much more, times beta",
+    "rewards/chosen": "what good answers gained, times beta",
+    "rewards/rejected": "what bad answers gained, times beta",
+    "kl": "distance from the reference (KL, nats an answer)",
+    "reward": "what answers are worth, all rewards with their weights",
+    "reward_rouge": "of it, the words shared with the reference, before its weight",
+    "reward_exact": "of it, the share of exact answers",
+    "reward_length": "of it, what keeps to the length",
+    "reward_format": "of it, what keeps to the form",
+    "reward_run": "of it, what the reward model says",
+    "metric": "the task's metric, of greedy answers to validation rows",
+    "kl_a_token": "distance from the reference (KL, nats a token)",
+    "answer_tokens": "tokens an answer",
+    "flat_groups": "groups whose answers are all worth the same",
+    "clip_ratio": "probabilities that have moved beyond epsilon",
+    "cut_off": "answers that were cut off",
+    "entropy": "how undecided the model is (entropy, nats a token)",
+}
+"""What is logged beside a loss → what its drawing is called."""
 RUNS_INTRO = "Every run is a folder that holds everything about it. Click one to open it."
 NO_RUNS = "No runs yet. Start one in the Train tab."
 RUNS_STRANGER = (

@@ -69,16 +69,14 @@ def loss(run: Run) -> Markup:
         return tag("div", "The metrics of this run cannot be read.", class_="ba-empty-chart")
     going_on = status.state == "running"
     total = status.total if going_on else 0
-    return loss_so_far(run.folder / "metrics.jsonl", total=total, kept=_kept(run, going_on=going_on))
-
-
-def _kept(run: Run, *, going_on: bool) -> str:
-    """What the step with the lowest validation loss is, where that is the one that a run ends with."""
     try:
-        keeps_best = run.recipe().training.keep == "best"
+        recipe = run.recipe()
     except UserError:
-        return ""
-    return ("best so far" if going_on else "kept") if keeps_best else ""
+        return loss_so_far(run.folder / "metrics.jsonl", total=total)
+    # The step with the lowest validation loss, where that is the one that a run ends with.
+    kept = ("best so far" if going_on else "kept") if recipe.training.keep == "best" else ""
+    drawn = {"more": recipe.way.curves, "falls": recipe.way.loss_tells}
+    return loss_so_far(run.folder / "metrics.jsonl", total=total, kept=kept, **drawn)
 
 
 def log(run: Run, visitor: Visitor) -> Markup:

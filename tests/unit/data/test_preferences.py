@@ -284,14 +284,25 @@ def test_hygiene_tells_of_pairs_and_thumbs(tmp_path):
     rows[3] |= {"rejected": "shop 3 is till 3"}
     said = " ".join(inspect(opened(tmp_path, rows).splits, TEXT).sentences())
     assert "1 pair has two answers that are the same but for case and punctuation (row 4)." in said
-    assert "The better answer has more words than the worse in 19 of 20 pairs." in said
-    found = opened(tmp_path, rows, besides=THUMBS)
+    assert "more words than the worse in 19 of 20 pairs, so that length alone tells them apart." in said
+    found = opened(tmp_path, [texts(n) for n in range(COUNT)], besides=THUMBS)
     said = " ".join(inspect(found.splits, TEXT).sentences())
-    assert "No duplicates and no near-duplicates." in said or "repeated" not in said
-    assert "thumbs" in said and "20 up" not in said  # those of training alone are counted
+    up = sum(found.splits["train"][LIKED])
+    assert " repeated" not in said and f"The training thumbs are balanced ({up} up, {up} down)." in said
     again = [*(thumb_texts(n) for n in range(COUNT)), thumb_texts(2), thumb_texts(4) | {"label": False}]
-    hygiene = inspect(opened(tmp_path, again, besides=THUMBS).splits, TEXT)
-    assert len(hygiene.duplicates) + len(hygiene.contradictions) >= 1
+    read = [{"input": row["prompt"], "output": row["completion"], LIKED: row["label"]} for row in again]
+    columns = {name: [row[name] for row in read] for name in read[0]} | {"row": list(range(1, len(read) + 1))}
+    empty = dict.fromkeys(columns, ())
+    hygiene = inspect({"train": columns, "validation": empty, "test": empty}, TEXT)
+    assert len(hygiene.duplicates) == 2 and len(hygiene.contradictions) == 1
+    assert "1 row is repeated with another thumb (train row 5 and train row 22)." in hygiene.sentences()
+
+
+def test_pairs_that_contradict_each_other_are_told(tmp_path):
+    columns = {"input": ["Why?"] * 3, "output": ["Yes.", "No.", "Maybe."], REJECTED: ["No.", "yes", "No."]}
+    empty = dict.fromkeys([*columns, "row"], ())
+    said = inspect({"train": columns | {"row": [1, 2, 3]}, "validation": empty, "test": empty}, TEXT).sentences()
+    assert any(s == "2 pairs contradict each other: the same two answers, judged both ways (row 1)." for s in said)
 
 
 # ---- bundled pairs -------------------------------------------------------------------------------------------

@@ -82,3 +82,14 @@ def test_curves_of_the_runs_looked_at_last_are_kept(tmp_path: Path) -> None:
     for number in range(loss.KEPT + 5):
         loss.loss_so_far(tmp_path / f"{number}.jsonl", total=0)
     assert len(loss._curves) == loss.KEPT
+
+
+def test_what_else_is_logged_is_drawn_under_the_loss(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    lines = [f'{{"step": {step}, "loss": 0.5, "rewards/margins": {step - 3}}}\n' for step in range(1, 7)]
+    path.write_text("".join(lines) + '{"step": 6, "eval_loss": 0.6, "eval_rewards/margins": 1.5}\n')
+    drawn = Curve(path, ("rewards/margins", "kl")).draw(0)
+    assert drawn.count("<svg") == 2  # nothing of "kl" is there
+    assert "by how much more, times beta: training 3 · validation 1.5 (dashed)" in drawn
+    assert ">-2</text>" in drawn
+    assert Curve(path).draw(0).count("<svg") == 1
