@@ -81,8 +81,8 @@ class Online(Way):
         "entropy",
     )
     """reward and reward_NAME are means over a step's answers, the latter before their weights; of validation rows
-    reward and the task's metric are measured. kl_a_token is in nats, and rloo's estimate may be below 0. flat_groups
-    is the share of groups whose answers are all worth the same, clip_ratio that of tokens (rloo: of answers) whose
+    reward and the task's metric are measured. kl_a_token is in nats; rloo's estimate may be below 0. flat_groups is
+    the share of groups whose answers are all worth the same, clip_ratio that of tokens (rloo: of answers) whose
     ratio is beyond epsilon, cut_off that of answers without an end."""
 
     @field_validator("rewards")

@@ -20,8 +20,9 @@ from ui.drawing.markup import Markup, tag
 KEPT = 32
 """Runs whose curve is remembered."""
 REWARD, METRIC = "reward", "metric"
-"""What a model is paid for, and what is wanted: drawn against each other as well, so that it is seen if they part."""
+"""What a model is paid for, and what is wanted. They are drawn against each other as well, to see if they part."""
 MOST_WORTH = 500
+"""Measurements of both that are drawn."""
 STRETCHES = 300
 """Of a curve, at most: a stretch is less than four pixels wide."""
 
@@ -116,7 +117,7 @@ class Curve:
             if measured or held:
                 mark = (kept, best) if best else None
                 drawn.append(charts.curve(text.CURVES.get(name, name), measured, held, total=total, kept=mark))
-        if len(worth) > 1:
+        if len(worth) > 1 and REWARD in points:
             drawn.append(charts.against(worth, across=text.CURVES[REWARD], up=text.CURVES[METRIC]))
         if not self._falls and len(drawn) > 1:
             del drawn[0]

@@ -17,7 +17,9 @@ from finetuning.runs.folder import create_run
 from finetuning.trainers.groups import GroupSampler
 from finetuning.trainers.online import Rewarding
 from finetuning.trainers.reference import Reference
+from finetuning.trainers.tuning import _keeping_trained
 from finetuning.training import run_training
+from models import loading
 from models.loading import load, load_tokenizer
 from models.sources import resolve
 from plumbing.errors import RunError
@@ -131,16 +133,15 @@ def as_trl(recipe, trainer, folder):
         "per_device_train_batch_size", "num_generations", "num_iterations", "max_completion_length", "temperature",
         "epsilon", "reward_weights", "seed", "learning_rate",
     )}  # fmt: skip
-    return GRPOTrainer(
-        model=trainer.model,
-        reward_funcs=[lambda completions, **_: [0.0] * len(completions)],
-        args=GRPOConfig(
-            str(folder / "trl"), bf16=False, use_cpu=True, report_to="none", gradient_checkpointing=False, beta=0.0,
-            **arguments,
-        ),
-        train_dataset=trainer.train_dataset,
-        processing_class=trainer.processing_class,
-    )  # fmt: skip
+    plain = {"bf16": False, "use_cpu": True, "report_to": "none", "gradient_checkpointing": False, "beta": 0.0}
+    with _keeping_trained(trainer.model):  # in float32 over 4 bits, where TRL has bfloat16
+        return GRPOTrainer(
+            model=trainer.model,
+            reward_funcs=[lambda completions, **_: [0.0] * len(completions)],
+            args=GRPOConfig(str(folder / "trl"), **plain, **arguments),
+            train_dataset=trainer.train_dataset,
+            processing_class=trainer.processing_class,
+        )
 
 
 def batch_of(trainer):
@@ -154,8 +155,19 @@ def gradients(model, loss):
     return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
 
 
-def test_loss_and_gradients_are_trls_own(recipe_of, tmp_path):
-    recipe = recipe_of("way.beta=0.3", "way.temperature=0.7")
+STRATEGIES = {
+    "lora": {},
+    "dora": {"strategy.dora": True},  # by the model's own modules
+    "qlora": {"model.precision": "nf4"},
+    "full": {"strategy.kind": "full"},
+    "last": {"strategy.kind": "last", "strategy.blocks": 1},
+}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_loss_and_gradients_are_trls_own(recipe_of, tmp_path, strategy, monkeypatch):
+    monkeypatch.setattr(loading, "best_precision", lambda: "float32")
+    recipe = with_overrides(recipe_of("way.beta=0.3", "way.temperature=0.7"), STRATEGIES[strategy])
     trainer = ready(recipe, tmp_path)
     act(trainer.model)
     trainer.model.train()
