@@ -78,6 +78,11 @@ class Plan:
     changes: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Step → `key.path=value` settings on top of its own."""
 
+    @property
+    def places(self) -> dict[str, str]:
+        """What stands for the ids of the steps' runs before there are any."""
+        return {step.name: f"{_OF_STEP}{step.name}" for step in self.chain.steps}
+
     def recipe(self, step: Step, runs: Mapping[str, str]) -> Recipe:
         """The recipe of a step, after steps that have these runs, by their ids.
 
@@ -129,10 +134,9 @@ def load_chain(name: str, settings: Sequence[str] = ()) -> Plan:
             f"The chain cannot be read: {error}", got=name, fix=f"There are: {', '.join(chain_names())}."
         ) from None
     plan = Plan(chain, _by_step(chain, settings))
-    places = {step.name: f"{_OF_STEP}{step.name}" for step in chain.steps}  # no run has an id yet
     for step in chain.steps:
         try:
-            plan.recipe(step, places)
+            plan.recipe(step, plan.places)
         except RecipeError as error:
             raise RecipeError(
                 f"Of the step {step.name}: {error.problem[0].lower()}{error.problem[1:]}",

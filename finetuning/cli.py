@@ -39,7 +39,7 @@ app = typer.Typer(
 console = Console()
 
 Set = Annotated[list[str], typer.Option("--set", help="Change a setting: training.epochs=2. Repeatable.")]
-RecipeName = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
+RecipeName = Annotated[str, typer.Argument(help="A recipe or a chain that ships, or a YAML file of one.")]
 RecipeOrFile = Annotated[
     str,
     typer.Argument(
@@ -283,8 +283,20 @@ def recipes() -> None:
 
 @app.command()
 def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  # noqa: B006
-    """Say what RECIPE will take here, parameters, memory, time, and what is odd about its rows."""
-    loaded = _recipe(recipe, set_, data, None)
+    """Say what RECIPE, or each run of a chain, will take here: parameters, memory, time; and what is odd of its rows."""
+    from finetuning.chains import is_chain, load_chain
+
+    if not is_chain(recipe):
+        _print_estimate(_recipe(recipe, set_, data, None))
+        return
+    _refuse_of_a_chain({"--data": data})
+    plan = load_chain(recipe, set_)
+    for number, step in enumerate(plan.chain.steps, start=1):
+        console.print(f"Step {number} of {len(plan.chain.steps)}, {step.title}:", highlight=False)
+        _print_estimate(plan.recipe(step, plan.places))
+
+
+def _print_estimate(loaded: Recipe) -> None:
     from data.hygiene import inspect
     from finetuning.estimates.estimate import estimate as estimate_recipe
     from finetuning.preparation import open_data, said_of

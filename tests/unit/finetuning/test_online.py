@@ -326,11 +326,10 @@ def test_a_run_learns_and_writes_down_what_it_measures(recipe_of, tmp_path, algo
 STEPS = 8
 
 
-@pytest.mark.parametrize("iterations", [1, 2])
-def test_a_run_that_was_stopped_goes_on_to_the_same_end(recipe_of, tmp_path, monkeypatch, iterations):
-    recipe = recipe_of(
-        f"training.max_steps={STEPS}", f"way.num_iterations={iterations}", "data.train_rows=8", *QUICK
-    )
+@pytest.mark.parametrize(("iterations", "passes"), [(1, 1), (2, 1), (2, 2)])
+def test_a_run_that_was_stopped_goes_on_to_the_same_end(recipe_of, tmp_path, monkeypatch, iterations, passes):
+    several = [f"way.num_iterations={iterations}", f"training.gradient_accumulation={passes}"]
+    recipe = recipe_of(f"training.max_steps={STEPS}", "data.train_rows=8", *several, *QUICK)
     undisturbed = trained(recipe, tmp_path / "whole")
 
     def after_five(run):  # which is between the two steps on the third answers
