@@ -283,7 +283,7 @@ def recipes() -> None:
 
 @app.command()
 def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  # noqa: B006
-    """Say what RECIPE, or each run of a chain, will take here: parameters, memory, time; and what is odd of its rows."""
+    """Say what RECIPE, or each run of a chain, takes: parameters, memory, time, and what is odd in its rows."""
     from finetuning.chains import is_chain, load_chain
 
     if not is_chain(recipe):
