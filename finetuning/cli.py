@@ -482,6 +482,7 @@ def _print_outcome(run: Run) -> None:
         raise RunError(f"The run was {status.state}{why}", fix=f"The log is {run.log_file}.")
     from eval.report.folder import load
     from finetuning.printing import print_report
+    from models.kinds import answers
 
     report, _rows = load(run.evaluation)
     print_report(console, report)
@@ -492,7 +493,8 @@ def _print_outcome(run: Run) -> None:
     console.print(
         f"Training {status.training_seconds:.0f} s, in all {took} min. Report: {run.evaluation / 'report.md'}"
     )
-    console.print(f"Talk to it: python -m finetuning chat {run.id}")
+    if answers(report.kind):
+        console.print(f"Talk to it: python -m finetuning chat {run.id}")
 
 
 def _minutes(seconds: float) -> str:

@@ -6,7 +6,7 @@ them. What learns beside it (floors, examples in a prompt) has its own training 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from data.hygiene import inspect
 from data.repeats import Repeats
 from data.samples import sample
-from data.sources import Opened, open_test, shown_spec
+from data.sources import Opened, corpus_names, open_test, shown_spec
 from data.splits import same_text
 from data.tasks import Task
 from data.trained_rows import TrainedRows, hash_rows
@@ -23,6 +23,8 @@ from finetuning.preparation import how_read, open_data
 from finetuning.recipe import EvaluationSettings, Recipe, parse_recipe, read_yaml, with_overrides
 from finetuning.runs.beginning import Beginning
 from finetuning.runs.folder import Run, runs_folder
+from models.adapters import BaseOrigin
+from models.kinds import judged_by
 from models.prompting import PromptContract, task_of
 from plumbing import doors
 from plumbing.errors import DataError, RecipeError, UserError
@@ -93,7 +95,8 @@ def choose_rows(
         if check is not None:
             check(opened.splits["test"])
         return _of_run(opened, training, rows=rows, keep_trained=keep_trained)
-    spec = source or task.corpus
+    besides = judged_by(BaseOrigin.load(adapter).kind)
+    spec = source or _corpus(task, besides)
     if not spec:
         raise DataError("It is not known what to judge this model on", fix=f"Give rows: {doors.own_file()}.")
     skip_empty = skip_empty or bool(of_run and of_run.skip_empty)
@@ -106,6 +109,7 @@ def choose_rows(
         usual_columns=usual,
         skip_empty=skip_empty,
         trained_on=trained_on,
+        besides=besides,
     )
     if check is not None:
         check(found.rows)
@@ -121,6 +125,13 @@ def choose_rows(
         rows=rows,
         keep_trained=keep_trained,
     )
+
+
+def _corpus(task: Task, besides: Sequence[str]) -> str:
+    """The bundled corpus of the task; where more columns are needed, one that has them; empty where none is."""
+    if not besides:
+        return task.corpus
+    return next((f"corpus:{name}" for name in corpus_names(task, besides)), "")
 
 
 def rows_of_run(adapter: Path, opened: Opened, findings: Findings) -> JudgedRows:

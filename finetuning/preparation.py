@@ -16,6 +16,7 @@ from data.problems import Problem, ProblemsError
 from data.samples import sample
 from data.sources import Opened, OpenedTest, open_source
 from data.tasks import Task
+from data.tasks.task import LIKED, REJECTED
 from finetuning.recipe import Recipe
 from models.prompting import EncodedExample, Prompter
 from models.sources import resolve
@@ -165,6 +166,47 @@ def _as_arrow(examples: Sequence[EncodedExample]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(columns, names=["input_ids", "completion_mask"])
 
 
+def encode_pairs(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
+    """Rows as `prompt_ids`, `chosen_ids` and `rejected_ids`: the better answer and the worse, each with its end.
+
+    Raises:
+        ProblemsError: the prompt and one of the answers are longer than `max_tokens` together.
+    """
+    return _encode_answers(rows, prompter, ("chosen_ids", "rejected_ids"), max_tokens, limit)
+
+
+def encode_thumbs(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
+    """Rows as `prompt_ids`, `completion_ids` and `label`, whether the answer is a good one; errors as above."""
+    encoded = _encode_answers(rows, prompter, ("completion_ids",), max_tokens, limit)
+    return encoded.add_column("label", rows[LIKED][:])  # type: ignore[call-arg]
+
+
+def _encode_answers(
+    rows: Dataset, prompter: Prompter, names: Sequence[str], max_tokens: int, limit: int | None
+) -> Dataset:
+    """Rows as `prompt_ids` and an answer under each of `names`: the target, and what was rejected."""
+    import pyarrow as pa
+    from datasets import Dataset
+
+    task, columns = prompter.task, ("prompt_ids", *names)
+    schema = pa.schema({name: pa.list_(pa.int32()) for name in columns})
+    batches, lengths = [], []
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        some = rows[start : start + _ROWS_AT_ONCE]  # column → values
+        targets = [task.references({task.target_column: each})[0] for each in some[task.target_column]]
+        answers = [targets, *([some[REJECTED]] if len(names) > 1 else [])]
+        given = [task.input_of({task.input_column: each}) for each in some[task.input_column]]
+        with _tokenizers_on_all_cores():
+            encoded = prompter.encode_answers(given, *answers)
+        lengths += [len(prompt) + max(map(len, sides)) for prompt, *sides in encoded]
+        values = dict(zip(columns, zip(*encoded, strict=True), strict=True))
+        batches.append(
+            pa.RecordBatch.from_pydict({name: list(each) for name, each in values.items()}, schema=schema)
+        )
+    _refuse_long_rows(_numbers(rows), lengths, max_tokens, task.input_column, limit)
+    return Dataset(pa.Table.from_batches(batches, schema=schema))
+
+
 def encode_for_classifier(
     rows: Dataset,
     tokenizer: PreTrainedTokenizerBase,
@@ -234,7 +276,7 @@ def encode_prompts(
     return Dataset(pa.Table.from_batches(batches, schema=schema))
 
 
-def encode_pairs(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
+def encode_for_reward(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
     """Pairs as `chosen_ids` and `rejected_ids`, each the prompt and an answer up to where a reward is read.
 
     Raises:

@@ -21,6 +21,7 @@ from eval.report.markdown import (
     turns_sentence,
     with_interval,
 )
+from eval.report.rewards_text import calibration_sentence, length_sentence, margin_sentence
 from eval.report.rows_text import about_the_rows
 from eval.report.schema import Report
 
@@ -57,6 +58,9 @@ def _about_the_answers(report: Report) -> list[str]:
         said.append(turns_sentence(report.turns))
     if report.confusion and len(report.confusion.labels) > 2:
         said.append(confused_sentence(report.confusion))
+    if report.rewards:
+        said += [margin_sentence(report.rewards), calibration_sentence(report.rewards)]
+        said.append(length_sentence(report.rewards))
     return [sentence for sentence in said if sentence]
 
 

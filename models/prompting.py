@@ -260,13 +260,23 @@ class Prompter:
         if task.kind == "chat":
             given = [row[task.input_column] for row in rows]
             return encode_chats(self, list(map(self.messages, given)), list(map(learned_turns, given)), completions)
-        inputs = [task.input_of(row) for row in rows]
-        prompts = [self.prompt(given) for given in inputs]
-        if not prompts:
-            return []
-        ids = self.encode_texts([*prompts, *completions])
-        pairs = zip(ids[: len(prompts)], ids[len(prompts) :], strict=True)
+        pairs = self._encode_apart([task.input_of(row) for row in rows], completions)
         return [EncodedExample.of(prompt, completion) for prompt, completion in pairs]
+
+    def encode_answers(self, given: Sequence[Input], *answers: Sequence[str]) -> list[tuple[list[int], ...]]:
+        """Each prompt as tokens, and each answer to it with the end of its turn: of a chat the last one alone.
+
+        `answers` are as many of each as there are prompts, such as the better ones of pairs and the worse ones.
+        """
+        return self._encode_apart(given, *([self.completion(text) for text in texts] for texts in answers))
+
+    def _encode_apart(self, given: Sequence[Input], *completions: Sequence[str]) -> list[tuple[list[int], ...]]:
+        parts = [[self.prompt(one) for one in given], *completions]
+        if not parts[0]:
+            return []
+        ids = self.encode_texts([text for texts in parts for text in texts])
+        count = len(parts[0])
+        return list(zip(*(ids[at : at + count] for at in range(0, len(ids), count)), strict=True))
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """Tokens of each text as it stands."""

@@ -15,7 +15,9 @@ Pair = tuple[str, str]
 LONGER = Floor(
     "longer answer", "Takes the answer with more characters for the better.", doing="taking the longer answer"
 )
-SHORTER = Floor("shorter answer", "Takes the one with fewer.", doing="taking the shorter answer")
+SHORTER = Floor(
+    "shorter answer", "Takes the answer with fewer characters for the better.", doing="taking the shorter answer"
+)
 DIFFERENCE = Floor(
     "TF-IDF + logistic regression on the difference",
     "Weighs words and pairs of words that one answer has and the other lacks, learned from the same training "

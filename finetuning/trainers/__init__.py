@@ -1,1 +1,1 @@
-"""The training loops, `causal` on trl.SFTTrainer and `classifier` on transformers.Trainer, made fast on a CPU."""
+"""The training loops, made fast on a CPU, one for each way to learn: on TRL's trainers, and transformers' own."""

@@ -16,7 +16,17 @@ class LikeLengthSampler(Sampler[int]):
     dataset means from the longest row to the shortest in every epoch.
     """
 
-    def __init__(self, lengths: Sequence[int], batch_size: int, *, seed: int, pool_batches: int = 8) -> None:
+    def __init__(
+        self, lengths: Sequence[int], batch_size: int, *, seed: int, pool_batches: int = 8, regroup: bool = True
+    ) -> None:
+        """Args:
+        lengths: of the rows.
+        batch_size: rows a batch.
+        seed: of the order.
+        pool_batches: batches that are sorted together.
+        regroup: whether each epoch has batches of its own, or the first one's in another order.
+        """
+        self.regroup = regroup
         self.lengths = lengths
         self.batch_size = batch_size
         self.pool = batch_size * pool_batches
@@ -30,13 +40,13 @@ class LikeLengthSampler(Sampler[int]):
     def __len__(self) -> int:
         return len(self.lengths)
 
+    def batches(self) -> list[list[int]]:
+        """The batches of an epoch, before they are shuffled."""
+        return self._batches(torch.Generator().manual_seed(self.seed + (self.epoch if self.regroup else 0)))
+
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self.seed + self.epoch)
-        order = torch.randperm(len(self.lengths), generator=generator).tolist()
-        batches: list[list[int]] = []
-        for start in range(0, len(order), self.pool):
-            pool = sorted(order[start : start + self.pool], key=lambda index: self.lengths[index])
-            batches += [pool[at : at + self.batch_size] for at in range(0, len(pool), self.batch_size)]
+        batches = self._batches(generator) if self.regroup else self.batches()
         # Only the last batch of an epoch may be short: a short one elsewhere would shift all that follow.
         short = [batch for batch in batches if len(batch) < self.batch_size]
         full = [batch for batch in batches if len(batch) == self.batch_size]
@@ -44,6 +54,14 @@ class LikeLengthSampler(Sampler[int]):
             yield from full[number]
         for batch in short:
             yield from batch
+
+    def _batches(self, generator: torch.Generator) -> list[list[int]]:
+        order = torch.randperm(len(self.lengths), generator=generator).tolist()
+        batches: list[list[int]] = []
+        for start in range(0, len(order), self.pool):
+            pool = sorted(order[start : start + self.pool], key=lambda index: self.lengths[index])
+            batches += [pool[at : at + self.batch_size] for at in range(0, len(pool), self.batch_size)]
+        return batches
 
 
 class LikeLengthBatches:

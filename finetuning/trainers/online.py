@@ -6,8 +6,9 @@ other answers to the same prompt. GRPO: Shao et al. 2024, https://arxiv.org/abs/
 
 The loss, the advantages and the KL term are TRL's. Ours are the tokens of a prompt, which no template touches
 again; what ends an answer; how answers are drawn (`models.sampling`) and how probable they are
-(`models.fast.groups`: by hand on a processor, where TRL computes a prompt as often as it has answers); the
-reference (`reference`); rewards that have to be numbers; and what a run needs to go on as if it had not stopped.
+(`models.fast.groups`: by hand on a processor, where TRL computes a prompt as often as it has answers); what the
+policy is held to (`held_reference`); rewards that have to be numbers; and what a run needs to go on as if it had
+not stopped.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from finetuning.rewards import Answered
 from finetuning.rewards.reward import Scorer
 from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.groups import GroupSampler
-from finetuning.trainers.reference import Reference
+from finetuning.trainers.held_reference import Reference
 from finetuning.trainers.tuning import Tuning, without_adapter_wrapper
 from models.fast.groups import completion_log_probs
 from models.sampling import sample

@@ -1,86 +1,170 @@
-"""What policy optimisation holds a model against: the same model as it was before its first step.
+"""Trainers whose loss compares a model with what it was when training began: its reference.
 
-No second model is needed for that. Beside a new adapter the reference is the base, which is there when the adapter
-is switched off. Where a trained adapter goes on, it is that adapter as it began, and of a whole model it is the
-weights that it began with: a copy of what learns, put in place for the time that the reference is asked.
+What the reference finds the answers is measured once, before the first step, on the model that is to be trained; so
+none is held beside it, whichever parameters learn, and an adapter that goes on is its own reference. It lies beside
+the checkpoints: a run that goes on from one has another model by then.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import PeftModel
-from safetensors.torch import load_file
+from datasets import Dataset
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from finetuning.trainers.trained_weights import save_trained, trained_parameters
+from finetuning.trainers.causal import project_supervised_positions
+from finetuning.trainers.tuning import Tuning, without_adapter_wrapper
 from plumbing.errors import RunError
 from plumbing.writing import flush
 
-FILE = "reference.safetensors"
-"""In the folder of a run's checkpoints, where it went on with an adapter: it may go on again without that one."""
+REFERENCE_FILE = "reference.safetensors"
+MEASURING = "Measuring what the model finds the answers before it learns"
+
+Tell = Callable[[str, int, int], None]
 
 
-class Reference:
-    """A model as it was."""
+class MeasuredBefore(torch.nn.Module):
+    """Stands where TRL wants its reference: without one it would load the base once more, or copy the adapter."""
 
-    def __init__(self, model: Any, start: Mapping[str, torch.Tensor] | None) -> None:
-        """Args:
-        model: a peft one, or a whole one.
-        start: what learns of it, by name, as it was; None where the reference is the base of its adapter.
-        """
-        self._model = model
-        self._learns = trained_parameters(model)
-        self._start = start
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.config = config
 
-    @classmethod
-    def of(cls, model: Any, folder: Path, *, continued: bool) -> Reference:
-        """The reference of a model that is about to learn; or to go on, before its checkpoint is loaded.
 
-        Args:
-            model: with the strategy's parameters ready.
-            folder: of the run's checkpoints.
-            continued: whether `model` began with an adapter that was trained before.
+class AgainstReference(Tuning):
+    """Mixed into one of TRL's trainers that take the reference's log-probabilities as columns of the rows."""
+
+    measures: tuple[str, ...]
+    """These columns."""
+
+    train_dataset: Any
+    ref_model: Any
+    _metrics: Any
+
+    def __init__(self, *, model: Any, **options: Any) -> None:
+        super().__init__(model=model, ref_model=MeasuredBefore(model.config), **options)
+        self.ref_model = None
+        self._projects = self.accelerator.device.type == "cpu"
+        if self._projects:
+            project_supervised_positions(without_adapter_wrapper(self.model))
+
+    def reference_of(self, inputs: dict[str, Any]) -> Sequence[Tensor]:
+        """Of a batch what each of `measures` holds, [B] each, by the model as it is now."""
+        raise NotImplementedError
+
+    def laid_out(self, rows: Dataset, batches: Sequence[Sequence[int]]) -> Dataset:
+        """`rows` with what they need of each other; `batches` are places that go through together."""
+        return rows
+
+    def prepare(self, tell: Tell) -> None:
+        """Measure the reference, or read what an earlier attempt has measured.
 
         Raises:
-            RunError: there are checkpoints, and what the first of them began with is gone.
+            RunError: an earlier attempt's cannot be read, or is of other rows.
         """
-        if not continued:
-            is_adapter = isinstance(model, PeftModel)
-            return cls(model, None if is_adapter else _copy(model))
-        file = folder / FILE
-        if not file.is_file():
-            if any(folder.glob("checkpoint-*/DONE")):
-                raise RunError(
-                    "The adapter that this run began with is no longer in its checkpoints: nothing is left to hold "
-                    "its answers against",
-                    got=str(file),
-                    fix="Start a new run.",
-                )
-            save_trained(model, file)
+        splits = {"train": self.laid_out(self.train_dataset, self.train_batches())}
+        if self.eval_dataset is not None:
+            splits["validation"] = self.laid_out(self.eval_dataset, self.in_batches(self.eval_dataset))
+        folder = Path(self.args.output_dir)
+        if any(folder.glob("checkpoint-*")):
+            measured = _kept(folder / REFERENCE_FILE)
+        else:
+            measured = self._measured(splits, tell)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(measured, folder / REFERENCE_FILE)
             flush(folder)
-        return cls(model, load_file(file))
+        for name, rows in splits.items():
+            for column in self.measures:
+                values = measured.get(f"{name}.{column}")
+                if values is None or len(values) != len(rows):
+                    raise _other_rows(folder / REFERENCE_FILE)
+                rows = rows.add_column(column, values.tolist())  # type: ignore[call-arg]
+            splits[name] = rows
+        self.train_dataset = splits["train"]
+        self.eval_dataset = splits.get("validation")
 
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
-        """Within it, without gradients, the model is as it was."""
-        with torch.no_grad():
-            if self._start is None:
-                with self._model.disable_adapter():
-                    yield
-                return
-            now = {name: value.data for name, value in self._learns.items()}
-            try:
-                for name, value in self._learns.items():
-                    value.data = self._start[name].to(value.device, value.dtype)
-                yield
-            finally:
-                for name, value in self._learns.items():
-                    value.data = now[name]
+    def train_batches(self) -> list[list[int]]:
+        """Places of training rows that go through together, if these are the same in every epoch."""
+        return []
+
+    def summed_log_probs(self, ids: Tensor, mask: Tensor, answers: Tensor) -> Tensor:
+        """Of each row's answer, [B].
+
+        Args:
+            ids: rows padded on the right, [B, T].
+            mask: 1 for a token, 0 for padding.
+            answers: 1 for a token of the answer.
+        """
+        labels = ids.masked_fill(answers == 0, -100)
+        outputs = self.model(input_ids=ids, attention_mask=mask, labels=labels, use_cache=False, fused_lm_head=True)
+        return outputs.log_probs.sum(dim=1)  # type: ignore[no-any-return]
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if self._projects:  # logits of the whole vocabulary are not computed
+            for values in self._metrics.values():
+                for name in [name for name in values if name.startswith("logits/")]:
+                    del values[name]
+        super().log(logs, start_time)  # type: ignore[misc]
+
+    def _measured(self, splits: dict[str, Dataset], tell: Tell) -> dict[str, Tensor]:
+        found = {
+            f"{name}.{column}": torch.zeros(len(rows)) for name, rows in splits.items() for column in self.measures
+        }
+        total, done = sum(map(len, splits.values())), 0
+        trained = self.model.training
+        self.model.eval()
+        try:
+            tell(MEASURING, 0, total)
+            for name, rows in splits.items():
+                wanted = [column for column in self.columns if column in rows.column_names]
+                for places in self.in_batches(rows):
+                    batch = [{column: rows[place][column] for column in wanted} for place in places]
+                    inputs = self._prepare_inputs(self.data_collator(batch))  # type: ignore[attr-defined]
+                    with torch.no_grad(), self.compute_loss_context_manager():  # type: ignore[attr-defined]
+                        values = self.reference_of(inputs)
+                    for column, each in zip(self.measures, values, strict=True):
+                        found[f"{name}.{column}"][places] = each.float().cpu()
+                    done += len(places)
+                    tell(MEASURING, done, total)
+        finally:
+            self.model.train(trained)
+        return found
+
+    # ---- what TRL would do with rows and reference ----
+
+    def _prepare_dataset(self, dataset: Dataset, *_: Any) -> Dataset:
+        """Rows are tokens already, by our own prompt."""
+        return dataset
+
+    def _precompute_ref_logps(self, dataset: Dataset, *_: Any) -> Dataset:
+        """`prepare` measures, when the run can be told of it and be stopped."""
+        return dataset
 
 
-def _copy(model: Any) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in trained_parameters(model).items()}
+def weighted(values: Sequence[float], counts: Sequence[int]) -> float:
+    """The mean over all rows of what was found for each batch."""
+    return sum(value * count for value, count in zip(values, counts, strict=True)) / max(1, sum(counts))
+
+
+def _kept(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError):
+        raise RunError(
+            "What the model found the answers before it learned cannot be read",
+            got=path.name,
+            fix="Start a new run.",
+        ) from None
+
+
+def _other_rows(path: Path) -> RunError:
+    return RunError(
+        "The rows have changed since the run began: the reference was measured on others",
+        got=path.name,
+        fix="Start a new run, or put the data back as it was.",
+    )

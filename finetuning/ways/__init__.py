@@ -4,6 +4,9 @@ way.py        what a way is
 sft.py        a language model learns to write the answers
 classify.py   an encoder with a head learns the labels
 online.py     a language model writes answers and learns from what they are worth: GRPO, RLOO
+dpo.py        a language model learns which of two answers is the better one
+kto.py        a language model learns from answers with a thumb up or down
+preferring.py what these two have in common
 reward.py     a language model with a head of one number learns which of two answers is the better
 """
 
@@ -14,6 +17,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from finetuning.ways.classify import Classify as Classify
+from finetuning.ways.dpo import Dpo as Dpo
+from finetuning.ways.kto import Kto as Kto
 from finetuning.ways.online import Online as Online
 from finetuning.ways.reward import Reward as Reward
 from finetuning.ways.sft import Sft as Sft
@@ -25,6 +30,15 @@ def _named(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-AnyWay = Annotated[Sft | Classify | Reward | Online, Field(discriminator="kind"), BeforeValidator(_named)]
-WAYS: dict[str, type[Way]] = {"sft": Sft, "classify": Classify, "reward": Reward, "online": Online}
+AnyWay = Annotated[
+    Sft | Classify | Dpo | Kto | Reward | Online, Field(discriminator="kind"), BeforeValidator(_named)
+]
+WAYS: dict[str, type[Way]] = {
+    "sft": Sft,
+    "classify": Classify,
+    "dpo": Dpo,
+    "kto": Kto,
+    "reward": Reward,
+    "online": Online,
+}
 """Every way by its name."""

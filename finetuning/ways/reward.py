@@ -36,7 +36,6 @@ class Reward(Way):
 
     model_kind: ClassVar[ModelKind] = "reward"
     writes: ClassVar[bool] = False
-    by_hand: ClassVar[bool] = True
     besides: ClassVar[tuple[str, ...]] = (REJECTED,)
     curves: ClassVar[tuple[str, ...]] = ("accuracy", "margin")
     pipeline: ClassVar[str] = "text-classification"
@@ -74,9 +73,9 @@ class Reward(Way):
         *,
         limit: int | None = None,
     ) -> Dataset:
-        from finetuning.preparation import encode_pairs
+        from finetuning.preparation import encode_for_reward
 
-        return encode_pairs(rows, self.prompter(tokenizer, task), recipe.training.max_tokens, limit=limit)
+        return encode_for_reward(rows, self.prompter(tokenizer, task), recipe.training.max_tokens, limit=limit)
 
     def require_room(
         self,

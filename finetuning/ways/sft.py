@@ -25,11 +25,7 @@ class Sft(Way):
 
     model_kind: ClassVar[ModelKind] = "causal"
     writes: ClassVar[bool] = True
-    by_hand: ClassVar[bool] = True
     pipeline: ClassVar[str] = "text-generation"
-    shows: ClassVar[str] = (
-        "One row as the model sees it. It learns to write the marked tokens; the others are only read."
-    )
 
     def refused(self, task: Task) -> str | None:
         if task.kind == "text":

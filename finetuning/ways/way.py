@@ -45,13 +45,15 @@ class Way(Settings):
     writes: ClassVar[bool]
     """Whether the model writes: it has a vocabulary to predict, and a prompt with an instruction and examples."""
 
-    by_hand: ClassVar[bool]
+    by_hand: ClassVar[bool] = True
     """Whether it goes through the layers that `models.fast` computes, where they compute the base's."""
 
     pipeline: ClassVar[str]
     """What the Hub calls the work of such a model."""
 
-    shows: ClassVar[str]
+    shows: ClassVar[str] = (
+        "One row as the model sees it. It learns to write the marked tokens; the others are only read."
+    )
     """What `preview` shows, for a person."""
 
     besides: ClassVar[tuple[str, ...]] = ()

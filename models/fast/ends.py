@@ -1,7 +1,7 @@
 """Hidden states at the ends of rows, for a head that reads them: what answers to a prompt share goes through once.
 
-Of two answers to one question the question is most of the tokens. Rows that share a beginning are one long row
-behind it (`packing`), each such group a pass of its own: other prompts' rows would have another beginning.
+Of two answers to one question the question is most of the tokens. Rows that begin alike are a group of `packing`:
+the beginning goes through the layers once for all of them, forward and backward, as does what all rows begin with.
 
 Shapes: B rows, H hidden size.
 """
@@ -15,11 +15,8 @@ import torch
 from torch import Tensor
 
 from models.fast.llama import LlamaLayers
-from models.fast.packing import PackedRows
+from models.fast.packing import Group, PackedGroups
 from models.prefix import shared_start
-
-FEW_TOKENS = 64
-"""A pass of so many takes about as long as one of fewer: every weight is read in either."""
 
 
 def ends_of_rows(layers: LlamaLayers, rows: Sequence[list[int]]) -> Tensor:
@@ -29,32 +26,32 @@ def ends_of_rows(layers: LlamaLayers, rows: Sequence[list[int]]) -> Tensor:
         layers: with the adapter that was active when they were made, if that is not switched off now.
         rows: at least a token each.
     """
-    passes = in_passes(rows)
-    found = [_ends(layers, [rows[number] for number in numbers]) for numbers in passes]
-    order = torch.tensor([number for numbers in passes for number in numbers]).argsort()
-    return layers.norm(torch.cat(found).index_select(0, order))
-
-
-def in_passes(rows: Sequence[list[int]]) -> list[list[int]]:
-    """Numbers of the rows that go through the layers together: those of one prompt, or all if that is less work."""
-    groups = groups_of(rows)
-    apart = sum(max(FEW_TOKENS, _tokens([rows[number] for number in group])) for group in groups)
-    return groups if apart < _tokens(rows) else [list(range(len(rows)))]
+    together = groups_of(rows)
+    groups = [_group([rows[number] for number in numbers]) for numbers in together]
+    packed = PackedGroups(groups, heads=layers.heads)
+    # Each token has one place, and the rows' last ones come in the order of the groups.
+    keep = [
+        start + len(row) - 1 if row else end
+        for group, end, starts in zip(groups, packed.ends, packed.starts, strict=True)
+        for row, start in zip(group.rows, starts, strict=True)
+    ]
+    order = torch.tensor([number for numbers in together for number in numbers]).argsort()
+    return layers.norm(layers(packed, torch.tensor(keep)).index_select(0, order))
 
 
 def groups_of(rows: Sequence[list[int]]) -> list[list[int]]:
     """Numbers of rows that have at least half of their tokens in common with the others of their group."""
-    order = sorted(range(len(rows)), key=rows.__getitem__)
     groups: list[list[int]] = []
     shared = 0
-    for before, number in pairwise([-1, *order]):
-        alike = min(shared, _alike(rows[before], rows[number])) if groups else 0
-        if groups and 2 * alike >= len(rows[number]):
+    for before, number in pairwise([-1, *sorted(range(len(rows)), key=rows.__getitem__)]):
+        row = rows[number]
+        alike = min(shared, len(row) - 1, _alike(rows[before], row)) if groups else 0  # each has a token of its own
+        if groups and 2 * alike >= len(row):
             groups[-1].append(number)
             shared = alike
         else:
             groups.append([number])
-            shared = len(rows[number])
+            shared = len(row) - 1
     return groups
 
 
@@ -66,16 +63,6 @@ def _alike(one: list[int], other: list[int]) -> int:
     return min(len(one), len(other))
 
 
-def _tokens(rows: Sequence[list[int]]) -> int:
-    """That are computed of rows behind what they all begin with."""
-    return sum(map(len, rows)) - (len(rows) - 1) * len(shared_start(rows))
-
-
-def _ends(layers: LlamaLayers, rows: list[list[int]]) -> Tensor:
-    """The last layer's output at the last token of each, [B, H]."""
-    prefix = shared_start(rows)
-    packed = PackedRows([row[len(prefix) :] for row in rows], prefix, heads=layers.heads)
-    if torch.is_grad_enabled():
-        return layers(packed, packed.last(1))
-    turn = layers.turn(packed.positions)
-    return layers.infer(packed.tokens, turn, [packed] * layers.depth, keep=packed.last(1))
+def _group(rows: list[list[int]]) -> Group:
+    prefix = shared_start(rows) if len(rows) > 1 else rows[0]
+    return Group(prefix, [row[len(prefix) :] for row in rows])

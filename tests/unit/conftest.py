@@ -152,12 +152,12 @@ def _build_adapter(
     from models.sources import resolve
 
     loaded = load(resolve(str(base)), kind=kind, precision=precision, task=TASKS[task])
-    causal = kind == "causal"
+    reads_prompts = kind != "classifier"
     config = LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
-        target_modules=["q_proj", "v_proj"] if causal else ["query", "value"],
-        task_type="CAUSAL_LM" if causal else "SEQ_CLS",
+        target_modules=["q_proj", "v_proj"] if reads_prompts else ["query", "value"],
+        task_type="CAUSAL_LM" if kind == "causal" else "SEQ_CLS",
         **settings,
     )
     with torch.random.fork_rng(devices=[]):  # the same adapter whatever ran before
@@ -170,7 +170,7 @@ def _build_adapter(
             parameter.data.copy_(0.5 * noise)
     model.save_pretrained(folder, save_embedding_layers=False)
     BaseOrigin.of(loaded).save(folder)
-    if causal:
+    if reads_prompts:
         Prompter(loaded.tokenizer, TASKS[task]).contract.save(folder)
     else:
         classifier_contract(loaded.tokenizer, TASKS[task]).save(folder)
@@ -209,7 +209,7 @@ def _build_whole(
     loaded.tokenizer.save_pretrained(folder)
     BaseOrigin.of(loaded).save(folder)
     save_task(TASKS[task], folder)
-    if kind == "causal":
+    if kind != "classifier":
         Prompter(loaded.tokenizer, TASKS[task]).contract.save(folder)
     else:
         classifier_contract(loaded.tokenizer, TASKS[task]).save(folder)
@@ -282,6 +282,13 @@ def tiny_classifier_adapter(tiny_bert, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def tiny_reward_adapter(tiny_llama, tmp_path_factory):
+    """Folder of a dialogue adapter with a head of one number on `tiny_llama`."""
+    folder = tmp_path_factory.mktemp("tiny-reward-adapter")
+    return _build_adapter(folder, tiny_llama, task="dialogue", kind="reward")
+
+
+@pytest.fixture(scope="session")
 def tiny_whole(tiny_llama, tmp_path_factory):
     """Folder of a whole sentiment model that was tuned from `tiny_llama`."""
     return _build_whole(tmp_path_factory.mktemp("tiny-whole"), tiny_llama)
@@ -309,6 +316,14 @@ def tiny_dialogue_pair(tiny_dialogue_adapter):
     from models.pair import open_pair
 
     return open_pair(tiny_dialogue_adapter)
+
+
+@pytest.fixture(scope="session")
+def tiny_reward_pair(tiny_reward_adapter):
+    """Base and tuned reward model of the dialogue task, float32."""
+    from models.pair import open_pair
+
+    return open_pair(tiny_reward_adapter)
 
 
 @pytest.fixture(scope="session")

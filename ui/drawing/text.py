@@ -102,6 +102,8 @@ CURVES = {
     "rewards/margins": "by how much more, times beta",
     "rewards/chosen": "what good answers gained, times beta",
     "rewards/rejected": "what bad answers gained, times beta",
+    "accuracy": "pairs whose better answer gets the higher reward",
+    "margin": "by how much the better answer's reward is higher",
     "kl": "distance from the reference (KL, nats an answer)",
     "reward": "what answers are worth, all rewards with their weights",
     "reward_rouge": "of it, the words shared with the reference, before its weight",

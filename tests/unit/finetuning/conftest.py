@@ -42,12 +42,31 @@ def dialogues_file(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def recipe_on(reviews_file, dialogues_file):
+def pairs_file(tmp_path_factory):
+    """24 short dialogues, each with a better and a worse summary."""
+    path = tmp_path_factory.mktemp("data") / "pairs.jsonl"
+    rows = [
+        {
+            "dialogue": f"Ana: Is the {thing} still {word}?\nLeo: Yes, until {hour}.",
+            "chosen": f"Leo says the {thing} is {word} until {hour}.",
+            "rejected": f"The {thing} is here, and Ana asks Leo.",
+        }
+        for thing in ("shop", "desk")
+        for word in ("open", "free", "here")
+        for hour in ("two", "four", "six", "nine")
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@pytest.fixture(scope="session")
+def recipe_on(reviews_file, dialogues_file, pairs_file):
     """`recipe_on(name, base_folder, *overrides)` → that recipe over a tiny model, two steps in float32."""
 
     def build(name, base, *overrides):
-        task = load_recipe(name).task
-        file = reviews_file if task == "sentiment" else dialogues_file
+        recipe = load_recipe(name)
+        file = reviews_file if recipe.task == "sentiment" else dialogues_file
+        file = pairs_file if recipe.way.besides else file
         return load_recipe(
             name,
             [

@@ -27,11 +27,14 @@ MODELS = {
     "qwen3": ("sft", "Qwen3ForCausalLM", CAUSAL | {"head_dim": 8}),
     "gpt2": ("sft", "GPT2LMHeadModel", {"n_embd": 32, "n_layer": 3, "n_head": 4, "initializer_range": 0.15,
                                        "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}),
+    "llama, reward": ("reward", "LlamaForCausalLM", CAUSAL | {"tie_word_embeddings": True}),
     "bert": ("classify", "BertModel", SIZES | STILL | {"intermediate_size": 48}),
     "roberta": ("classify", "RobertaModel", SIZES | STILL | {"intermediate_size": 48, "pad_token_id": 0}),
     "distilbert": ("classify", "DistilBertModel", DISTILBERT | NO_DROPOUT),
 }  # fmt: skip
-RECIPES = {"sft": "sentiment-smollm2-lora", "classify": "sentiment-minilm-lora"}
+RECIPES = {
+    "sft": "sentiment-smollm2-lora", "classify": "sentiment-minilm-lora", "reward": "dialogue-smollm2-reward",
+}  # fmt: skip
 STRATEGIES = {
     "full": ["strategy.kind=full"],
     "last": ["strategy.kind=last", "strategy.blocks=1"],
@@ -50,8 +53,8 @@ PAIRS = [
     if not (way == "sft" and strategy == "head")  # refused: nothing would learn
     and not (model == "gpt2" and "lora" in strategy + STRATEGIES[strategy][0])  # its layers are no linear ones
 ]
-LAYERS_BY_HAND = {"llama", "mistral", "qwen2"}
-STRATEGIES_BY_HAND = {"lora", "rslora", "qlora", "full", "last", "last two, new"}
+LAYERS_BY_HAND = {"llama", "mistral", "qwen2", "llama, reward"}
+STRATEGIES_BY_HAND = {"lora", "rslora", "qlora", "full", "last", "last two, new", "head"}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,7 @@ def base_of(tmp_path_factory, tiny_llama, tiny_bert):
     def build(name):
         if name not in built:
             way, kind, sizes = MODELS[name]
-            tokenizer = load_tokenizer(resolve(str(tiny_llama if way == "sft" else tiny_bert)))
+            tokenizer = load_tokenizer(resolve(str(tiny_bert if way == "classify" else tiny_llama)))
             folder = tmp_path_factory.mktemp(name)
             tokenizer.save_pretrained(folder)
             config = getattr(transformers, kind).config_class(vocab_size=len(tokenizer), **sizes)
@@ -81,13 +84,12 @@ def base_of(tmp_path_factory, tiny_llama, tiny_bert):
 
 
 @pytest.fixture
-def recipe_of(base_of, reviews_file, monkeypatch):
+def recipe_of(base_of, recipe_on, monkeypatch):
     """`recipe_of(model, strategy)` → a recipe in float32, or over 4 bits that are unpacked to it."""
     monkeypatch.setattr(loading, "best_precision", lambda: "float32")
 
     def build(model, strategy):
-        settings = [f"model.base={base_of(model)}", f"data.source=file:{reviews_file}", "training.batch_size=4"]
-        return load_recipe(RECIPES[MODELS[model][0]], [*STRATEGIES[strategy], *settings])
+        return recipe_on(RECIPES[MODELS[model][0]], base_of(model), *STRATEGIES[strategy])
 
     return build
 
@@ -110,6 +112,34 @@ def gradients(model, loss):
     return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
 
 
+def padded(rows):
+    width = max(map(len, rows))
+    return torch.tensor([row + [0] * (width - len(row)) for row in rows])
+
+
+def inputs_of(some):
+    """A batch, as a trainer's collator would make it."""
+    if "chosen_ids" in some:
+        both = [*some["chosen_ids"], *some["rejected_ids"]]
+        return {"input_ids": padded(both), "attention_mask": padded([[1] * len(row) for row in both])}
+    ids, mask = padded(some["input_ids"]), padded([[1] * len(row) for row in some["input_ids"]])
+    if "completion_mask" in some:
+        labels = ids.masked_fill(padded(some["completion_mask"]) == 0, -100)
+    else:
+        labels = torch.tensor(some["labels"])
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def plain_loss(model, inputs, way):
+    """By the model's own modules."""
+    outputs = model(**inputs)
+    if "labels" in inputs:
+        return outputs.loss
+    better, worse = outputs.logits[:, 0].chunk(2)
+    centred = way.center_rewards_coefficient * (better + worse) ** 2
+    return (centred - torch.nn.functional.logsigmoid(better - worse)).mean()
+
+
 def plain_name(name):
     """A parameter's name as a file of weights has it."""
     name = name.replace(".default", "").replace(".modules_to_save", "").replace(".base_layer", "")
@@ -130,21 +160,14 @@ def test_each_gradient_is_the_plain_librarys_and_nothing_else_has_one(
     way, task = recipe.way, recipe.task_definition
     rows = way.encode(open_data(recipe).splits["train"], loaded.tokenizer, recipe, task)
     # The plain library first, on this very model: afterwards some of its parts are faster ones.
-    width, some = max(map(len, rows["input_ids"][:4])), rows[:4]
-    ids = torch.tensor([row + [0] * (width - len(row)) for row in some["input_ids"]])
-    mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in some["input_ids"]])
-    if way.writes:
-        answers = torch.tensor([row + [0] * (width - len(row)) for row in some["completion_mask"]])
-        labels = ids.masked_fill(answers == 0, -100)
-    else:
-        labels = torch.tensor(some["labels"])
-    expected = trained(input_ids=ids, attention_mask=mask, labels=labels).loss
+    inputs = inputs_of(rows[:4])
+    expected = plain_loss(trained, inputs, way)
     plain = gradients(trained, expected)
     assert plain.keys() == asking and not by_hand
 
     trainer = way.trainer(recipe, trained, loaded.tokenizer, rows, str(tmp_path / "run" / "checkpoints"), [])
     assert {name for name, value in trainer.model.named_parameters() if value.requires_grad} == asking
-    loss = trainer.compute_loss(trainer.model, {"input_ids": ids, "attention_mask": mask, "labels": labels})
+    loss = trainer.compute_loss(trainer.model, inputs)
     ours = gradients(trainer.model, loss)
     torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
     assert ours.keys() == asking
@@ -156,13 +179,62 @@ def test_each_gradient_is_the_plain_librarys_and_nothing_else_has_one(
     assert bool(by_hand) == (model in LAYERS_BY_HAND and strategy in STRATEGIES_BY_HAND)
 
 
+def compared(way, model, inputs):
+    """The loss of answers that are compared with what `model` finds them now, by its own logits."""
+
+    def found(prefix=""):
+        ids, mask = inputs[f"{prefix}input_ids"], inputs[f"{prefix}attention_mask"]
+        log_probs = model(input_ids=ids, attention_mask=mask).logits[:, :-1].log_softmax(-1)
+        chosen = log_probs.gather(2, ids[:, 1:, None])[..., 0]
+        gained = (chosen * inputs[f"{prefix}completion_mask"][:, 1:]).sum(1)
+        return gained - gained.detach()
+
+    if way.kind == "dpo":
+        better, worse = found().chunk(2)
+        return -torch.nn.functional.logsigmoid(way.beta * (better - worse)).mean()
+    sign = 2.0 * inputs["label"] - 1
+    return (1 - torch.sigmoid(way.beta * sign * found())).mean()
+
+
+@pytest.mark.parametrize("strategy", [strategy for strategy in STRATEGIES if strategy != "head"])
+@pytest.mark.parametrize("kind", ["dpo", "kto"])
+def test_where_answers_are_compared_each_gradient_is_the_plain_librarys(
+    kind, strategy, base_of, pairs_file, tmp_path, monkeypatch
+):
+    by_hand, own = [], LlamaLayers.__call__
+    monkeypatch.setattr(LlamaLayers, "__call__", lambda *given: by_hand.append(1) or own(*given))
+    monkeypatch.setattr(loading, "best_precision", lambda: "float32")
+    settings = [f"model.base={base_of('llama')}", f"data.source=file:{pairs_file}", "training.batch_size=4"]
+    recipe = load_recipe(f"dialogue-smollm2-{kind}", [*STRATEGIES[strategy], *settings])
+    loaded, trained = ready(recipe)
+    asking = {name for name, value in trained.named_parameters() if value.requires_grad}
+    rows = recipe.way.encode(open_data(recipe).splits["train"], loaded.tokenizer, recipe, recipe.task_definition)
+    trainer = recipe.way.trainer(recipe, trained, loaded.tokenizer, rows, str(tmp_path / "checkpoints"), [])
+    trainer.prepare(lambda *_: None)
+    batch = trainer.data_collator([trainer.train_dataset[place] for place in range(4)])
+    loss = trainer.compute_loss(trainer.model, batch)
+    ours = gradients(trainer.model, loss)
+    assert bool(by_hand) == (strategy in STRATEGIES_BY_HAND)
+
+    _, plain_model = ready(recipe)
+    expected = compared(recipe.way, plain_model, batch)
+    plain = gradients(plain_model, expected)
+    assert plain.keys() == ours.keys() == asking
+    torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
+    rounding = 1e-7 * max(gradient.abs().max().item() for gradient in plain.values())
+    for name, gradient in plain.items():
+        atol = max(2e-5 * gradient.abs().max().item(), rounding)
+        torch.testing.assert_close(ours[name], gradient, rtol=1e-5, atol=atol, msg=name)
+
+
 @pytest.mark.parametrize(("model", "strategy"), PAIRS)
 def test_what_would_learn_is_told_without_weights(model, strategy, recipe_of):
     recipe = recipe_of(model, strategy)
     config = transformers.AutoConfig.from_pretrained(recipe.model.base)
     kind = transformers.AutoModelForCausalLM
-    if recipe.kind == "classifier":
-        kind, config.num_labels = transformers.AutoModelForSequenceClassification, 2
+    if recipe.kind != "causal":
+        kind = transformers.AutoModelForSequenceClassification
+        config.num_labels = 2 if recipe.kind == "classifier" else 1
     with torch.device("meta"):
         empty = kind.from_config(config)
     told = recipe.strategy.trained(empty, recipe.kind)

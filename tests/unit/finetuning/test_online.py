@@ -15,8 +15,8 @@ from finetuning.rewards.reward import Answered
 from finetuning.runs import launch
 from finetuning.runs.folder import create_run
 from finetuning.trainers.groups import GroupSampler
+from finetuning.trainers.held_reference import Reference
 from finetuning.trainers.online import Rewarding
-from finetuning.trainers.reference import Reference
 from finetuning.trainers.tuning import _keeping_trained
 from finetuning.training import run_training
 from models import loading

@@ -18,6 +18,7 @@ def test_the_recipes_that_ship_are_these():
         "dialogue-qwen3-17b-qlora",
         "dialogue-smollm2-grpo",
         "dialogue-smollm2-qlora",
+        "dialogue-smollm2-reward",
         "dialogue-smollm3-3b-qlora",
         "handbook-smollm2-lora",
         "passages-smollm2-lora",
