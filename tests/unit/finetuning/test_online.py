@@ -314,8 +314,13 @@ def test_a_run_learns_and_writes_down_what_it_measures(recipe_of, tmp_path, algo
     steps = run.metrics()[0]
     assert [line["step"] for line in steps] == [1, 2, 3, 4]
     assert all(later["tokens"] > earlier["tokens"] for earlier, later in itertools.pairwise(steps))
+    written = {"reward", "reward_length", "kl_a_token", "answer_tokens", "flat_groups", "clip_ratio", "cut_off"}
+    assert all(written <= line.keys() for line in steps) and "reward_rouge" not in steps[0]
+    assert all(line["reward"] == line["reward_length"] for line in steps)
     measured = run.evaluations()
     assert [line["step"] for line in measured] == [2, 4]
+    assert all(line["eval_reward"] == -line["eval_loss"] for line in measured)
+    assert "whose validation loss, minus the mean reward, was the lowest" in run.status().facts["kept"]
     assert all(0 <= -line["eval_loss"] <= 1 and 0 <= line["eval_metric"] <= 1 for line in measured)
     assert any(value.abs().max() > 0 for name, value in weights(run).items() if "lora_B" in name)
     assert "lora_A.weight" in next(iter(weights(run)))  # one adapter, and no reference beside it
