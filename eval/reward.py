@@ -16,19 +16,19 @@ from statistics import fmean, pstdev
 from typing import TYPE_CHECKING
 
 from data.tasks import Task
-from data.tasks.task import REJECTED, Input, as_text
+from data.tasks.task import REJECTED, WHY, Input, as_text
 from eval.aggregate import flips, metrics
 from eval.calibration import brier_score, expected_calibration_error, reliability
 from eval.floors.pairs import FLOORS, length, pair_margins
 from eval.length_bias import length_bias
 from eval.metrics.pair_accuracy import METRIC, takes_the_better
 from eval.provenance import OnRows, Progress, Result, about, hash_rows, telling
-from eval.report.rewards import Rewards
+from eval.report.rewards import Rewards, TellsKind
 from eval.report.schema import Report, RowMessage, RowResult, SideResult
 from eval.report.sections import CalibrationSide, DataInfo, FloorResult, TaskInfo
 from eval.scores import judge
 from models.context import max_positions, require_room_for_pairs
-from models.likelihoods import log_likelihoods, predicted
+from models.likelihoods import log_likelihoods_of
 from models.loading import load
 from models.pair import Pair
 from models.reward import BATCH_ROWS, score_answers
@@ -122,7 +122,7 @@ def compare_rewards(
         n=len(rows),
         metrics=metrics(rows, task),
         flips=flips(rows, task),
-        rewards=rewards_of(rows),
+        rewards=rewards_of(rows, test[WHY][:] if WHY in test.column_names else ()),
         floors=_floors(pairs, learned, rows),
         data=DataInfo(
             spec=data_spec,
@@ -155,15 +155,20 @@ def log_probabilities(
     ]
     # Of a chat what was said before is the same for both answers.
     examples = [replace(each, spans=each.spans[-1:]) for each in pair.prompter.encode_rows(rows)]
-    [summed] = log_likelihoods(base, examples, sides=(False,), on_batch=on_rows)
-    means = [total / max(1, len(predicted(each))) for total, each in zip(summed, examples, strict=True)]
+    summed = log_likelihoods_of(base, examples, on_batch=on_rows)
+    means = [total / max(1, each.learned) for total, each in zip(summed, examples, strict=True)]
     del base
     gc.collect()
     return _both(means)
 
 
-def rewards_of(rows: Sequence[RowResult]) -> Rewards:
-    """What the rewards of a comparison's rows amount to."""
+def rewards_of(rows: Sequence[RowResult], whys: Sequence[str | None] = ()) -> Rewards:
+    """What the rewards of a comparison's rows amount to.
+
+    Args:
+        rows: pairs.
+        whys: what is wrong with the worse answer of each, where that is said.
+    """
     tuned, base = ([_given(getattr(row, side)) for row in rows] for side in ("tuned", "base"))
     margins = [better - worse for better, worse in tuned]
     sure = [1 / (1 + math.exp(-abs(margin))) for margin in margins]
@@ -185,7 +190,25 @@ def rewards_of(rows: Sequence[RowResult]) -> Rewards:
             [better - worse for better, worse in base],
             margins,
         ),
+        kinds=_kinds(rows, whys),
     )
+
+
+def _kinds(rows: Sequence[RowResult], whys: Sequence[str | None]) -> list[TellsKind]:
+    """The most frequent first."""
+    found: dict[str, list[RowResult]] = {}
+    for row, why in zip(rows, whys, strict=False):
+        if why:
+            found.setdefault(str(why), []).append(row)
+    return [
+        TellsKind(
+            why=why,
+            pairs=len(some),
+            base=fmean(row.base.scores[METRIC.name] for row in some),
+            tuned=fmean(row.tuned.scores[METRIC.name] for row in some),
+        )
+        for why, some in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
 
 
 def _given(side: SideResult) -> tuple[float, float]:

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.hygiene import inspect
+from data.preferences import NothingBesides
 from data.repeats import Repeats
 from data.samples import sample
-from data.sources import Opened, corpus_names, open_test, shown_spec
+from data.sources import Opened, OpenedTest, corpus_names, open_test, shown_spec
 from data.splits import same_text
 from data.tasks import Task
+from data.tasks.task import LIKED
 from data.trained_rows import TrainedRows, hash_rows
+from eval.preferences import good_answers
 from eval.report.sections import Findings, Selection
 from finetuning.preparation import how_read, open_data
 from finetuning.recipe import EvaluationSettings, Recipe, parse_recipe, read_yaml, with_overrides
@@ -95,22 +98,33 @@ def choose_rows(
         if check is not None:
             check(opened.splits["test"])
         return _of_run(opened, training, rows=rows, keep_trained=keep_trained)
-    besides = judged_by(BaseOrigin.load(adapter).kind)
-    spec = source or _corpus(task, besides)
+    needed = judged_by(BaseOrigin.load(adapter).kind)
+    spec = source or _corpus(task, needed)
     if not spec:
         raise DataError("It is not known what to judge this model on", fix=f"Give rows: {doors.own_file()}.")
     skip_empty = skip_empty or bool(of_run and of_run.skip_empty)
     trained_on, notes = training.opened(None)  # first: its guesses hold for the rows that are judged
-    found = open_test(
-        spec,
-        task,
-        columns=columns,
-        labels=labels,
-        usual_columns=usual,
-        skip_empty=skip_empty,
-        trained_on=trained_on,
-        besides=besides,
-    )
+
+    def read(besides: Sequence[str]) -> OpenedTest:
+        return open_test(
+            spec,
+            task,
+            columns=columns,
+            labels=labels,
+            usual_columns=usual,
+            skip_empty=skip_empty,
+            trained_on=trained_on,
+            besides=besides,
+        )
+
+    way = training.recipe.way if training.recipe else None
+    try:
+        found = read(needed or (way.besides if way else ()))
+    except NothingBesides as missing:
+        if needed or way is None or not way.writes:
+            raise
+        found = read(())  # what it writes can be judged all the same
+        notes.append(f"{missing.problem}, so it is not measured which answers are preferred.")
     if check is not None:
         check(found.rows)
     train = trained_on.splits["train"] if trained_on else None
@@ -284,6 +298,10 @@ def _judge(
             )
         test = test.select([place for place in range(len(test)) if place not in seen])
     judged = sample(test, rows, task)
+    eligible = repeats.given - repeats.repeated - repeats.contradictory - (0 if keep_trained else len(seen))
+    if LIKED in test.column_names:
+        eligible = len(good_answers(test, task))
+        notes = [*notes, f"What is written is compared with the good answers to {eligible:,} texts."]
     if findings is None and train is not None:
         others = train.select([]) if validation is None else validation
         findings = findings_of({"train": train, "validation": others, "test": judged}, task)
@@ -295,7 +313,7 @@ def _judge(
         trained_on=len(seen) if finds else None,
         trained_kept=bool(seen) and keep_trained,
         known_by=("run" if training.keys else "recipe") if finds else None,
-        eligible=repeats.given - repeats.repeated - repeats.contradictory - (0 if keep_trained else len(seen)),
+        eligible=eligible,
         notes=notes,
     )
     recipe = training.recipe

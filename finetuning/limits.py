@@ -234,8 +234,8 @@ def check_rows(splits: Mapping[str, Dataset], task: Task, limits: Limits, recipe
         )
     for split in splits.values():
         for row in split:
-            read = [column for column in (*task.columns, REJECTED) if column in row]
-            longest = max(_characters(row[column]) for column in read)
+            columns = (*task.columns, *((REJECTED,) if REJECTED in row else ()))
+            longest = max(_characters(row[column]) for column in columns)
             if longest > limits.row_characters:
                 raise RecipeError(
                     f"Row {row['row']} has {longest:,} characters, and this public page takes "

@@ -28,6 +28,8 @@ _BATCH_TOKENS = 8192
 """Of a batch of several rows by hand, at most."""
 _BATCH_TOKENS_OF_MODULES = 2048
 """The same by modules, which hold the logits of all places that are asked for at once."""
+_PREDICTIONS = 2**25
+"""Log-probabilities of the base that are held to be compared with, about: 134 MB."""
 _PLACES_AT_ONCE = 256
 """Places whose float32 logits are held at a time by hand: 50 MB for a vocabulary of 49,152."""
 
@@ -41,11 +43,9 @@ class TurnLikelihood:
     tuned: float
     tokens: int
     """How many there are. The first token of a row is not among them: nothing predicts it."""
-
-
-def predicted(example: EncodedExample) -> list[int]:
-    """The places of the learned tokens that something predicts: the first token of a row is none of them."""
-    return [at for start, end in example.spans for at in range(max(1, start), end)]
+    divergence: float | None = None
+    """The Kullback-Leibler divergence of the tuned side's predictions of them from the base's, summed, in nats: how
+    far tuning has gone from the base. None where it was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class _Rows:
 
     @classmethod
     def of(cls, examples: Sequence[EncodedExample]) -> _Rows:
-        places = list(map(predicted, examples))
+        places = [[at for start, end in each.spans for at in range(max(1, start), end)] for each in examples]
         # What predicts the first of them has to be behind the shared beginning, as one of its row's own tokens.
         most = max(0, min((own[0] - 1 for own in places if own), default=0))
         shared = shared_start([each.input_ids for each in examples])[:most]
@@ -82,26 +82,24 @@ def turn_log_likelihoods(
         on_batch: called with the number of rows done and of all.
     """
     assert pair.prompter is not None
-    examples = pair.prompter.encode_rows(rows)
-    base, tuned = log_likelihoods(pair, examples, batch_size=batch_size, on_batch=on_batch)
-    counts = [len(predicted(example)) for example in examples]
-    return [TurnLikelihood(*each) for each in zip(base, tuned, counts, strict=True)]
+    return log_likelihoods(pair, pair.prompter.encode_rows(rows), batch_size=batch_size, on_batch=on_batch)
 
 
 def log_likelihoods(
-    pair: Sides,
+    pair: Pair,
     examples: Sequence[EncodedExample],
     *,
-    sides: Sequence[bool] = (False, True),
+    divergence: bool = False,
     batch_size: int = 128,
     on_batch: Callable[[int, int], None] | None = None,
-) -> list[list[float]]:
-    """For each side the summed log-probability, in nats, of the learned tokens of each of `examples`.
+) -> list[TurnLikelihood]:
+    """The same of rows that are tokens already.
 
     Args:
         pair: of kind `causal`.
-        examples: rows of its tokens. What all of them begin with is read once a side, so it may be long.
-        sides: which ones: False for the base, True for the tuned.
+        examples: the rows.
+        divergence: whether to find out as well how far apart the predictions of both sides are: all those of the
+            base are held, of few rows at a time.
         batch_size: rows a forward pass, at most.
         on_batch: called with the number of rows done and of all.
     """
@@ -109,35 +107,119 @@ def log_likelihoods(
     laid = _Rows.of(examples)
     by_hand = pair.layers_of(True) is not None
     lengths = [len(row) for row in laid.rows]
-    found: dict[int, list[float]] = {}
-    asked = [_side(pair, tuned, laid) for tuned in sides]
-    for indexes in like_lengths(lengths, batch_size, _BATCH_TOKENS if by_hand else _BATCH_TOKENS_OF_MODULES):
-        found |= dict(zip(indexes, map(list, zip(*(side(indexes) for side in asked), strict=True)), strict=True))
+    found: dict[int, TurnLikelihood] = {}
+    sides = {tuned: _side(pair, tuned, laid) for tuned in (False, True)}
+    batches = like_lengths(lengths, batch_size, _BATCH_TOKENS if by_hand else _BATCH_TOKENS_OF_MODULES)
+    if divergence:
+        most = _PREDICTIONS // int(pair.model.config.get_text_config().vocab_size)
+        batches = (few for batch in batches for few in _of_few_places(batch, laid, most))
+    for indexes in batches:
+        between = _Between() if divergence else None
+        base = sides[False](indexes, between.keep if between else None)
+        tuned = sides[True](indexes, between.compare if between else None)
+        counts = [len(laid.learned[index]) for index in indexes]
+        apart = between.summed(counts) if between else [None] * len(indexes)
+        for index, one, other, count, far in zip(indexes, base, tuned, counts, apart, strict=True):
+            found[index] = TurnLikelihood(one, other, count, far)
         if on_batch:
             on_batch(len(found), len(examples))
-    return [[found[index][number] for index in range(len(examples))] for number in range(len(sides))]
+    return [found[index] for index in range(len(examples))]
 
 
-def _side(pair: Sides, tuned: bool, laid: _Rows) -> Callable[[list[int]], list[float]]:
+def _of_few_places(batch: list[int], laid: _Rows, most: int) -> Iterator[list[int]]:
+    """The rows of a batch in parts with `most` places together, or a single row."""
+    part: list[int] = []
+    places = 0
+    for index in batch:
+        own = len(laid.learned[index])
+        if part and places + own > most:
+            yield part
+            part, places = [], 0
+        part.append(index)
+        places += own
+    if part:
+        yield part
+
+
+class _Between:
+    """How far the predictions of one side are from those of the other, place by place."""
+
+    def __init__(self) -> None:
+        self._base: list[torch.Tensor] = []
+        self._apart: list[torch.Tensor] = []
+
+    def keep(self, log_probs: torch.Tensor) -> None:
+        """The base's at some places, [n, V]."""
+        self._base.append(log_probs)
+
+    def compare(self, log_probs: torch.Tensor) -> None:
+        """The tuned side's at the same places, in the same order."""
+        base = self._base.pop(0)
+        self._apart.append((log_probs.exp() * (log_probs - base)).sum(-1).cpu())
+
+    def summed(self, counts: Sequence[int]) -> list[float]:
+        """Over as many places each, in nats."""
+        import torch
+
+        if not self._apart:
+            return [0.0] * len(counts)
+        return [float(values.sum()) for values in torch.cat(self._apart).double().split(list(counts))]
+
+
+_Seen = Callable[["torch.Tensor"], None]
+"""Takes the log-probabilities of all tokens at some places, [n, V]."""
+
+
+def log_likelihoods_of(
+    sides: Sides,
+    examples: Sequence[EncodedExample],
+    *,
+    tuned: bool = False,
+    batch_size: int = 128,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """The summed log-probability, in nats, of what is learned of each of `examples`, by one side alone.
+
+    Args:
+        sides: of language models.
+        examples: rows of their tokens.
+        tuned: which side.
+        batch_size: rows a forward pass, at most.
+        on_batch: called with the number of rows done and of all.
+    """
+    keep_freed_memory()
+    laid, found = _Rows.of(examples), dict[int, float]()
+    summed = _side(sides, tuned, laid)
+    most = _BATCH_TOKENS if sides.layers_of(tuned) is not None else _BATCH_TOKENS_OF_MODULES
+    for indexes in like_lengths([len(row) for row in laid.rows], batch_size, most):
+        found |= dict(zip(indexes, summed(indexes, None), strict=True))
+        if on_batch:
+            on_batch(len(found), len(examples))
+    return [found[index] for index in range(len(examples))]
+
+
+def _side(pair: Sides, tuned: bool, laid: _Rows) -> Callable[[list[int], _Seen | None], list[float]]:
     """Numbers of rows → the summed log-probabilities of their learned tokens; the beginning is read once."""
     kept: list[Any] = []
 
-    def summed(indexes: list[int]) -> list[float]:
+    def summed(indexes: list[int], seen: _Seen | None) -> list[float]:
         import torch
 
         rows, learned = [laid.rows[index] for index in indexes], [laid.learned[index] for index in indexes]
         if not any(learned):
             return [0.0] * len(rows)
+        chosen = []
         targets = torch.tensor([row[at] for row, own in zip(rows, learned, strict=True) for at in own])
         counts = [len(own) for own in learned]
         places = [[at - 1 for at in own] for own in learned]
         with torch.inference_mode(), pair.side(tuned) as model:
             if not kept:
                 kept.append(_logits(pair, tuned, model, laid.shared))
-            chosen = [
-                logits.float().log_softmax(-1).cpu().gather(1, part[:, None])[:, 0]
-                for logits, part in kept[0](rows, places, targets)
-            ]
+            for logits, part in kept[0](rows, places, targets):
+                log_probs = logits.float().log_softmax(-1)
+                chosen.append(log_probs.gather(1, part[:, None].to(log_probs.device))[:, 0].cpu())
+                if seen:
+                    seen(log_probs)
         return [float(values.sum()) for values in torch.cat(chosen).double().split(counts)]
 
     return summed

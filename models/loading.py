@@ -60,6 +60,7 @@ def load(
     if precision == "auto":
         precision = best_precision()
     options = _options(precision, kind)
+    model: Any
     try:
         tokenizer = load_tokenizer(source)
         if kind == "causal":
@@ -80,7 +81,7 @@ def load(
         if device().type == "cpu":
             unpack_scales(model)
     else:
-        model = model.to(device())  # type: ignore[arg-type]
+        model = model.to(device())
     if kind == "causal":
         # A sliced 3-D input, such as the last position of every row, makes the projection on a CPU copy its whole
         # weight; contiguous rows make it one plain matrix product.

@@ -28,7 +28,7 @@ from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
     from models.fast.llama import LlamaLayers
 
@@ -59,8 +59,10 @@ def rows_of_pairs(prompter: Prompter, rows: Iterable[Mapping[str, Any]]) -> tupl
         rows: with its columns, and with the worse answer.
     """
     task = prompter.task
-    read = [(task.input_of(row), task.references(row)[0], str(row[REJECTED])) for row in rows]
-    inputs, better, worse = ([row[place] for row in read] for place in range(3))
+    read = list(rows)
+    inputs = [task.input_of(row) for row in read]
+    better = [task.references(row)[0] for row in read]
+    worse = [str(row[REJECTED]) for row in read]
     return rows_of_answers(prompter, inputs, better), rows_of_answers(prompter, inputs, worse)
 
 
@@ -170,7 +172,7 @@ def score_answers(
 class RewardModel:
     """A reward model by itself, ready to score."""
 
-    model: PreTrainedModel | Any
+    model: Any
     """A plain model; with its adapter beside it where adding that up would round it."""
     tokenizer: PreTrainedTokenizerBase
     prompter: Prompter

@@ -12,6 +12,13 @@ from collections.abc import Sequence
 from eval.metrics import metric_named
 from eval.report.headline import explanation as explanation
 from eval.report.headline import headline as headline
+from eval.report.preferences import (
+    KINDS_HEAD,
+    kinds_table,
+    preference_sentences,
+    preference_table,
+    thumbs_sentences,
+)
 from eval.report.rewards_text import rewards_markdown, taken
 from eval.report.rows_text import about_the_rows
 from eval.report.schema import Report, RowResult
@@ -159,10 +166,11 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
         *([turns_sentence(report.turns)] if report.turns else []),
         f"Intervals are 95 %. The verdict is about {report.primary.title} alone, by the {test.test} at "
         f"p ≤ {test.alpha:g} over {report.n:,} pairs of answers to the same rows. {EXPLORATORY}",
+        *_preferences(report),
         *_floors(report),
         *_forgetting(report),
         *_labels(report),
-        *(rewards_markdown(report.rewards) if report.rewards else []),
+        *(rewards_markdown(report.rewards, _cell) if report.rewards else []),
         *_writing(report),
         *_flips(report, rows),
         *_rows(report),
@@ -170,6 +178,22 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
         _provenance(report),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _preferences(report: Report) -> list[str]:
+    sections: list[str] = []
+    if found := report.preference:
+        lines = ["| tells the better answer | share of the pairs | 95 % interval |", "|---|---:|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in preference_table(found)]
+        sections += ["## Which answer is preferred", "\n".join(lines), " ".join(preference_sentences(found))]
+        if found.kinds:
+            lines = [f"| {' | '.join(KINDS_HEAD)} |", "|---" + "|---:" * (len(KINDS_HEAD) - 1) + "|"]
+            sections.append(
+                "\n".join([*lines, *(f"| {' | '.join(map(_cell, row))} |" for row in kinds_table(found))])
+            )
+    if thumbs := report.thumbs:
+        sections += ["## Liked and disliked answers", " ".join(thumbs_sentences(thumbs))]
+    return sections
 
 
 def _floors(report: Report) -> list[str]:

@@ -44,6 +44,15 @@ class LengthBias(Strict):
     same: int = Field(description="Pairs whose answers are of the same length.", ge=0)
 
 
+class TellsKind(Strict):
+    """The pairs whose worse answer has the same fault."""
+
+    why: str = Field(description="What is wrong with it.")
+    pairs: int = Field(description="How many there are.", ge=1)
+    base: float = Field(description="Share of them whose better answer the base takes.", ge=0, le=1)
+    tuned: float = Field(description="The same of the reward model.", ge=0, le=1)
+
+
 class Rewards(Strict):
     """The rewards that a reward model gives."""
 
@@ -55,3 +64,7 @@ class Rewards(Strict):
         "one, means what it says. The base claims no probabilities, so it has none."
     )
     length: LengthBias = Field(description="What length has to do with it.")
+    kinds: list[TellsKind] = Field(
+        default=[],
+        description="Pair accuracy by what is wrong with the worse answer, where the rows say; few pairs each.",
+    )

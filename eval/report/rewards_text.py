@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 from eval.report.rewards import Correlation, PairsOfLength, Rewards
@@ -9,6 +10,7 @@ from eval.report.schema import RowResult
 
 Side = Literal["base", "tuned"]
 
+WRONG = "pair accuracy by what is wrong with the worse answer"
 TITLE = "How the rewards behave"
 CALIBRATION = (
     "The probability that the answer with the higher reward is the better one is sigmoid(difference). Of the pairs "
@@ -69,6 +71,11 @@ def length_rows(found: Rewards) -> list[tuple[str, str, str, str]]:
     return [*rows, ("correlation with length, within pairs", f"{pairs:,}", *both)]
 
 
+def kind_rows(found: Rewards) -> list[tuple[str, str, str, str]]:
+    """Of a table: what is wrong with the worse answer, in how many pairs, and both sides' accuracy on them."""
+    return [(kind.why, f"{kind.pairs:,}", f"{kind.base:.2f}", f"{kind.tuned:.2f}") for kind in found.kinds]
+
+
 def taken(row: RowResult, side: Side) -> str:
     """Which of a pair's answers a side takes, and what it gives both: `the better (1.20 against -0.31)`."""
     found = row.tuned if side == "tuned" else row.base
@@ -78,8 +85,8 @@ def taken(row: RowResult, side: Side) -> str:
     return f"{which} ({better:.2f} against {worse:.2f})"
 
 
-def rewards_markdown(found: Rewards) -> list[str]:
-    """The section of report.md."""
+def rewards_markdown(found: Rewards, plain: Callable[[str], str]) -> list[str]:
+    """The section of report.md; `plain` makes text of somebody's data harmless."""
     bins = [
         "| sure | pairs | right |",
         "|---|---:|---:|",
@@ -88,7 +95,10 @@ def rewards_markdown(found: Rewards) -> list[str]:
     lengths = ["| | pairs | base | tuned |", "|---|---:|---:|---:|"]
     lengths += [f"| {' | '.join(row)} |" for row in length_rows(found)]
     said = [margin_sentence(found), f"{CALIBRATION} {calibration_sentence(found)}"]
-    return [f"## {TITLE}", *said, "\n".join(bins), length_sentence(found), "\n".join(lengths)]
+    kinds = [f"| {WRONG} | pairs | base | tuned |", "|---|---:|---:|---:|"]
+    kinds += [f"| {' | '.join(map(plain, row))} |" for row in kind_rows(found)]
+    by_kind = ["\n".join(kinds)] if found.kinds else []
+    return [f"## {TITLE}", *said, "\n".join(bins), length_sentence(found), "\n".join(lengths), *by_kind]
 
 
 def _share(split: PairsOfLength, side: Side) -> str:

@@ -32,10 +32,10 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
     work = _Work(layers, machine)
     settings = recipe.evaluation
     if recipe.kind == "reward":
-        both = zip(test.whole, test.answers, strict=True)
-        apart = replace(test, rows=2 * test.rows, prompts=[tokens - answers // 2 for tokens, answers in both])
-        # Its own pass over each pair, and the language model's over each of a pair's answers.
-        return work.passes(replace(test, prompts=test.whole), 0) + work.passes(apart, 0)
+        # Its own pass over each pair, whose prompt is read once, and the language model's over each of its answers.
+        pairs = [prompt + 2 * answer for prompt, answer in zip(test.prompts, test.answers, strict=True)]
+        own = work.passes(replace(test, prompts=pairs), 0)
+        return own + work.passes(replace(test, rows=2 * test.rows, prompts=test.whole), 0)
     if not recipe.way.writes:
         return 2 * work.passes(test, 0) + work.passes(train, 0)  # both sides; the frozen base for its probe
     generates = not recipe.task_definition.is_classification
@@ -53,6 +53,8 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
         seconds += test.rows * work.decoded((base_tokens + tuned_tokens) / 2) if generates else 0.0
     if recipe.task_definition.kind == "chat":
         seconds += 2 * work.passes(test, 0)  # all that the assistant says
+    if recipe.way.besides:  # a good answer and a bad one, by both sides
+        seconds += 4 * work.answers(test)
     if settings.forgetting:
         seconds += work.forgetting()
     return seconds
@@ -79,6 +81,11 @@ class _Work:
         batches = 1 + math.ceil(lengths.rows / SCORING_BATCH_SIZE)
         taken = tokens * self._machine.pass_token + pairs * self._machine.pass_pair
         return self._layers * (batches * self._machine.pass_batch + taken)
+
+    def answers(self, lengths: Lengths) -> float:
+        """One side reads every prompt with an answer, each of whose tokens is predicted."""
+        predicted = lengths.rows * lengths.answer * self._machine.head_train
+        return self.passes(replace(lengths, prompts=lengths.whole), 0) + predicted
 
     def decoded(self, tokens: float) -> float:
         """One row's answer of so many tokens, in a batch of others."""

@@ -11,9 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from data.tasks.task import REJECTED
 from finetuning.recipe import Recipe
-from finetuning.ways import Way
 from models.sources import in_reach
 
 if TYPE_CHECKING:
@@ -37,7 +35,7 @@ class Lengths:
     prompts: list[int]
     """Of each sampled row."""
     answers: list[int]
-    """Of the same rows, of a pair both; zeros for a classifier, which has none."""
+    """Of the same rows, of a pair the mean of both; zeros for a classifier, which has none."""
     shared: int
     """Tokens that all prompts begin with."""
 
@@ -55,13 +53,18 @@ class Lengths:
 def lengths_of(
     recipe: Recipe, splits: DatasetDict | Mapping[str, Any], task: Task | None = None
 ) -> tuple[Lengths, Lengths]:
-    """Of the training and of the test split; `task` is theirs, if their labels have come out of them."""
+    """Of the training and of the test split; `task` is theirs, if their labels have come out of them.
+
+    Where answers have thumbs, the test rows are those with a good one, with which what is written is compared.
+    """
+    from eval.preferences import good_answers
     from models.loading import load_tokenizer
 
     found = in_reach(recipe.model.base)
     tokenizer = load_tokenizer(found) if found else None
     own = task or recipe.task_definition
-    return _lengths(recipe, splits["train"], tokenizer, own), _lengths(recipe, splits["test"], tokenizer, own)
+    test = good_answers(splits["test"], own)
+    return _lengths(recipe, splits["train"], tokenizer, own), _lengths(recipe, test, tokenizer, own)
 
 
 def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any, task: Task) -> Lengths:
@@ -70,17 +73,11 @@ def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any, task: Task) -> Lengt
     way = recipe.way
     if tokenizer is not None:
         return Lengths(len(rows), *way.lengths(some, tokenizer, task))
-    around = _PROMPT_TOKENS if way.by_hand else 0
+    reads_prompts = recipe.kind != "classifier"
+    around = _PROMPT_TOKENS if reads_prompts else 0
     prompts = [around + len(_guessed(task.text_of(row))) for row in some]
-    answers = [sum(len(_guessed(text)) + 1 for text in _answers(way, task, row)) for row in some]
+    answers = [len(_guessed(task.references(row)[0])) + 1 if reads_prompts else 0 for row in some]
     return Lengths(len(rows), prompts, answers, 0)
-
-
-def _answers(way: Way, task: Task, row: Mapping[str, Any]) -> list[str]:
-    """What a row's prompt is read with."""
-    if not way.by_hand:
-        return []
-    return [task.references(row)[0], *([str(row[REJECTED])] if REJECTED in way.besides else [])]
 
 
 def _guessed(text: str) -> Sequence[int]:

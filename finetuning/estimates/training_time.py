@@ -23,6 +23,7 @@ class Batch:
     """Some rows that go through the model together, or answers, where a model learns from its own."""
 
     rows: int
+    """With every answer to a prompt a row of its own: a pair is two."""
     tokens: int
     """That are computed: without padding and the shared prefix where layers are computed by hand."""
     longest: int
@@ -39,7 +40,7 @@ def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
     from finetuning.trainers.lengths import LikeLengthSampler
 
     lengths, size, sampling = train.whole, recipe.training.batch_size, recipe.way.sampling
-    copies = sampling.answers if sampling else 1  # of each answer; by hand a prompt is computed once for all
+    answers = sampling.answers if sampling else recipe.way.answers_a_row
     order = list(LikeLengthSampler(lengths, size, seed=recipe.training.seed))
     batches = []
     for at in range(0, len(order), size):
@@ -47,11 +48,12 @@ def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
         rows = [lengths[index] for index in chosen]
         if len(rows) < size and train.rows > len(lengths):
             continue  # short only because the sample is
-        answered = sum(train.answers[index] for index in chosen)
-        tokens = copies * len(rows) * max(rows)
+        count, answered = answers * len(rows), sum(train.answers[index] for index in chosen)
+        tokens = count * max(rows)
         if computed_by_hand(recipe):
-            tokens = sum(rows) - (len(rows) - 1) * train.shared + (copies - 1) * answered
-        batches.append(Batch(copies * len(rows), tokens, max(rows), copies * answered))
+            # What all prompts begin with is computed once, and so is a prompt with several answers.
+            tokens = sum(rows) + (answers - 1) * answered - (len(rows) - 1) * train.shared
+        batches.append(Batch(count, tokens, max(rows), answers * answered))
     return batches
 
 
@@ -64,18 +66,22 @@ def training_seconds(
     batches: Sequence[Batch],
     eval_rows: int,
 ) -> float:
-    """Of all steps, and of the validation loss on `eval_rows` rows as often as it is measured."""
-    forward = sum(_step_s(recipe, config, machine, batch) for batch in batches) / max(1, len(batches))
+    """Of all steps, and of the validation loss on `eval_rows` rows as often as it is measured.
+
+    A way may have to read all rows before the first step, or a batch once more in each.
+    """
+    way, answer = recipe.way, _read_s(config, machine, batches)
+    learned = sum(_step_s(recipe, config, machine, batch) for batch in batches)
+    read = way.more_passes * answer * sum(batch.rows for batch in batches)
     all_steps = steps(recipe, train.rows)
-    a_step = forward * recipe.training.gradient_accumulation + count.trainable * machine.update
-    a_step += _sampling_s(recipe, config, machine, batches) * recipe.training.gradient_accumulation
-    seconds = all_steps * a_step
+    a_pass = (learned + read) / max(1, len(batches)) + _sampling_s(recipe, config, machine, batches)
+    a_step = a_pass * recipe.training.gradient_accumulation + count.trainable * machine.update
+    seconds = all_steps * a_step + way.passes_before * way.answers_a_row * (train.rows + eval_rows) * answer
     written = 12.0 * min(all_steps, checkpoints(recipe))  # weights and two moments
     if eval_rows and batches:
         times = math.ceil(all_steps / eval_steps(recipe, train.rows, eval_rows))
-        a_row = _read_s(config, machine, batches)
-        if recipe.way.sampling:  # it is answered
-            a_row += train.answer * _decoded_s(config, machine)
+        a_row = way.answers_a_row * (1 + way.more_passes) * answer
+        a_row += train.answer * _decoded_s(config, machine) if way.sampling else 0.0  # it is answered
         seconds += times * eval_rows * a_row
         written += 4.0 * times if recipe.training.keep == "best" else 0.0  # at most: whenever it is a new best
     return seconds + count.trainable * written / _WRITTEN_A_SECOND

@@ -27,7 +27,6 @@ class Classify(Way):
     writes: ClassVar[bool] = False
     by_hand: ClassVar[bool] = False
     pipeline: ClassVar[str] = "text-classification"
-    shows: ClassVar[str] = "One row as the model sees it. A classifier reads the bare text and learns its label."
 
     def refused(self, task: Task) -> str | None:
         if task.is_classification:

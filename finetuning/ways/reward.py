@@ -37,9 +37,10 @@ class Reward(Way):
     model_kind: ClassVar[ModelKind] = "reward"
     writes: ClassVar[bool] = False
     besides: ClassVar[tuple[str, ...]] = (REJECTED,)
+    answers_a_row: ClassVar[int] = 2
     curves: ClassVar[tuple[str, ...]] = ("accuracy", "margin")
     pipeline: ClassVar[str] = "text-classification"
-    shows: ClassVar[str] = (
+    marked: ClassVar[str] = (
         "One pair as the model sees it. It learns to give the marked answer a higher number than the one below it, "
         "each behind the same prompt."
     )
@@ -47,8 +48,10 @@ class Reward(Way):
     def refused(self, task: Task) -> str | None:
         if task.kind in ("generation", "chat"):
             return None
-        what = "raw text has no answers" if task.kind == "text" else "a label is right or wrong"
-        return f"a reward model learns which of two answers is the better, and {what}; way: sft can learn it"
+        what = "raw text has no answers; give pairs of them"
+        if task.is_classification:
+            what = "a label is right or wrong; way: sft can learn it"
+        return f"a reward model learns which of two answers is the better, and {what}"
 
     def does(self, task: Task) -> str:
         return (
@@ -93,15 +96,17 @@ class Reward(Way):
     def lengths(
         self, rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, task: Task
     ) -> tuple[list[int], list[int], int]:
+        from models.prefix import shared_start
+
         prompter = self.prompter(tokenizer, task)
         better, worse = prompter.encode_rows(rows), prompter.encode_rows([_turned(row, task) for row in rows])
         starts = [example.spans[-1][0] for example in better]
-        # A prompt is computed once for both answers, and whole for each pair.
         answers = [
-            len(one.input_ids) + len(other.input_ids) - 2 * start
+            round((len(one.input_ids) + len(other.input_ids)) / 2 - start)
             for one, other, start in zip(better, worse, starts, strict=True)
         ]
-        return starts, answers, 0
+        prompts = [example.input_ids[:start] for example, start in zip(better, starts, strict=True)]
+        return starts, answers, len(shared_start(prompts))
 
     def preview(
         self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, task: Task

@@ -51,13 +51,16 @@ class Way(Settings):
     pipeline: ClassVar[str]
     """What the Hub calls the work of such a model."""
 
-    shows: ClassVar[str] = (
-        "One row as the model sees it. It learns to write the marked tokens; the others are only read."
-    )
-    """What `preview` shows, for a person."""
-
     besides: ClassVar[tuple[str, ...]] = ()
     """The columns that a row has to have beside those of its task, see `data.sources.open_source`."""
+
+    recipe: ClassVar[str] = ""
+    """The recipe that ships for it: its model and settings are taken for rows that have what it needs `besides`."""
+    title: ClassVar[str] = ""
+    """What a run is called after that learns so; empty for the name of its strategy."""
+
+    marked: ClassVar[str] = ""
+    """What the tokens that `preview` marks are, in sentences; empty where the model learns to write them."""
 
     curves: ClassVar[tuple[str, ...]] = ()
     """What its trainer logs beside the loss and is drawn under it, by the names in the logs."""
@@ -193,10 +196,11 @@ class Way(Settings):
     ) -> Callable[[Any], float]:
         """What measures the metric of the verdict on some validation rows: of a model as it is at a step."""
         from data.samples import sample
+        from eval.preferences import good_answers
         from finetuning.trainers.task_metric import ROWS, TaskMetric
 
         return TaskMetric(
-            sample(rows, ROWS, task),
+            sample(good_answers(rows, task), ROWS, task),
             task,
             tokenizer,
             self.prompter(tokenizer, task),

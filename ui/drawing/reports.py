@@ -35,6 +35,7 @@ from plumbing.errors import UserError
 from plumbing.remembered import Remembered
 from ui.drawing import charts, text
 from ui.drawing.markup import Child, Markup, cell, fold, join, scrolling, section, table, tag
+from ui.drawing.preferences import preferences
 from ui.drawing.rewards import rewards
 
 
@@ -146,8 +147,15 @@ def _changes(report: Report, rows: Sequence[RowResult]) -> Markup | None:
 
 def details(report: Report) -> Markup:
     """What else would score, what it cost, labels, writing, and where the numbers come from."""
-    given = rewards(report.rewards) if report.rewards else None
-    parts = [_floors(report), _forgetting(report), _labels(report), given, _writing(report), _provenance(report)]
+    parts = [
+        *preferences(report),
+        *([rewards(report.rewards)] if report.rewards else []),
+        _floors(report),
+        _forgetting(report),
+        _labels(report),
+        _writing(report),
+        _provenance(report),
+    ]
     return tag("div", *(part for part in parts if part), class_="ba-stack")
 
 

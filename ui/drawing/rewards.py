@@ -9,13 +9,15 @@ from eval.report.rewards import Rewards
 from eval.report.rewards_text import (
     CALIBRATION,
     TITLE,
+    WRONG,
     calibration_sentence,
+    kind_rows,
     length_rows,
     length_sentence,
     margin_sentence,
 )
 from ui.drawing import charts, text
-from ui.drawing.markup import Markup, section, table, tag
+from ui.drawing.markup import Markup, cell, section, table, tag
 
 
 def rewards(found: Rewards) -> Markup:
@@ -35,4 +37,11 @@ def rewards(found: Rewards) -> Markup:
         tag("div", plot, calibration, class_="ba-beside"),
         tag("p", length_sentence(found), class_="ba-said"),
         lengths,
+        _kinds(found) if found.kinds else None,
     )
+
+
+def _kinds(found: Rewards) -> Markup:
+    """Pair accuracy by what is wrong with the worse answer."""
+    rows = ([cell(why), *rest] for why, *rest in kind_rows(found))
+    return table([WRONG, "pairs", "base", "tuned"], rows, class_="ba-table ba-numbers", label=WRONG)

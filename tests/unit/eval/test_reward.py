@@ -156,6 +156,14 @@ def test_calibration_is_of_the_sigmoid_of_the_margin(found):
     assert taken(made_row(found, 1.0, 1.0), "tuned") == "neither (1.00 against 1.00)"
 
 
+def test_accuracy_is_told_by_what_is_wrong_with_the_worse_answer(found):
+    kinds = rewards_of(found.rows, ["vague", "too long", "vague", None, "vague"]).kinds
+    assert [(kind.why, kind.pairs) for kind in kinds] == [("vague", 3), ("too long", 1)]
+    right = [found.rows[place].tuned.scores["pair_accuracy"] for place in (0, 2, 4)]
+    assert kinds[0].tuned == pytest.approx(fmean(right))
+    assert found.report.rewards.kinds == []
+
+
 def test_length_bias_is_seen_where_there_is_one():
     draw = random.Random(0)
     lengths = [draw.choice((-1, 1)) * draw.randint(5, 60) for _ in range(120)]
