@@ -13,7 +13,6 @@ from trl import DPOConfig, DPOTrainer
 from finetuning.recipe import Recipe
 from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.reference import AgainstReference, weighted
-from finetuning.ways.dpo import Dpo
 
 
 class PairTrainer(AgainstReference, DPOTrainer):
@@ -42,12 +41,12 @@ class PairTrainer(AgainstReference, DPOTrainer):
 
     def also_measured(self) -> dict[str, float]:
         pairs, self._pairs = self._pairs, []
-        found = {name: values for name, values in self._metrics["eval"].items() if name in Dpo.curves}
+        found = {name: each for name, each in self._metrics["eval"].items() if name.startswith("rewards/")}
         return {name: weighted(values, pairs) for name, values in found.items() if len(values) == len(pairs)}
 
 
 def pair_trainer(
-    way: Dpo,
+    settings: dict[str, Any],
     recipe: Recipe,
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -56,12 +55,13 @@ def pair_trainer(
     callbacks: list[TrainerCallback],
     validation: Dataset | None = None,
 ) -> PairTrainer:
-    """A trainer for rows from `preparation.encode_pairs`; after `prepare` it is ready for `.train()`."""
+    """A trainer for rows from `preparation.encode_pairs`; after `prepare` it is ready for `.train()`.
+
+    `settings` are those of `DPOConfig` that are the way's own.
+    """
     arguments = DPOConfig(
         **shared_arguments(recipe, output, len(train)),
-        beta=way.beta,
-        loss_type=[way.loss],
-        label_smoothing=way.label_smoothing,
+        **settings,
         max_length=None,  # rows that are too long were refused, none is cut
         precompute_ref_log_probs=True,
         disable_dropout=not getattr(recipe.strategy, "dropout", 0),

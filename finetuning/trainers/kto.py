@@ -20,9 +20,7 @@ from finetuning.recipe import Recipe
 from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.lengths import LikeLengthSampler
 from finetuning.trainers.reference import AgainstReference, weighted
-from finetuning.ways.kto import Kto
 
-_LOSSES = {"kto": "kto", "apo_zero": "apo_zero_unpaired"}
 _OTHER = "KL_completion_ids"
 
 
@@ -108,7 +106,7 @@ def answers_of_others(prompts: Sequence[Sequence[int]], batches: Sequence[Sequen
 
 
 def thumb_trainer(
-    way: Kto,
+    settings: dict[str, Any],
     recipe: Recipe,
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -117,15 +115,13 @@ def thumb_trainer(
     callbacks: list[TrainerCallback],
     validation: Dataset | None = None,
 ) -> ThumbTrainer:
-    """A trainer for rows from `preparation.encode_thumbs`; after `prepare` it is ready for `.train()`."""
-    liked = sum(train["label"])
-    up, down = way.weights(liked, len(train) - liked)
+    """A trainer for rows from `preparation.encode_thumbs`; after `prepare` it is ready for `.train()`.
+
+    `settings` are those of `KTOConfig` that are the way's own.
+    """
     arguments = KTOConfig(
         **shared_arguments(recipe, output, len(train)),
-        beta=way.beta,
-        loss_type=_LOSSES[way.loss],
-        desirable_weight=up,
-        undesirable_weight=down,
+        **settings,
         max_length=None,  # rows that are too long were refused, none is cut
         precompute_ref_log_probs=True,
         disable_dropout=not getattr(recipe.strategy, "dropout", 0),
