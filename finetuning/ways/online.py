@@ -61,9 +61,9 @@ class Online(Way):
 
     model_kind: ClassVar[ModelKind] = "causal"
     writes: ClassVar[bool] = True
-    by_hand: ClassVar[bool] = True
     pipeline: ClassVar[str] = "text-generation"
-    shows: ClassVar[str] = (
+    title: ClassVar[str] = "policy optimisation"
+    marked: ClassVar[str] = (
         "One prompt as the model sees it. What it learns from is not there yet: it writes several answers, and "
         "learns from what each is worth."
     )
