@@ -39,9 +39,12 @@ app = typer.Typer(
 console = Console()
 
 Set = Annotated[list[str], typer.Option("--set", help="Change a setting: training.epochs=2. Repeatable.")]
-RecipeName = Annotated[str, typer.Argument(help="A shipped recipe's name, or a YAML file.")]
+RecipeName = Annotated[str, typer.Argument(help="A recipe or a chain that ships, or a YAML file of one.")]
 RecipeOrFile = Annotated[
-    str, typer.Argument(help="A shipped recipe's name, a YAML file, or a file or folder of rows of your own.")
+    str,
+    typer.Argument(
+        help="A recipe or a chain that ships, a YAML file of one, or a file or folder of rows of your own."
+    ),
 ]
 RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or the folder of an adapter or whole model.")]
 Source = Annotated[
@@ -86,23 +89,28 @@ def train(
     test: TestSource = None,
     export: Annotated[Path | None, typer.Option(help="Copy what was tuned and the report to this folder.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Of a file: do not ask, train what is proposed.")] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Of a chain: begin again with its first step.")] = False,
 ) -> None:
-    """Train RECIPE, or what suits a file, compare base with tuned, and print the table."""
+    """Train RECIPE, or what suits a file, compare base with tuned, and print the table.
+
+    A chain is trained step after step; called again, it goes on where it stopped. Of its settings, --set names the
+    step first: --set policy.training.max_steps=40.
+    """
+    from finetuning.chains import is_chain
     from finetuning.export.folder import copy_tuned
     from finetuning.proposal import is_own_file
     from finetuning.runs import launch
 
+    if is_chain(recipe):
+        _refuse_of_a_chain({"--data": data, "--test": test, "--export": export})
+        _train_chain(recipe, set_, anew=anew)
+        return
     chosen = _proposed(recipe, set_, data, test) if is_own_file(recipe) else _recipe(recipe, set_, data, test)
     if is_own_file(recipe) and not yes and not typer.confirm("Train this?"):
         return
     run = launch.submit(chosen)
     console.print(f"Run [bold]{run.id}[/] in {run.folder}")
-    try:
-        _follow(run)
-    except KeyboardInterrupt:
-        launch.cancel(run)
-        console.print("Stopping after this step. Press Ctrl+C again to leave it to itself.")
-        _follow(run)
+    _follow_to_its_end(run)
     _print_outcome(run)
     if export:
         copy_tuned(run, export)
@@ -259,20 +267,36 @@ def runs() -> None:
 
 @app.command()
 def recipes() -> None:
-    """List the recipes that ship."""
+    """List the recipes and the chains that ship."""
+    from finetuning.chains import chain_names, load_chain
     from finetuning.recipe import load_recipe, recipe_names
 
     table = Table("recipe", "what it trains", "base model")
     for name in recipe_names():
         recipe = load_recipe(name)
         table.add_row(name, recipe.title, recipe.model.base)
+    for name in chain_names():
+        chain = load_chain(name).chain
+        table.add_row(name, f"{chain.title}: {', '.join(step.title for step in chain.steps)}", "a chain of runs")
     console.print(table)
 
 
 @app.command()
 def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  # noqa: B006
-    """Say what RECIPE will take here, parameters, memory, time, and what is odd about its rows."""
-    loaded = _recipe(recipe, set_, data, None)
+    """Say what RECIPE, or each run of a chain, takes: parameters, memory, time, and what is odd in its rows."""
+    from finetuning.chains import is_chain, load_chain
+
+    if not is_chain(recipe):
+        _print_estimate(_recipe(recipe, set_, data, None))
+        return
+    _refuse_of_a_chain({"--data": data})
+    plan = load_chain(recipe, set_)
+    for number, step in enumerate(plan.chain.steps, start=1):
+        console.print(f"Step {number} of {len(plan.chain.steps)}, {step.title}:", highlight=False)
+        _print_estimate(plan.recipe(step, plan.places))
+
+
+def _print_estimate(loaded: Recipe) -> None:
     from data.hygiene import inspect
     from finetuning.estimates.estimate import estimate as estimate_recipe
     from finetuning.preparation import open_data, said_of
@@ -295,6 +319,33 @@ def main() -> None:
     except UserError as error:
         Console(stderr=True).print(f"[red]Error:[/] {_escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(2)
+
+
+def _train_chain(name: str, settings: list[str], *, anew: bool) -> None:
+    """Every step of a chain after the other; the first that does not finish ends it."""
+    from finetuning.chains import begin_anew, load_chain, take_up
+
+    plan = load_chain(name, settings)
+    if anew:
+        begin_anew(plan.chain)
+    runs: dict[str, Run] = {}
+    for number, step in enumerate(plan.chain.steps, start=1):
+        run, how = take_up(plan, step, {each: done.id for each, done in runs.items()})
+        console.print(f"Step {number} of {len(plan.chain.steps)}, {step.title}: run [bold]{run.id}[/] {how}")
+        if how != "has finished":
+            _follow_to_its_end(run)
+            _print_outcome(run)
+        runs[step.name] = run
+    seconds = sum(run.status().seconds for run in runs.values())
+    console.print(f"The chain has finished: {_minutes(seconds)} min in all.", highlight=False)
+
+
+def _refuse_of_a_chain(options: dict[str, object]) -> None:
+    if given := [name for name, value in options.items() if value is not None]:
+        raise RecipeError(
+            f"A chain has no {given[0]}: its runs have rows of their own",
+            fix="Change a step's: --set supervised.data.source=file:PATH; and export a run.",
+        )
 
 
 def _recipe(name: str, overrides: list[str], data: str | None, test: str | None) -> Recipe:
@@ -367,8 +418,20 @@ def _said(run: Run) -> str:
     return str(run.status().facts.get("data", ""))
 
 
-_LOSSES = (("loss", "loss"), ("eval_loss", "validation"), ("eval_metric", "metric"))
+_LOSSES = (("loss", "loss"), ("reward", "reward"), ("eval_loss", "validation"), ("eval_metric", "metric"))
 """What of a metric line is shown while a run trains."""
+
+
+def _follow_to_its_end(run: Run) -> None:
+    """The same as `_follow`; Ctrl+C cancels the run."""
+    from finetuning.runs import launch
+
+    try:
+        _follow(run)
+    except KeyboardInterrupt:
+        launch.cancel(run)
+        console.print("Stopping after this step. Press Ctrl+C again to leave it to itself.")
+        _follow(run)
 
 
 def _follow(run: Run, said: str = "") -> None:
@@ -426,12 +489,16 @@ def _print_outcome(run: Run) -> None:
     for fact in ("continues", "kept"):
         if said := status.facts.get(fact):
             console.print(str(said), highlight=False, markup=False)
-    took = f"{status.seconds // 60:.0f}:{status.seconds % 60:02.0f}"
+    took = _minutes(status.seconds)
     console.print(
         f"Training {status.training_seconds:.0f} s, in all {took} min. Report: {run.evaluation / 'report.md'}"
     )
     if answers(report.kind):
         console.print(f"Talk to it: python -m finetuning chat {run.id}")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
 
 
 def _scores(run: Run) -> str:

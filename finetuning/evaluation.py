@@ -8,6 +8,7 @@ from data.sources import shown_spec
 from eval.compare import Result, compare
 from eval.lm_eval_task import export_task
 from eval.preferences import good_answers
+from finetuning.began_with import with_beginning
 from finetuning.besides import Besides, besides_of
 from finetuning.judged_rows import JudgedRows
 from models.adapters import BaseOrigin
@@ -59,6 +60,10 @@ def evaluate_adapter(
         max_new_tokens=judged.settings.max_new_tokens,
         on_progress=on_progress,
     )
+    if judged.made_here:
+        result = with_beginning(
+            result, adapter, max_new_tokens=judged.settings.max_new_tokens, on_progress=on_progress
+        )
     about = {"selection": judged.selection, "findings": judged.findings}
     data = result.report.data.model_copy(update=about)
     return Result(result.report.model_copy(update={"data": data, "strategy": judged.strategy}), result.rows)

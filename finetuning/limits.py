@@ -67,7 +67,8 @@ class Limits(BaseModel):
     max_tokens: Positive = 1024
     """Tokens of the longest row, prompt and completion together."""
     batch_size: Positive = 32
-    """Rows an optimizer step: batch size times gradient accumulation."""
+    """Rows an optimizer step: batch size times gradient accumulation. Where a model learns from its own answers,
+    those."""
     new_tokens: Positive = 128
     """Tokens of a generated answer in an evaluation."""
     test_rows: Positive = 200
@@ -141,11 +142,14 @@ def check_recipe(recipe: Recipe, limits: Limits) -> None:
     Raises:
         RecipeError: with each setting, its value, and what is allowed.
     """
-    training, evaluation = recipe.training, recipe.evaluation
+    training, evaluation, sampling = recipe.training, recipe.evaluation, recipe.way.sampling
     rows_a_step = training.batch_size * training.gradient_accumulation
+    answers = rows_a_step * sampling.answers if sampling else 0
     compared = (
         ("strategy.rank", getattr(recipe.strategy, "rank", 0), limits.rank),
         ("training.batch_size", rows_a_step, limits.batch_size),
+        ("training.batch_size times way.num_generations", answers, limits.batch_size),
+        ("way.max_new_tokens", sampling.new_tokens if sampling else 0, limits.new_tokens),
         ("training.max_tokens", training.max_tokens, limits.max_tokens),
         ("strategy.blocks", getattr(recipe.strategy, "blocks", 0) or 0, limits.blocks),
         ("training.eval_rows", training.eval_rows, limits.test_rows),
@@ -164,6 +168,12 @@ def check_recipe(recipe: Recipe, limits: Limits) -> None:
                 got=value[:100],
                 fix=_ELSEWHERE,
             )
+    if recipe.way.runs:
+        raise RecipeError(
+            "This public page lets no run read another one, as a reward model is read",
+            got=recipe.way.runs[0][:100],
+            fix=f"Take rewards that can be checked: rouge, exact, length or format. {_ELSEWHERE}",
+        )
     if recipe.model.base not in limits.base_models:
         known = ", ".join(limits.base_models)
         raise RecipeError(

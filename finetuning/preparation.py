@@ -6,6 +6,7 @@ Runs before any model is loaded: it needs the data and a tokenizer only.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -230,6 +231,48 @@ def encode_for_classifier(
         batches.append(pa.RecordBatch.from_pydict(columns, schema=schema))
         lengths += [len(ids) for ids in inputs["input_ids"]]
     _refuse_long_rows(_numbers(rows), lengths, recipe.training.max_tokens, task.input_column, limit)
+    return Dataset(pa.Table.from_batches(batches, schema=schema))
+
+
+def encode_prompts(
+    rows: Dataset, prompter: Prompter, max_tokens: int, *, room: int, limit: int | None = None
+) -> Dataset:
+    """Rows for a model that answers them itself: the prompt as `input_ids`, and what an answer is judged by.
+
+    `asked` is the input as JSON, a text or messages; `references` are the row's answers.
+
+    Args:
+        rows: with the columns of the prompter's task.
+        prompter: what renders the prompts.
+        max_tokens: of a prompt and an answer together.
+        room: of these, so many are for the answer.
+        limit: how many the base reads, if that is known.
+
+    Raises:
+        ProblemsError: a prompt leaves no such room.
+    """
+    import pyarrow as pa
+    from datasets import Dataset
+
+    task, numbers, batches, lengths = prompter.task, _numbers(rows), [], []
+    kinds = {"input_ids": pa.list_(pa.int32()), "asked": pa.string(), "references": pa.list_(pa.string())}
+    schema = pa.schema(kinds)
+    for start in range(0, len(rows), _ROWS_AT_ONCE):
+        columns = rows[start : start + _ROWS_AT_ONCE]  # column → values
+        some = [
+            dict(zip(task.columns, row, strict=True)) for row in zip(*map(columns.get, task.columns), strict=True)
+        ]
+        given = list(map(task.input_of, some))
+        with _tokenizers_on_all_cores():
+            ids = prompter.encode_texts(list(map(prompter.prompt, given)))
+        encoded = {
+            "input_ids": ids,
+            "asked": [json.dumps(asked, ensure_ascii=False) for asked in given],
+            "references": list(map(task.references, some)),
+        }
+        batches.append(pa.RecordBatch.from_pydict(encoded, schema=schema))
+        lengths += [len(prompt) + room for prompt in ids]
+    _refuse_long_rows(numbers, lengths, max_tokens, task.input_column, limit)
     return Dataset(pa.Table.from_batches(batches, schema=schema))
 
 

@@ -139,7 +139,7 @@ class Recipe(Settings):
     """How it learns; one without settings may be written as its name. sft: supervised, a language model learns to
     write the answers; classify: an encoder with a head of labels; dpo: pairs of a better and a worse answer; kto:
     answers with a thumb up or down; reward: a language model with a head of one number learns which of two answers
-    is the better."""
+    is the better; online: a language model learns from what its own answers are worth."""
     strategy: AnyStrategy
     """Which parameters learn."""
     data: DataSettings

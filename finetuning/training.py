@@ -76,6 +76,7 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     require_tracker(recipe.training.report_to)
     require_optimizer(recipe)
     earlier = earlier_adapter(recipe, run.folder.parent)
+    recipe.way.require(recipe.task_definition, run.folder.parent)
     besides = open_besides(
         recipe.task_definition, context=recipe.evaluation.context, metrics=recipe.evaluation.metrics
     )
@@ -228,7 +229,8 @@ def _fine_tune(
     seconds = before + time.perf_counter() - started
     journal.write(training_seconds=round(seconds, 2))
     journal.fact(peak_memory_mb=_peak_memory_mb())
-    journal.fact(loss=rise([line["loss"] for line in run.metrics()[0]], recipe.training.learning_rate))
+    if recipe.way.loss_tells:
+        journal.fact(loss=rise([line["loss"] for line in run.metrics()[0]], recipe.training.learning_rate))
     journal.check()
     if validation:
         journal.fact(kept=validation.restore_best(model, trainer.state.global_step))
@@ -249,6 +251,7 @@ def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Row
         keep_best=training.keep == "best",
         patience=training.patience,
         metric=_task_metric(recipe, loaded, rows) if training.eval_metric else None,
+        called=recipe.way.validated,
     )
 
 

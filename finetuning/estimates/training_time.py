@@ -20,7 +20,7 @@ _WRITTEN_A_SECOND = 2e8
 
 @dataclass(frozen=True)
 class Batch:
-    """Some rows that go through the model together."""
+    """Some rows that go through the model together, or answers, where a model learns from its own."""
 
     rows: int
     """With every answer to a prompt a row of its own: a pair is two."""
@@ -39,21 +39,21 @@ def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
     """The batches of an epoch over the sampled rows, in like lengths as they are trained on."""
     from finetuning.trainers.lengths import LikeLengthSampler
 
-    lengths, size, answers = train.whole, recipe.training.batch_size, recipe.way.answers_a_row
+    lengths, size, sampling = train.whole, recipe.training.batch_size, recipe.way.sampling
+    answers = sampling.answers if sampling else recipe.way.answers_a_row
     order = list(LikeLengthSampler(lengths, size, seed=recipe.training.seed))
     batches = []
     for at in range(0, len(order), size):
-        rows = [lengths[index] for index in order[at : at + size]]
+        chosen = order[at : at + size]
+        rows = [lengths[index] for index in chosen]
         if len(rows) < size and train.rows > len(lengths):
             continue  # short only because the sample is
-        count = answers * len(rows)
+        count, answered = answers * len(rows), sum(train.answers[index] for index in chosen)
         tokens = count * max(rows)
         if computed_by_hand(recipe):
             # What all prompts begin with is computed once, and so is a prompt with several answers.
-            answered = (answers - 1) * sum(train.answers[index] for index in order[at : at + size])
-            tokens = sum(rows) + answered - (len(rows) - 1) * train.shared
-        supervised = answers * sum(train.answers[index] for index in order[at : at + size])
-        batches.append(Batch(count, tokens, max(rows), supervised))
+            tokens = sum(rows) + (answers - 1) * answered - (len(rows) - 1) * train.shared
+        batches.append(Batch(count, tokens, max(rows), answers * answered))
     return batches
 
 
@@ -74,13 +74,15 @@ def training_seconds(
     learned = sum(_step_s(recipe, config, machine, batch) for batch in batches)
     read = way.more_passes * answer * sum(batch.rows for batch in batches)
     all_steps = steps(recipe, train.rows)
-    a_pass = (learned + read) / max(1, len(batches))
+    a_pass = (learned + read) / max(1, len(batches)) + _sampling_s(recipe, config, machine, batches)
     a_step = a_pass * recipe.training.gradient_accumulation + count.trainable * machine.update
     seconds = all_steps * a_step + way.passes_before * way.answers_a_row * (train.rows + eval_rows) * answer
     written = 12.0 * min(all_steps, checkpoints(recipe))  # weights and two moments
     if eval_rows and batches:
         times = math.ceil(all_steps / eval_steps(recipe, train.rows, eval_rows))
-        seconds += times * eval_rows * way.answers_a_row * (1 + way.more_passes) * answer
+        a_row = way.answers_a_row * (1 + way.more_passes) * answer
+        a_row += train.answer * _decoded_s(config, machine) if way.sampling else 0.0  # it is answered
+        seconds += times * eval_rows * a_row
         written += 4.0 * times if recipe.training.keep == "best" else 0.0  # at most: whenever it is a new best
     return seconds + count.trainable * written / _WRITTEN_A_SECOND
 
@@ -119,6 +121,22 @@ def _step_s(recipe: Recipe, config: Any, machine: Speeds, batch: Batch) -> float
         layer += forward
     frozen = int(config.num_hidden_layers) - learned
     return learned * layer + frozen * forward + machine.head_batch + batch.supervised * machine.head_train
+
+
+def _sampling_s(recipe: Recipe, config: Any, machine: Speeds, batches: Sequence[Batch]) -> float:
+    """Of a batch's answers, before they are learned from: they are written, and read without gradients."""
+    sampling = recipe.way.sampling
+    if sampling is None or not batches:
+        return 0.0
+    answers = sum(batch.supervised for batch in batches) / len(batches)
+    rows = sum(batch.rows for batch in batches) / len(batches)
+    read = sampling.reads * rows * _read_s(config, machine, batches)
+    return (answers * _decoded_s(config, machine) + read) / sampling.passes
+
+
+def _decoded_s(config: Any, machine: Speeds) -> float:
+    """Of a token of an answer that is written beside others."""
+    return int(config.num_hidden_layers) * machine.decode_row + machine.head_decode
 
 
 def _read_s(config: Any, machine: Speeds, batches: Sequence[Batch]) -> float:

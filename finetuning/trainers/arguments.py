@@ -79,6 +79,8 @@ def steps(recipe: Recipe, rows: int) -> int:
     if training.max_steps:
         return training.max_steps
     an_epoch = math.ceil(math.ceil(rows / training.batch_size) / training.gradient_accumulation)
+    if sampling := recipe.way.sampling:
+        an_epoch *= sampling.passes
     return max(1, math.ceil(an_epoch * training.epochs))
 
 

@@ -14,7 +14,7 @@ def save_trained(model: torch.nn.Module, path: Path) -> None:
     """Write them to `path`, replacing what is there in one rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half = path.with_suffix(".half")
-    save_file({name: value.detach().contiguous() for name, value in _trained(model).items()}, half)
+    save_file({name: value.detach().contiguous() for name, value in trained_parameters(model).items()}, half)
     half.replace(path)
 
 
@@ -24,7 +24,7 @@ def load_trained(model: torch.nn.Module, path: Path) -> None:
     Raises:
         RunError: the file is of other parameters.
     """
-    saved, trained = load_file(path), _trained(model)
+    saved, trained = load_file(path), trained_parameters(model)
     if {name: value.shape for name, value in saved.items()} != {name: each.shape for name, each in trained.items()}:
         raise RunError("The weights in this checkpoint are not those that train", got=str(path))
     with torch.no_grad():
@@ -32,5 +32,6 @@ def load_trained(model: torch.nn.Module, path: Path) -> None:
             value.copy_(saved[name])
 
 
-def _trained(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+def trained_parameters(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """What learns of `model`, by its name."""
     return {name: value for name, value in model.named_parameters() if value.requires_grad}

@@ -37,6 +37,7 @@ class Validation(TrainerCallback):
         keep_best: bool,
         patience: int | None = None,
         metric: Callable[[Any], float] | None = None,
+        called: str = "validation loss",
     ) -> None:
         """Args:
         journal: of the run, whose metrics end where the training goes on.
@@ -44,12 +45,14 @@ class Validation(TrainerCallback):
         keep_best: whether the weights of the best step are kept.
         patience: stop after so many measurements without a new lowest loss.
         metric: model → the task's metric on some rows.
+        called: what is measured, in a sentence.
         """
         self.journal = journal
         self.every = every
         self.keep_best = keep_best
         self.patience = patience
         self.metric = metric
+        self.called = called
         self.measured = [(line["step"], line["eval_loss"]) for line in journal.run.evaluations()]
         self.stopped_early = False
 
@@ -95,7 +98,7 @@ class Validation(TrainerCallback):
                 fix=f"Lower {doors.named(doors.LEARNING_RATE)} and start again.",
             )
         line: dict[str, Any] = {"step": step, "eval_loss": loss} | numbers_of(metrics or {}, metrics or ())
-        if self.metric is not None:
+        if self.metric is not None and "eval_metric" not in line:  # which may be of answers that were judged anyway
             line["eval_metric"] = self.metric(model)
         is_best = self.best is None or loss < self.best[1]
         if is_best and self.keep_best and model is not None:  # before the line that says so
@@ -120,12 +123,12 @@ class Validation(TrainerCallback):
         early = f" Training stopped early, after step {last_step}." if self.stopped_early else ""
         if not self.keep_best:
             step, loss = self.best
-            return f"The last step was kept; the validation loss was lowest after step {step}, {loss:.3g}.{early}"
+            return f"The last step was kept; the {self.called} was lowest after step {step}, {loss:.3g}.{early}"
         there = [one for one in self.measured if one[0] == last_step or self._file(one[0]).is_file()]
         step, loss = min(there, key=lambda one: one[1], default=self.measured[-1])
         if step != last_step:
             load_trained(model, self._file(step))
-        return f"Step {step} was kept, whose validation loss was the lowest, {loss:.3g}.{early}"
+        return f"Step {step} was kept, whose {self.called} was the lowest, {loss:.3g}.{early}"
 
     def _file(self, step: int) -> Path:
         return self._folder(step) / WEIGHTS_FILE

@@ -3,6 +3,7 @@
 way.py        what a way is
 sft.py        a language model learns to write the answers
 classify.py   an encoder with a head learns the labels
+online.py     a language model writes answers and learns from what they are worth: GRPO, RLOO
 dpo.py        a language model learns which of two answers is the better one
 kto.py        a language model learns from answers with a thumb up or down
 preferring.py what these two have in common
@@ -18,6 +19,7 @@ from pydantic import BeforeValidator, Field
 from finetuning.ways.classify import Classify as Classify
 from finetuning.ways.dpo import Dpo as Dpo
 from finetuning.ways.kto import Kto as Kto
+from finetuning.ways.online import Online as Online
 from finetuning.ways.reward import Reward as Reward
 from finetuning.ways.sft import Sft as Sft
 from finetuning.ways.way import Way as Way
@@ -28,6 +30,15 @@ def _named(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-AnyWay = Annotated[Sft | Classify | Dpo | Kto | Reward, Field(discriminator="kind"), BeforeValidator(_named)]
-WAYS: dict[str, type[Way]] = {"sft": Sft, "classify": Classify, "dpo": Dpo, "kto": Kto, "reward": Reward}
+AnyWay = Annotated[
+    Sft | Classify | Dpo | Kto | Reward | Online, Field(discriminator="kind"), BeforeValidator(_named)
+]
+WAYS: dict[str, type[Way]] = {
+    "sft": Sft,
+    "classify": Classify,
+    "dpo": Dpo,
+    "kto": Kto,
+    "reward": Reward,
+    "online": Online,
+}
 """Every way by its name."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finetuning.settings import Settings
@@ -16,6 +18,20 @@ if TYPE_CHECKING:
     from finetuning.recipe import Recipe
     from finetuning.trainers.tuning import Tuning
     from models.prompting import PromptContract, Prompter
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """What a model does that learns from answers of its own, beside learning from them."""
+
+    answers: int
+    """That it writes to each prompt."""
+    passes: int
+    """Optimizer steps on the same answers."""
+    reads: int
+    """Passes over each answer without gradients: by the reference, or by the model before its step."""
+    new_tokens: int
+    """Where an answer is cut off."""
 
 
 class Way(Settings):
@@ -55,6 +71,33 @@ class Way(Settings):
     """Passes over a batch without gradients that a step takes beside its own."""
     passes_before: ClassVar[int] = 0
     """Passes over all rows before the first step, to measure what the model finds them then."""
+
+    loss_tells: ClassVar[bool] = True
+    """Whether its training loss falls where the model gets better."""
+    validated: ClassVar[str] = "validation loss"
+    """What the number is called by which the best step is chosen: the lower, the better."""
+
+    @property
+    def sampling(self) -> Sampling | None:
+        """How it learns from answers of the model's own; None where it learns from those of its rows."""
+        return None
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The ids of the runs that it reads."""
+        return ()
+
+    def require(self, task: Task, runs: Path) -> None:
+        """Refuse what it names and is not there, before any row is read. Loads no weights.
+
+        Args:
+            task: the recipe's.
+            runs: the folder of the runs.
+
+        Raises:
+            UserError: with what would do.
+        """
+        return
 
     def refused(self, task: Task) -> str | None:
         """Why a model cannot learn `task` so, and what can, in a sentence; None where it can."""

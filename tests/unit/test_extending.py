@@ -61,7 +61,7 @@ def run(project, code):
 def test_the_document_has_one_of_each():
     paths = [path for path, changes, _ in blocks() if not changes]
     assert [path.rpartition("/")[0] for path in paths] == [
-        "data/tasks", "eval/metrics", "finetuning/strategies", "data/readers",
+        "data/tasks", "eval/metrics", "finetuning/rewards", "finetuning/strategies", "data/readers",
     ]  # fmt: skip
 
 
@@ -93,6 +93,22 @@ metric = primary_of(task)
 print(json.dumps([metric.title, metric.row("Lost keys again", ["Lost: my keys"]), "first_word" in METRICS]))
 """
     assert run(project, code) == ["first word", 1.0, True]
+
+
+def test_a_reward_is_a_choice_in_a_recipe_and_has_a_curve(project):
+    code = """
+import json
+from data.tasks import TASKS
+from finetuning.recipe import load_recipe
+from finetuning.rewards import Answered
+recipe = load_recipe("dialogue-smollm2-grpo", ["way.rewards=[{name: names, weight: 0.5}, rouge]"])
+names, rouge = recipe.way.rewards
+score = names.scorer(TASKS["dialogue"], None, None)
+worth = score([Answered("Who?", answer, ["Leo told Ana."]) for answer in ("Leo did.", "Ana and Leo", "no")])
+print(json.dumps([list(worth), names.weight, "reward_names" in recipe.way.curves]))
+"""
+    worth, weight, has_a_curve = run(project, code)
+    assert worth == [0.5, 0.5, 0.0] and weight == 0.5 and has_a_curve
 
 
 def test_a_format_is_read(project):

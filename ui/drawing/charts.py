@@ -80,8 +80,18 @@ def loss_curve(
     return tag("figure", drawing, tag("figcaption", now, class_="ba-small"), class_="ba-figure")
 
 
-def curve(title: str, train: Sequence[Point], validation: Sequence[Point] = (), *, total: int = 0) -> Markup:
-    """Anything that was measured with the steps, as (step, value) points of training and of validation rows."""
+def curve(
+    title: str,
+    train: Sequence[Point],
+    validation: Sequence[Point] = (),
+    *,
+    total: int = 0,
+    kept: tuple[str, Point] | None = None,
+) -> Markup:
+    """Anything that was measured with the steps, as (step, value) points of training and of validation rows.
+
+    `kept` is one of the latter that is marked, and what it is called.
+    """
     both = [*train, *validation]
     ticks = _ticks_between(min(value for _, value in both), max(value for _, value in both))
     last = max(total, int(max(step for step, _ in both)), 1)
@@ -108,8 +118,57 @@ def curve(title: str, train: Sequence[Point], validation: Sequence[Point] = (), 
         if points
     ]
     said = f"{title}: {' · '.join(now)}{' (dashed)' if validation else ''}"
+    if kept:
+        x, y = place(kept[1])
+        marks.append(tag("line", x1=x, x2=x, y1=TOP, y2=LOW_HEIGHT - BOTTOM, class_="ba-kept"))
+        marks.append(tag("circle", cx=x, cy=y, r=6, class_="ba-kept"))
+        said += f" · {kept[0]}: step {kept[1][0]:.0f}, {kept[1][1]:.3g}"
     drawing = tag(
         "svg", *marks, viewBox=f"0 0 {WIDTH} {LOW_HEIGHT}", class_="ba-chart", role="img", aria_label=said
+    )
+    return tag("figure", drawing, tag("figcaption", said, class_="ba-small"), class_="ba-figure")
+
+
+def against(points: Sequence[tuple[float, float, float]], *, across: str, up: str) -> Markup:
+    """One measurement against another as both went on, as (step, across, up): a way from the first to the last.
+
+    Where a model gets more of what it is paid for and less of what is wanted, the way leads to the right and down.
+    """
+    ticks = [
+        _ticks_between(min(values), max(values)) for values in zip(*(point[1:] for point in points), strict=True)
+    ]
+
+    def place(point: tuple[float, float, float]) -> tuple[float, float]:
+        x, y = ((value - axis[0]) / (axis[-1] - axis[0]) for value, axis in zip(point[1:], ticks, strict=True))
+        return SQUARE_LEFT + SQUARE * x, TOP + SQUARE * (1 - y)
+
+    marks = []
+    for value in ticks[0]:
+        x, y = place((0, value, ticks[1][0]))
+        marks.append(tag("text", f"{value:.3g}", x=f"{x:.1f}", y=y + 18, text_anchor="middle", class_="ba-tick"))
+    for value in ticks[1]:
+        x, y = place((0, ticks[0][0], value))
+        marks.append(tag("line", x1=SQUARE_LEFT, x2=SQUARE_LEFT + SQUARE, y1=y, y2=y, class_="ba-grid"))
+        marks.append(tag("text", f"{value:.3g}", x=SQUARE_LEFT - 6, y=y + 4, text_anchor="end", class_="ba-tick"))
+    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, points))
+    marks.append(tag("polyline", points=way, class_="ba-line"))
+    for point in points:
+        x, y = place(point)
+        said = f"step {point[0]:.0f}: {across} {point[1]:.3g}, {up} {point[2]:.3g}"
+        radius = 6 if point is points[-1] else 3.5
+        marks.append(tag("circle", tag("title", said), cx=f"{x:.1f}", cy=f"{y:.1f}", r=radius, class_="ba-dot"))
+    first, last = points[0], points[-1]
+    said = (
+        f"{across} (across) against {up} (up), from step {first[0]:.0f} to {last[0]:.0f}, the large dot: "
+        f"{first[1]:.3g} → {last[1]:.3g}, {first[2]:.3g} → {last[2]:.3g}"
+    )
+    drawing = tag(
+        "svg",
+        *marks,
+        viewBox=f"0 0 {SQUARE_LEFT + SQUARE + 20} {TOP + SQUARE + 24}",
+        class_="ba-chart ba-square",
+        role="img",
+        aria_label=said,
     )
     return tag("figure", drawing, tag("figcaption", said, class_="ba-small"), class_="ba-figure")
 

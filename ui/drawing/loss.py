@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from finetuning.runs.metrics import MetricsReader
 from ui.drawing import charts, text
@@ -18,6 +19,10 @@ from ui.drawing.markup import Markup, tag
 
 KEPT = 32
 """Runs whose curve is remembered."""
+REWARD, METRIC = "reward", "metric"
+"""What a model is paid for, and what is wanted. They are drawn against each other as well, to see if they part."""
+MOST_WORTH = 500
+"""Measurements of both that are drawn."""
 STRETCHES = 300
 """Of a curve, at most: a stretch is less than four pixels wide."""
 
@@ -74,18 +79,21 @@ def _extremes(one: tuple[Point, Point], other: tuple[Point, Point]) -> tuple[Poi
 class Curve:
     """The loss in one `metrics.jsonl`, and what else is drawn of it."""
 
-    def __init__(self, path: Path, more: Sequence[str] = ()) -> None:
+    def __init__(self, path: Path, more: Sequence[str] = (), *, falls: bool = True) -> None:
         """Args:
         path: of the file.
         more: names of further values, as `finetuning.ways.way.Way.curves` has them.
+        falls: whether the loss is one that falls; else it is left out where there is something else to draw.
         """
         self.reader = MetricsReader(path)
         self._lock = threading.Lock()
-        self._names = ("loss", *more)
+        self._names, self._falls = ("loss", *more), falls
         self._clear()
 
     def _clear(self) -> None:
         self._lines = {name: (Thinned(), Thinned(100)) for name in self._names}
+        self._worth: list[tuple[float, float, float]] = []
+        """Step, reward and metric of validation rows, where both were measured."""
 
     def draw(self, total: int, kept: str = "") -> Markup:
         """The curves as far as they are written; `total` steps is where their axes end, `kept` names the best
@@ -98,15 +106,27 @@ class Curve:
                     for name, (train, validation) in self._lines.items():
                         _add(train, line["step"], line.get(name))
                         _add(validation, line["step"], line.get(f"eval_{name}"))
+                    self._add_worth(line)
             points = {name: (train.points(), held.points()) for name, (train, held) in self._lines.items()}
-            stretch = self._lines["loss"][0].stretch
+            stretch, worth = self._lines["loss"][0].stretch, list(self._worth)
         train, validation = points.pop("loss")
         total = total if train else 0
         drawn = [charts.loss_curve(train, validation, total=total, stretch=stretch, kept=kept)]
         for name, (measured, held) in points.items():
+            best = max(held, key=lambda point: point[1], default=None) if kept and name == REWARD else None
             if measured or held:
-                drawn.append(charts.curve(text.CURVES.get(name, name), measured, held, total=total))
+                mark = (kept, best) if best else None
+                drawn.append(charts.curve(text.CURVES.get(name, name), measured, held, total=total, kept=mark))
+        if len(worth) > 1 and REWARD in points:
+            drawn.append(charts.against(worth, across=text.CURVES[REWARD], up=text.CURVES[METRIC]))
+        if not self._falls and len(drawn) > 1:
+            del drawn[0]
         return drawn[0] if len(drawn) == 1 else tag("div", *drawn, class_="ba-stack")
+
+    def _add_worth(self, line: Mapping[str, Any]) -> None:
+        values = [line.get(f"eval_{name}") for name in (REWARD, METRIC)]
+        if all(value is not None and math.isfinite(value) for value in values) and len(self._worth) < MOST_WORTH:
+            self._worth.append((float(line["step"]), *map(float, values)))  # type: ignore[arg-type]
 
 
 def _add(line: Thinned, step: float, value: float | None) -> None:
@@ -118,10 +138,12 @@ _curves: OrderedDict[Path, Curve] = OrderedDict()
 _lock = threading.Lock()
 
 
-def loss_so_far(metrics: Path, *, total: int, kept: str = "", more: Sequence[str] = ()) -> Markup:
+def loss_so_far(
+    metrics: Path, *, total: int, kept: str = "", more: Sequence[str] = (), falls: bool = True
+) -> Markup:
     """The loss curve of a run's `metrics.jsonl`, and of what else is in it, of which only what is new is read."""
     with _lock:
-        curve = _curves.setdefault(metrics, Curve(metrics, more))
+        curve = _curves.setdefault(metrics, Curve(metrics, more, falls=falls))
         _curves.move_to_end(metrics)
         while len(_curves) > KEPT:
             _curves.popitem(last=False)

@@ -107,6 +107,19 @@ CURVES = {
     "accuracy": "pairs whose better answer gets the higher reward",
     "margin": "by how much the better answer's reward is higher",
     "kl": "distance from the reference (KL, nats an answer)",
+    "reward": "what answers are worth, all rewards with their weights",
+    "reward_rouge": "of it, the words shared with the reference, before its weight",
+    "reward_exact": "of it, the share of exact answers",
+    "reward_length": "of it, what keeps to the length",
+    "reward_format": "of it, what keeps to the form",
+    "reward_run": "of it, what the reward model says",
+    "metric": "the task's metric, of greedy answers to validation rows",
+    "kl_a_token": "distance from the reference (KL, nats a token)",
+    "answer_tokens": "tokens an answer",
+    "flat_groups": "groups whose answers are all worth the same",
+    "clip_ratio": "probabilities that have moved beyond epsilon",
+    "cut_off": "answers that were cut off",
+    "entropy": "how undecided the model is (entropy, nats a token)",
 }
 """What is logged beside a loss → what its drawing is called."""
 RUNS_INTRO = "Every run is a folder that holds everything about it. Click one to open it."

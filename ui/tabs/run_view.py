@@ -75,7 +75,8 @@ def loss(run: Run) -> Markup:
         return loss_so_far(run.folder / "metrics.jsonl", total=total)
     # The step with the lowest validation loss, where that is the one that a run ends with.
     kept = ("best so far" if going_on else "kept") if recipe.training.keep == "best" else ""
-    return loss_so_far(run.folder / "metrics.jsonl", total=total, kept=kept, more=recipe.way.curves)
+    drawn = {"more": recipe.way.curves, "falls": recipe.way.loss_tells}
+    return loss_so_far(run.folder / "metrics.jsonl", total=total, kept=kept, **drawn)
 
 
 def log(run: Run, visitor: Visitor) -> Markup:

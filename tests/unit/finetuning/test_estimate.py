@@ -168,6 +168,19 @@ def test_measuring_the_validation_loss_is_counted(tiny_llama, recipe_on, monkeyp
 
 
 @pytest.mark.cuda
+def test_answers_that_are_written_and_read_are_counted(tiny_llama, recipe_on, monkeypatch):
+    none = ["evaluation.few_shot=0", "evaluation.forgetting=false", "training.eval_rows=0", "training.max_steps=40"]
+
+    def seconds(*settings):
+        return estimate(recipe_on("dialogue-smollm2-grpo", tiny_llama, *none, *settings)).training_s
+
+    usual = seconds()
+    assert seconds("way.num_generations=12") > 1.3 * usual
+    assert seconds("way.beta=0") < usual < seconds("way.algorithm=rloo")
+    assert seconds("way.num_iterations=2") < usual  # so many steps, and half of the answers
+    assert seconds("training.eval_rows=8", "training.eval_steps=10") > usual
+
+
 def test_few_shot_and_forgetting_are_counted(tiny_llama, recipe_on):
     none = ["evaluation.few_shot=0", "evaluation.forgetting=false"]
     alone = estimate(recipe_on("dialogue-smollm2-qlora", tiny_llama, *none)).evaluation_s

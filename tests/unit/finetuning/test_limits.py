@@ -82,6 +82,21 @@ def test_a_recipe_beyond_a_limit_is_refused(setting: str, value: object) -> None
         check_recipe(with_overrides(RECIPE, {setting: value}), Limits())
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"training.batch_size": 8, "way.num_generations": 6}, "way.num_generations is 48, at most 32"),
+        ({"way.max_new_tokens": 129}, "way.max_new_tokens is 129, at most 128"),
+        ({"way.rewards": [{"name": "run", "run": "a"}]}, "lets no run read another one"),
+    ],
+)
+def test_policy_optimisation_beyond_a_limit_is_refused(settings: dict[str, object], said: str) -> None:
+    recipe = load_recipe("dialogue-smollm2-grpo")
+    check_recipe(recipe, Limits())
+    with pytest.raises(RecipeError, match=said):
+        check_recipe(with_overrides(recipe, settings), Limits())
+
+
 def test_a_whole_model_is_trained_where_it_is_small() -> None:
     minilm = load_recipe("sentiment-minilm-lora")
     for kind in ("full", "last"):

@@ -17,6 +17,7 @@ def test_the_recipes_that_ship_are_these():
         "dialogue-qwen3-06b-qlora",
         "dialogue-qwen3-17b-qlora",
         "dialogue-smollm2-dpo",
+        "dialogue-smollm2-grpo",
         "dialogue-smollm2-kto",
         "dialogue-smollm2-qlora",
         "dialogue-smollm2-reward",

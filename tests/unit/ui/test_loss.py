@@ -84,6 +84,22 @@ def test_curves_of_the_runs_looked_at_last_are_kept(tmp_path: Path) -> None:
     assert len(loss._curves) == loss.KEPT
 
 
+def test_what_is_paid_for_is_drawn_against_what_is_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    steps = [f'{{"step": {step}, "loss": 0.0, "reward": {step / 10}}}\n' for step in range(1, 7)]
+    measured = [(2, 0.2, 0.3), (4, 0.5, 0.35), (6, 0.4, 0.1)]
+    found = [
+        f'{{"step": {step}, "eval_loss": {-reward}, "eval_reward": {reward}, "eval_metric": {metric}}}\n'
+        for step, reward, metric in measured
+    ]
+    path.write_text("".join([*steps, *found]))
+    drawn = Curve(path, ("reward", "metric", "kl"), falls=False).draw(0, "kept")
+    assert drawn.count("<svg") == 3 and "training loss" not in drawn
+    assert "training 0.6 · validation 0.4 (dashed) · kept: step 4, 0.5" in drawn
+    assert "from step 2 to 6, the large dot: 0.2 → 0.4, 0.3 → 0.1" in drawn
+    assert "training loss" in Curve(path, falls=False).draw(0)  # where there is nothing else
+
+
 def test_what_else_is_logged_is_drawn_under_the_loss(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     lines = [f'{{"step": {step}, "loss": 0.5, "rewards/margins": {step - 3}}}\n' for step in range(1, 7)]
