@@ -118,9 +118,10 @@ def estimate(
     weights = weight_mb(recipe, count)
     batches = batches_of(recipe, train)
     measured = min(recipe.training.eval_rows, len(splits["validation"]))
+    skip = recipe.evaluation.skip
     # The base twice, to train and to evaluate; what was tuned, where it is whole; and the language model that a
     # reward model is compared with.
-    loads = 2 + recipe.strategy.whole + (recipe.kind == "reward")
+    loads = 1 if skip else 2 + recipe.strategy.whole + (recipe.kind == "reward")
     return Estimate(
         trainable=count.trainable,
         total=count.total,
@@ -129,7 +130,9 @@ def estimate(
         memory_mb=memory_mb(recipe, config, count, weights, batches),
         loading_s=_START_S + loads * weights / _READ_MB_PER_S,
         training_s=training_seconds(recipe, config, machine, count, train, batches, measured),
-        evaluation_s=evaluation_seconds(recipe, int(config.num_hidden_layers), machine, train, test),
+        evaluation_s=0.0
+        if skip
+        else evaluation_seconds(recipe, int(config.num_hidden_layers), machine, train, test),
     )
 
 

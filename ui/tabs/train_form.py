@@ -35,7 +35,7 @@ LABELS = {
     "strategy.rslora": "rsLoRA: scaled for large ranks",
     "strategy.dora": "DoRA: slower, often better at small ranks",
     "strategy.blocks": "Blocks that learn",
-    "strategy.new": "Start those blocks anew",
+    "strategy.new": "Start what learns anew, at random",
     "way.beta": "Beta: how dear it is to leave the reference",
     "training.learning_rate": "Learning rate",
     "training.epochs": "Epochs",
