@@ -56,6 +56,8 @@ class Answer(_Strict):
 class Models(_Strict):
     """What answered."""
 
+    task: str
+    """What it was tuned to do, by its name."""
     base: str
     """The base's name, as on the Hub, or its folder."""
     base_sha256: str
@@ -76,8 +78,6 @@ class Vote(_Strict):
     """A number that was drawn when the question was asked: nobody votes twice on one."""
     time: float
     """Seconds since 1970."""
-    task: str
-    """What the models were asked to do, by its name."""
     prompt: list[Message]
     """What both were asked, the same, without the instruction that the task adds."""
     base: Answer
@@ -201,6 +201,15 @@ def read_votes(folder: Path | None = None) -> Kept:
         raise RunError(f"The votes cannot be read: {error.strerror or error}", got=str(folder / FILE)) from None
 
 
+def stamp() -> str:
+    """Changes with every vote; empty where there is none."""
+    try:
+        found = (votes_folder() / FILE).stat()
+    except OSError:
+        return ""
+    return f"{found.st_mtime_ns}.{found.st_size}"
+
+
 def _read(path: str) -> Kept:
     try:
         data = read_file(Path(path), limit=_MAX_BYTES)
@@ -230,3 +239,11 @@ def first_votes(votes: Iterable[Vote]) -> list[Vote]:
 def blind_votes(votes: Iterable[Vote]) -> list[Vote]:
     """Those that were given by somebody who could not know which side is which."""
     return [vote for vote in first_votes(votes) if not vote.seen]
+
+
+def not_blind(count: int) -> list[str]:
+    """What there is to say where so many votes are not among `blind_votes`."""
+    if not count:
+        return []
+    others = "1 more vote was" if count == 1 else f"{count:,} more votes were"
+    return [f"{others} given by who knew the sides, and left out."]

@@ -23,6 +23,27 @@ NO_MODELS = "There is no tuned model of this task yet. Train one in the Train ta
 NO_OWN_MODELS = "There is no tuned model of your own yet. Train one in the Train tab, under Your own."
 BADGE_WAITING = "What was tuned is checked before its first answer."
 
+BLIND = "Blind: vote before you are told which is which"
+BOTH_WRITE = "Both are being written: {tokens} tokens"
+WHICH = "Which answer is better?"
+VOTES = {"left": "Left is better", "right": "Right is better", "tie": "Tie", "both bad": "Both bad"}
+"""A vote → its button."""
+VOTED = {
+    "tuned": "You preferred the tuned answer.",
+    "base": "You preferred the base's answer.",
+    "tie": "You found both as good.",
+    "both bad": "You found both bad.",
+}
+VOTED_SEEN = "You had seen these answers with their names, so this vote is not in the numbers below."
+VOTE_KEPT = "A vote is kept here with the message and both answers."
+VOTE_COPIED = "A vote is kept with the message and both answers, and copied to the dataset {dataset}."
+NOTHING_HIDDEN = "There is nothing to vote on here"
+LEARN_TITLE = "Learn from these votes"
+LEARN_FROM = {"pairs": "Learn from the pairs (DPO)", "thumbs": "Learn from the thumbs (KTO)"}
+"""What votes are made into → the button that starts a run on it."""
+LEARNS_ON = "A run that goes on with the adapter that was voted on:"
+STARTED = "It is in the Runs tab: {run}."
+
 STEPS = {
     1: "Task",
     2: "Data",

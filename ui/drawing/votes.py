@@ -1,0 +1,40 @@
+"""How votes are drawn: what was voted, the win rate so far, and what could be learned from the votes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from eval import votes as counting
+from finetuning.votes.keeping import Vote, blind_votes, not_blind
+from finetuning.votes.lessons import Lessons
+from ui.drawing import text
+from ui.drawing.markup import Markup, join, sentences, tag
+
+
+def given(vote: Vote) -> Markup:
+    """What somebody has just said of the sides, now that they have their names."""
+    said = [text.VOTED[vote.preferred], *([text.VOTED_SEEN] if vote.seen else [])]
+    return tag("div", tag("b", said[0]), *(f" {more}" for more in said[1:]), role="status")
+
+
+def so_far(votes: Sequence[Vote], aside: Sequence[str] = ()) -> Markup:
+    """The win rate of votes on one model, and what was left aside of their file; nothing where there are none."""
+    if not votes:
+        return join(tag("div", sentence) for sentence in aside)
+    counted = blind_votes(votes)
+    found = counting.win_rate(vote.preferred for vote in counted)
+    rest = " ".join([counting.counts(found), *not_blind(len(votes) - len(counted))])
+    rate = tag("div", tag("span", counting.headline(found), class_="ba-win-rate"), " ", rest)
+    return join([rate, *(tag("div", sentence) for sentence in aside)])
+
+
+def line(*parts: Markup | None) -> Markup:
+    """Under the answers: what there is to say of the votes."""
+    shown = [part for part in parts if part]
+    return tag("div", *shown, class_="ba-votes") if shown else Markup("")
+
+
+def lessons(found: Iterable[Lessons]) -> Markup:
+    """What the votes give to learn from, and how many more are needed."""
+    given = [each.sentence() for each in found]
+    return join([tag("div", text.LEARNS_ON, class_="ba-note"), sentences(given)])
