@@ -1,4 +1,4 @@
-"""Votes on the Hub: nothing without both variables; with them, a stand-in of the Hub gets the file and nothing else."""
+"""Votes on the Hub: nothing unless it is asked for; then a stand-in of the Hub gets the file and nothing else."""
 
 from __future__ import annotations
 

@@ -20,7 +20,6 @@ from finetuning.runs import launch
 from finetuning.runs.folder import open_run
 from finetuning.votes.keeping import read_votes
 from finetuning.votes.lessons import PAIRS
-from models.pair import Pair
 from tests.unit.finetuning.vote_samples import MODELS as ANSWERED
 from ui.drawing import text
 from ui.drawing.answers import Ballot, Side, Turn, panel, past, reference_line, waiting_panel
@@ -59,7 +58,7 @@ def bundled(
 def blocks(bundled: Path, laid_out: Callable[..., Any]) -> tuple[gr.Blocks, Compare]:
     def build() -> tuple[gr.Blocks, Compare]:
         with gr.Blocks() as page:
-            return page, build_compare(gr.HTML())
+            return page, build_compare(gr.HTML(elem_id="status"))
 
     return laid_out(build, whole=True)
 
@@ -89,7 +88,7 @@ def give(tab: Compare, given: str, page: dict[Any, Any], key: str = KEY, **optio
     return shown(tab.voting.give(given, tab)(key, page[tab.turns], request(**options)))
 
 
-# ---- who stands where --------------------------------------------------------------------------------------------
+# ---- who stands where ----------------------------------------------------------------------------------------
 
 
 def test_the_seed_decides_who_stands_left_and_each_does_half_of_the_time() -> None:
@@ -101,77 +100,78 @@ def test_the_seed_decides_who_stands_left_and_each_does_half_of_the_time() -> No
     assert len({each.id for each in drawn}) == 400
 
 
-# ---- nothing says which is which ---------------------------------------------------------------------------------
+# ---- nothing says which is which -----------------------------------------------------------------------------
 
 TELLING = re.compile(r"before|after|base|tuned|tokens/s|first \d|\d\.\d s|rouge|time for both|✓|✗|%", re.IGNORECASE)
+"""What names a side, or a number by which one could be known."""
+LEFT, RIGHT = "before", "after"
+"""Ids of the panels, whoever stands there."""
 
 
-async def sent_by(page: gr.Blocks, index: int, values: list[Any], state: SessionState) -> list[str]:
-    """What Gradio sends to the browser for a call of a handler, each time that it yields."""
-    iterator, said = None, []
+async def updates_of(page: gr.Blocks, index: int, values: list[Any]) -> list[list[Any]]:
+    """What Gradio sends to the browser for a call of a handler: the outputs, each time that it yields."""
+    state, iterator, sent = SessionState(page), None, []
     while True:
         found = await page.process_api(index, values, state, request(), iterator=iterator)
-        said.append(json.dumps([each for each in found["data"]], default=str))
+        sent.append(json.loads(json.dumps(found["data"], default=str)))
         iterator = found["iterator"]
         if not found["is_generating"]:
-            return said
+            return sent
 
 
-def everything_sent(blocks: tuple[gr.Blocks, Compare], message: str, key: str) -> list[str]:
-    """All that reaches the browser from a blind question until its answers are there."""
+def sent_for(blocks: tuple[gr.Blocks, Compare], message: str, key: str) -> list[dict[str, Any]]:
+    """All that reaches the browser from a blind question until its answers are there, by the ids of the outputs."""
     page, tab = blocks
-    [index] = {i for i, f in page.fns.items() if f.fn == tab.write or getattr(f.fn, "__func__", 0) is Compare.write}
-    # The last value that the page sends is the switch; the state is kept on the server.
-    return asyncio.run(sent_by(page, index, [message, key, None, True], SessionState(page)))
+    index = min(number for number, handler in page.fns.items() if handler.fn == tab.write)
+    # The last value is the switch's; the state before it is kept on the server.
+    updates = asyncio.run(updates_of(page, index, [message, key, None, True]))
+    names = [component.elem_id or f"state-{place}" for place, component in enumerate(tab.outputs)]
+    return [dict(zip(names, values, strict=True)) for values in updates]
+
+
+def whole(sent: list[dict[str, Any]]) -> dict[str, Any]:
+    """The update with which both answers come."""
+    drawn = [each for each in sent if isinstance(each[LEFT], str) and "ba-progress" not in each[LEFT]]
+    return drawn[0]
 
 
 @pytest.mark.parametrize("key", [KEY, SENTIMENT])
 def test_what_is_sent_is_the_same_whoever_stands_left_but_for_the_answers(
     blocks: tuple[gr.Blocks, Compare], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page, tab = blocks
-    sent: dict[str, list[str]] = {}
-    for side in ("base", "tuned", "base"):  # the first one opens the model
+    sent = {}
+    for side in ("base", "tuned", "base"):  # the first one opens the model, and waits for that
         standing_left(side, monkeypatch)
-        sent[side] = everything_sent(blocks, "Ana: Soup?\nLeo: Yes.", key)
-    pair = MODELS._open[key]
-    outputs = [component.elem_id for component in tab.outputs]
-    left, right = outputs.index("before"), outputs.index("after")
-    ends = {
-        side: next(json.loads(each) for each in reversed(said) if tab_is_whole(each)) for side, said in sent.items()
-    }
-    assert ends["base"][left].replace("Left", "Right") == ends["tuned"][right], (
-        "the same answer stands on the other side"
-    )
-    assert ends["base"][right].replace("Right", "Left") == ends["tuned"][left]
-    others = [index for index in range(len(outputs)) if index not in (left, right)]
-    assert [ends["base"][index] for index in others] == [ends["tuned"][index] for index in others]
-    assert isinstance(pair, Pair)
-    for said in sent.values():
-        for update in map(json.loads, said):
-            for place, named in ((left, "Left"), (right, "Right")):
-                panel_sent = update[place]
-                assert not isinstance(panel_sent, str) or f">{named}<" in panel_sent
-            if isinstance(update[left], str) and "ba-progress" in update[left]:
-                assert update[left].replace("Left", "Right") == update[right], "nothing of an answer before its end"
-            panels = " ".join(update[place] for place in (left, right) if isinstance(update[place], str))
-            words = re.sub(
-                r'class="[^"]*"', "", re.sub(r'<div class="ba-text">.*?</div>', "", panels, flags=re.DOTALL)
-            )
-            assert not TELLING.search(words), TELLING.search(words)
-            assert "ba-base" not in panels and "ba-tuned" not in panels and "ba-bar" not in panels
+        sent[side] = sent_for(blocks, "Ana: Soup?\nLeo: Yes.", key)
+    base_left, tuned_left = whole(sent["base"]), whole(sent["tuned"])
+    assert base_left[LEFT].replace("Left", "Right") == tuned_left[RIGHT]
+    assert base_left[RIGHT].replace("Right", "Left") == tuned_left[LEFT]
+    assert base_left[LEFT].replace("Left", "Right") != base_left[RIGHT], "the sides answer otherwise"
+    others = base_left.keys() - {LEFT, RIGHT}
+    assert {name: base_left[name] for name in others} == {name: tuned_left[name] for name in others}
 
 
-def tab_is_whole(update: str) -> bool:
-    return "ba-hidden-panel" in update and "ba-progress" not in update
+@pytest.mark.parametrize("key", [KEY, SENTIMENT])
+def test_nothing_that_is_sent_names_a_side_or_comes_before_both_are_whole(
+    blocks: tuple[gr.Blocks, Compare], key: str
+) -> None:
+    sent = [each for each in sent_for(blocks, "Ana: Soup?\nLeo: Yes.", key) if isinstance(each[LEFT], str)]
+    assert any("tokens" in update[LEFT] for update in sent)
+    for update in sent:
+        assert ">Left<" in update[LEFT] and ">Right<" in update[RIGHT]
+        if "ba-progress" in update[LEFT]:
+            assert update[LEFT].replace("Left", "Right") == update[RIGHT], "both panels say the same"
+        for drawn in (update[LEFT], update[RIGHT]):
+            assert not re.search("ba-(base|tuned|bar|stats|right|wrong)", drawn)
+            around = re.sub(r'<div class="ba-text">.*?</div>', "", drawn, flags=re.DOTALL)
+            assert not TELLING.search(re.sub(r' (class|style)="[^"]*"', "", around))
 
 
 def test_the_state_that_knows_the_sides_is_never_sent(blocks: tuple[gr.Blocks, Compare]) -> None:
-    for update in map(json.loads, everything_sent(blocks, "Ana: Soup?", KEY)):
-        states = [
-            value for value, output in zip(update, blocks[1].outputs, strict=True) if isinstance(output, gr.State)
-        ]
-        assert states == [None] * 2
+    sent = sent_for(blocks, "Ana: Soup?", KEY)
+    states = [value for update in sent for name, value in update.items() if name.startswith("state-")]
+    assert states and set(states) == {None}
+    assert not re.search("ballot|sha256", json.dumps(sent))
 
 
 def hidden(**more: Any) -> Turn:
@@ -196,7 +196,7 @@ def test_a_hidden_turn_shows_its_answers_and_no_reference_score_or_number() -> N
     assert turn.places == ("tuned", "base"), "they stay where they stood"
 
 
-# ---- the vote ------------------------------------------------------------------------------------------------------
+# ---- the vote ------------------------------------------------------------------------------------------------
 
 
 def test_a_vote_is_kept_and_then_the_sides_have_their_names(tab: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,11 +238,15 @@ def test_a_hidden_answer_is_not_gone_on_with_and_half_a_one_not_voted_on(
     page = asked(tab, "Ana: Soup?")
     with pytest.warns(UserWarning, match="nothing to follow up"):
         assert tab.turns not in shown(tab.follow_up("Why?", KEY, page[tab.turns], request()))
-    steps = tab.write("Ana: Bread?", KEY, [], request(), True)
-    for updates in steps:
-        if tab.before in updates and "ba-progress" in str(updates[tab.before]):
-            MODELS.stop("page1")
-    assert BALLOTS.has_seen("", page[tab.turns][0]) is False
+
+    def halfway(pair: Any, turn: Turn, *_: Any) -> Iterator[None]:
+        turn.base.text, turn.base.stopped = "Half of", True
+        yield
+
+    monkeypatch.setattr("ui.tabs.answer.stream", halfway)
+    stopped = asked(tab, "Ana: Bread?")
+    assert not stopped[tab.bar].visible and "Before" in stopped[tab.before] and "Half of" in stopped[tab.before]
+    assert BALLOTS.has_seen("", stopped[tab.turns][0]) and not BALLOTS.has_seen("", page[tab.turns][0])
 
 
 def test_who_turns_the_switch_off_is_told_the_sides_and_has_no_vote(tab: Compare) -> None:
@@ -284,7 +288,7 @@ def test_votes_on_what_was_trained_again_are_not_those_on_it_now(tab: Compare, b
     assert not tab.voting.tell(KEY, request())[0].visible
 
 
-# ---- learning from votes -------------------------------------------------------------------------------------------
+# ---- learning from votes -------------------------------------------------------------------------------------
 
 
 def test_too_few_votes_start_nothing_and_say_how_many_are_needed(tab: Compare) -> None:
