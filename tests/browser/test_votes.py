@@ -26,7 +26,7 @@ def test_a_vote_is_given_by_keyboard_and_then_the_sides_have_their_names(page: P
     page.set_viewport_size({"width": 390, "height": 800})
     for button in ("left", "right", "tie", "both-bad"):
         box = page.locator(f"#vote-{button}").bounding_box()
-        assert box is not None and 0 <= box["x"] and box["x"] + box["width"] <= 390
+        assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 390
     page.locator("#vote-left").focus()
     for _ in range(2):
         page.keyboard.press("Tab")
