@@ -15,7 +15,7 @@ from data.labelwords import label_key
 from data.readers.conversations import is_chat
 from data.readers.table import Table
 from data.tasks.own import USUAL
-from data.tasks.task import LIKED, Kind
+from data.tasks.task import BESIDES, LIKED, Kind
 from plumbing.printable import one_line
 
 PREFERRED = ("chosen", "chosen_messages")
@@ -36,6 +36,8 @@ class Form:
     """What can be learned from it; None where that is a question of its values."""
     said: str
     """In a sentence: the keys that tell it, and what becomes of a row."""
+    gives: tuple[str, ...] = ()
+    """What its rows have beside the columns of a task, of `data.tasks.task.BESIDES`: a pair has two thumbs, too."""
 
 
 def form_of(table: Table) -> Form:
@@ -51,11 +53,10 @@ def form_of(table: Table) -> Form:
     if has_pairs(names):
         if human_and_assistant(rows, names):
             conversed = "chat"
-        said = "pairs of a chosen and a rejected answer; the chosen ones are learned as answers"
-        return Form("pairs", conversed, f"It has {said}.")
+        return Form("pairs", conversed, "It has pairs of a chosen and a rejected answer.", BESIDES)
     if (tag := thumb_in(table)) is not None:
-        said = f"answers marked as good or bad in '{one_line(tag)}'; the good ones are learned"
-        return Form("thumbs", conversed, f"It has {said}.")
+        said = f"It has answers marked as good or bad in '{one_line(tag)}'."
+        return Form("thumbs", conversed, said, (LIKED,))
     if {"prompt", "completion"} <= names.keys():
         what = "messages" if chats else "texts"
         return Form("prompt and completion", conversed, f"It has prompts and completions, which are {what}.")

@@ -12,6 +12,7 @@ from pathlib import Path
 from data import chats
 from data.columns import ColumnMapping, guess
 from data.formats import is_instructed, shaped
+from data.preferences import NothingBesides
 from data.problems import ProblemsError
 from data.readers import hub
 from data.readers.files import names_a_file, read_splits, read_table
@@ -181,6 +182,10 @@ def _corpus(name: str, chosen: Choices) -> Source:
         raise DataError("There is no such corpus", got=name, fix=f"There are: {', '.join(corpus_names())}.")
     if name not in {*corpus_names(task, besides), *corpus_names(task, BESIDES)}:
         suited = " or ".join(f"corpus:{other}" for other in corpus_names(task, besides)) or "a file of your own"
+        if name in corpus_names(task):
+            raise NothingBesides(
+                "This corpus has answers, and none of them is better", got=name, fix=f"Use {suited}."
+            )
         raise DataError(f"This corpus is not for the task '{task.name}'", got=name, fix=f"Use {suited}.")
     table = read_table(CORPORA / f"{name}.jsonl")
     if task.kind == "chat" or besides or name in corpus_names(task, BESIDES):

@@ -18,31 +18,31 @@ BALANCED = 0.6
 """Share that the more frequent thumb may have among balanced ones."""
 
 
-def columns_of(rows: Any) -> Sequence[str]:
-    """The columns of a split, which is a data set or lists of values by column."""
-    return list(getattr(rows, "column_names", None) or rows)
-
-
 def thumbs_in(splits: Mapping[str, Any]) -> list[bool]:
     """The thumbs of all rows, in the order of the splits; none where rows have none."""
-    if LIKED not in columns_of(splits["train"]):
+    if not _all_have(splits, LIKED):
         return []
     return [bool(thumb) for name in SPLIT_NAMES for thumb in splits[name][LIKED]]
 
 
 def worse_in(splits: Mapping[str, Any]) -> list[str]:
     """The worse answers of all pairs, in the same order; none where rows are none."""
-    if REJECTED not in columns_of(splits["train"]):
+    if not _all_have(splits, REJECTED):
         return []
     return [str(worse) for name in SPLIT_NAMES for worse in splits[name][REJECTED]]
 
 
+def _all_have(splits: Mapping[str, Any], column: str) -> bool:
+    """Whether each split, which is a data set or lists of values by column, has it."""
+    return all(column in (getattr(splits[name], "column_names", None) or splits[name]) for name in SPLIT_NAMES)
+
+
 def said_of(splits: Mapping[str, Any], task: Task) -> tuple[str, ...]:
     """What a person should know of pairs and thumbs, a sentence each; nothing of other rows."""
-    said = []
+    said: list[str] = []
     if worse := worse_in(splits):
         said += _of_pairs(splits, task, worse)
-    if LIKED in columns_of(splits["train"]):
+    if _all_have(splits, LIKED):
         said += _of_thumbs([bool(thumb) for thumb in splits["train"][LIKED]])
     return tuple(said)
 
@@ -64,8 +64,8 @@ def _of_pairs(splits: Mapping[str, Any], task: Task, worse: Sequence[str]) -> It
         if one != other and (given, other, one) in known
     ]
     if turned:
-        count, first = f"{len(turned):,}", turned[0]
-        yield f"{count} pairs contradict each other: the same two answers, judged both ways (row {first})."
+        many, first = f"{len(turned):,}", turned[0]
+        yield f"{many} pairs contradict each other: the same two answers, judged both ways (row {first})."
     longer = sum(len(one.split()) > len(other.split()) for one, other in zip(better, worse, strict=True))
     shorter = sum(len(one.split()) < len(other.split()) for one, other in zip(better, worse, strict=True))
     more, count = ("more", longer) if longer >= shorter else ("fewer", shorter)

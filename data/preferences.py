@@ -30,6 +30,10 @@ DOWN = NEGATIVE_WORDS | {"0", "-1", "down", "thumbs down", "👎", "undesirable"
 _ALONE = "From answers alone way: sft learns."
 
 
+class NothingBesides(DataError):
+    """A source that has answers, and not what a way of learning needs beside them."""
+
+
 def besides_in(rows: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
     """Returns which of `BESIDES` rows have."""
     first: Mapping[str, Any] = next(iter(rows), {})
@@ -66,7 +70,7 @@ def _with_worse(table: Table, chosen: Mapping[str, str]) -> Table:
     names = names_of(table)
     column = _chosen(REJECTED, table, chosen) or next((names[name] for name in WORSE if name in names), None)
     if column is None:
-        raise DataError(
+        raise NothingBesides(
             "These rows have no worse answer beside the better one",
             got=list(table.columns),
             fix=f"Pairs have the columns chosen and rejected{_by_hand(REJECTED)}. {_ALONE}",
@@ -86,7 +90,7 @@ def _with_thumbs(table: Table, chosen: Mapping[str, str]) -> Table:
         named = (names[name] for name in THUMBS if name in names)
         column = next((each for each in named if _holds_thumbs(table, each)), None)
     if column is None:
-        raise DataError(
+        raise NothingBesides(
             "These rows have no thumb beside each answer",
             got=list(table.columns),
             fix="Thumbs are true or false in a column liked, label or kto_tag, and pairs of chosen and rejected "

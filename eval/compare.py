@@ -28,6 +28,7 @@ from eval.floors.probe import probe
 from eval.forgetting import measure_forgetting
 from eval.metrics import Metric, primary_of
 from eval.metrics.rouge import TOKENIZER
+from eval.preferences import good_answers, judge_pairs, judge_thumbs
 from eval.report.schema import Report, RowMessage, RowResult, SideResult
 from eval.report.sections import (
     AdapterProofInfo,
@@ -95,7 +96,8 @@ def compare(
 
     Args:
         pair: base and tuned; its task says what a row is.
-        test: rows with the task's columns.
+        test: rows with the task's columns. Beside a worse answer, or where answers have thumbs, it is also measured
+            which ones both sides prefer; what is written is compared with the good answers.
         train: training rows, for the floors that learn from them and for few-shot examples.
         few_shot: examples in the prompt of a base that is shown some; 0 leaves it out. A classifier has no prompt,
             and a chat is one conversation.
@@ -116,6 +118,7 @@ def compare(
     """
     task = pair.task
     primary_of(task)
+    given, test = test, good_answers(test, task)
     inputs, references = _checked_rows(test, task, "test set")
     require_room(
         test,
@@ -126,7 +129,7 @@ def compare(
         labels=task.labels,
         new_tokens=max_new_tokens,
     )
-    examples = _examples(train, task) if train is not None else []
+    examples = _examples(good_answers(train, task), task) if train is not None else []
     tell = _telling(on_progress)
     started = time.perf_counter()
     on_rows = tell("Comparing base and tuned")
@@ -141,6 +144,8 @@ def compare(
     if task.kind == "chat":
         rows, turns = add_turns(pair, rows, tell("How probable all that the assistant says is"))
     seconds = time.perf_counter() - started
+    on_answers = tell("How probable both sides find the answers that are compared")
+    preference, thumbs = judge_pairs(pair, given, on_answers), judge_thumbs(pair, given, on_answers)
     shown, not_shown = _few_shot(
         pair, rows, examples, few_shot, few_shot_draws, max_new_tokens, tell("The base with examples")
     )
@@ -158,6 +163,8 @@ def compare(
         near_ties=_near_ties(rows) if task.is_classification else None,
         writing=None if task.is_classification else writing(rows, max_new_tokens),
         turns=turns,
+        preference=preference,
+        thumbs=thumbs,
         floors=floor_results(
             rows, task, examples, _probe(pair, examples, inputs, tell("What the frozen base knows"))
         ),

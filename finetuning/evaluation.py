@@ -7,6 +7,7 @@ from pathlib import Path
 from data.sources import shown_spec
 from eval.compare import Result, compare
 from eval.lm_eval_task import export_task
+from eval.preferences import good_answers
 from finetuning.besides import Besides, besides_of
 from finetuning.judged_rows import JudgedRows
 from models.adapters import BaseOrigin
@@ -81,10 +82,11 @@ def export_adapter_task(
     base = resolve(origin.name, progress=on_progress)
     prompter = Prompter.from_contract(load_tokenizer(base), contract, task_of(adapter, contract))
     task = prompter.task
+    rows = good_answers(judged.rows, task)
     return export_task(
         prompter,
-        [task.input_of(row) for row in judged.rows],
-        [task.references(row) for row in judged.rows],
+        [task.input_of(row) for row in rows],
+        [task.references(row) for row in rows],
         folder,
         base=base,
         adapter=adapter,

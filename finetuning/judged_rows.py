@@ -6,15 +6,16 @@ them. What learns beside it (floors, examples in a prompt) has its own training 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.hygiene import inspect
+from data.preferences import NothingBesides
 from data.repeats import Repeats
 from data.samples import sample
-from data.sources import Opened, open_test, shown_spec
+from data.sources import Opened, OpenedTest, open_test, shown_spec
 from data.splits import same_text
 from data.tasks import Task
 from data.trained_rows import TrainedRows, hash_rows
@@ -98,15 +99,27 @@ def choose_rows(
         raise DataError("It is not known what to judge this model on", fix=f"Give rows: {doors.own_file()}.")
     skip_empty = skip_empty or bool(of_run and of_run.skip_empty)
     trained_on, notes = training.opened(None)  # first: its guesses hold for the rows that are judged
-    found = open_test(
-        spec,
-        task,
-        columns=columns,
-        labels=labels,
-        usual_columns=usual,
-        skip_empty=skip_empty,
-        trained_on=trained_on,
-    )
+
+    def read(besides: Sequence[str]) -> OpenedTest:
+        return open_test(
+            spec,
+            task,
+            columns=columns,
+            labels=labels,
+            usual_columns=usual,
+            skip_empty=skip_empty,
+            trained_on=trained_on,
+            besides=besides,
+        )
+
+    way = training.recipe.way if training.recipe else None
+    try:
+        found = read(way.besides if way else ())
+    except NothingBesides as missing:
+        if way is None or not way.writes:
+            raise
+        found = read(())  # what it writes can be judged all the same
+        notes.append(f"{missing.problem}, so it is not measured which answers are preferred.")
     if check is not None:
         check(found.rows)
     train = trained_on.splits["train"] if trained_on else None

@@ -23,6 +23,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from data.sources import Opened
 from data.tasks import Task
+from data.tasks.task import REJECTED
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs import launch
 from finetuning.runs.folder import ACTIVE, Run, list_runs, runs_folder
@@ -235,7 +236,8 @@ def check_rows(splits: Mapping[str, Dataset], task: Task, limits: Limits, recipe
         )
     for split in splits.values():
         for row in split:
-            longest = max(_characters(row[column]) for column in task.columns)
+            columns = (*task.columns, *((REJECTED,) if REJECTED in row else ()))
+            longest = max(_characters(row[column]) for column in columns)
             if longest > limits.row_characters:
                 raise RecipeError(
                     f"Row {row['row']} has {longest:,} characters, and this public page takes "

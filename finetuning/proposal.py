@@ -27,8 +27,9 @@ from data.specs import path_of
 from data.splits import SPLIT_NAMES
 from data.tasks import TASKS, Task
 from data.tasks.own import USUAL, OwnTask
-from data.tasks.task import Kind
+from data.tasks.task import REJECTED, Kind
 from finetuning.recipe import Recipe, load_recipe, recipe_names, with_overrides, with_settings
+from finetuning.ways import WAYS
 from plumbing import doors
 from plumbing.errors import DataError, UserError
 from plumbing.printable import one_line, printable
@@ -85,7 +86,7 @@ class Proposal:
             said += [*self._labels(), f"How it is read: {self.divided.mapping.reason}", *self._splits()]
             said += [*self.divided.notes, *self.findings]
         if self.recipe is not None and self.error is None:
-            said.append(self._recipe())
+            said += [self._recipe(), *self._ways()]
         elif self.error is None:
             said.append("Training on raw text comes in a later version; what is said here is how it will be read.")
         return [printable(sentence) for sentence in said]
@@ -107,6 +108,17 @@ class Proposal:
         train, validation, test = (f"{len(divided.splits[name]):,}" for name in SPLIT_NAMES)
         sizes = f"{train} {what} to train on, {validation} to validate, {test} to test"
         return [] if any(sizes in note for note in divided.notes) else [f"Splits: {sizes}."]
+
+    def _ways(self) -> list[str]:
+        """In which ways such rows can be learned, where there are several."""
+        assert self.recipe is not None
+        taken = self.recipe.way.kind
+        others = [way for way in ways_for(self.form, self.task) if way != taken]
+        if not others:
+            return []
+        others += ["sft, from the good answers alone"] if taken != "sft" else []
+        how = f": {doors.change('way', doors.OPEN)}" if doors.current() == "command" else ""
+        return [f"Way: {taken}. Such rows can be learned by {', '.join(others[:-1])} or {others[-1]}, too{how}."]
 
     def _recipe(self) -> str:
         assert self.recipe is not None
@@ -151,7 +163,8 @@ def propose(name: str, *, test: str | None = None, settings: Sequence[str] = ())
     proposal = Proposal(f"file:{path.absolute()}", form, count, task, why, None)
     if task.kind == "text":
         return _opened(proposal, tables, Choices(task, {}, {}), None)
-    base = task.recipe or USUAL[task.kind].recipe
+    way = _chosen_way(settings) or next(iter(ways_for(form, task)), "")
+    base = (WAYS[way].recipe if way else "") or task.recipe or USUAL[task.kind].recipe
     own = found if isinstance(found, str) else _named(found, path)
     recipe = _recipe(base, own, proposal.spec, test, task)
     recipe = with_settings(recipe, settings)
@@ -160,6 +173,7 @@ def propose(name: str, *, test: str | None = None, settings: Sequence[str] = ())
         dict(recipe.data.columns or {}),
         dict(recipe.data.labels or {}),
         skip_empty=recipe.data.skip_empty,
+        besides=recipe.way.besides,
     )
     proposal = replace(proposal, task=recipe.task_definition, recipe=recipe, base=base)
     opened = _opened(proposal, tables, choices, recipe.data.test)
@@ -193,7 +207,7 @@ def _task_of(
     if form.kind == "chat":
         return OwnTask(kind="chat"), "Chats: what can be learned is to answer as the assistant in them does."
     if form.kind == "generation":
-        if form.name == "several references" and (shipped := _of_shipped(tables)):
+        if form.name in ("several references", "pairs") and (shipped := _of_shipped(tables)):
             return shipped
         labelled = _labelled(tables, chosen)
         if labelled and form.name in ("Alpaca", "prompt and completion"):
@@ -321,6 +335,12 @@ def own_name(path: Path) -> str:
     return slug if len(slug) > 1 else "own"
 
 
+def ways_for(form: Form, task: Task) -> list[str]:
+    """Returns the ways that learn from what rows of `form` have beside a task's columns, the usual one first."""
+    needing = (name for name, way in WAYS.items() if way.besides and set(way.besides) <= set(form.gives))
+    return [name for name in needing if WAYS[name].model_validate({"kind": name}).refused(task) is None]
+
+
 # ---- which recipe --------------------------------------------------------------------------------------------
 
 
@@ -328,7 +348,7 @@ def _recipe(base: str, task: str | OwnTask, spec: str, test: str | None, definit
     recipe = load_recipe(base)
     changes: dict[str, Any] = {"data.source": spec, "data.test": test and absolute_spec(test)}
     if not isinstance(task, str):
-        title = f"{definition.title} · {recipe.strategy_title}"
+        title = f"{definition.title} · {recipe.way.title or recipe.strategy_title}"
         changes |= {"task": task.model_dump(exclude_none=True), "name": f"own-{task.name}"[:64], "title": title}
     return with_overrides(recipe, changes)
 
@@ -344,7 +364,8 @@ def _with_lengths(proposal: Proposal, settings: Sequence[str]) -> Proposal:
     for rows in divided.splits.values():
         for row in rows:
             references = task.references(row)
-            longest = max(longest, _bytes(task.text_of(row)) + max(map(_bytes, references), default=0))
+            answered = [*references, *([row[REJECTED]] if REJECTED in row else [])]
+            longest = max(longest, _bytes(task.text_of(row)) + max(map(_bytes, answered), default=0))
             answers += [len(text.split()) for text in references[:1]]
     needed = PROMPT_TOKENS + _bytes(task.instruction) // BYTES_A_TOKEN + longest // BYTES_A_TOKEN
     if "training.max_tokens" not in given and needed > recipe.training.max_tokens:
@@ -376,6 +397,11 @@ def _chosen_columns(settings: Sequence[str]) -> dict[str, str]:
         if key.startswith("data.columns."):
             chosen[key.removeprefix("data.columns.")] = value
     return chosen
+
+
+def _chosen_way(settings: Sequence[str]) -> str | None:
+    written = (setting.partition("=") for setting in settings)
+    return next((value for key, _, value in written if key in ("way", "way.kind") and value in WAYS), None)
 
 
 def _chosen_kind(settings: Sequence[str]) -> Kind | None:

@@ -261,11 +261,12 @@ def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Row
 
 def _task_metric(recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Callable[[Any], float]:
     """The task's metric on a few of the rows that the validation loss is measured on."""
+    from eval.preferences import good_answers
     from finetuning.trainers.task_metric import ROWS, TaskMetric
 
     task = rows.opened.task
     return TaskMetric(
-        sample(rows.measured, ROWS, task),
+        sample(good_answers(rows.measured, task), ROWS, task),
         task,
         loaded.tokenizer,
         recipe.way.prompter(loaded.tokenizer, task),

@@ -29,17 +29,21 @@ _POSITIONS_FLOAT32 = 256
 """In float32 a product of few rows is slow: without AVX-512, 256 take two thirds of the time of 4 x 64."""
 
 
-def label_log_probs(hidden: Tensor, head: Any, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def label_log_probs(
+    hidden: Tensor, head: Any, labels: Tensor, *, temperature: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
     """The label's log-probability, the prediction's entropy, 1 where the label was the most probable; [S] each.
 
     Args:
         hidden: after the final norm, [S, H].
         head: the vocabulary projection, [V, H].
         labels: the tokens that come next, [S].
+        temperature: by which logits are divided.
     """
     if is_plain_head(head) and head.bias is None:
-        return _LabelLogProbs.apply(hidden, head.weight, labels)  # type: ignore[no-untyped-call, no-any-return]
-    return of_logits(head(hidden), labels)
+        cooled = hidden if temperature == 1 else hidden / temperature  # H values, where logits are V
+        return _LabelLogProbs.apply(cooled, head.weight, labels)  # type: ignore[no-untyped-call, no-any-return]
+    return of_logits(head(hidden) / temperature, labels)
 
 
 def of_logits(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

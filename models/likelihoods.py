@@ -27,6 +27,8 @@ _BATCH_TOKENS = 8192
 """Of a batch of several rows by hand, at most."""
 _BATCH_TOKENS_OF_MODULES = 2048
 """The same by modules, which hold the logits of all places that are asked for at once."""
+_PREDICTIONS = 2**25
+"""Log-probabilities of the base that are held to be compared with, about: 134 MB."""
 _PLACES_AT_ONCE = 256
 """Places whose float32 logits are held at a time by hand: 50 MB for a vocabulary of 49,152."""
 
@@ -40,6 +42,9 @@ class TurnLikelihood:
     tuned: float
     tokens: int
     """How many there are. The first token of a row is not among them: nothing predicts it."""
+    divergence: float | None = None
+    """The Kullback-Leibler divergence of the tuned side's predictions of them from the base's, summed, in nats: how
+    far tuning has gone from the base. None where it was not asked for."""
 
 
 @dataclass(frozen=True)
@@ -76,41 +81,116 @@ def turn_log_likelihoods(
         on_batch: called with the number of rows done and of all.
     """
     assert pair.prompter is not None
+    return log_likelihoods(pair, pair.prompter.encode_rows(rows), batch_size=batch_size, on_batch=on_batch)
+
+
+def log_likelihoods(
+    pair: Pair,
+    examples: Sequence[EncodedExample],
+    *,
+    divergence: bool = False,
+    batch_size: int = 128,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> list[TurnLikelihood]:
+    """The same of rows that are tokens already.
+
+    Args:
+        pair: of kind `causal`.
+        examples: the rows.
+        divergence: whether to find out as well how far apart the predictions of both sides are: all those of the
+            base are held, of few rows at a time.
+        batch_size: rows a forward pass, at most.
+        on_batch: called with the number of rows done and of all.
+    """
     keep_freed_memory()
-    laid = _Rows.of(pair.prompter.encode_rows(rows))
+    laid = _Rows.of(examples)
     by_hand = pair.layers_of(True) is not None
     lengths = [len(row) for row in laid.rows]
     found: dict[int, TurnLikelihood] = {}
     sides = {tuned: _side(pair, tuned, laid) for tuned in (False, True)}
-    for indexes in like_lengths(lengths, batch_size, _BATCH_TOKENS if by_hand else _BATCH_TOKENS_OF_MODULES):
-        base, tuned = sides[False](indexes), sides[True](indexes)
-        for index, one, other in zip(indexes, base, tuned, strict=True):
-            found[index] = TurnLikelihood(one, other, len(laid.learned[index]))
+    batches = like_lengths(lengths, batch_size, _BATCH_TOKENS if by_hand else _BATCH_TOKENS_OF_MODULES)
+    if divergence:
+        most = _PREDICTIONS // int(pair.model.config.get_text_config().vocab_size)
+        batches = (few for batch in batches for few in _of_few_places(batch, laid, most))
+    for indexes in batches:
+        between = _Between() if divergence else None
+        base = sides[False](indexes, between.keep if between else None)
+        tuned = sides[True](indexes, between.compare if between else None)
+        counts = [len(laid.learned[index]) for index in indexes]
+        apart = between.summed(counts) if between else [None] * len(indexes)
+        for index, one, other, count, far in zip(indexes, base, tuned, counts, apart, strict=True):
+            found[index] = TurnLikelihood(one, other, count, far)
         if on_batch:
-            on_batch(len(found), len(rows))
-    return [found[index] for index in range(len(rows))]
+            on_batch(len(found), len(examples))
+    return [found[index] for index in range(len(examples))]
 
 
-def _side(pair: Pair, tuned: bool, laid: _Rows) -> Callable[[list[int]], list[float]]:
+def _of_few_places(batch: list[int], laid: _Rows, most: int) -> Iterator[list[int]]:
+    """The rows of a batch in parts with `most` places together, or a single row."""
+    part: list[int] = []
+    places = 0
+    for index in batch:
+        own = len(laid.learned[index])
+        if part and places + own > most:
+            yield part
+            part, places = [], 0
+        part.append(index)
+        places += own
+    if part:
+        yield part
+
+
+class _Between:
+    """How far the predictions of one side are from those of the other, place by place."""
+
+    def __init__(self) -> None:
+        self._base: list[torch.Tensor] = []
+        self._apart: list[torch.Tensor] = []
+
+    def keep(self, log_probs: torch.Tensor) -> None:
+        """The base's at some places, [n, V]."""
+        self._base.append(log_probs)
+
+    def compare(self, log_probs: torch.Tensor) -> None:
+        """The tuned side's at the same places, in the same order."""
+        base = self._base.pop(0)
+        self._apart.append((log_probs.exp() * (log_probs - base)).sum(-1).cpu())
+
+    def summed(self, counts: Sequence[int]) -> list[float]:
+        """Over as many places each, in nats."""
+        import torch
+
+        if not self._apart:
+            return [0.0] * len(counts)
+        return [float(values.sum()) for values in torch.cat(self._apart).double().split(list(counts))]
+
+
+_Seen = Callable[["torch.Tensor"], None]
+"""Takes the log-probabilities of all tokens at some places, [n, V]."""
+
+
+def _side(pair: Pair, tuned: bool, laid: _Rows) -> Callable[[list[int], _Seen | None], list[float]]:
     """Numbers of rows → the summed log-probabilities of their learned tokens; the beginning is read once."""
     kept: list[Any] = []
 
-    def summed(indexes: list[int]) -> list[float]:
+    def summed(indexes: list[int], seen: _Seen | None) -> list[float]:
         import torch
 
         rows, learned = [laid.rows[index] for index in indexes], [laid.learned[index] for index in indexes]
         if not any(learned):
             return [0.0] * len(rows)
+        chosen = []
         targets = torch.tensor([row[at] for row, own in zip(rows, learned, strict=True) for at in own])
         counts = [len(own) for own in learned]
         places = [[at - 1 for at in own] for own in learned]
         with torch.inference_mode(), pair.side(tuned) as model:
             if not kept:
                 kept.append(_logits(pair, tuned, model, laid.shared))
-            chosen = [
-                logits.float().log_softmax(-1).cpu().gather(1, part[:, None])[:, 0]
-                for logits, part in kept[0](rows, places, targets)
-            ]
+            for logits, part in kept[0](rows, places, targets):
+                log_probs = logits.float().log_softmax(-1)
+                chosen.append(log_probs.gather(1, part[:, None].to(log_probs.device))[:, 0].cpu())
+                if seen:
+                    seen(log_probs)
         return [float(values.sum()) for values in torch.cat(chosen).double().split(counts)]
 
     return summed

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _PROBE_TEXT = "Ana: Is the shop still open?\nLeo: Until six, and the soup is better than it looks."
 
-_UNPACKED_AT_MOST = 5 * 10**8
+UNPACKED_AT_MOST = 5 * 10**8
 """Parameters of a model whose 4-bit weights are held unpacked as well: a gigabyte of them."""
 
 
@@ -90,7 +90,7 @@ class Pair:
         own = tuned or not self.is_whole
         if own not in self._layers:
             self._layers[own] = LlamaLayers(model)
-            if self.precision != "nf4" or model.num_parameters() < _UNPACKED_AT_MOST:
+            if self.precision != "nf4" or model.num_parameters() < UNPACKED_AT_MOST:
                 self._layers[own].prepare_decoding()
         return self._layers[own] if self._layers[own].is_current else None
 

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from eval.metrics import metric_named
 from eval.report.headline import explanation as explanation
 from eval.report.headline import headline as headline
+from eval.report.preferences import preference_sentences, preference_table, thumbs_sentences
 from eval.report.rows_text import about_the_rows
 from eval.report.schema import Report, RowResult
 from eval.report.sections import ClassScores, Confusion, FewShot, Forgetting, TurnLikelihood, WithContext
@@ -158,6 +159,7 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
         *([turns_sentence(report.turns)] if report.turns else []),
         f"Intervals are 95 %. The verdict is about {report.primary.title} alone, by the {test.test} at "
         f"p ≤ {test.alpha:g} over {report.n:,} pairs of answers to the same rows. {EXPLORATORY}",
+        *_preferences(report),
         *_floors(report),
         *_forgetting(report),
         *_labels(report),
@@ -168,6 +170,17 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
         _provenance(report),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _preferences(report: Report) -> list[str]:
+    sections: list[str] = []
+    if found := report.preference:
+        lines = ["| tells the better answer | share of the pairs | 95 % interval |", "|---|---:|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in preference_table(found)]
+        sections += ["## Which answer is preferred", "\n".join(lines), " ".join(preference_sentences(found))]
+    if thumbs := report.thumbs:
+        sections += ["## Liked and disliked answers", " ".join(thumbs_sentences(thumbs))]
+    return sections
 
 
 def _floors(report: Report) -> list[str]:

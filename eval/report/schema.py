@@ -15,6 +15,7 @@ from pydantic import Field
 from data.tasks import TASKS
 from data.tasks.task import Input
 from eval.metrics.metric import Flip, flip_of
+from eval.report.preferences import Preference, Thumbs
 from eval.report.sections import (
     AdapterProofInfo,
     BaseModelInfo,
@@ -61,6 +62,14 @@ class Report(Strict):
     )
     writing: Writing | None = Field(default=None, description="Texts only.")
     turns: TurnLikelihood | None = Field(default=None, description="Chats only.")
+    preference: Preference | None = Field(
+        default=None,
+        description="Where each test row has a worse answer beside the better one, which is the reference.",
+    )
+    thumbs: Thumbs | None = Field(
+        default=None,
+        description="Where test rows have thumbs; what was written is compared with the liked answers.",
+    )
     floors: list[FloorResult] = Field(default=[], description="What needs no tuning, on the same rows.")
     few_shot: FewShot | None = Field(
         default=None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from data.general import instructions, passages
 from finetuning.besides import read_context
@@ -47,6 +48,8 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
         seconds += test.rows * work.decoded((base_tokens + tuned_tokens) / 2) if generates else 0.0
     if recipe.task_definition.kind == "chat":
         seconds += 2 * work.passes(test, 0)  # all that the assistant says
+    if recipe.way.besides:  # a good answer and a bad one, by both sides
+        seconds += 4 * work.answers(test)
     if settings.forgetting:
         seconds += work.forgetting()
     return seconds
@@ -73,6 +76,11 @@ class _Work:
         batches = 1 + math.ceil(lengths.rows / SCORING_BATCH_SIZE)
         taken = tokens * self._machine.pass_token + pairs * self._machine.pass_pair
         return self._layers * (batches * self._machine.pass_batch + taken)
+
+    def answers(self, lengths: Lengths) -> float:
+        """One side reads every prompt with an answer, each of whose tokens is predicted."""
+        predicted = lengths.rows * lengths.answer * self._machine.head_train
+        return self.passes(replace(lengths, prompts=lengths.whole), 0) + predicted
 
     def decoded(self, tokens: float) -> float:
         """One row's answer of so many tokens, in a batch of others."""

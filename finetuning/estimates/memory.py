@@ -1,4 +1,7 @@
-"""How much memory a run takes at its highest: weights, gradients, optimizer state and what a backward needs."""
+"""How much memory a run takes at its highest: weights, gradients, optimizer state and what a backward needs.
+
+A way that compares with a reference measures it beforehand, so there is no second model; a pair is two rows.
+"""
 
 from __future__ import annotations
 

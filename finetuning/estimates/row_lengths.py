@@ -53,13 +53,18 @@ class Lengths:
 def lengths_of(
     recipe: Recipe, splits: DatasetDict | Mapping[str, Any], task: Task | None = None
 ) -> tuple[Lengths, Lengths]:
-    """Of the training and of the test split; `task` is theirs, if their labels have come out of them."""
+    """Of the training and of the test split; `task` is theirs, if their labels have come out of them.
+
+    Where answers have thumbs, the test rows are those with a good one, with which what is written is compared.
+    """
+    from eval.preferences import good_answers
     from models.loading import load_tokenizer
 
     found = in_reach(recipe.model.base)
     tokenizer = load_tokenizer(found) if found else None
     own = task or recipe.task_definition
-    return _lengths(recipe, splits["train"], tokenizer, own), _lengths(recipe, splits["test"], tokenizer, own)
+    test = good_answers(splits["test"], own)
+    return _lengths(recipe, splits["train"], tokenizer, own), _lengths(recipe, test, tokenizer, own)
 
 
 def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any, task: Task) -> Lengths:

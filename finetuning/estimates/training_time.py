@@ -23,6 +23,7 @@ class Batch:
     """Some rows that go through the model together."""
 
     rows: int
+    """With every answer to a prompt a row of its own: a pair is two."""
     tokens: int
     """That are computed: without padding and the shared prefix where layers are computed by hand."""
     longest: int
@@ -38,18 +39,19 @@ def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
     """The batches of an epoch over the sampled rows, in like lengths as they are trained on."""
     from finetuning.trainers.lengths import LikeLengthSampler
 
-    lengths, size = train.whole, recipe.training.batch_size
+    lengths, size, answers = train.whole, recipe.training.batch_size, recipe.way.answers_a_row
     order = list(LikeLengthSampler(lengths, size, seed=recipe.training.seed))
     batches = []
     for at in range(0, len(order), size):
         rows = [lengths[index] for index in order[at : at + size]]
         if len(rows) < size and train.rows > len(lengths):
             continue  # short only because the sample is
-        tokens = len(rows) * max(rows)
+        count = answers * len(rows)
+        tokens = count * max(rows)
         if computed_by_hand(recipe):
-            tokens = sum(rows) - (len(rows) - 1) * train.shared
-        supervised = sum(train.answers[index] for index in order[at : at + size])
-        batches.append(Batch(len(rows), tokens, max(rows), supervised))
+            tokens = answers * sum(rows) - (count - 1) * train.shared
+        supervised = answers * sum(train.answers[index] for index in order[at : at + size])
+        batches.append(Batch(count, tokens, max(rows), supervised))
     return batches
 
 
@@ -62,15 +64,21 @@ def training_seconds(
     batches: Sequence[Batch],
     eval_rows: int,
 ) -> float:
-    """Of all steps, and of the validation loss on `eval_rows` rows as often as it is measured."""
-    forward = sum(_step_s(recipe, config, machine, batch) for batch in batches) / max(1, len(batches))
+    """Of all steps, and of the validation loss on `eval_rows` rows as often as it is measured.
+
+    A way may have to read all rows before the first step, or a batch once more in each.
+    """
+    way, answer = recipe.way, _read_s(config, machine, batches)
+    learned = sum(_step_s(recipe, config, machine, batch) for batch in batches)
+    read = way.more_passes * answer * sum(batch.rows for batch in batches)
     all_steps = steps(recipe, train.rows)
-    a_step = forward * recipe.training.gradient_accumulation + count.trainable * machine.update
-    seconds = all_steps * a_step
+    a_pass = (learned + read) / max(1, len(batches))
+    a_step = a_pass * recipe.training.gradient_accumulation + count.trainable * machine.update
+    seconds = all_steps * a_step + way.passes_before * way.answers_a_row * (train.rows + eval_rows) * answer
     written = 12.0 * min(all_steps, checkpoints(recipe))  # weights and two moments
     if eval_rows and batches:
         times = math.ceil(all_steps / eval_steps(recipe, train.rows, eval_rows))
-        seconds += times * eval_rows * _read_s(config, machine, batches)
+        seconds += times * eval_rows * way.answers_a_row * (1 + way.more_passes) * answer
         written += 4.0 * times if recipe.training.keep == "best" else 0.0  # at most: whenever it is a new best
     return seconds + count.trainable * written / _WRITTEN_A_SECOND
 

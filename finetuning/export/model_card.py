@@ -21,7 +21,7 @@ def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str
 # {recipe.name}
 
 {recipe.task_definition.learns} Trained with {recipe.strategy_title} on `{shown.data.source}` for
-{recipe.training.epochs:g} epochs; {recipe.strategy.about(recipe.model.precision, recipe.kind)}.
+{recipe.training.epochs:g} epochs; {recipe.strategy.about(recipe.model.precision, recipe.kind)}.{_how(recipe)}
 
 {_one_level_down(to_markdown(report, rows))}
 ## The recipe
@@ -29,6 +29,11 @@ def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str
 ```yaml
 {shown.to_yaml()}```
 """
+
+
+def _how(recipe: Recipe) -> str:
+    said = recipe.way.about()
+    return f"\n{said}" if said else ""
 
 
 def front_matter(recipe: Recipe) -> str:

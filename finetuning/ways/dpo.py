@@ -35,6 +35,12 @@ class Dpo(Preferring):
     """The share of pairs that are thought to be the wrong way round; with loss: robust."""
 
     besides: ClassVar[tuple[str, ...]] = (REJECTED,)
+    recipe: ClassVar[str] = "dialogue-smollm2-dpo"
+    title: ClassVar[str] = "preferences (DPO)"
+    marked: ClassVar[str] = (
+        "One row as the model sees it. Marked are its two answers, each of which follows the prompt by itself: the "
+        "model learns to find the first more probable than the second."
+    )
     curves: ClassVar[tuple[str, ...]] = (
         "rewards/accuracies",
         "rewards/margins",

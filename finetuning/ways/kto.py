@@ -39,6 +39,12 @@ class Kto(Preferring):
     """The same of one with a thumb down."""
 
     besides: ClassVar[tuple[str, ...]] = (LIKED,)
+    recipe: ClassVar[str] = "dialogue-smollm2-kto"
+    title: ClassVar[str] = "thumbs (KTO)"
+    marked: ClassVar[str] = (
+        "One row as the model sees it. Marked is the answer: the model learns to find it more probable if its "
+        "thumb is up, and less if it is down."
+    )
     curves: ClassVar[tuple[str, ...]] = ("rewards/margins", "kl", "rewards/chosen", "rewards/rejected")
     more_passes: ClassVar[int] = 1
     passes_before: ClassVar[int] = 2

@@ -35,6 +35,14 @@ class Way(Settings):
     besides: ClassVar[tuple[str, ...]] = ()
     """The columns that a row has to have beside those of its task, see `data.sources.open_source`."""
 
+    recipe: ClassVar[str] = ""
+    """The recipe that ships for it: its model and settings are taken for rows that have what it needs `besides`."""
+    title: ClassVar[str] = ""
+    """What a run is called after that learns so; empty for the name of its strategy."""
+
+    marked: ClassVar[str] = ""
+    """What the tokens that `preview` marks are, in sentences; empty where the model learns to write them."""
+
     curves: ClassVar[tuple[str, ...]] = ()
     """What its trainer logs beside the loss and is drawn under it, by the names in the logs."""
 

@@ -47,14 +47,14 @@ def greedy(
     places = torch.tensor([len(row) for row in rows])  # where the next token of each row goes
     dtype = torch.float32 if len(rows) <= FEW_ROWS else layers.dtype
     room = int(places.max()) + max_new_tokens
-    cache = [_KeyValues(layers.heads[1], len(rows), room, dtype) for _ in range(layers.depth)]
+    cache = [KeyValues(layers.heads[1], len(rows), room, dtype) for _ in range(layers.depth)]
     with torch.inference_mode():
         if should_stop and max(map(len, rows)) > PIECE:
             _read(layers, base, tuned, cache, should_stop)
             last = torch.tensor([row[-1] for row in rows])
             tokens = _step(layers, cache, last, places - 1, len(base))
         else:
-            tokens = _prefill(layers, base, tuned, cache)
+            tokens = prefill(layers, base, tuned, cache).argmax(dim=-1)
     present, ended = list(range(len(rows))), set[int]()
     for step in range(max_new_tokens):
         now = dict(zip(present, tokens.tolist(), strict=True))
@@ -74,22 +74,21 @@ def greedy(
             places = places + 1
 
 
-def _prefill(layers: LlamaLayers, base: Prompts, tuned: Prompts, cache: list[_KeyValues], at: int = 0) -> Tensor:
-    """The first token of each prompt, [M]; keys and values go into the cache's rows from `at` on."""
+def prefill(layers: LlamaLayers, base: Prompts, tuned: Prompts, cache: list[KeyValues], at: int = 0) -> Tensor:
+    """Logits behind each prompt, [M, V]; keys and values go into the cache's rows from `at` on."""
     if len(base) + len(tuned) > 2 and base and tuned:  # what each side's prompts begin with is computed once
-        firsts = _prefill(layers, base, (), cache, at), _prefill(layers, (), tuned, cache, at + len(base))
-        return torch.cat(firsts)
+        return torch.cat([prefill(layers, base, (), cache, at), prefill(layers, (), tuned, cache, at + len(base))])
     prompts = [*base, *tuned]
     prefix = shared_start(prompts) if not (base and tuned) else []
     packed = PackedRows([prompt[len(prefix) :] for prompt in prompts], prefix, heads=layers.heads)
     attend = [_Filling(packed, one, at) for one in cache]
     plain = len(packed.tokens) if not tuned else int(packed.starts[1]) if base else 0
     x = layers.infer(packed.tokens, layers.turn(packed.positions), attend, keep=packed.last(1), plain=plain)
-    return layers.logits(x).argmax(dim=-1)
+    return layers.logits(x)
 
 
 def _read(
-    layers: LlamaLayers, base: Prompts, tuned: Prompts, cache: list[_KeyValues], should_stop: Callable[[], bool]
+    layers: LlamaLayers, base: Prompts, tuned: Prompts, cache: list[KeyValues], should_stop: Callable[[], bool]
 ) -> None:
     """Put the keys and values of all of each prompt but its last token into the cache, a piece at a time."""
     for at, prompt in enumerate([*base, *tuned]):
@@ -99,7 +98,7 @@ def _read(
             one.fill(at, whole, *key_value)
 
 
-def _step(layers: LlamaLayers, cache: list[_KeyValues], tokens: Tensor, places: Tensor, plain: int) -> Tensor:
+def _step(layers: LlamaLayers, cache: list[KeyValues], tokens: Tensor, places: Tensor, plain: int) -> Tensor:
     """The token after `tokens`, [M], at `places` of their rows, the first `plain` on the base's side."""
     longest = int(places.max()) + 1
     mask = torch.zeros(len(places), longest).masked_fill_(torch.arange(longest) > places[:, None], float("-inf"))
@@ -108,7 +107,7 @@ def _step(layers: LlamaLayers, cache: list[_KeyValues], tokens: Tensor, places: 
     return layers.logits(layers.infer(tokens, layers.turn(places), attend, plain=plain)).argmax(dim=-1)
 
 
-class _KeyValues:
+class KeyValues:
     """One layer's keys and values, [M, K, room, D] each, every row's from the left."""
 
     def __init__(self, heads: int, rows: int, room: int, dtype: torch.dtype) -> None:
@@ -133,7 +132,7 @@ class _KeyValues:
 class _Filling:
     """A prefill of one layer: packed rows attend, and their keys and values are kept."""
 
-    def __init__(self, packed: PackedRows, cache: _KeyValues, at: int) -> None:
+    def __init__(self, packed: PackedRows, cache: KeyValues, at: int) -> None:
         self._packed, self._cache, self._at = packed, cache, at
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, None]:
@@ -144,7 +143,7 @@ class _Filling:
 class _Growing:
     """A step of one layer: a token a row attends to all of its row's, and to itself."""
 
-    def __init__(self, cache: _KeyValues, places: Tensor, mask: Tensor) -> None:
+    def __init__(self, cache: KeyValues, places: Tensor, mask: Tensor) -> None:
         self._cache, self._places, self._mask = cache, places, mask
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, None]:

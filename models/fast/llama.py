@@ -22,7 +22,7 @@ from torch.nn.functional import embedding, silu
 from transformers import PreTrainedModel
 
 from models.fast.norms import Norm
-from models.fast.packing import PackedRows
+from models.fast.packing import Packed, PackedRows
 from models.fast.projections import Projections, product
 from models.prefix import StoppedError
 
@@ -31,7 +31,7 @@ Turn = tuple[Tensor, Tensor]
 
 
 class Attends(Protocol):
-    """How the tokens of one layer attend; `PackedRows` does, so does a key-value cache."""
+    """How the tokens of one layer attend; `Packed` does, so does a key-value cache."""
 
     def attend(self, query: Tensor, key: Tensor, value: Tensor, scaling: float) -> tuple[Tensor, Any]:
         """What every token takes in, [N, Q * D], and what a backward needs."""
@@ -70,12 +70,12 @@ class LlamaLayers:
         """Whether what is active in the model is still what these were made of."""
         return self._active() == self._adapter
 
-    def __call__(self, rows: PackedRows, keep: Tensor) -> Tensor:
+    def __call__(self, rows: Packed, keep: Tensor) -> Tensor:
         """The last layer's output at the places `keep`, [len(keep), H], adapted; autograd goes through it, back to
         the first weights that are trained.
 
         Args:
-            rows: the tokens, their shared prefix among them.
+            rows: the tokens, their shared prefixes among them.
             keep: places of `rows.tokens` that are wanted, each once, in rising order.
         """
         x, turn = self._embed(rows.tokens), self.turn(rows.positions)
@@ -119,6 +119,11 @@ class LlamaLayers:
     def norm(self, x: Tensor) -> Tensor:
         """The final norm, [N, H]."""
         return self._model.norm(x)  # type: ignore[no-any-return]
+
+    @property
+    def are_packed(self) -> bool:
+        """Whether weights are held in 4 bits, and have to be unpacked at each use."""
+        return any(part.are_packed for layer in self._layers for part in layer.parts)
 
     def prepare_decoding(self) -> None:
         """Get ready for many products of few rows, with weights that change no more (`Projections`)."""
@@ -281,7 +286,7 @@ class _Layer:
         self,
         gradient: Tensor,
         kept: tuple[Any, ...],
-        rows: PackedRows,
+        rows: Packed,
         turn: Turn,
         keep: Tensor | None,
         of_input: bool,
@@ -326,7 +331,7 @@ class _Step(torch.autograd.Function):
     """A layer as one step of autograd."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, layer: _Layer, rows: PackedRows, turn: Turn, keep: Any, *_: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, layer: _Layer, rows: Packed, turn: Turn, keep: Any, *_: Tensor) -> Tensor:
         result, ctx.kept = layer.forward(x, rows, turn, keep)
         ctx.layer, ctx.rows, ctx.turn, ctx.keep = layer, rows, turn, keep
         return result

@@ -45,6 +45,11 @@ class Projections:
         self._low_rank = [update for update in self._updates if update]
 
     @property
+    def are_packed(self) -> bool:
+        """Whether a weight is held in 4 bits, and has to be unpacked at each use."""
+        return self._few is None and any(_is_packed(base) for base in self._bases)
+
+    @property
     def parameters(self) -> list[Tensor]:
         """A and B of every adapted layer in turn, then what is trained of the layers' own weights and biases, as
         `backward` gives their gradients."""
@@ -62,7 +67,7 @@ class Projections:
         """
         if self._few and len(x) <= FEW_ROWS:
             return list(self._few(x, plain)), None
-        results = [linear(x, weight, base.bias) for weight, base in zip(self._weights(), self._bases, strict=True)]
+        results = [product(x, weight, base.bias) for weight, base in zip(self._weights(), self._bases, strict=True)]
         if plain >= len(x) or not self._low_rank:
             return results, None
         low = (x if read is None else read)[plain:] @ self._a(x.dtype).t()
@@ -158,7 +163,7 @@ class _FewRows:
         self._sizes = [base.out_features for base in bases]
         self.weights = list(self._joint.split(self._sizes))
         for base, weight in zip(bases, self.weights, strict=True):
-            if getattr(base.weight, "quant_state", None) is None:
+            if not _is_packed(base):
                 base.weight.data = weight
         biases: list[Tensor] = [base.bias for base in bases if base.bias is not None]
         self._bias = torch.cat(biases) if biases else None
@@ -195,11 +200,15 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 def weight_of(base: Any) -> Tensor:
     """The weight, [O, I], out of its 4 bits where it is packed."""
     weight: Tensor = base.weight
-    if getattr(weight, "quant_state", None) is None:
+    if not _is_packed(base):
         return weight
     from bitsandbytes.functional import dequantize_4bit
 
     return dequantize_4bit(weight.data, base.weight.quant_state)
+
+
+def _is_packed(base: Any) -> bool:
+    return getattr(base.weight, "quant_state", None) is not None
 
 
 def _is_trained(weight: Tensor | None) -> bool:

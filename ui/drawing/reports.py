@@ -34,6 +34,7 @@ from plumbing.errors import UserError
 from plumbing.remembered import Remembered
 from ui.drawing import charts, text
 from ui.drawing.markup import Child, Markup, cell, fold, join, scrolling, section, table, tag
+from ui.drawing.preferences import preferences
 
 
 def report_of(folder: Path) -> Report | None:
@@ -145,7 +146,14 @@ def _changes(report: Report, rows: Sequence[RowResult]) -> Markup | None:
 
 def details(report: Report) -> Markup:
     """What else would score, what it cost, labels, writing, and where the numbers come from."""
-    parts = [_floors(report), _forgetting(report), _labels(report), _writing(report), _provenance(report)]
+    parts = [
+        *preferences(report),
+        _floors(report),
+        _forgetting(report),
+        _labels(report),
+        _writing(report),
+        _provenance(report),
+    ]
     return tag("div", *(part for part in parts if part), class_="ba-stack")
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,7 @@ class RowsInUse:
         columns: Mapping[str, str] | None = None,
         labels: Mapping[str, str | None] | None = None,
         skip_empty: bool = False,
+        besides: Sequence[str] = (),
         read: Callable[[], Opened] | None = None,
     ) -> Opened:
         """As `data.sources.open_source`; `read` is how, where these rows were read in another way."""
@@ -46,9 +47,9 @@ class RowsInUse:
         from data.sources import open_source
 
         def as_usual() -> Opened:
-            return open_source(source, task, columns=columns, labels=labels, skip_empty=skip_empty)
+            return open_source(source, task, columns=columns, labels=labels, skip_empty=skip_empty, besides=besides)
 
-        key = (source, _stamp(source), task, _items(columns), _items(labels), skip_empty)
+        key = (source, _stamp(source), task, _items(columns), _items(labels), skip_empty, tuple(besides))
         with self._lock:
             if key in self._known:
                 self._known.move_to_end(key)

@@ -97,6 +97,6 @@ def _of_file(begun: Beginning, form: TaskForm, data: DataForm, visitor: Visitor,
     if chosen is not None and len(inputs) == len(task.input_columns) == 1:
         ROWS.open(
             chosen.source, task, columns=chosen.columns, labels=chosen.labels, skip_empty=chosen.skip_empty,
-            read=divided.opened,
+            besides=found.recipe.way.besides if found.recipe else (), read=divided.opened,
         )  # fmt: skip
     return begun

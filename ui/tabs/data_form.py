@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from data.preferences import besides_in
 from data.problems import SHOWN, ProblemsError
 from data.readers.files import SUFFIXES
 from data.sources import Opened
@@ -348,12 +349,14 @@ def _warning(said: str) -> Markup:
 def preview(opened: Opened) -> Markup:
     """The first training rows."""
     task = opened.task
-    columns = task.columns
     rows = opened.splits["train"].select(range(min(PREVIEW_ROWS, len(opened.splits["train"]))))
-    return table(
-        ["row", *columns],
-        ([row["row"], cell(task.text_of(row)), *_target(task, row)] for row in rows),
-    )
+    besides = besides_in(rows)
+
+    def cells(row: Mapping[str, Any]) -> list[Child]:
+        more = (cell(_besides(row[each])) for each in besides)
+        return [row["row"], cell(task.text_of(row)), *_target(task, row), *more]
+
+    return table(["row", *task.columns, *besides], map(cells, rows))
 
 
 def problems(error: UserError, visitor: Visitor) -> Markup:
@@ -367,6 +370,10 @@ def problems(error: UserError, visitor: Visitor) -> Markup:
     return tag("div", title, tag("ul", *shown), class_="ba-problems")
 
 
+def _besides(value: str | bool) -> str:
+    return value if isinstance(value, str) else "up" if value else "down"
+
+
 def _target(task: Task, row: Mapping[str, Any]) -> list[Markup]:
     return [cell(" / ".join(task.references(row)))] if task.target_column else []
 
@@ -377,16 +384,16 @@ def _is_corpus(opened: Opened) -> bool:
 
 def _hygiene(opened: Opened) -> list[str]:
     if _is_corpus(opened):
-        return list(_corpus_hygiene(opened.spec, opened.task))
+        return list(_corpus_hygiene(opened.spec, opened.task, besides_in(opened.splits["train"])))
     from data.hygiene import inspect
 
     return inspect(opened.splits, opened.task).sentences()
 
 
 @functools.cache
-def _corpus_hygiene(spec: str, task: Task) -> tuple[str, ...]:
+def _corpus_hygiene(spec: str, task: Task, besides: tuple[str, ...]) -> tuple[str, ...]:
     """A corpus does not change while the app runs."""
     from data.hygiene import inspect
     from data.sources import open_source
 
-    return tuple(inspect(open_source(spec, task).splits, task).sentences())
+    return tuple(inspect(open_source(spec, task, besides=besides).splits, task).sentences())

@@ -92,8 +92,8 @@ def _connect(tab: TrainTask) -> None:
         fill(tab, trigger)
     filled = [*form.fields, form.size]
     form.recipe.input(tab.choose_recipe, tab.inputs, filled, **ACT).then(
-        tab.show_sizes, tab.inputs, form.sizes, **SLOW
-    ).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW)
+        tab.show_data, tab.inputs, tab.shown, **SLOW
+    ).then(tab.show_sizes, tab.inputs, form.sizes, **SLOW).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW)
     strategy = form.field("strategy.kind")
     of_strategy = [each for each in form.fields if each is not strategy]
     strategy.input(tab.choose_strategy, tab.inputs, of_strategy, **ACT).then(

@@ -312,7 +312,7 @@ def read(
         recipe = with_overrides(shipped, settings)
         if recipe.strategy_title != shipped.strategy_title or task:
             about = task["title"] if task else recipe.task_definition.title
-            recipe = with_overrides(recipe, {"title": f"{about} · {recipe.strategy_title}"})
+            recipe = with_overrides(recipe, {"title": f"{about} · {recipe.way.title or recipe.strategy_title}"})
     return recipe
 
 
@@ -347,6 +347,12 @@ def in_labels() -> Iterator[None]:
             return named.sub(lambda found: f"“{TOLD[found[1]]}”", said)
 
         raise RecipeError(by_label(error.problem), got=error.got, fix=by_label(error.fix)) from None
+
+
+def with_own_corpus(chosen: Chosen, shipped: Recipe) -> Chosen:
+    """`chosen` with the bundled rows that a recipe ships with, where those of its task are chosen."""
+    own, corpus = shipped.data.source, shipped.task_definition.corpus
+    return replace(chosen, source=own) if corpus == chosen.source and own.startswith("corpus:") else chosen
 
 
 def kept(chosen: Chosen, visitor: Visitor) -> Chosen:

@@ -85,7 +85,8 @@ class TrainTask:
             return Markup("")  # said above
         except UserError as error:
             return tag("div", visitor.shown(str(error)), class_="ba-note")
-        caption = text.TOKENS_CAPTION if recipe.way.writes else text.TOKENS_CAPTION_CLASSIFIER
+        usual = text.TOKENS_CAPTION if recipe.way.writes else text.TOKENS_CAPTION_CLASSIFIER
+        caption = recipe.way.marked or usual
         classes = ("ba-token", "ba-token ba-trained")
         spans = [tag("span", token, class_=classes[trained]) for token, trained in tokens]
         return join([tag("div", caption, class_="ba-note"), tag("div", *spans, class_="ba-tokens")])
@@ -156,7 +157,8 @@ class TrainTask:
         visitor, given = visitor_of(request), self.given(values)
         chosen = self._chosen(given, visitor)
         self._recipe(given, visitor, chosen)
-        opened = self._open(chosen, visitor, self._task(given))  # every problem is shown before a model is loaded
+        # Every problem is shown before a model is loaded.
+        opened = self._open(chosen, visitor, self._task(given), self._shipped(given))
         with visitor.starting():
             recipe = self._recipe(given, visitor, train_form.kept(chosen, visitor))
             run = visitor.started(recipe)
@@ -201,7 +203,7 @@ class TrainTask:
         if chosen is None:
             raise DataError("No data is chosen", fix="Upload a file, or write the name of a data set.")
         visitor.check_source(chosen.source)
-        return chosen
+        return train_form.with_own_corpus(chosen, self._shipped(given))
 
     def _recipe(self, given: Given, visitor: Visitor, chosen: Chosen | None = None) -> Recipe:
         form = [given[each] for each in self.form.inputs]
@@ -223,7 +225,7 @@ class TrainTask:
         """The recipe with what its task has from the rows, and the rows."""
         chosen = self._chosen(given, visitor)
         recipe = self._recipe(given, visitor, chosen)
-        opened = self._open(chosen, visitor, self._task(given))
+        opened = self._open(chosen, visitor, self._task(given), self._shipped(given))
         return train_form.knowing(recipe, opened.task), opened
 
     def _shipped(self, given: Given) -> Recipe:
@@ -234,16 +236,22 @@ class TrainTask:
             raise RunError("There is no such recipe", got=str(name)[:100])
         return found
 
-    def _open(self, chosen: Chosen, visitor: Visitor, task: Task) -> Opened:
+    def _open(self, chosen: Chosen, visitor: Visitor, task: Task, shipped: Recipe) -> Opened:
         opened = ROWS.open(
-            chosen.source, task, columns=chosen.columns, labels=chosen.labels, skip_empty=chosen.skip_empty
+            chosen.source,
+            task,
+            columns=chosen.columns,
+            labels=chosen.labels,
+            skip_empty=chosen.skip_empty,
+            besides=shipped.way.besides,
         )
         visitor.check_rows(opened.splits, opened.task)
         return opened
 
     def _counts(self, given: Given, visitor: Visitor) -> Counts:
         try:
-            return Counts.of(self._open(self._chosen(given, visitor), visitor, self._task(given)))
+            chosen = self._chosen(given, visitor)
+            return Counts.of(self._open(chosen, visitor, self._task(given), self._shipped(given)))
         except UserError:
             return Counts()
 
@@ -281,7 +289,8 @@ class TrainTask:
             if chosen is None:
                 return {self.data_summary: data_form.waiting(given[self.data.kind]), self.data_preview: ""}
             visitor.check_source(chosen.source)
-            opened = self._open(chosen, visitor, task)
+            shipped = beginning.recipe or self._shipped(given)
+            opened = self._open(train_form.with_own_corpus(chosen, shipped), visitor, task, shipped)
         except UserError as error:
             return self._failed(error, given, visitor)
         summary = data_form.summary(opened, said=beginning.said)

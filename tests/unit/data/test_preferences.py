@@ -243,8 +243,10 @@ def test_a_source_without_them_is_refused_with_what_would_do(tmp_path):
         assert "data.columns." in str(found.value) and "way: sft" in str(found.value)
         with pytest.raises(DataError, match=what):
             open_test(source(tmp_path, rows), TEXT, besides=besides)
-    with pytest.raises(DataError, match="This corpus is not for the task 'dialogue'"):
+    with pytest.raises(DataError, match="This corpus has answers, and none of them is better"):
         open_source("corpus:dialogues", DIALOGUE, besides=PAIRS)
+    with pytest.raises(DataError, match="This corpus is not for the task 'dialogue'"):
+        open_source("corpus:reviews", DIALOGUE, besides=PAIRS)
 
 
 def test_test_rows_without_a_good_answer_are_refused(tmp_path):

@@ -237,3 +237,28 @@ def test_noise_between_two_measurements_is_no_cost_of_a_pair():
     few, many = torch.ones(1, 64), torch.ones(2, 64)
     batch, token, pair = calibration._fit(watch, lambda _: None, few, many, many)
     assert pair == 0.0 and batch == pytest.approx(0.4) and token == pytest.approx(0.1 / 64)
+
+
+def test_pairs_are_two_rows_and_what_is_measured_before_the_first_step_takes_time(
+    tiny_llama, pairs_file, monkeypatch
+):
+    """By speeds that make each part plain: a token that is learned takes a second, one that is read a tenth."""
+    plain = Speeds(0.0, 1.0, 0.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    monkeypatch.setattr("finetuning.estimates.estimate.speeds", lambda recipe, config: plain)
+    settings = [f"model.base={tiny_llama}", f"data.source=file:{pairs_file}", "training.batch_size=4",
+                "training.epochs=1", "training.gradient_accumulation=1", "model.precision=float32",
+                "training.eval_rows=0", "evaluation.forgetting=false"]  # fmt: skip
+    by_modules = "strategy.dropout=0.1"  # every row is as long as the longest then
+    found = {
+        way: estimate(load_recipe(f"dialogue-smollm2-{way}", [*settings, by_modules])) for way in ("dpo", "kto")
+    }
+    sft = estimate(load_recipe("dialogue-smollm2-dpo", [*settings, by_modules, "way=sft"]))
+    # Pairs: twice the tokens, each of them read once more beforehand. Thumbs: as many rows as answers, each read
+    # with its own answer and another's beforehand, and with another's in each step.
+    assert found["dpo"].training_s == pytest.approx(2 * (1 + 0.1) * sft.training_s, rel=0.05)
+    assert found["kto"].training_s == pytest.approx(2 * (1 + 0.3) * sft.training_s, rel=0.05)
+    assert found["dpo"].evaluation_s > sft.evaluation_s and found["dpo"].weight_mb == sft.weight_mb
+    assert found["dpo"].memory_mb < sft.memory_mb + 1  # no second model
+    full = estimate(load_recipe("dialogue-smollm2-dpo", [*settings, "strategy.kind=full"]))
+    supervised = estimate(load_recipe("dialogue-smollm2-dpo", [*settings, "strategy.kind=full", "way=sft"]))
+    assert full.memory_mb < supervised.memory_mb + 1

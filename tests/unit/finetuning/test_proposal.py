@@ -188,3 +188,49 @@ def test_a_recipe_is_a_recipe_and_a_file_is_a_file(write, tmp_path, monkeypatch)
 def test_what_is_not_there_or_not_read_is_said(name, said):
     with pytest.raises(DataError, match=said):
         propose(name)
+
+
+PAIRS = [
+    {"prompt": f"Is shop {n} open?", "chosen": f"Shop {n} is, until six.", "rejected": "Ask somebody."}
+    for n in range(COUNT)
+]
+THUMBS = [
+    {"prompt": f"Is shop {n} open?", "completion": f"Shop {n} is, until six.", "label": n % 2 == 0}
+    for n in range(COUNT)
+]
+
+
+def test_pairs_and_thumbs_are_learned_as_such_unless_somebody_says_otherwise(write):
+    pairs = propose(write(PAIRS))
+    assert pairs.recipe.way.kind == "dpo" and pairs.base == "dialogue-smollm2-dpo" and pairs.error is None
+    assert pairs.recipe.title == "Your own texts · preferences (DPO)"
+    assert pairs.divided.splits["train"][0]["rejected"] == "Ask somebody."
+    said = "\n".join(pairs.sentences())
+    assert "Way: dpo. Such rows can be learned by kto" in said and "sft, from the good answers alone" in said
+    assert "more words than the worse in 24 of 24 pairs, so that length alone tells them apart." in said
+    thumbs = propose(write(THUMBS, "b.jsonl"))
+    assert thumbs.recipe.way.kind == "kto" and thumbs.base == "dialogue-smollm2-kto"
+    assert {row["liked"] for row in thumbs.divided.splits["train"]} == {True, False}
+    both = propose(write(PAIRS), settings=["way=kto"])
+    assert both.recipe.way.kind == "kto" and len(both.divided.splits["train"]) % 2 == 0
+    alone = propose(write(PAIRS), settings=["way=sft"])
+    assert alone.recipe.way.kind == "sft" and alone.base == "passages-smollm2-lora"
+    assert "rejected" not in alone.divided.splits["train"][0] and "Way: sft." in "\n".join(alone.sentences())
+
+
+def test_pairs_of_dialogues_are_the_task_that_ships(write):
+    rows = [
+        {
+            "dialogue": f"Ann: Is it {n}?\nLeo: Yes.",
+            "chosen": f"Leo says it is {n}.",
+            "rejected": "They talk.",
+        }
+        for n in range(COUNT)
+    ]
+    proposal = propose(write(rows))
+    assert proposal.recipe.task == "dialogue" and proposal.recipe.way.kind == "dpo"
+
+
+def test_rows_without_pairs_are_refused_where_a_way_needs_them(write):
+    found = propose(write(KINDS["generation"]), settings=["way=dpo"])
+    assert "no worse answer beside the better one" in str(found.error)

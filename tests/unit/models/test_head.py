@@ -10,19 +10,19 @@ from models.loading import device
 
 @pytest.mark.cuda
 @pytest.mark.parametrize("trained", [False, True], ids=["frozen", "trained"])
-@pytest.mark.parametrize("positions", [1, 256, 600])
-def test_values_and_gradients_equal_the_projection_of_all(positions, trained):
+@pytest.mark.parametrize(("positions", "temperature"), [(1, 1.0), (256, 1.0), (600, 1.0), (600, 0.7)])
+def test_values_and_gradients_equal_the_projection_of_all(positions, temperature, trained):
     generator = torch.Generator().manual_seed(1)
     hidden = torch.randn(positions, 16, generator=generator).to(device()).requires_grad_()
     head = torch.nn.Linear(16, 90, bias=False).requires_grad_(trained).to(device())
     labels = torch.randint(0, 90, (positions,), generator=generator).to(device())
     factors = torch.randn(positions, generator=generator).to(device())
-    chosen, entropy, top = label_log_probs(hidden, head, labels)
+    chosen, entropy, top = label_log_probs(hidden, head, labels, temperature=temperature)
     (chosen * factors).sum().backward()
     gradients = hidden.grad, head.weight.grad
     hidden.grad = head.weight.grad = None
 
-    log_probs = head(hidden).log_softmax(dim=-1)
+    log_probs = (head(hidden) / temperature).log_softmax(dim=-1)
     expected = log_probs.gather(1, labels[:, None])[:, 0]
     (expected * factors).sum().backward()
     torch.testing.assert_close(chosen, expected)
@@ -38,7 +38,10 @@ def test_values_and_gradients_equal_the_projection_of_all(positions, trained):
 def test_a_head_with_a_bias_gets_both_gradients():
     head = torch.nn.Linear(4, 9, device=device())
     labels = torch.tensor([1, 2, 3], device=device())
-    chosen, _, _ = label_log_probs(torch.randn(3, 4, device=device()), head, labels)
+    hidden = torch.randn(3, 4, device=device())
+    chosen, _, _ = label_log_probs(hidden, head, labels, temperature=0.5)
+    expected = (head(hidden) / 0.5).log_softmax(dim=-1).gather(1, labels[:, None])[:, 0]
+    torch.testing.assert_close(chosen, expected)
     chosen.sum().backward()
     assert head.weight.grad.abs().max() > 0 and head.bias.grad.abs().max() > 0
 
