@@ -89,6 +89,15 @@ class Turn:
         """Which side stands left, and which right."""
         return ("tuned", "base") if self.ballot and self.ballot.left == "tuned" else ("base", "tuned")
 
+    def voted(self, name: SideName) -> str:
+        """What the vote says of a side; empty where there is none, or it is for the other."""
+        if self.ballot is None or self.ballot.vote is None:
+            return ""
+        if self.ballot.vote in text.VOTED:
+            return text.VOTED[self.ballot.vote]
+        chosen = self.places[PLACES.index(self.ballot.vote.capitalize())]
+        return text.VOTED["better"] if chosen == name else ""
+
     @property
     def was_stopped(self) -> bool:
         return self.base.stopped or self.tuned.stopped
@@ -138,10 +147,12 @@ def panel(name: SideName, turn: Turn | None, *, growing: bool = False, empty: st
     words = tag("div", tag("div", side.text, class_="ba-text"), class_=looks) if turn.in_words else None
     score = tag("span", side.score, class_="ba-score") if side.score else None
     stats = tag("div", tag("span", " · ".join(_stats(turn, name))), score, class_="ba-stats")
+    voted = turn.voted(name)
     if side.probabilities is None:
-        return _panel(name, words, stats)
+        return _panel(name, words, stats, voted=voted)
     bars = charts.label_bars(*_bars(turn.labels, side.probabilities), side=name)
-    return _panel(name, _verdict(side, turn.labels), bars, _own_words(side, turn.labels, words), stats)
+    parts = (_verdict(side, turn.labels), bars, _own_words(side, turn.labels, words), stats)
+    return _panel(name, *parts, voted=voted)
 
 
 def _hidden_panel(name: SideName, turn: Turn, growing: bool) -> Markup:
@@ -253,7 +264,7 @@ def _past_turn(turn: Turn) -> Markup:
     return tag("div", asked, answer("base"), answer("tuned"), class_="ba-turn")
 
 
-def _panel(name: SideName, *parts: Child) -> Markup:
+def _panel(name: SideName, *parts: Child, voted: str = "") -> Markup:
     before, what = TITLES[name]
-    title = tag("h2", before, tag("small", what))
+    title = tag("h2", before, tag("small", f"{what} · {voted}" if voted else what))
     return tag("section", title, join(parts), class_=f"ba-panel ba-{name}-panel", aria_label=f"{before}: {what}")

@@ -28,13 +28,8 @@ BOTH_WRITE = "Both are being written: {tokens} tokens"
 WHICH = "Which answer is better?"
 VOTES = {"left": "Left is better", "right": "Right is better", "tie": "Tie", "both bad": "Both bad"}
 """A vote → its button."""
-VOTED = {
-    "tuned": "You preferred the tuned answer.",
-    "base": "You preferred the base's answer.",
-    "tie": "You found both as good.",
-    "both bad": "You found both bad.",
-}
-VOTED_SEEN = "You had seen these answers with their names, so this vote is not in the numbers below."
+VOTED = {"better": "your vote", "tie": "a tie, by your vote", "both bad": "both bad, by your vote"}
+"""What stands beside the name of a side after a vote."""
 VOTE_KEPT = "A vote is kept here with the message and both answers."
 VOTE_COPIED = "A vote is kept with the message and both answers, and copied to the dataset {dataset}."
 NOTHING_HIDDEN = "There is nothing to vote on here"

@@ -11,12 +11,6 @@ from ui.drawing import text
 from ui.drawing.markup import Markup, join, sentences, tag
 
 
-def given(vote: Vote) -> Markup:
-    """What somebody has just said of the sides, now that they have their names."""
-    said = [text.VOTED[vote.preferred], *([text.VOTED_SEEN] if vote.seen else [])]
-    return tag("div", tag("b", said[0]), *(f" {more}" for more in said[1:]), role="status")
-
-
 def so_far(votes: Sequence[Vote], aside: Sequence[str] = ()) -> Markup:
     """The win rate of votes on one model, and what was left aside of their file; nothing where there are none."""
     if not votes:
@@ -28,10 +22,9 @@ def so_far(votes: Sequence[Vote], aside: Sequence[str] = ()) -> Markup:
     return join([rate, *(tag("div", sentence) for sentence in aside)])
 
 
-def line(*parts: Markup | None) -> Markup:
-    """Under the answers: what there is to say of the votes."""
-    shown = [part for part in parts if part]
-    return tag("div", *shown, class_="ba-votes") if shown else Markup("")
+def line(drawn: Markup) -> Markup:
+    """Under the answers: what there is to say of the votes, and read out where it changes."""
+    return tag("div", drawn, class_="ba-votes", role="status") if drawn else Markup("")
 
 
 def lessons(found: Iterable[Lessons]) -> Markup:

@@ -199,7 +199,7 @@ def _votes(run: Run, visitor: Visitor) -> gr.HTML:
     """What votes in Compare say of what the run has tuned."""
     try:
         choice = of_run(run)
-        drawn = votes.line(votes.so_far(votes_on(choice, visitor))) if choice else ""
+        drawn = votes.line(votes.so_far(votes_on(choice, visitor))) if choice else Markup("")
     except UserError as error:
         drawn = tag("div", visitor.shown(str(error)), class_="ba-note")
     return gr.HTML(value=drawn, visible=bool(drawn))

@@ -21,7 +21,7 @@ from finetuning.votes.training import votes_recipe
 from plumbing.errors import RecipeError, UserError
 from ui.drawing import text, votes
 from ui.drawing.answers import Turn
-from ui.drawing.markup import Markup, tag
+from ui.drawing.markup import tag
 from ui.server import libraries
 from ui.server.ballots import BALLOTS, vote_on, votes_on
 from ui.server.choices import Choice, find
@@ -60,16 +60,14 @@ class Voting:
 
     def tell(self, key: str | None, request: gr.Request) -> list[Any]:
         """What the visitor's votes on the chosen model say; outputs: `told`."""
-        return self._told(key, visitor_of(request))
-
-    def _told(self, key: str | None, visitor: Visitor, said: Markup | None = None) -> list[Any]:
+        visitor = visitor_of(request)
         try:
             found = votes_on(find(key, visitor), visitor) if key else []
             aside = visitor.said_of_votes()
         except UserError:  # which is said when the model is asked
             found, aside = [], []
         given = [lesson.of(found) for lesson in LESSONS]
-        drawn = votes.line(said, votes.so_far(found, aside))
+        drawn = votes.line(votes.so_far(found, aside))
         buttons = [gr.Button(interactive=not lessons.lacking) for lessons in given]
         shown = gr.HTML(value=drawn, visible=bool(drawn))
         return [shown, gr.Accordion(visible=bool(found)), votes.lessons(given), *buttons]
@@ -82,13 +80,11 @@ class Voting:
             turn, visitor = turns[-1] if turns else None, visitor_of(request)
             if turn is None or not turn.is_hidden or turn.models is None:
                 raise UserError(text.NOTHING_HIDDEN, fix="Tick Blind, and ask something.")
-            kept = vote_on(turn, given, seen=BALLOTS.has_seen(visitor.owner, turn))
-            visitor.vote(kept)
+            visitor.vote(vote_on(turn, given, seen=BALLOTS.has_seen(visitor.owner, turn)))
             assert turn.ballot is not None
             turn.ballot.vote = given
             BALLOTS.note(visitor.owner, turn)
-            told = self._told(key, visitor, votes.given(kept))
-            return page.show(turns) | dict(zip(self.told, told, strict=True))
+            return page.show(turns) | dict(zip(self.told, self.tell(key, request), strict=True))
 
         return vote
 
