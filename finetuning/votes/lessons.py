@@ -92,20 +92,20 @@ class Lessons:
             )
 
     def write(self, path: Path) -> None:
-        """Write the rows as JSON Lines; a reader never sees half of them.
+        """Write the rows as JSON Lines, and the folder around them; a reader never sees half of them.
 
         Raises:
             DataError: it cannot be written.
         """
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, self._text())
         except OSError as error:
             raise DataError(f"The file cannot be written: {error.strerror or error}", got=str(path)) from None
 
     def write_into(self, folder: Path) -> Path:
-        """Write the rows into `folder`, under a name that follows from them, and return the file's path."""
+        """Write the rows into `folder`, under a name that follows from them; returns the file's path."""
         name = f"{self.lesson.name}-{hashlib.sha256(self._text().encode()).hexdigest()[:12]}.jsonl"
-        folder.mkdir(parents=True, exist_ok=True)
         self.write(folder / name)
         return folder / name
 

@@ -271,3 +271,5 @@ def test_the_command_prints_the_win_rate_and_writes_pairs(folder: Path, tmp_path
     assert len((tmp_path / "thumbs.jsonl").read_text().splitlines()) == 18
     with pytest.raises(DataError, match="There are votes on: dialogue-smollm2-qlora, a-2026"):
         said("somebody")
+    with pytest.raises(DataError, match="cannot be written"):
+        said("dialogue-smollm2-qlora", "--export", str(folder / keeping.FILE / "pairs.jsonl"))
