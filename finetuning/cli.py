@@ -1,7 +1,7 @@
 """The command line: the same calls as the page's tabs.
 
-python -m finetuning inspect FILE · train RECIPE · train FILE · evaluate RUN · chat RUN · runs · cancel RUN ·
-resume RUN · delete RUN · estimate RECIPE · recipes · sweep LAB
+python -m finetuning inspect FILE · train RECIPE · train FILE · evaluate RUN · chat RUN · votes · runs ·
+cancel RUN · resume RUN · delete RUN · estimate RECIPE · recipes · sweep LAB
 
 An error that a person can mend is one line on stderr and exit code 2. Nothing heavy is imported before a command
 needs it, so `--help` answers at once.
@@ -244,6 +244,26 @@ def chat(
     from finetuning.chat import converse
 
     converse(adapter, console, message=message, max_new_tokens=tokens)
+
+
+@app.command()
+def votes(
+    on: Annotated[
+        str | None, typer.Argument(help="Only votes on this: a run's id, or the name of an adapter that ships.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the pairs of answers that they give to this file (JSON Lines).")
+    ] = None,
+    thumbs: Annotated[bool, typer.Option("--thumbs", help="Write answers with thumbs, and not pairs.")] = False,
+) -> None:
+    """Say which side people preferred in Compare who did not know which is which."""
+    from finetuning.votes.lessons import PAIRS, THUMBS
+    from finetuning.votes.printing import chosen_votes, export_votes, print_votes
+
+    found = chosen_votes(on)
+    print_votes(console, found)
+    if export:
+        export_votes(console, found, THUMBS if thumbs else PAIRS, export)
 
 
 @app.command()

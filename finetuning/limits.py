@@ -99,6 +99,12 @@ class Limits(BaseModel):
     """Visitors who wait for an evaluation in the Evaluate tab."""
     message_characters: Positive = 8000
     """Characters of a message in the chat."""
+    votes: Positive = 500
+    """Votes of a visitor that are kept."""
+    vote_characters: Positive = 20_000
+    """Characters of what a vote is kept with: what was asked, and both answers."""
+    votes_mb: Positive = 50
+    """Megabytes of all votes that are kept; none is removed, so beyond it none is added."""
     hub: bool = False
     """Whether data sets are read from the Hub."""
     base_models: Annotated[tuple[str, ...], BeforeValidator(_names)] = (
@@ -140,8 +146,13 @@ def read_limits(written: str | None = None) -> Limits:
         raise RecipeError(f"The limit {name} is wrong: {first['msg']}", got=first["input"]) from None
 
 
-def check_recipe(recipe: Recipe, limits: Limits) -> None:
+def check_recipe(recipe: Recipe, limits: Limits, *, adapter: str | None = None) -> None:
     """Refuse settings beyond the limits, all of them in one message. Reads no data.
+
+    Args:
+        recipe: the settings.
+        limits: what is allowed.
+        adapter: the one `model.adapter` that the page has found to be this visitor's to go on with.
 
     Raises:
         RecipeError: with each setting, its value, and what is allowed.
@@ -165,8 +176,9 @@ def check_recipe(recipe: Recipe, limits: Limits) -> None:
     wrong = [f"{name} is {value:,}, at most {most:,}" for name, value, most in compared if value > most]
     if wrong:
         raise RecipeError(f"That is more than this public page allows: {'; '.join(wrong)}", fix=_ELSEWHERE)
-    for name, value in (("model.adapter", recipe.model.adapter), ("training.report_to", training.report_to)):
-        if value is not None:
+    refused = (("model.adapter", recipe.model.adapter, adapter), ("training.report_to", training.report_to, None))
+    for name, value, allowed in refused:
+        if value not in (None, allowed):
             raise RecipeError(
                 f"This public page has no {name}: it reads no folders and tells nobody else",
                 got=value[:100],
@@ -253,14 +265,14 @@ def check_rows(splits: Mapping[str, Dataset], task: Task, limits: Limits, recipe
         )
 
 
-def submit(recipe: Recipe, opened: Opened, limits: Limits, *, owner: str) -> Run:
-    """Queue a stranger's run, after every check again; makes room on the disk first.
+def submit(recipe: Recipe, opened: Opened, limits: Limits, *, owner: str, adapter: str | None = None) -> Run:
+    """Queue a stranger's run, after every check again; makes room on the disk first. `adapter`: see `check_recipe`.
 
     Raises:
         RecipeError: the recipe or its rows are beyond the limits.
         RunError: this owner has a run that is not over, or the queue is full.
     """
-    check_recipe(recipe, limits)
+    check_recipe(recipe, limits, adapter=adapter)
     check_rows(opened.splits, opened.task, limits, recipe)
     with _submitting:
         _check_queue(limits, owner)

@@ -38,7 +38,7 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
             status = gr.HTML(no_model(), elem_id="status", elem_classes="ba-plain")
         with gr.Tabs(selected="compare", elem_id="tabs") as tabs:
             with gr.Tab("Compare", id="compare") as compare_tab:
-                compare = build_compare(status)
+                compare = build_compare(status, public=public)
             with gr.Tab("Train", id="train") as train_tab:
                 gr.HTML(tag("div", text.ASKED, class_="ba-ask"), elem_classes="ba-plain")
                 inner, train = {}, {}
@@ -53,7 +53,8 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
             with gr.Tab("Lab", id="lab") as lab_tab:
                 lab = build_lab(limits)
         page.load(compare.refresh, [compare.task, compare.model], compare.model, **QUICK)
-        page.load(compare.greet, compare.chosen, compare.outputs, **CHAT)
+        page.load(compare.voting.tell, compare.model, compare.voting.told, **QUICK)
+        page.load(compare.greet, compare.greeted, compare.outputs, **CHAT)
         page.unload(stop_session)
         first, *others = train
         fill(train[first], train_tab.select)
@@ -115,7 +116,10 @@ def _lead_row_to_compare(view: ReportView, tabs: gr.Tabs, compare: Compare) -> N
 
     shown = [tabs, compare.task, compare.model, *compare.hinted, compare.asked]
     view.flips.click(go, view.shown, shown, **ACT).success(
-        compare.answer_asked, [compare.asked, compare.model, compare.turns], compare.outputs, **CHAT
+        compare.answer_asked,
+        [compare.asked, compare.model, compare.turns, compare.voting.blind],
+        compare.outputs,
+        **CHAT,
     )
 
 

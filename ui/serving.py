@@ -91,6 +91,7 @@ def serve(arguments: argparse.Namespace) -> None:
         os.environ |= {PORT: str(port), HOST: "127.0.0.1" if ":" in arguments.host else arguments.host}
         page = _launched(arguments, port, limits, login)
     libraries.import_in_background()  # the page is there, and somebody who looks at it will need them
+    threading.Thread(target=_copy_votes, name="votes", daemon=True).start()
     page.block_thread()
 
 
@@ -198,6 +199,18 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _copy_votes() -> None:
+    """Copy votes to a dataset on the Hub, if the environment names one; without, the page is the same."""
+    from finetuning.votes.keeping import votes_folder
+    from finetuning.votes.publishing import dataset_of, start
+
+    try:
+        if start(votes_folder()) is not None:
+            print(f"app.py: votes are copied to the dataset {dataset_of()}", file=sys.stderr)
+    except RunError as error:
+        print(f"app.py: {error}", file=sys.stderr)
 
 
 def _keep_the_queue_moving() -> None:

@@ -260,7 +260,7 @@ def cleo(app: tuple[str, Path]) -> Iterator[Stranger]:
         yield visitor
 
 
-CLOSURES = {"answer_example", "turn"}
+CLOSURES = {"answer_example", "turn", "vote", "start"}
 """What is called so does something else at each button, given the same."""
 
 

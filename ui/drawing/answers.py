@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from finetuning.votes.keeping import Choice, Models
 from ui.drawing import charts, text
 from ui.drawing.markup import Child, Markup, join, progress, tag
 
@@ -18,6 +19,8 @@ ALL_BARS = 8
 """Up to so many labels each has its bar; of more only the likeliest."""
 FEW_BARS = 5
 TITLES: dict[SideName, tuple[str, str]] = {"base": ("Before", "base"), "tuned": ("After", "tuned")}
+PLACES = ("Left", "Right")
+"""What the sides are called while nobody is told which is which."""
 
 
 @dataclass
@@ -37,6 +40,18 @@ class Side:
     """Of a text against the reference, ready to show."""
     probabilities: list[float] | None = None
     """Of the task's labels, in their order; None where there are none."""
+    whole: bool = True
+    """Whether the text ended by itself, and was not cut off."""
+
+
+@dataclass
+class Ballot:
+    """That the sides of a turn stand shuffled and without their names until there is a vote."""
+
+    id: str
+    left: SideName
+    """Which one stands left, then and afterwards."""
+    vote: Choice | None = None
 
 
 @dataclass
@@ -59,6 +74,29 @@ class Turn:
     """How many times as long both sides took together as the tuned one alone; None where that is not known."""
     base: Side = field(default_factory=Side)
     tuned: Side = field(default_factory=Side)
+    models: Models | None = None
+    """What answers; None until it is open."""
+    ballot: Ballot | None = None
+    """None where the sides have their names and places from the beginning."""
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether nobody is to know yet which side is which."""
+        return self.ballot is not None and self.ballot.vote is None
+
+    @property
+    def places(self) -> tuple[SideName, SideName]:
+        """Which side stands left, and which right."""
+        return ("tuned", "base") if self.ballot and self.ballot.left == "tuned" else ("base", "tuned")
+
+    def voted(self, name: SideName) -> str:
+        """What the vote says of a side; empty where there is none, or it is for the other."""
+        if self.ballot is None or self.ballot.vote is None:
+            return ""
+        if self.ballot.vote in text.VOTED:
+            return text.VOTED[self.ballot.vote]
+        chosen = self.places[PLACES.index(self.ballot.vote.capitalize())]
+        return text.VOTED["better"] if chosen == name else ""
 
     @property
     def was_stopped(self) -> bool:
@@ -102,15 +140,38 @@ def panel(name: SideName, turn: Turn | None, *, growing: bool = False, empty: st
     """One side's panel, empty without a turn."""
     if turn is None:
         return _panel(name, tag("div", tag("div", empty, class_="ba-quiet"), class_="ba-answer"))
+    if turn.is_hidden:
+        return _hidden_panel(name, turn, growing)
     side = turn.side(name)
     looks = "ba-answer ba-growing" if growing else "ba-answer"
     words = tag("div", tag("div", side.text, class_="ba-text"), class_=looks) if turn.in_words else None
     score = tag("span", side.score, class_="ba-score") if side.score else None
     stats = tag("div", tag("span", " · ".join(_stats(turn, name))), score, class_="ba-stats")
+    voted = turn.voted(name)
     if side.probabilities is None:
-        return _panel(name, words, stats)
+        return _panel(name, words, stats, voted=voted)
     bars = charts.label_bars(*_bars(turn.labels, side.probabilities), side=name)
-    return _panel(name, _verdict(side, turn.labels), bars, _own_words(side, turn.labels, words), stats)
+    parts = (_verdict(side, turn.labels), bars, _own_words(side, turn.labels, words), stats)
+    return _panel(name, *parts, voted=voted)
+
+
+def _hidden_panel(name: SideName, turn: Turn, growing: bool) -> Markup:
+    """The answer, and nothing by which a side could be known: no name, colour, number, bar or score.
+
+    While the answers grow both panels say the same, for which one is ahead would be told by who stops first.
+    """
+    title = PLACES[turn.places.index(name)]
+    if growing:
+        tokens = max(turn.base.tokens, turn.tuned.tokens)
+        return _unnamed_panel(title, progress(text.BOTH_WRITE.format(tokens=tokens), 0, 0))
+    side = turn.side(name)
+    if turn.labels:
+        return _unnamed_panel(title, tag("div", tag("span", side.label, class_="ba-score"), class_="ba-verdict"))
+    return _unnamed_panel(title, tag("div", tag("div", side.text, class_="ba-text"), class_="ba-answer"))
+
+
+def _unnamed_panel(title: str, *parts: Child) -> Markup:
+    return tag("section", tag("h2", title), join(parts), class_="ba-panel ba-hidden-panel", aria_label=title)
 
 
 def _bars(labels: Sequence[str], shares: Sequence[float]) -> tuple[list[str], list[float]]:
@@ -157,9 +218,10 @@ def _stats(turn: Turn, name: SideName) -> list[str]:
     return stats
 
 
-def waiting_panel(name: SideName, what: str, done: int = 0, total: int = 0) -> Markup:
+def waiting_panel(name: SideName, turn: Turn, what: str, done: int = 0, total: int = 0) -> Markup:
     """A panel that shows what is being waited for."""
-    return _panel(name, progress(what, done, total))
+    waiting = progress(what, done, total)
+    return _unnamed_panel(PLACES[turn.places.index(name)], waiting) if turn.is_hidden else _panel(name, waiting)
 
 
 def message_card(turn: Turn | None) -> Markup:
@@ -179,7 +241,8 @@ def _said_before(turn: Turn) -> list[Markup]:
 
 
 def reference_line(turn: Turn | None) -> Markup:
-    if turn is None or not turn.references:
+    """The right answers; none before a vote, which is about the answers and not about which is like these."""
+    if turn is None or not turn.references or turn.is_hidden:
         return Markup("")
     return tag("div", tag("b", "Reference"), " / ".join(turn.references), class_="ba-reference")
 
@@ -196,10 +259,12 @@ def _past_turn(turn: Turn) -> Markup:
         return tag("div", turn.side(name).text, class_=f"ba-text ba-from-{name}")
 
     asked = tag("div", *_said_before(turn), turn.message, class_="ba-text ba-asked")
+    if turn.is_hidden:  # never voted on
+        return tag("div", asked, class_="ba-turn")
     return tag("div", asked, answer("base"), answer("tuned"), class_="ba-turn")
 
 
-def _panel(name: SideName, *parts: Child) -> Markup:
+def _panel(name: SideName, *parts: Child, voted: str = "") -> Markup:
     before, what = TITLES[name]
-    title = tag("h2", before, tag("small", what))
+    title = tag("h2", before, tag("small", f"{what} · {voted}" if voted else what))
     return tag("section", title, join(parts), class_=f"ba-panel ba-{name}-panel", aria_label=f"{before}: {what}")

@@ -33,6 +33,22 @@ LAB_MEASURED = "As measured on {processor}, {cores} cores, in {minutes:.0f} minu
 NO_LABS = "There are no labs of yours yet."
 LAB_ENDED = "It has ended: what came out is below."
 
+BLIND = "Blind: vote before you are told which is which"
+BOTH_WRITE = "Both are being written: {tokens} tokens"
+WHICH = "Which answer is better?"
+VOTES = {"left": "Left is better", "right": "Right is better", "tie": "Tie", "both bad": "Both bad"}
+"""A vote → its button."""
+VOTED = {"better": "your vote", "tie": "a tie, by your vote", "both bad": "both bad, by your vote"}
+"""What stands beside the name of a side after a vote."""
+VOTE_KEPT = "A vote is kept here with the message and both answers."
+VOTE_COPIED = "A vote is kept with the message and both answers, and copied to the dataset {dataset}."
+NOTHING_HIDDEN = "There is nothing to vote on here"
+LEARN_TITLE = "Learn from these votes"
+LEARN_FROM = {"pairs": "Learn from the pairs (DPO)", "thumbs": "Learn from the thumbs (KTO)"}
+"""What votes are made into → the button that starts a run on it."""
+LEARNS_ON = "A run that goes on with the adapter that was voted on:"
+STARTED = "It is in the Runs tab: {run}."
+
 STEPS = {
     1: "Task",
     2: "Data",

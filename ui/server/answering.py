@@ -80,6 +80,7 @@ def _take(side: Side, answer: Answer, stop: threading.Event) -> None:
     side.text, side.tokens, side.seconds = answer.text, answer.tokens, answer.seconds
     side.first_token_seconds = answer.first_token_seconds
     side.stopped = stop.is_set() and not answer.finished
+    side.whole = answer.finished
 
 
 def weigh(pair: Pair, turn: Turn) -> None:

@@ -29,6 +29,8 @@ from finetuning.limits import Limits
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import with_whole_paths
 from finetuning.runs.folder import ACTIVE, Run, list_runs, open_run
+from finetuning.votes.keeping import Vote, read_votes
+from finetuning.votes.keeping import keep as keep_vote
 from plumbing.errors import DataError, RunError, UserError
 from plumbing.redaction import redact
 
@@ -149,13 +151,13 @@ class Visitor:
         """
         return open_run(str(run_id or "")[:200], owner=self.owner if self.is_stranger else None)
 
-    def submit(self, recipe: Recipe, opened: Opened) -> Run:
-        """Start a run, or queue it."""
+    def submit(self, recipe: Recipe, opened: Opened, *, adapter: str | None = None) -> Run:
+        """Start a run, or queue it; `adapter` is one that was found to be this visitor's to go on with."""
         from finetuning.runs import launch
 
         if self.limits is None:
             return launch.submit(recipe)
-        return limiting.submit(recipe, opened, self.limits, owner=self.owner)
+        return limiting.submit(recipe, opened, self.limits, owner=self.owner, adapter=adapter)
 
     @contextlib.contextmanager
     def starting(self) -> Iterator[None]:
@@ -249,6 +251,30 @@ class Visitor:
                 f"{self.limits.message_characters:,}",
                 fix="Shorten it.",
             )
+
+    # ---- votes ----
+
+    def votes(self) -> list[Vote]:
+        """The votes that this visitor may see, the oldest first.
+
+        Raises:
+            RunError: they cannot be read.
+        """
+        return [vote for vote in read_votes().votes if not self.is_stranger or vote.owner == self.owner]
+
+    def said_of_votes(self) -> list[str]:
+        """What there is to say of their file, to whose it is; errors as for `votes`."""
+        return [] if self.is_stranger else read_votes().sentences()
+
+    def vote(self, vote: Vote) -> None:
+        """Keep a vote as this visitor's.
+
+        Raises:
+            UserError: it was given already, or it is beyond the limits.
+        """
+        keep_vote(vote.model_copy(update={"owner": self.owner}), limits=self.limits)
+
+    # ---- files ----
 
     def offer(self, paths: Sequence[str]) -> None:
         """Let this visitor download the files at `paths`."""

@@ -19,6 +19,7 @@ from ui.drawing import answers, text
 from ui.drawing.answers import Turn
 from ui.drawing.markup import tag
 from ui.server.answering import check_length, score, stream, take_cores, weigh
+from ui.server.ballots import BALLOTS, models_of
 from ui.server.choices import Choice, find
 from ui.server.models_in_use import MODELS, Opening, Place
 from ui.server.toast import show
@@ -51,11 +52,13 @@ class Answers:
     """The page's top line, which names the model that is open."""
     asked: gr.State
     """A test row that another tab asks both sides about, as a turn, until it is answered."""
+    bar: gr.Row
+    """Where a vote is given, while nobody is told which side is which."""
 
     @property
     def outputs(self) -> list[Any]:
         shown = [self.badge, self.past, self.message, self.before, self.after, self.reference]
-        return [*shown, self.box, self.turns, self.status, self.asked, self.follow, self.stop]
+        return [*shown, self.box, self.turns, self.status, self.asked, self.follow, self.stop, self.bar]
 
     def answer(
         self,
@@ -66,6 +69,7 @@ class Answers:
         before: Sequence[Turn] = (),
         shown: list[Turn],
         accepted: Updates | None = None,
+        blind: bool = False,
     ) -> Iterator[Updates]:
         """Answer `turn` when it is this visitor's turn.
 
@@ -76,6 +80,7 @@ class Answers:
             before: what was said before it, which both sides read; mostly nothing.
             shown: what is on the page, to which it goes back where nothing comes of the message.
             accepted: yielded once nothing can be refused.
+            blind: shuffle the sides and leave out their names, until there is a vote.
         """
         if key is None:
             yield {self.before: answers.panel("base", None, empty=text.NO_MODELS)}
@@ -88,6 +93,7 @@ class Answers:
         except ModelError as error:
             yield self._failed(turn, str(error))
             raise
+        turn.ballot = BALLOTS.new() if blind else None
         stop = MODELS.new_stop(request.session_hash)
         longest = visitor.limits.chat_waiting if visitor.limits else None
         with MODELS.answering(request.session_hash), MODELS.line.place(longest) as place:
@@ -95,7 +101,7 @@ class Answers:
             for ahead in MODELS.line.wait(place, stop):
                 if ahead:
                     said = text.QUEUED if ahead == 1 else text.QUEUED_BEHIND.format(ahead=ahead)
-                    yield {side: answers.waiting_panel(name, said) for side, name in self._sides()}
+                    yield self._waiting(turn, said)
             if ahead:  # stopped while it was waiting
                 yield self.show(shown)
             else:
@@ -105,6 +111,9 @@ class Answers:
                     said = visitor.shown(str(error)) if isinstance(error, UserError) else text.NOT_ANSWERED
                     yield self._failed(turn, said) | self._top(choice, MODELS.opened(choice))
                     raise
+                finally:
+                    if not before:
+                        BALLOTS.note(visitor.owner, turn)
         yield {self.stop: stop_button()}
 
     def _answer_now(
@@ -137,12 +146,15 @@ class Answers:
             return
         turn.labels, turn.metric = pair.task.labels, pair.task.metric
         turn.in_words, turn.is_chat = pair.kind == "causal", pair.task.kind == "chat"
+        turn.models = models_of(pair, choice)
         start = {self.past: answers.past(before), self.follow: gr.Button(visible=False)}
         yield accepted | is_open | start | self._draw(turn, growing=True)
         for updates in self._generate(pair, turn, before, stop):
             place.seen = time.monotonic()
             yield updates
         turn.judge()
+        if turn.was_stopped:  # half an answer is not voted on
+            turn.ballot = None
         yield self.show([*before, turn])
         if turn.in_words and not turn.was_stopped:
             weigh(pair, turn)
@@ -158,15 +170,14 @@ class Answers:
             for _ in stream(pair, turn, turns, stop):
                 yield self._panels(turn, growing=True)
 
-    def _sides(self) -> list[tuple[gr.HTML, answers.SideName]]:
-        return [(self.before, "base"), (self.after, "tuned")]
+    def _waiting(self, turn: Turn, what: str, done: int = 0, total: int = 0) -> Updates:
+        """Panels that show what is being waited for; there is nothing to vote on yet."""
+        left, right = (answers.waiting_panel(name, turn, what, done, total) for name in turn.places)
+        return {self.before: left, self.after: right, self.bar: gr.Row(visible=False)}
 
     def _opening(self, state: Opening, turn: Turn) -> Updates:
-        what = (state.what, state.done, state.total)
         top = tag("div", tag("i", class_="ba-busy"), state.what, class_="ba-status")
-        return {
-            self.before: answers.waiting_panel("base", *what),
-            self.after: answers.waiting_panel("tuned", *what),
+        return self._waiting(turn, state.what, state.done, state.total) | {
             self.message: answers.message_card(turn),
             self.reference: answers.reference_line(turn),
             self.status: top,
@@ -175,9 +186,10 @@ class Answers:
     def show(self, turns: list[Turn]) -> Updates:
         """A page on which `turns` are answered."""
         last = turns[-1] if turns else None
-        follow = gr.Button(visible=last is not None and last.in_words and not last.labels and not last.is_chat)
-        shown = {self.turns: turns, self.past: answers.past(turns[:-1]), self.follow: follow}
-        return shown | self._draw(last)
+        hidden = last is not None and last.is_hidden
+        goes_on = last is not None and last.in_words and not last.labels and not last.is_chat and not hidden
+        buttons = {self.follow: gr.Button(visible=goes_on), self.bar: gr.Row(visible=hidden)}
+        return {self.turns: turns, self.past: answers.past(turns[:-1])} | buttons | self._draw(last)
 
     def _top(self, choice: Choice, pair: Pair | None) -> Updates:
         """The badge and the page's top line: of `choice`, open or not, and not of the model before it."""
@@ -187,7 +199,11 @@ class Answers:
 
     def _failed(self, turn: Turn, said: str) -> Updates:
         """A page on which `turn` could not be answered; its message stays to be read."""
-        panels = {side: answers.panel(name, None, empty=said) for side, name in self._sides()}
+        panels = {
+            self.before: answers.panel("base", None, empty=said),
+            self.after: answers.panel("tuned", None, empty=said),
+            self.bar: gr.Row(visible=False),
+        }
         around = {self.message: answers.message_card(turn), self.reference: answers.reference_line(turn)}
         ended = {self.turns: [], self.past: "", self.stop: stop_button(), self.follow: gr.Button(visible=False)}
         return ended | around | panels
@@ -200,9 +216,10 @@ class Answers:
         }
 
     def _panels(self, turn: Turn | None, *, growing: bool = False) -> Updates:
+        left, right = turn.places if turn else ("base", "tuned")
         return {
-            self.before: answers.panel("base", turn, growing=growing),
-            self.after: answers.panel("tuned", turn, growing=growing),
+            self.before: answers.panel(left, turn, growing=growing),
+            self.after: answers.panel(right, turn, growing=growing),
         }
 
 

@@ -16,14 +16,17 @@ from plumbing.errors import UserError
 from ui.drawing import answers, text
 from ui.drawing.answers import Turn
 from ui.drawing.markup import join, tag
+from ui.server.ballots import BALLOTS
 from ui.server.choices import Choice, find, options, place_of, places, shipped
 from ui.server.models_in_use import MODELS
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
+from ui.tabs import voting
 from ui.tabs.answer import Answers, stop_button
 from ui.tabs.events import CHAT, QUICK, Updates, stop_session
 from ui.tabs.examples import SHOWN, Example, examples, examples_of
 from ui.tabs.top_line import badge_waiting
+from ui.tabs.voting import Voting
 
 FIRST_TASK = next(iter(STARTING_POINTS.values()))
 
@@ -38,12 +41,18 @@ class Compare(Answers):
     examples: list[gr.Button]
     send: gr.Button
     clear: gr.Button
+    voting: Voting
     remembered: dict[str, Updates] = field(default_factory=dict)
     """What the first example's answer by a shipped adapter looked like, by the adapter's key."""
 
     @property
     def chosen(self) -> list[Any]:
         """The inputs of `run_example`."""
+        return [self.task, self.model, self.turns, self.voting.blind]
+
+    @property
+    def greeted(self) -> list[Any]:
+        """The inputs of `greet`: a page that is opened hides nothing."""
         return [self.task, self.model, self.turns]
 
     @property
@@ -54,13 +63,19 @@ class Compare(Answers):
     # ---- what a person does ----
 
     @toasts
-    def write(self, message: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
-        """A message of one's own. It stands alone, unless what was learned is to go on with a chat."""
+    def write(
+        self, message: str, key: str | None, turns: list[Turn], request: gr.Request, blind: bool = False
+    ) -> Iterator[Updates]:
+        """A message of one's own. It stands alone, unless what was learned is to go on with a chat.
+
+        Where sides are hidden it always does: each side goes on with what it has said, and that is known by then.
+        """
         turn = _own(message)
-        goes_on = bool(turns) and not turns[-1].labels and key is not None
+        goes_on = bool(turns) and not turns[-1].labels and not turns[-1].is_hidden and key is not None and not blind
         goes_on = goes_on and find(key, visitor_of(request)).task.kind == "chat"
         before = turns if goes_on else []
-        yield from self.answer(turn, key, request, before=before, shown=turns, accepted={self.box: ""})
+        accepted = {self.box: ""}
+        yield from self.answer(turn, key, request, before=before, shown=turns, accepted=accepted, blind=blind)
 
     @toasts
     def follow_up(self, message: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
@@ -68,7 +83,7 @@ class Compare(Answers):
         turn = _own(message)
         # Another task may have been chosen after the answer that is on the page.
         has_labels = key is not None and find(key, visitor_of(request)).task.is_classification
-        if not turns or turns[-1].labels or has_labels:
+        if not turns or turns[-1].labels or turns[-1].is_hidden or has_labels:
             raise UserError(text.NOTHING_SAID, fix="Send the message.")
         yield from self.answer(turn, key, request, before=turns, shown=turns, accepted={self.box: ""})
 
@@ -76,13 +91,15 @@ class Compare(Answers):
         """The handler of the example button `index`."""
 
         @toasts
-        def answer_example(task: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
+        def answer_example(
+            task: str, key: str | None, turns: list[Turn], request: gr.Request, blind: bool = False
+        ) -> Iterator[Updates]:
             known = _examples(task, find(key, visitor_of(request)) if key else None)
             if key and index >= len(known):  # of a model that was never evaluated
                 yield self.show([])
                 return
             turn = known[index].turn() if index < len(known) else Turn("")
-            yield from self.answer(turn, key, request, shown=turns)
+            yield from self.answer(turn, key, request, shown=turns, blind=blind)
 
         return answer_example
 
@@ -90,19 +107,26 @@ class Compare(Answers):
     def greet(self, task: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
         """A page that was just opened: the first example, live where nobody is waiting, else as it was answered."""
         if MODELS.line.is_busy and key in self.remembered:
-            yield self.remembered[key]
+            yield self._as_remembered(key, request)
             return
         drawn: Updates = {}
         for updates in self.run_example(0)(task, key, turns, request):
             drawn |= updates if isinstance(updates, dict) else {}
             # Only who waits for others is shown no message, and they may have been answered meanwhile.
             if self.before in drawn and self.message not in drawn and key in self.remembered:
-                yield self.remembered[key]
+                yield self._as_remembered(key, request)
                 return
             yield updates
         if key and key.startswith("bundled:") and (shown := drawn.get(self.turns)) and not shown[-1].was_stopped:
             note = tag("div", text.REMEMBERED, class_="ba-note")
             self.remembered[key] = drawn | {self.reference: join([drawn[self.reference], note])}
+
+    def _as_remembered(self, key: str, request: gr.Request) -> Updates:
+        """The first example as it was answered for somebody before, with the names of its sides."""
+        page = self.remembered[key]
+        for turn in page.get(self.turns, []):
+            BALLOTS.note(visitor_of(request).owner, turn)
+        return page
 
     def refresh(self, task: str, key: str | None, request: gr.Request) -> Any:
         """The visitor's own tuned models, for a page that was just opened; the choice stays."""
@@ -112,13 +136,13 @@ class Compare(Answers):
 
     @toasts
     def answer_asked(
-        self, asked: Turn | None, key: str | None, turns: list[Turn], request: gr.Request
+        self, asked: Turn | None, key: str | None, turns: list[Turn], request: gr.Request, blind: bool = False
     ) -> Iterator[Updates]:
         """The test row that another tab asked for, from the message box."""
         if asked is None:  # it could not be asked, which was said
             return
         yield {self.asked: None}
-        yield from self.answer(asked, key, request, shown=turns, accepted={self.box: ""})
+        yield from self.answer(asked, key, request, shown=turns, accepted={self.box: ""}, blind=blind)
 
     def stop_answer(self, request: gr.Request) -> Any:
         """Stop what this browser session has going, and say so before it has ended."""
@@ -183,7 +207,7 @@ def _own(message: str) -> Turn:
     return Turn(message.strip())
 
 
-def build_compare(status_line: gr.HTML) -> Compare:
+def build_compare(status_line: gr.HTML, *, public: bool = False) -> Compare:
     """Lay the tab out and connect it."""
     found = shipped(FIRST_TASK.name)
     with gr.Row(equal_height=True):
@@ -198,7 +222,9 @@ def build_compare(status_line: gr.HTML) -> Compare:
     with gr.Row(equal_height=True, elem_classes="ba-sides"):
         before = gr.HTML(answers.panel("base", None), elem_id="before", elem_classes="ba-plain")
         after = gr.HTML(answers.panel("tuned", None), elem_id="after", elem_classes="ba-plain")
+    bar, choices = voting.build_bar(public=public)
     reference = gr.HTML(elem_id="reference", elem_classes="ba-plain")
+    votes = voting.build_voting(bar, choices)
     with gr.Row(equal_height=True, elem_classes="ba-actions"):
         box = gr.Textbox(
             placeholder=FIRST_TASK.message_hint,
@@ -224,9 +250,10 @@ def build_compare(status_line: gr.HTML) -> Compare:
             )
             for index in range(SHOWN)
         ]
+        votes.blind.render()  # type: ignore[no-untyped-call]
     tab = Compare(
         badge_line, past, message, before, after, reference, box, follow, stop, gr.State([]), status_line,
-        gr.State(None), task, model, buttons, send, clear,
+        gr.State(None), bar, task, model, buttons, send, clear, votes,
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -235,12 +262,13 @@ def build_compare(status_line: gr.HTML) -> Compare:
 def _connect(tab: Compare) -> None:
     said = [tab.box, tab.model, tab.turns]
     for trigger in (tab.send.click, tab.box.submit):
-        trigger(stop_session, **QUICK).then(tab.write, said, tab.outputs, **CHAT)
+        trigger(stop_session, **QUICK).then(tab.write, [*said, tab.voting.blind], tab.outputs, **CHAT)
     tab.follow.click(stop_session, **QUICK).then(tab.follow_up, said, tab.outputs, **CHAT)
     for index, button in enumerate(tab.examples):
         button.click(stop_session, **QUICK).then(tab.run_example(index), tab.chosen, tab.outputs, **CHAT)
     tab.stop.click(tab.stop_answer, None, tab.stop, **QUICK).then(tab.settle, None, tab.stop, **QUICK)
     tab.clear.click(stop_session, **QUICK).then(tab.forget, None, tab.outputs, **QUICK)
+    voting.connect(tab.voting, tab, tab.model)
     tab.task.input(stop_session, **QUICK).then(tab.change_task, tab.task, [tab.model, *tab.hinted], **QUICK).then(
         tab.run_example(0), tab.chosen, tab.outputs, **CHAT
     )

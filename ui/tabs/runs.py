@@ -13,9 +13,11 @@ from typing import Any
 import gradio as gr
 
 from finetuning.runs.folder import ACTIVE, RESUMABLE, Run
+from finetuning.votes.keeping import stamp
 from plumbing.errors import RunError, UserError
-from ui.drawing import reports, text
+from ui.drawing import reports, text, votes
 from ui.drawing.markup import Child, Markup, clicked, join, table, tag
+from ui.server.ballots import votes_on
 from ui.server.choices import Choice, of_run
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
@@ -44,6 +46,7 @@ class Runs:
     detail: gr.Column
     title: gr.HTML
     state: gr.HTML
+    votes: gr.HTML
     loss: gr.HTML
     view: ReportView
     recipe: gr.HTML
@@ -72,7 +75,7 @@ class Runs:
         """The run that was clicked."""
         visitor = visitor_of(request)
         run = visitor.run(clicked(event, "run"))
-        return [run.id, run_view.fingerprint(run), *self._draw(run, visitor)]
+        return [run.id, _seen(run), *self._draw(run, visitor)]
 
     def refresh(self, listed: str, page: int, request: gr.Request) -> Any:
         """The table again, if a run came, went or changed."""
@@ -103,7 +106,7 @@ class Runs:
             run = visitor.run(run_id)
         except RunError:
             return self._closed()
-        now = run_view.fingerprint(run)
+        now = _seen(run)
         return gr.skip() if now == drawn else [run_id, now, *self._draw(run, visitor)]
 
     @toasts
@@ -125,6 +128,7 @@ class Runs:
             gr.Column(visible=True),
             _title(run),
             run_view.state_line(run, visitor, with_id=False),
+            _votes(run, visitor),
             run_view.loss(run),
             tag("pre", visitor.shown(_recipe(run)), class_="ba-log ba-upwards"),
             run_view.log(run, visitor),
@@ -144,8 +148,8 @@ class Runs:
     @property
     def followed(self) -> list[Any]:
         """The outputs of `poll`."""
-        shown = [self.title, self.state, self.loss, self.recipe, self.log, self.compare, self.cancel, self.resume]
-        asked = [self.delete, self.asked]
+        shown = [self.title, self.state, self.votes, self.loss, self.recipe, self.log]
+        asked = [self.compare, self.cancel, self.resume, self.delete, self.asked]
         return [self.run_id, self.drawn, self.detail, *shown, *asked, *self.view.outputs]
 
 
@@ -191,6 +195,21 @@ def _title(run: Run) -> Markup:
     return tag("div", title, tag("small", run.id), class_="ba-run-title")
 
 
+def _votes(run: Run, visitor: Visitor) -> gr.HTML:
+    """What votes in Compare say of what the run has tuned."""
+    try:
+        choice = of_run(run)
+        drawn = votes.line(votes.so_far(votes_on(choice, visitor))) if choice else Markup("")
+    except UserError as error:
+        drawn = tag("div", visitor.shown(str(error)), class_="ba-note")
+    return gr.HTML(value=drawn, visible=bool(drawn))
+
+
+def _seen(run: Run) -> str:
+    """Changes whenever something that is drawn of an open run has changed."""
+    return f"{run_view.fingerprint(run)} {stamp()}"
+
+
 def _recipe(run: Run) -> str:
     try:
         return (run.folder / "recipe.yaml").read_text(encoding="utf-8", errors="replace")
@@ -209,6 +228,7 @@ def build_runs(*, public: bool) -> Runs:
     with gr.Column(visible=False, elem_id="runs-detail") as detail:
         title = gr.HTML(elem_classes="ba-plain")
         state = gr.HTML(elem_id="runs-state", elem_classes="ba-plain")
+        voted = gr.HTML(visible=False, elem_id="runs-votes", elem_classes="ba-plain")
         with gr.Row(elem_classes="ba-actions"):
             compare = gr.Button("Compare with this run", variant="primary", scale=0, elem_id="runs-compare")
             cancel = gr.Button("Cancel", scale=0, visible=False, elem_id="runs-cancel")
@@ -225,8 +245,8 @@ def build_runs(*, public: bool) -> Runs:
         with gr.Accordion("Log", open=False):
             log = gr.HTML(elem_id="runs-log", elem_classes="ba-plain")
     tab = Runs(
-        listing, detail, title, state, loss, view, recipe, log, compare, cancel, resume, delete, asked, really,
-        keep, pages, newer, older, gr.State(0), run_view.id_box("runs-run"), gr.State(""), gr.State(""),
+        listing, detail, title, state, voted, loss, view, recipe, log, compare, cancel, resume, delete, asked,
+        really, keep, pages, newer, older, gr.State(0), run_view.id_box("runs-run"), gr.State(""), gr.State(""),
         gr.Timer(POLL_S, active=False),
     )  # fmt: skip
     _connect(tab)

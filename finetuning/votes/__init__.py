@@ -1,0 +1,1 @@
+"""Votes on which of two answers is better: kept, counted, and learned from."""

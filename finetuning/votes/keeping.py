@@ -1,0 +1,249 @@
+"""The votes on answers: one JSON Lines file beside the runs, `votes/votes.jsonl`, which is only ever added to.
+
+Whoever adds a line holds the lock of the folder, and the line is on the disk before anybody is told that it is
+kept. A crash may leave half a line behind. It stays where it is, the next vote begins a line of its own, and
+whoever reads the file is told of every line that is no whole vote.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from eval.votes import Preferred
+from finetuning.limits import Limits
+from finetuning.runs.folder import runs_folder
+from finetuning.runs.locks import locked, writing
+from plumbing.errors import RunError, UserError
+from plumbing.reading import read_file
+from plumbing.remembered import Remembered
+
+FOLDER = "votes"
+"""Beside the runs."""
+FILE = "votes.jsonl"
+_MAX_BYTES = 2**28
+"""Read at once: some hundred thousand votes."""
+_SHOWN = 5
+"""Lines that a sentence names."""
+
+Side = Literal["base", "tuned"]
+Choice = Literal["left", "right", "tie", "both bad"]
+_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Message(_Strict):
+    role: str
+    content: str
+
+
+class Answer(_Strict):
+    """What one side said."""
+
+    text: str
+    whole: bool = True
+    """Whether it ended by itself, and was not cut off at the longest that is written."""
+
+
+class Models(_Strict):
+    """What answered."""
+
+    task: str
+    """What it was tuned to do, by its name."""
+    base: str
+    """The base's name, as on the Hub, or its folder."""
+    base_sha256: str
+    """Of its weights."""
+    tuned: str
+    """What was tuned: `run:ID`, or `bundled:NAME` of one that ships."""
+    tuned_sha256: _Sha256
+    """Of its weights: the adapter's, or the whole model's."""
+    contract_sha256: _Sha256
+    """Of everything that decides how a message becomes tokens, see `models.prompting.PromptContract`."""
+
+
+class Vote(_Strict):
+    """A line of the file."""
+
+    version: Literal[1] = 1
+    ballot: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    """A number that was drawn when the question was asked: nobody votes twice on one."""
+    time: float
+    """Seconds since 1970."""
+    prompt: list[Message]
+    """What both were asked, the same, without the instruction that the task adds."""
+    base: Answer
+    tuned: Answer
+    models: Models
+    left: Side
+    """Which side stood left."""
+    vote: Choice
+    seen: bool = False
+    """Whether the voter had seen these very answers before with the names of their sides."""
+    owner: str = ""
+    """Whose vote, opaque; empty on a page of one's own."""
+
+    @property
+    def preferred(self) -> Preferred:
+        """What the vote says of the sides."""
+        if self.vote in ("tie", "both bad"):
+            return "tie" if self.vote == "tie" else "both bad"
+        return self.left if self.vote == "left" else _OTHER[self.left]
+
+    @property
+    def characters(self) -> int:
+        """Of all its texts."""
+        texts = [message.content for message in self.prompt]
+        return sum(map(len, [*texts, self.base.text, self.tuned.text]))
+
+    @property
+    def question(self) -> tuple[str, ...]:
+        """What was voted on by whom: a second vote on the same was given by somebody who knew the sides."""
+        asked = (f"{message.role}\n{message.content}" for message in self.prompt)
+        return (self.owner, self.models.tuned_sha256, self.base.text, self.tuned.text, *asked)
+
+
+_OTHER: dict[Side, Side] = {"base": "tuned", "tuned": "base"}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is in the file."""
+
+    votes: tuple[Vote, ...] = ()
+    aside: tuple[int, ...] = ()
+    """The numbers of lines that are no whole vote."""
+
+    def sentences(self) -> list[str]:
+        """What there is to say of what was left aside."""
+        if not self.aside:
+            return []
+        lines = ", ".join(f"{line:,}" for line in self.aside[:_SHOWN])
+        more = f" and {len(self.aside) - _SHOWN:,} others" if len(self.aside) > _SHOWN else ""
+        what = f"Line {lines} of {FILE} is" if len(self.aside) == 1 else f"Lines {lines}{more} of {FILE} are"
+        return [f"{what} no whole vote, as after a crash while it was written, and left aside."]
+
+
+def votes_folder() -> Path:
+    """Where votes are kept."""
+    return runs_folder() / FOLDER
+
+
+def keep(vote: Vote, *, limits: Limits | None = None, folder: Path | None = None) -> None:
+    """Add a vote to the file, and return once it is on the disk.
+
+    Args:
+        vote: the vote.
+        limits: of a public page.
+        folder: another than `votes_folder()`.
+
+    Raises:
+        UserError: there is one with this ballot, or it is beyond the limits.
+        RunError: the folder cannot be written to, or there is no space left.
+    """
+    folder = folder or votes_folder()
+    path = folder / FILE
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            known = read_votes(folder).votes
+            if any(each.ballot == vote.ballot for each in known):
+                raise UserError("This vote was given already", fix="Ask something else.")
+            if limits is not None:
+                _check(vote, known, path.stat().st_size if path.exists() else 0, limits)
+            _append(path, vote.model_dump_json().encode() + b"\n")
+
+
+def _check(vote: Vote, known: Sequence[Vote], kept_bytes: int, limits: Limits) -> None:
+    """Refuse a stranger's vote beyond the limits, beside those that are known and the bytes that these take."""
+    if sum(each.owner == vote.owner for each in known) >= limits.votes:
+        raise UserError(f"You have given {limits.votes:,} votes, and this public page keeps no more of a visitor")
+    if vote.characters > limits.vote_characters:
+        raise UserError(
+            f"The message and both answers have {vote.characters:,} characters, and this public page keeps votes "
+            f"on up to {limits.vote_characters:,}",
+            fix="Ask something shorter.",
+        )
+    if kept_bytes > limits.votes_mb * 1_000_000:
+        raise UserError("This public page has no room for more votes")
+
+
+def _append(path: Path, line: bytes) -> None:
+    """Write a line at the end of the file; one of its own, also where a crash has torn the one before."""
+    with path.open("a+b") as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = b"\n" + line
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_votes(folder: Path | None = None) -> Kept:
+    """The votes in the file, the oldest first; none where there is no file. Read again only if it changed.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    folder = folder or votes_folder()
+    try:
+        return _kept(f"{folder / FILE}")
+    except OSError as error:
+        raise RunError(f"The votes cannot be read: {error.strerror or error}", got=str(folder / FILE)) from None
+
+
+def stamp() -> str:
+    """Changes with every vote; empty where there is none."""
+    try:
+        found = (votes_folder() / FILE).stat()
+    except OSError:
+        return ""
+    return f"{found.st_mtime_ns}.{found.st_size}"
+
+
+def _read(path: str) -> Kept:
+    try:
+        data = read_file(Path(path), limit=_MAX_BYTES)
+    except FileNotFoundError:
+        return Kept()
+    votes, aside = [], []
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if line.strip():
+            try:
+                votes.append(Vote.model_validate_json(line))
+            except ValidationError:
+                aside.append(number)
+    return Kept(tuple(votes), tuple(aside))
+
+
+_kept = Remembered(_read, most=8)
+
+
+def first_votes(votes: Iterable[Vote]) -> list[Vote]:
+    """The first vote of each person on each question: by the second they know which side is which."""
+    first: dict[tuple[str, ...], Vote] = {}
+    for vote in votes:
+        first.setdefault(vote.question, vote)
+    return list(first.values())
+
+
+def blind_votes(votes: Iterable[Vote]) -> list[Vote]:
+    """Those that were given by somebody who could not know which side is which."""
+    return [vote for vote in first_votes(votes) if not vote.seen]
+
+
+def not_blind(count: int) -> list[str]:
+    """What there is to say where so many votes are not among `blind_votes`."""
+    if not count:
+        return []
+    others = "1 more vote was" if count == 1 else f"{count:,} more votes were"
+    return [f"{others} given by who knew the sides, and left out."]

@@ -1,0 +1,95 @@
+"""The votes of a page, copied to a dataset on the Hub while it is served, so that they outlive a Space's disk.
+
+Only where somebody has asked for that by two variables of the environment: the dataset's name, and a token that may
+write to it. The dataset is made private where there is none, for votes hold what visitors wrote. Nothing is taken
+away there: a disk that was wiped begins a new folder in the dataset.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from finetuning.runs.locks import locked, writing
+from finetuning.votes.keeping import FILE
+from plumbing.errors import RunError
+from plumbing.redaction import redact
+from plumbing.writing import write_atomically
+
+if TYPE_CHECKING:
+    from huggingface_hub import CommitScheduler
+
+DATASET = "BEFORE_AFTER_VOTES_DATASET"
+"""Names the dataset: OWNER/NAME."""
+TOKEN = "HF_TOKEN"
+EVERY_MINUTES = 5.0
+ID_FILE = "id"
+"""In the folder of the votes: what tells its file from those of other disks in the same dataset."""
+
+
+def dataset_of(environment: Mapping[str, str] = os.environ) -> str | None:
+    """The dataset that votes are copied to; None unless it and a token are given."""
+    return environment.get(DATASET, "").strip() or None if environment.get(TOKEN, "").strip() else None
+
+
+def start(
+    folder: Path,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    endpoint: str | None = None,
+    every_minutes: float = EVERY_MINUTES,
+) -> CommitScheduler | None:
+    """Copy the votes in `folder` to the dataset, now, every few minutes, and when the program ends.
+
+    Args:
+        folder: of the votes; of what is in it their file alone is copied.
+        environment: names the dataset and holds the token.
+        endpoint: another Hub.
+        every_minutes: how often.
+
+    Returns:
+        What does it; None where nobody has asked for it.
+
+    Raises:
+        RunError: the dataset cannot be reached or made, or the folder not written to.
+    """
+    dataset = dataset_of(environment)
+    if dataset is None:
+        return None
+    from httpx import HTTPError
+    from huggingface_hub import CommitScheduler, HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    path = f"votes/{_id_of(folder)}"
+    try:
+        return CommitScheduler(
+            repo_id=dataset,
+            repo_type="dataset",
+            folder_path=folder,
+            path_in_repo=path,
+            allow_patterns=FILE,
+            every=every_minutes,
+            private=True,
+            hf_api=HfApi(endpoint=endpoint, token=environment[TOKEN].strip()),
+        )
+    except (HfHubHTTPError, HFValidationError, HTTPError, OSError) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
+        raise RunError(
+            f"The votes are not copied to the Hub: {redact(why, environment)}",
+            got=dataset,
+            fix=f"Give a dataset in ${DATASET} and a token in ${TOKEN} that may write to it.",
+        ) from None
+
+
+def _id_of(folder: Path) -> str:
+    """What the folder is called in the dataset, drawn once."""
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            path = folder / ID_FILE
+            if not path.exists():
+                write_atomically(path, secrets.token_hex(8))
+            return path.read_text(encoding="utf-8").strip()
