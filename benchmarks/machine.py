@@ -20,7 +20,7 @@ SHAPES = ((1024, 576, 1536), (1024, 1536, 576), (2048, 2048, 2048), (4096, 4096,
 def describe() -> str:
     """Processor, memory and versions, as a Markdown table. The same on every call on the same machine."""
     rows = [
-        ("processor", f"{_processor()}, {len(os.sched_getaffinity(0))} cores"),
+        ("processor", f"{processor()}, {len(os.sched_getaffinity(0))} cores"),
         ("memory", f"{psutil.virtual_memory().total / 1e9:.0f} GB"),
         ("accelerator", _accelerator()),
         ("system", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"),
@@ -59,7 +59,8 @@ def matrix_product_peak(precision: str, *, seconds_a_shape: float = 1.0) -> floa
     return best
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The name of this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
@@ -16,13 +17,16 @@ from ui.server.toast import toasts
 from ui.server.visitors import visitor_of
 from ui.tabs.compare import Compare, build_compare, choose
 from ui.tabs.evaluate import build_evaluate
-from ui.tabs.events import ACT, CHAT, QUICK, stop_session
+from ui.tabs.events import ACT, CHAT, QUICK, Updates, stop_session
 from ui.tabs.examples import example_of_row
 from ui.tabs.lab import build_lab
+from ui.tabs.leading import filled, outputs
+from ui.tabs.learn import Learn, build_learn, open_learn, target_of
 from ui.tabs.report_view import ReportView, Shown
 from ui.tabs.runs import build_runs, choice_of
 from ui.tabs.top_line import no_model
-from ui.tabs.train import build_train, fill
+from ui.tabs.train import begin_anew, build_train, fill
+from ui.tabs.train_steps import TrainTask
 
 CACHE_S = (3600, 24 * 3600)
 """How often files that were uploaded or offered for download are looked at, and how old those are that go."""
@@ -43,15 +47,18 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
                 gr.HTML(tag("div", text.ASKED, class_="ba-ask"), elem_classes="ba-plain")
                 inner, train = {}, {}
                 titles = {name: load_recipe(task.recipe).title for name, task in STARTING_POINTS.items()}
-                for name, title in (titles | {text.OWN: text.OWN_TITLE}).items():
-                    with gr.Tab(title, id=f"train-{name}") as inner[name]:
-                        train[name] = build_train(name, limits)
+                with gr.Tabs() as forms:
+                    for name, title in (titles | {text.OWN: text.OWN_TITLE}).items():
+                        with gr.Tab(title, id=f"train-{name}") as inner[name]:
+                            train[name] = build_train(name, limits)
             with gr.Tab("Evaluate", id="evaluate") as evaluate_tab:
                 evaluate = build_evaluate(limits)
             with gr.Tab("Runs", id="runs") as runs_tab:
                 runs = build_runs(public=public)
             with gr.Tab("Lab", id="lab") as lab_tab:
                 lab = build_lab(limits)
+            with gr.Tab("Learn", id="learn") as learn_tab:
+                learn = build_learn(limits)
         page.load(compare.refresh, [compare.task, compare.model], compare.model, **QUICK)
         page.load(compare.voting.tell, compare.model, compare.voting.told, **QUICK)
         page.load(compare.greet, compare.greeted, compare.outputs, **CHAT)
@@ -75,12 +82,41 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         watching = {runs_tab: runs.timer, lab_tab: lab.timer}
         for watched, timer in watching.items():
             watched.select(lambda: gr.Timer(active=True), None, timer, **QUICK)
-            for other in {compare_tab, train_tab, evaluate_tab, *watching} - {watched}:
+            for other in {compare_tab, train_tab, evaluate_tab, learn_tab, *watching} - {watched}:
                 other.select(lambda: gr.Timer(active=False), None, timer, **QUICK)
         evaluate_tab.select(evaluate.refresh, [evaluate.task, evaluate.model], evaluate.model, **QUICK).then(
             evaluate.show_own, evaluate.chosen, evaluate.drawn, **QUICK
         )
+        open_learn(learn, learn_tab.select)
+        _lead_from_learn(learn, tabs, forms, train)
     return page
+
+
+def _lead_from_learn(learn: Learn, tabs: gr.Tabs, forms: gr.Tabs, train: dict[str, TrainTask]) -> None:
+    """A button of Learn opens what it names: a form of Train, once that is filled, or another tab."""
+    for html in (learn.lesson, learn.wrong):
+        html.click(learn.go, None, [tabs, forms, *learn.wanted.values()], **ACT)
+    for name, wanted in learn.wanted.items():
+        tab = train[name]
+        opened = wanted.change(_fills(tab), wanted, outputs(tab), **ACT).then(
+            _opens(name), None, [tabs, forms], **QUICK
+        )
+        (begin_anew if tab.what else fill)(tab, opened.then)
+
+
+def _fills(tab: TrainTask) -> Callable[[str], Updates]:
+    @toasts
+    def fill_form(wanted: str) -> Updates:
+        return filled(tab, target_of(wanted))
+
+    return fill_form
+
+
+def _opens(name: str) -> Callable[[], list[gr.Tabs]]:
+    def open_form() -> list[gr.Tabs]:
+        return [gr.Tabs(selected="train"), gr.Tabs(selected=f"train-{name}")]
+
+    return open_form
 
 
 def _lead_to_compare(button: gr.Button, run_id: gr.Textbox, tabs: gr.Tabs, compare: Compare) -> None:

@@ -33,7 +33,7 @@ threads are alive, they wait for each other so badly that a token takes twice as
 
 def take_cores() -> None:
     """Let the thread that answers use as many cores as are free; before each turn."""
-    _compute(share_cores)
+    compute(share_cores)
 
 
 def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[None]:
@@ -71,8 +71,8 @@ def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> 
             done.exception()
 
 
-def _compute(work: Callable[[], _Result]) -> _Result:
-    """Do it in the thread that computes all answers."""
+def compute(work: Callable[[], _Result]) -> _Result:
+    """Do it in the thread that computes all answers, once what it is at is done."""
     return _THREAD.submit(work).result()
 
 
@@ -89,7 +89,7 @@ def weigh(pair: Pair, turn: Turn) -> None:
 
     if pair.second_side_cost is None:
         prompt = prompt_tokens(pair, turn, [], "tuned")[-_WEIGHED_TOKENS:]
-        pair.second_side_cost = _compute(lambda: second_side_cost(pair, prompt))
+        pair.second_side_cost = compute(lambda: second_side_cost(pair, prompt))
     turn.second_side_cost = pair.second_side_cost
 
 
@@ -100,7 +100,7 @@ def score(pair: Pair, turn: Turn, stop: threading.Event) -> None:
 
     started = time.perf_counter()
     try:
-        [scores] = _compute(lambda: score_labels(pair, [turn.message], should_stop=stop.is_set))
+        [scores] = compute(lambda: score_labels(pair, [turn.message], should_stop=stop.is_set))
     except StoppedError:
         turn.base.stopped = turn.tuned.stopped = True
         return

@@ -111,7 +111,7 @@ def _check_type(component: Component, value: object, visitor: Visitor) -> None:
         path = value.get("path") if isinstance(value, dict) else None
         if not fits or not isinstance(path, str) or not own_upload(visitor, path):
             raise RefusedError(403, "This is not a file that you uploaded. Upload it again.")
-    elif isinstance(component, gr.Number):
+    elif isinstance(component, gr.Number | gr.Slider):
         if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > 1e9:
             _refuse(component)
     elif isinstance(component, gr.Checkbox):

@@ -123,6 +123,10 @@ class ModelsInUse:
             self._open.move_to_end(choice.key)
         return pair
 
+    def newest_language_model(self) -> str | None:
+        """The name of the base of the language model that was used last; None where none is open."""
+        return next((pair.base.name for pair in reversed([*self._open.values()]) if pair.kind == "causal"), None)
+
     def open(self, choice: Choice, stop: threading.Event) -> Iterator[Opening | Pair]:
         """Yields `Opening` until the pair is open, then the pair; nothing more once `stop` is set.
 

@@ -115,6 +115,11 @@ def fill(tab: TrainTask, trigger: Any) -> None:
     _fill(tab, trigger, tab.show_data, tab.shown)
 
 
+def begin_anew(tab: TrainTask, trigger: Any) -> None:
+    """As `fill` for other rows: what is learned, columns, size and settings are proposed anew."""
+    _fill(tab, trigger, tab.show_other_data, tab.begun)
+
+
 def _fill(tab: TrainTask, trigger: Any, show: Any, shown: list[Any]) -> None:
     trigger(show, tab.inputs, shown, **SLOW).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW).then(
         tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW

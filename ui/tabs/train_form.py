@@ -67,7 +67,7 @@ SIZED = ("training.epochs", "data.train_rows", "data.test_rows")
 PRECISIONS = ["auto", "float32", "bfloat16"]
 FOUR_BIT = "q"
 """Stands before a strategy's name where it is over a base in 4 bit: qlora."""
-_WHOLE_RATE = 0.1
+WHOLE_RATE = 0.1
 """Of the learning rate of an adapter, where a base's own weights learn."""
 
 
@@ -106,7 +106,7 @@ class TrainForm:
         """Updates after another strategy was chosen: which settings there are, and the usual learning rate."""
         rate = recipe.training.learning_rate
         if STRATEGIES[kind_of(chosen)].whole and not recipe.strategy.whole:
-            rate *= _WHOLE_RATE
+            rate *= WHOLE_RATE
         shown = {
             self.field(setting): _shown(setting, chosen)
             for setting in FIELDS
