@@ -51,8 +51,9 @@ def check(
     """Returns what came of `rows`, which are (row number, values by table column).
 
     A clean row has the task's columns, `row`, and those of the columns in `keep` that the table has; of raw text
-    it is a passage, and has its `document`. A row whose label the mapping leaves out is neither clean nor a
-    problem. `minimum` is how many clean rows there must be; rows that are `trained_on` must have several labels.
+    it is a passage, has its `document`, and `ends` where that ends with it. A row whose label the mapping leaves
+    out is neither clean nor a problem. `minimum` is how many clean rows there must be; rows that are `trained_on`
+    must have several labels.
     """
     checked = Checked()
     one = {"chat": _chat_row, "text": _text_rows}.get(task.kind, _pair_row)
@@ -154,10 +155,12 @@ def _text_rows(
     if complaint or text is None:
         checked.problems.append(Problem(*(complaint or ("", "")), number, mapping.input))
         return
-    for passage in passages_of(text):
+    passages = list(passages_of(text))
+    for count, passage in enumerate(passages, start=1):
         if len(checked.rows) < MAX_ROWS:
             place = len(checked.rows) + 1
-            checked.rows.append({task.input_column: passage, **kept, "document": number, "row": place})
+            of = {"document": number, "ends": count == len(passages)}
+            checked.rows.append({task.input_column: passage, **kept, **of, "row": place})
 
 
 def _turns(values: Mapping[str, Any], mapping: ColumnMapping) -> tuple[Turns | None, Complaint | None]:

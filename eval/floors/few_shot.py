@@ -96,7 +96,7 @@ def draw(
     """
     prompter = pair.prompter
     assert prompter is not None
-    room = _most_tokens(pair) - max(len(prompter.encode_prompt(text)) for text in inputs) - max_new_tokens
+    room = most_tokens(pair) - max(len(prompter.encode_prompt(text)) for text in inputs) - max_new_tokens
     if room < count:
         return []
     known: dict[Example, bool] = {}
@@ -119,11 +119,12 @@ def left_out(pair: Pair, count: int) -> str:
     examples = "an example" if count == 1 else f"{count} examples"
     return (
         f"The base was not shown {examples} in its prompt: with the longest test row and its answer there is no "
-        f"room for that in {_most_tokens(pair):,} tokens."
+        f"room for that in {most_tokens(pair):,} tokens."
     )
 
 
-def _most_tokens(pair: Pair) -> int:
+def most_tokens(pair: Pair) -> int:
+    """Of what the base is shown before it answers, at most, and of all that it reads."""
     return min(getattr(pair.model.config, "max_position_embeddings", MOST_PROMPT_TOKENS), MOST_PROMPT_TOKENS)
 
 
@@ -153,7 +154,7 @@ def measure_few_shot(
     tokens: list[float] = []
     for number, examples in enumerate(draws):
         history = _messages(examples)
-        told = _counting(on_progress, number * len(rows), len(draws) * len(rows))
+        told = counting(on_progress, number * len(rows), len(draws) * len(rows))
         answers = base_answers(pair, inputs, history, max_new_tokens, told)
         scores.append(measure(answers, references, task))
         by_draw.append(row_scores(answers, references, task))
@@ -200,7 +201,7 @@ def base_answers(
     return [answer.text for answer in given]
 
 
-def _counting(
+def counting(
     on_progress: Callable[[int, int], None] | None, before: int, total: int
 ) -> Callable[[int, int], None] | None:
     """`on_progress` for one draw: the rows of the draws before it count as done."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from data.general import instructions, passages
 from finetuning.besides import read_context
@@ -32,6 +33,8 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
     settings = recipe.evaluation
     if not recipe.way.writes:
         return 2 * work.passes(test, 0) + work.passes(train, 0)  # both sides; the frozen base for its probe
+    if not recipe.task_definition.target_column:
+        return _of_texts(recipe, work, train, test)
     generates = not recipe.task_definition.is_classification
     base_tokens, tuned_tokens = settings.max_new_tokens, min(settings.max_new_tokens, train.answer)
     seconds = 2 * work.passes(test, 0)
@@ -52,6 +55,18 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
     return seconds
 
 
+def _of_texts(recipe: Recipe, work: _Work, train: Lengths, test: Lengths) -> float:
+    """Both sides read raw texts and go on with each; the base reads them again behind others, and behind a text."""
+    settings = recipe.evaluation
+    seconds = 2 * (work.read(test, 0) + test.rows * work.decoded(settings.max_new_tokens))
+    if recipe.few_shot:
+        others = recipe.few_shot * sum(train.whole) / max(1.0, len(train.whole) * train.texts_a_row)
+        seconds += settings.few_shot_draws * work.read(test, round(others))
+    if settings.context:
+        seconds += work.read(test, _text_tokens(settings.context))
+    return seconds + (work.forgetting() if settings.forgetting else 0.0)
+
+
 def _text_tokens(context: str) -> int:
     """About as many tokens as the text has; none where it cannot be read, which is said when it is opened."""
     try:
@@ -66,11 +81,18 @@ class _Work:
 
     def passes(self, lengths: Lengths, before: int) -> float:
         """One side reads every prompt, whose beginning, with `before` tokens of examples, is read once."""
-        shared = before + lengths.shared
         own = [max(1, tokens - lengths.shared) for tokens in lengths.prompts]
-        tokens = sum(own) / max(1, len(own)) * lengths.rows + shared
-        pairs = sum(count * (count + shared) for count in own) / max(1, len(own)) * lengths.rows + shared**2
-        batches = 1 + math.ceil(lengths.rows / SCORING_BATCH_SIZE)
+        return self._passes(own, lengths.rows, before + lengths.shared)
+
+    def read(self, lengths: Lengths, before: int) -> float:
+        """One side reads every row behind `before` tokens that are read once, and predicts each of its tokens."""
+        tokens = sum(lengths.whole) / max(1, len(lengths.whole)) * lengths.rows
+        return self._passes(lengths.whole, lengths.rows, before) + tokens * self._machine.head_train / 2
+
+    def _passes(self, own: Sequence[int], rows: int, shared: int) -> float:
+        tokens = sum(own) / max(1, len(own)) * rows + shared
+        pairs = sum(count * (count + shared) for count in own) / max(1, len(own)) * rows + shared**2
+        batches = 1 + math.ceil(rows / SCORING_BATCH_SIZE)
         taken = tokens * self._machine.pass_token + pairs * self._machine.pass_pair
         return self._layers * (batches * self._machine.pass_batch + taken)
 

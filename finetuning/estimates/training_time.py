@@ -23,6 +23,7 @@ class Batch:
     """Some rows that go through the model together."""
 
     rows: int
+    """Of tokens that see each other: of raw texts, which share rows, how many there are."""
     tokens: int
     """That are computed: without padding and the shared prefix where layers are computed by hand."""
     longest: int
@@ -48,8 +49,10 @@ def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
         tokens = len(rows) * max(rows)
         if computed_by_hand(recipe):
             tokens = sum(rows) - (len(rows) - 1) * train.shared
-        supervised = sum(train.answers[index] for index in order[at : at + size])
-        batches.append(Batch(len(rows), tokens, max(rows), supervised))
+        some = order[at : at + size]
+        supervised = sum(train.supervised[index] for index in some)
+        alone = rows if train.texts is None else [length for index in some for length in train.texts[index]]
+        batches.append(Batch(len(alone), tokens, max(alone), supervised))
     return batches
 
 
@@ -69,7 +72,8 @@ def training_seconds(
     seconds = all_steps * a_step
     written = 12.0 * min(all_steps, checkpoints(recipe))  # weights and two moments
     if eval_rows and batches:
-        times = math.ceil(all_steps / eval_steps(recipe, train.rows, eval_rows))
+        shared = max(1, round(eval_rows / train.texts_a_row))
+        times = math.ceil(all_steps / eval_steps(recipe, train.rows, shared))
         seconds += times * eval_rows * _read_s(config, machine, batches)
         written += 4.0 * times if recipe.training.keep == "best" else 0.0  # at most: whenever it is a new best
     return seconds + count.trainable * written / _WRITTEN_A_SECOND

@@ -74,7 +74,8 @@ class Tuning(LikeLengthBatches):
         size = 2 * self.args.train_batch_size  # no activations are kept
         lengths = [len(ids) for ids in rows["input_ids"]]
         order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
-        wanted = [name for name in ("input_ids", "attention_mask", "labels") if name in rows.column_names]
+        known = ("input_ids", "attention_mask", "labels", "seq_lengths")
+        wanted = [name for name in known if name in rows.column_names]
         for start in range(0, len(order), size):
             yield [{name: rows[place][name] for name in wanted} for place in order[start : start + size]]
 

@@ -2,6 +2,7 @@
 
 way.py        what a way is
 sft.py        a language model learns to write the answers
+text.py       a language model learns to expect what comes next in raw text
 classify.py   an encoder with a head learns the labels
 """
 
@@ -13,6 +14,7 @@ from pydantic import BeforeValidator, Field
 
 from finetuning.ways.classify import Classify as Classify
 from finetuning.ways.sft import Sft as Sft
+from finetuning.ways.text import Text as Text
 from finetuning.ways.way import Way as Way
 
 
@@ -21,6 +23,6 @@ def _named(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-AnyWay = Annotated[Sft | Classify, Field(discriminator="kind"), BeforeValidator(_named)]
-WAYS: dict[str, type[Way]] = {"sft": Sft, "classify": Classify}
+AnyWay = Annotated[Sft | Classify | Text, Field(discriminator="kind"), BeforeValidator(_named)]
+WAYS: dict[str, type[Way]] = {"sft": Sft, "classify": Classify, "text": Text}
 """Every way by its name."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from finetuning.settings import Settings
@@ -73,8 +73,28 @@ class Way(Settings):
     def lengths(
         self, rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, task: Task
     ) -> tuple[list[int], list[int], int]:
-        """Tokens of each row's prompt, of its answer, and how many all prompts begin with."""
+        """Tokens of each row's prompt, of its answer, and how many all prompts begin with.
+
+        A chat's are those of its last answer; raw text has no prompt, and all of it is answer.
+        """
         raise NotImplementedError
+
+    def learned(
+        self, rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, task: Task
+    ) -> list[int] | None:
+        """How many tokens of each row are learned; None where these are its answer."""
+        return None
+
+    def rows_of_tokens(self, rows: Sequence[Mapping[str, Any]], task: Task, longest: int) -> int:
+        """About how many rows are trained on, for so many of a source; no tokenizer is asked."""
+        return len(rows)
+
+    def packed(self, lengths: Iterable[int], longest: int) -> list[list[int]] | None:
+        """How rows of so many tokens share rows of at most `longest`: lengths of those in each; None if none do.
+
+        They do not see each other, and nothing predicts the first token of any.
+        """
+        return None
 
     def preview(
         self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, task: Task

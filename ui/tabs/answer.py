@@ -131,6 +131,7 @@ class Answers:
             return
         turn.labels, turn.metric = pair.task.labels, pair.task.metric
         turn.in_words, turn.is_chat = pair.kind == "causal", pair.task.kind == "chat"
+        turn.goes_on = pair.task.kind == "text"
         start = {self.past: answers.past(before), self.follow: gr.Button(visible=False)}
         yield accepted | is_open | start | self._draw(turn, growing=True)
         for updates in self._generate(pair, turn, before, stop):
@@ -169,7 +170,8 @@ class Answers:
     def show(self, turns: list[Turn]) -> Updates:
         """A page on which `turns` are answered."""
         last = turns[-1] if turns else None
-        follow = gr.Button(visible=last is not None and last.in_words and not last.labels and not last.is_chat)
+        alone = last is None or last.labels or last.is_chat or last.goes_on or not last.in_words
+        follow = gr.Button(visible=not alone)
         shown = {self.turns: turns, self.past: answers.past(turns[:-1]), self.follow: follow}
         return shown | self._draw(last)
 

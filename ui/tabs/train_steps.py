@@ -133,7 +133,7 @@ class TrainTask:
         """Another recipe fills the form anew, in the size that is normal for it."""
         given = self.given(values)
         recipe = self._shipped(given)
-        return self._filled(recipe, self._counts(given, visitor_of(request)))
+        return self._filled(recipe, self._counts(given, visitor_of(request), recipe))
 
     @toasts
     def choose_strategy(self, request: gr.Request, *values: Any) -> Updates:
@@ -147,7 +147,7 @@ class TrainTask:
         given = self.given(values)
         if size == sizes.AS_SET:
             return [gr.skip()] * len(train_form.SIZED)
-        counts = self._counts(given, visitor_of(request))
+        counts = self._counts(given, visitor_of(request), self._shipped(given))
         return sizes.fields_of(sizes.settings_of(size, self._shipped(given), counts, self.limits))
 
     @toasts
@@ -241,9 +241,9 @@ class TrainTask:
         visitor.check_rows(opened.splits, opened.task)
         return opened
 
-    def _counts(self, given: Given, visitor: Visitor) -> Counts:
+    def _counts(self, given: Given, visitor: Visitor, recipe: Recipe) -> Counts:
         try:
-            return Counts.of(self._open(self._chosen(given, visitor), visitor, self._task(given)))
+            return Counts.of(self._open(self._chosen(given, visitor), visitor, self._task(given)), recipe)
         except UserError:
             return Counts()
 
@@ -260,10 +260,10 @@ class TrainTask:
         begun = _merged(beginning.updates, self._show(beginning.given, visitor, beginning))
         if beginning.recipe is not None:
             begun[self.form.recipe] = beginning.recipe.name
-            return begun | self._filled(beginning.recipe, self._counts(beginning.given, visitor))
+            return begun | self._filled(beginning.recipe, self._counts(beginning.given, visitor, beginning.recipe))
         known = [recipe for recipe in self.known if recipe.name == given[self.form.recipe]]
         if self.what is None and known:
-            return begun | self._sized(known[0], self._counts(beginning.given, visitor))
+            return begun | self._sized(known[0], self._counts(beginning.given, visitor, known[0]))
         return begun
 
     def _filled(self, recipe: Recipe, counts: Counts) -> Updates:
