@@ -1,5 +1,4 @@
-"""Raw texts in a report's words: how probable both sides find them, and how each goes on. Knows values only.
-"""
+"""Raw texts in a report's words: how probable both sides find them, and how each goes on. Knows values only."""
 
 from __future__ import annotations
 

@@ -33,8 +33,9 @@ class TextTrainer(CausalTrainer):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        pad = int(self.processing_class.pad_token_id)  # which TRL has seen to
-        self.data_collator = TextCollator(pad, packed=keeps_apart(without_adapter_wrapper(self.model)))
+        tokenizer: Any = self.processing_class
+        packed = keeps_apart(without_adapter_wrapper(self.model))
+        self.data_collator = TextCollator(int(tokenizer.pad_token_id), packed=packed)
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -42,7 +43,7 @@ class TextTrainer(CausalTrainer):
         """As TRL's, which counts the tokens of rows without a mask as if there were one row."""
         before, is_counted = self._total_train_tokens, "attention_mask" in inputs
         labels = inputs["labels"]
-        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
         if self.model.training and not is_counted:
             self._total_train_tokens = before + tokens_in(labels)
             self._metrics["train"]["num_tokens"] = [self._total_train_tokens]

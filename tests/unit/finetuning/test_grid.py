@@ -2,6 +2,8 @@
 everything else gets none, and which layers are computed by hand is as it is written down here.
 """
 
+from itertools import islice
+
 import pytest
 import torch
 import transformers
@@ -31,7 +33,8 @@ MODELS = {
     "roberta": ("classify", "RobertaModel", SIZES | STILL | {"intermediate_size": 48, "pad_token_id": 0}),
     "distilbert": ("classify", "DistilBertModel", DISTILBERT | NO_DROPOUT),
 }  # fmt: skip
-RECIPES = {"sft": "sentiment-smollm2-lora", "classify": "sentiment-minilm-lora"}
+MODELS |= {f"{model}, texts": ("text", *MODELS[model][1:]) for model in ("llama", "qwen3")}
+RECIPES = {"sft": "sentiment-smollm2-lora", "classify": "sentiment-minilm-lora", "text": "style-smollm2-lora"}
 STRATEGIES = {
     "full": ["strategy.kind=full"],
     "last": ["strategy.kind=last", "strategy.blocks=1"],
@@ -47,10 +50,11 @@ PAIRS = [
     (model, strategy)
     for model, (way, _, _) in MODELS.items()
     for strategy in STRATEGIES
-    if not (way == "sft" and strategy == "head")  # refused: nothing would learn
+    if not (way != "classify" and strategy == "head")  # refused: nothing would learn
+    and not (way == "text" and strategy not in ("full", "last", "lora", "qlora"))  # the rows alone are others
     and not (model == "gpt2" and "lora" in strategy + STRATEGIES[strategy][0])  # its layers are no linear ones
 ]
-LAYERS_BY_HAND = {"llama", "mistral", "qwen2"}
+LAYERS_BY_HAND = {"llama", "mistral", "qwen2", "llama, texts"}
 STRATEGIES_BY_HAND = {"lora", "rslora", "qlora", "full", "last", "last two, new"}
 
 
@@ -62,7 +66,7 @@ def base_of(tmp_path_factory, tiny_llama, tiny_bert):
     def build(name):
         if name not in built:
             way, kind, sizes = MODELS[name]
-            tokenizer = load_tokenizer(resolve(str(tiny_llama if way == "sft" else tiny_bert)))
+            tokenizer = load_tokenizer(resolve(str(tiny_bert if way == "classify" else tiny_llama)))
             folder = tmp_path_factory.mktemp(name)
             tokenizer.save_pretrained(folder)
             config = getattr(transformers, kind).config_class(vocab_size=len(tokenizer), **sizes)
@@ -110,6 +114,16 @@ def gradients(model, loss):
     return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
 
 
+def apart(rows):
+    """The texts that share rows, each as a row."""
+    found = {"input_ids": [], "completion_mask": []}
+    for number, lengths in enumerate(rows["seq_lengths"]):
+        for name, texts in found.items():
+            row = iter(rows[name][number])
+            texts += [list(islice(row, length)) for length in lengths]
+    return found
+
+
 def plain_name(name):
     """A parameter's name as a file of weights has it."""
     name = name.replace(".default", "").replace(".modules_to_save", "").replace(".base_layer", "")
@@ -130,7 +144,9 @@ def test_each_gradient_is_the_plain_librarys_and_nothing_else_has_one(
     way, task = recipe.way, recipe.task_definition
     rows = way.encode(open_data(recipe).splits["train"], loaded.tokenizer, recipe, task)
     # The plain library first, on this very model: afterwards some of its parts are faster ones.
-    width, some = max(map(len, rows["input_ids"][:4])), rows[:4]
+    shared = "seq_lengths" in rows.column_names
+    some = apart(rows[:2]) if shared else rows[:4]
+    width = max(map(len, some["input_ids"]))
     ids = torch.tensor([row + [0] * (width - len(row)) for row in some["input_ids"]])
     mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in some["input_ids"]])
     if way.writes:
@@ -144,7 +160,11 @@ def test_each_gradient_is_the_plain_librarys_and_nothing_else_has_one(
 
     trainer = way.trainer(recipe, trained, loaded.tokenizer, rows, str(tmp_path / "run" / "checkpoints"), [])
     assert {name for name, value in trainer.model.named_parameters() if value.requires_grad} == asking
-    loss = trainer.compute_loss(trainer.model, {"input_ids": ids, "attention_mask": mask, "labels": labels})
+    batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+    if shared:  # several texts a row, which the plain library has read one by one
+        batch = trainer.data_collator([trainer.train_dataset[place] for place in range(2)])
+        assert len(batch["input_ids"]) == 2 < len(ids)
+    loss = trainer.compute_loss(trainer.model, batch)
     ours = gradients(trainer.model, loss)
     torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
     assert ours.keys() == asking
