@@ -139,7 +139,9 @@ def compare(
     elif task.kind == "text":
         assert pair.prompter is not None
         texts = Documents.read(pair, texts_of(test, task), on_progress=on_rows)
-        rows = texts.rows(max_new_tokens=max_new_tokens, batch_size=batch_size, on_progress=tell("Going on"))
+        rows = texts.rows(
+            max_new_tokens=max_new_tokens, batch_size=batch_size, on_progress=tell("How both sides go on")
+        )
         inputs, references = [row.input for row in rows], [row.references for row in rows]
         batch_size = batch_size or answers_at_once(pair, map(pair.prompter.encode_prompt, inputs), max_new_tokens)
     else:

@@ -339,8 +339,8 @@ def _with_lengths(proposal: Proposal, settings: Sequence[str]) -> Proposal:
             longest = max(longest, _bytes(task.text_of(row)) + max(map(_bytes, references), default=0))
             answers += [len(text.split()) for text in references[:1]]
     needed = PROMPT_TOKENS + _bytes(task.instruction) // BYTES_A_TOKEN + longest // BYTES_A_TOKEN
-    shared = recipe.way.packed([], recipe.training.max_tokens) is not None  # long rows are cut, and none is refused
-    if "training.max_tokens" not in given and needed > recipe.training.max_tokens and not shared:
+    refuses = not recipe.way.shares_rows  # else long rows are cut
+    if "training.max_tokens" not in given and needed > recipe.training.max_tokens and refuses:
         changes["training.max_tokens"] = min(MAX_TOKENS, -(-needed // 128) * 128)
     train_rows = recipe.rows_of_tokens(divided.splits["train"], task)
     if "training.epochs" not in given and enough_epochs(recipe, train_rows) > recipe.training.epochs:

@@ -79,9 +79,9 @@ def lengths_of(
 
 def _packed(recipe: Recipe, found: Lengths) -> Lengths:
     """The rows that are trained on, where those of the source share some."""
-    texts = recipe.way.packed(found.whole, recipe.training.max_tokens)
-    if texts is None:
+    if not recipe.way.shares_rows:
         return found
+    texts = recipe.way.packed(found.whole, recipe.training.max_tokens)
     whole = list(map(sum, texts))
     learned = [sum(length - 1 for length in each) for each in texts]
     count = round(found.rows * len(texts) / max(1, len(found.prompts)))

@@ -30,6 +30,7 @@ class Text(Way):
     model_kind: ClassVar[ModelKind] = "causal"
     writes: ClassVar[bool] = True
     pipeline: ClassVar[str] = "text-generation"
+    shares_rows: ClassVar[bool] = True
 
     def refused(self, task: Task) -> str | None:
         if task.kind == "text":

@@ -32,6 +32,9 @@ class Way(Settings):
     pipeline: ClassVar[str]
     """What the Hub calls the work of such a model."""
 
+    shares_rows: ClassVar[bool] = False
+    """Whether short rows share one, and long ones take several; see `packed`."""
+
     besides: ClassVar[tuple[str, ...]] = ()
     """The columns that a row has to have beside those of its task, see `data.sources.open_source`."""
 
@@ -89,12 +92,12 @@ class Way(Settings):
         """About how many rows are trained on, for so many of a source; no tokenizer is asked."""
         return len(rows)
 
-    def packed(self, lengths: Iterable[int], longest: int) -> list[list[int]] | None:
-        """How rows of so many tokens share rows of at most `longest`: lengths of those in each; None if none do.
+    def packed(self, lengths: Iterable[int], longest: int) -> list[list[int]]:
+        """How rows of so many tokens share rows of at most `longest`: the lengths of those in each.
 
         They do not see each other, and nothing predicts the first token of any.
         """
-        return None
+        return [[length] for length in lengths]
 
     def preview(
         self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, task: Task
