@@ -155,12 +155,13 @@ def _text_rows(
     if complaint or text is None:
         checked.problems.append(Problem(*(complaint or ("", "")), number, mapping.input))
         return
-    passages = list(passages_of(text))
-    for count, passage in enumerate(passages, start=1):
+    last: Row = {}
+    for passage in passages_of(text):
+        of = {"document": number, "ends": False, "row": len(checked.rows) + 1}
+        last = {task.input_column: passage, **kept, **of}
         if len(checked.rows) < MAX_ROWS:
-            place = len(checked.rows) + 1
-            of = {"document": number, "ends": count == len(passages)}
-            checked.rows.append({task.input_column: passage, **kept, **of, "row": place})
+            checked.rows.append(last)
+    last["ends"] = True
 
 
 def _turns(values: Mapping[str, Any], mapping: ColumnMapping) -> tuple[Turns | None, Complaint | None]:

@@ -266,7 +266,7 @@ def test_a_corpus_keeps_its_fixed_splits_and_metadata():
     opened = open_source("corpus:reviews", SENTIMENT)
     assert set(opened.splits["test"].column_names) == {"text", "label", "topic", "style", "row"}
     assert open_source("corpus:reviews", SENTIMENT).splits["test"]["row"] == opened.splits["test"]["row"]
-    assert corpus_names() == ("chats", "dialogues", "handbook", "passages", "requests", "reviews")
+    assert corpus_names() == ("chats", "dialogues", "handbook", "letters", "passages", "requests", "reviews")
     assert corpus_names(DIALOGUE) == ("dialogues",)
 
 
