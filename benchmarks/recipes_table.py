@@ -27,7 +27,8 @@ def row(name: str) -> str:
         primary = load(run.evaluation)[0].primary
         status = run.status()
         minutes = ((status.ended or 0) - (status.started or 0)) / 60
-        measured = f"{minutes:.0f} min | {primary.title} {primary.base:.2f} → {primary.tuned:.2f}"
+        said = primary.metric.said
+        measured = f"{minutes:.0f} min | {primary.metric.named} {said(primary.base)} → {said(primary.tuned)}"
     return f"| `{name}` | {recipe.title} | `{recipe.model.base.split('/')[-1]}` | {measured} |"
 
 

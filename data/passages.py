@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 
 PASSAGE_CHARS = 2_000
+BETWEEN = "\n\n"
+"""What stands between two passages of a document that are put together again."""
 BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 GAPS = (re.compile(r"\n"), re.compile(r"(?<=[.!?…。！？])\s+"), re.compile(r"\s+"))
 """Where a paragraph is cut that is too long by itself, the best first."""
@@ -15,7 +17,7 @@ def passages_of(document: str, *, most: int = PASSAGE_CHARS) -> Iterator[str]:
     """The passages of a document: as many whole paragraphs each as `most` characters hold."""
     yield from _gathered(
         (piece for paragraph in BLANK_LINES.split(document.strip()) for piece in _pieces(paragraph, most)),
-        "\n\n",
+        BETWEEN,
         most,
     )
 

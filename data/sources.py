@@ -81,7 +81,7 @@ class Opened:
     """That was asked for; a classification without labels has those of the training rows."""
     splits: DatasetDict
     """train, validation and test; each with the task's columns, `row` (its number in the source), of raw text
-    `document`, and for a corpus its metadata."""
+    `document` and whether it `ends` with the row, and for a corpus its metadata."""
     mapping: ColumnMapping
     columns: tuple[str, ...]
     """The source's own columns, for whoever wants to choose others."""

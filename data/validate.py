@@ -53,9 +53,9 @@ def check(
     """Returns what came of `rows`, which are (row number, values by table column).
 
     A clean row has the task's columns, those of `besides`, `row`, and those of the columns in `keep` that the table
-    has; of raw text it is a passage, and has its `document`. A row whose label the mapping leaves out is neither
-    clean nor a problem. `minimum` is how many clean rows there must be; rows that are `trained_on` must have
-    several labels, or thumbs.
+    has; of raw text it is a passage, has its `document`, and `ends` where that ends with it. A row whose label the
+    mapping leaves out is neither clean nor a problem. `minimum` is how many clean rows there must be; rows that are
+    `trained_on` must have several labels, or thumbs.
     """
     checked = Checked()
     one = {"chat": _chat_row, "text": _text_rows}.get(task.kind, _pair_row)
@@ -164,10 +164,13 @@ def _text_rows(
     if complaint or text is None:
         checked.problems.append(Problem(*(complaint or ("", "")), number, mapping.input))
         return
+    last: Row = {}
     for passage in passages_of(text):
+        of = {"document": number, "ends": False, "row": len(checked.rows) + 1}
+        last = {task.input_column: passage, **kept, **of}
         if len(checked.rows) < MAX_ROWS:
-            place = len(checked.rows) + 1
-            checked.rows.append({task.input_column: passage, **kept, "document": number, "row": place})
+            checked.rows.append(last)
+    last["ends"] = True
 
 
 def _turns(values: Mapping[str, Any], mapping: ColumnMapping) -> tuple[Turns | None, Complaint | None]:

@@ -1,9 +1,9 @@
 """Base against tuned on the same rows: `compare` gives a report and a result for every row.
 
-Labels are scored by log-likelihood and texts are generated greedily, by both sides (`models.scoring`,
-`models.generation`); what a reward model says of answers that are there is in `eval.reward`. Knows how to let the
-sides answer; what the answers amount to is in `eval.aggregate`, and nothing here knows how the tuned side was
-trained.
+Labels are scored by log-likelihood and answers are generated greedily, by both sides (`models.scoring`,
+`models.generation`); of raw texts, which nobody answers, the likelihood is compared (`eval.documents`), and what a
+reward model says of answers that are there is in `eval.reward`. Knows how to let the sides answer; what the answers
+amount to is in `eval.aggregate`, and nothing here knows how the tuned side was trained.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from data.general import instructions, passages
 from data.tasks import Task
 from data.tasks.task import Input, as_text
 from eval.aggregate import calibration, classes, confusion, flips, floor_results, metrics, writing
+from eval.documents import Documents, texts_of
 from eval.floors.context import Context, measure_context, no_room
 from eval.floors.few_shot import DRAWS, draw, left_out, measure_few_shot
 from eval.floors.floor import Example
@@ -74,7 +75,7 @@ def compare(
             which ones both sides prefer; what is written is compared with the good answers.
         train: training rows, for the floors that learn from them and for few-shot examples.
         few_shot: examples in the prompt of a base that is shown some; 0 leaves it out. A classifier has no prompt,
-            and a chat is one conversation.
+            and a chat is one conversation. Of raw texts they are other texts before each.
         few_shot_draws: how often the examples are drawn; each draw is one more pass of the base.
         context: a text before every question for a base that is compared as well; one more pass of it.
         more: metrics beside those of ours that suit the task, loaded by `eval.metrics.evaluated`.
@@ -104,6 +105,7 @@ def compare(
     primary_of(task)
     given, test = test, good_answers(test, task)
     inputs, references = _checked_rows(test, task, "test set")
+    texts: Documents | None = None
     require_room(
         test,
         prompter=pair.prompter,
@@ -120,6 +122,14 @@ def compare(
     if task.is_classification:
         batch_size = batch_size or SCORING_BATCH_SIZE
         rows = _compare_labels(pair, inputs, references, batch_size, more, on_rows)
+    elif task.kind == "text":
+        assert pair.prompter is not None
+        texts = Documents.read(pair, texts_of(test, task), on_progress=on_rows)
+        rows = texts.rows(
+            max_new_tokens=max_new_tokens, batch_size=batch_size, on_progress=tell("How both sides go on")
+        )
+        inputs, references = [row.input for row in rows], [row.references for row in rows]
+        batch_size = batch_size or answers_at_once(pair, map(pair.prompter.encode_prompt, inputs), max_new_tokens)
     else:
         assert pair.prompter is not None
         batch_size = batch_size or answers_at_once(pair, map(pair.prompter.encode_prompt, inputs), max_new_tokens)
@@ -130,26 +140,34 @@ def compare(
     seconds = time.perf_counter() - started
     on_answers = tell("How probable both sides find the answers that are compared")
     preference, thumbs = judge_pairs(pair, given, on_answers), judge_thumbs(pair, given, on_answers)
-    shown, not_shown = _few_shot(
-        pair, rows, examples, few_shot, few_shot_draws, max_new_tokens, tell("The base with examples")
-    )
-    told, not_told = _context(pair, rows, context, max_new_tokens, tell("The base with a text in its prompt"))
+    with_examples, with_text = tell("The base with examples"), tell("The base with a text in its prompt")
+    if texts is not None:
+        shown, not_shown = texts.few_shot(examples, few_shot, few_shot_draws, with_examples)
+        told, not_told = texts.context(context, with_text)
+    else:
+        shown, not_shown = _few_shot(pair, rows, examples, few_shot, few_shot_draws, max_new_tokens, with_examples)
+        told, not_told = _context(pair, rows, context, max_new_tokens, with_text)
+    answers = not task.is_classification and texts is None
+    scores = metrics(rows, task, more)
     report = Report(
         task=task.name,
         about=TaskInfo(kind=task.kind, title=task.title, noun=task.noun),
         kind=pair.kind,
         n=len(rows),
-        metrics=metrics(rows, task, more),
+        metrics=texts.with_intervals(scores) if texts else scores,
         flips=flips(rows, task),
         confusion=confusion(rows, task) if task.is_classification else None,
         classes=classes(rows, task) if task.is_classification else None,
         calibration=calibration(rows) if task.is_classification else None,
         near_ties=_near_ties(rows) if task.is_classification else None,
-        writing=None if task.is_classification else writing(rows, max_new_tokens),
+        writing=writing(rows, max_new_tokens) if answers else None,
         turns=turns,
+        texts=texts.section(len(test)) if texts else None,
         preference=preference,
         thumbs=thumbs,
-        floors=floor_results(
+        floors=texts.floors(examples)
+        if texts
+        else floor_results(
             rows, task, examples, _probe(pair, examples, inputs, tell("What the frozen base knows"))
         ),
         few_shot=shown,
@@ -160,7 +178,7 @@ def compare(
         data=DataInfo(spec=data_spec, split=split, test_sha256=hash_rows(list(map(as_text, inputs)), references)),
         train_rows=len(examples),
         batch_size=batch_size,
-        tokenizer="" if task.is_classification else TOKENIZER,
+        tokenizer=TOKENIZER if answers else "",
         max_new_tokens=None if task.is_classification else max_new_tokens,
         seconds=seconds,
         **about(pair),
@@ -170,6 +188,8 @@ def compare(
 
 def _examples(train: datasets.Dataset, task: Task) -> list[Example]:
     inputs, references = _checked_rows(train, task, "training set")
+    if task.kind == "text":
+        return [(text, "") for text in texts_of(train, task)]
     return [(given, targets[0]) for given, targets in zip(inputs, references, strict=True)]
 
 

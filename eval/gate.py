@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from data.passages import passages_of
 from data.tasks import Task
 from data.tasks.task import REJECTED
+from data.trained_rows import TrainedRows
 from eval.compare import Result
+from eval.documents import text_of
 from eval.metrics import metric_named
 from eval.report.folder import load
 from eval.report.markdown import p_value, with_interval
@@ -291,12 +294,20 @@ def frozen_rows(folder: Path, task: Task) -> tuple[Report, list[RowResult], data
             fix="Evaluate again.",
         )
     rows = list(read)
+    if task.kind == "text":
+        return report, rows, Dataset.from_dict({task.input_column: list(map(text_of, rows))})
     alone = all(len(row.references) == 1 for row in rows)
     targets = [row.references[0] if alone else row.references for row in rows]
     columns: dict[str, list[Any]] = {task.input_column: [row.asked for row in rows], task.target_column: targets}
     if all(row.rejected is not None for row in rows):
         columns[REJECTED] = [row.rejected for row in rows]
     return report, rows, Dataset.from_dict(columns)
+
+
+def known_to(trained: TrainedRows, row: RowResult) -> bool:
+    """Whether a model that was `trained` so has learned from a row: of a text, from any passage of it."""
+    is_text = row.base.perplexity is not None
+    return any(each in trained for each in (passages_of(text_of(row)) if is_text else [row.input]))
 
 
 def tuned_in(run: Path) -> Path:

@@ -71,6 +71,7 @@ def export_task(
         ModelError: lm-eval would cut a prompt and its label into other tokens than we do.
     """
     task = prompter.task
+    require_answers(task)
     name = name or f"before_after_{task.name}"
     if not _NAME.fullmatch(name):
         raise DataError(
@@ -109,6 +110,21 @@ def export_task(
             folder.rename(Path(scratch) / "old")
         making.rename(folder)
     return name
+
+
+def require_answers(task: Task) -> None:
+    """Refuse raw texts, of which lm-eval would measure something else.
+
+    Raises:
+        DataError: says what.
+    """
+    if task.kind == "text":
+        raise DataError(
+            "Raw texts cannot be written as a task of lm-eval: it would count their first tokens and cut long ones "
+            "elsewhere, so its perplexities would be others",
+            got=task.name,
+            fix="Compare with `evaluate`, which reads them as training did.",
+        )
 
 
 def _require_replaceable(folder: Path) -> None:

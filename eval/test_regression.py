@@ -24,6 +24,7 @@ from eval.gate import (
     check,
     check_run,
     frozen_rows,
+    known_to,
     measured,
     read_baseline,
     tuned_in,
@@ -94,7 +95,7 @@ def test_run_is_not_worse(pytestconfig: pytest.Config, capsys: pytest.CaptureFix
     if other := pytestconfig.getoption("--against"):
         against = scored(Path(other), open_pair(tuned_in(Path(other))))
         if trained := TrainedRows.load(Path(other)):
-            trained_on = [row.input in trained for row in rows]
+            trained_on = [known_to(trained, row) for row in rows]
     outcome = check_run(now, Baseline.of(folder.name, report, rows), against, trained_on)
     with capsys.disabled():
         print(f"\n{outcome}")

@@ -21,14 +21,18 @@ from plumbing.errors import DataError
 
 
 def converse(adapter: Path, console: Console, *, message: str | None, max_new_tokens: int) -> None:
-    """Answer `message`, or every line typed until an empty one; each side remembers its own answers."""
+    """Answer `message`, or every line typed until an empty one; each side remembers its own answers.
+
+    Of a model of raw texts a line is how one begins, and both sides go on with it.
+    """
     require_answers(BaseOrigin.load(adapter).kind)
     with console.status("Opening the models"):
         pair = open_pair(adapter)
     console.print(f"[dim]{pair.base.describe()} · {pair.proof.describe()}[/]", highlight=False)
     histories: tuple[list[Message], list[Message]] = ([], [])
     while True:
-        text = message if message is not None else console.input("[bold]You:[/] ").strip()
+        asked = "It begins" if pair.task.kind == "text" else "You"
+        text = message if message is not None else console.input(f"[bold]{asked}:[/] ").strip()
         if not text:
             return
         try:

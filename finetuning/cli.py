@@ -77,9 +77,8 @@ def inspect(
     _print_proposal(proposal)
     if proposal.error is not None:
         raise proposal.error
-    if proposal.recipe is not None:
-        said = f"To train it: python -m finetuning train {shlex.quote(file)}"
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
+    said = f"To train it: python -m finetuning train {shlex.quote(file)}"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -392,8 +391,6 @@ def _proposed(name: str, settings: list[str], data: str | None, test: str | None
     _print_proposal(proposal)
     if proposal.error is not None:
         raise proposal.error
-    if proposal.recipe is None:
-        raise RecipeError("Nothing learns from raw text yet", got=name, fix="Give inputs and answers.")
     return proposal.recipe
 
 
@@ -535,7 +532,10 @@ def _scores(run: Run) -> str:
     from eval.report.folder import load
 
     primary = load(run.evaluation)[0].primary
-    return _escape(f"{primary.title} {primary.base:.3f} → {primary.tuned:.3f}")
+    if primary.metric.told is None:
+        return _escape(f"{primary.title} {primary.base:.3f} → {primary.tuned:.3f}")
+    said = primary.metric.said
+    return _escape(f"{primary.metric.named} {said(primary.base)} → {said(primary.tuned)}")
 
 
 def _quiet_libraries() -> None:

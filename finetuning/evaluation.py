@@ -6,7 +6,7 @@ from pathlib import Path
 
 from data.sources import shown_spec
 from eval.compare import Result, compare
-from eval.lm_eval_task import export_task
+from eval.lm_eval_task import export_task, require_answers
 from eval.preferences import good_answers
 from finetuning.began_with import with_beginning
 from finetuning.besides import Besides, besides_of
@@ -84,8 +84,10 @@ def export_adapter_task(
     origin, contract = BaseOrigin.load(adapter), PromptContract.load(adapter)
     if origin.kind != "causal":
         raise ModelError("lm-eval compares language models only", got=origin.kind, fix="Choose another run.")
+    own = task_of(adapter, contract)
+    require_answers(own)
     base = resolve(origin.name, progress=on_progress)
-    prompter = Prompter.from_contract(load_tokenizer(base), contract, task_of(adapter, contract))
+    prompter = Prompter.from_contract(load_tokenizer(base), contract, own)
     task = prompter.task
     rows = good_answers(judged.rows, task)
     return export_task(

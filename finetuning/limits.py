@@ -258,7 +258,7 @@ def check_rows(splits: Mapping[str, Dataset], task: Task, limits: Limits, recipe
                     f"{limits.row_characters:,}",
                     fix="Shorten it, or leave it out.",
                 )
-    if recipe is not None and (steps := _steps(recipe, len(splits["train"]))) > limits.steps:
+    if recipe is not None and (steps := _steps(recipe, splits["train"], task)) > limits.steps:
         raise RecipeError(
             f"That makes {steps:,} training steps, and this public page allows {limits.steps:,}",
             fix=f"Train on fewer rows or for fewer epochs. {_ELSEWHERE}",
@@ -399,10 +399,10 @@ def _check_queue(limits: Limits, owner: str) -> None:
         )
 
 
-def _steps(recipe: Recipe, rows: int) -> int:
+def _steps(recipe: Recipe, rows: Dataset, task: Task) -> int:
     from finetuning.trainers.arguments import steps
 
-    return steps(recipe, min(rows, recipe.data.train_rows or rows))
+    return steps(recipe, recipe.rows_of_tokens(rows, task))
 
 
 def _characters(value: str | list[str]) -> int:

@@ -10,8 +10,10 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from data.passages import BETWEEN
 from data.problems import Problem, ProblemsError
 from data.samples import sample
 from data.sources import Opened, OpenedTest, open_source
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 _FEW_TEST_ROWS = 100
 """Test rows of labels below which it is said what they can show."""
 _ROWS_AT_ONCE = 1000
+_PASSAGES_JOINED = 64
+"""Of a document, at most: a hundred thousand characters, of which little is lost where two such pieces meet."""
 _PARALLELISM = "TOKENIZERS_PARALLELISM"
 
 
@@ -105,15 +109,11 @@ def require_positions(recipe: Recipe, limit: int | None) -> None:
 def encode_for_causal(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
     """Rows as `input_ids` and `completion_mask` (1 where the loss is taken), five bytes a token.
 
-    Raw texts are packed: their rows hold several, or a piece of one. Some rows at a time, so that little more than
-    the tokens is ever in memory.
+    Some rows at a time, so that little more than the tokens is ever in memory.
 
     Raises:
         ProblemsError: a row is longer than `max_tokens`, so its completion would be cut off.
     """
-    import pyarrow as pa
-    from datasets import Dataset
-
     task, numbers, lengths, batches = prompter.task, _numbers(rows), [], []
     for start in range(0, len(rows), _ROWS_AT_ONCE):
         columns = rows[start : start + _ROWS_AT_ONCE]  # column → values
@@ -121,16 +121,47 @@ def encode_for_causal(rows: Dataset, prompter: Prompter, max_tokens: int, *, lim
             dict(zip(task.columns, row, strict=True)) for row in zip(*map(columns.get, task.columns), strict=True)
         ]
         with _tokenizers_on_all_cores():
-            encoded = (
-                pack_texts(prompter, [task.text_of(row) for row in some], max_tokens)
-                if task.kind == "text"
-                else prompter.encode_rows(some)
-            )
+            encoded = prompter.encode_rows(some)
         batches.append(_as_arrow(encoded))
         lengths += [len(example.input_ids) for example in encoded]
-    if task.kind != "text":  # of which none is longer
-        _refuse_long_rows(numbers, lengths, max_tokens, task.input_column, limit)
+    _refuse_long_rows(numbers, lengths, max_tokens, task.input_column, limit)
+    return _dataset(batches)
+
+
+def encode_texts(rows: Dataset, prompter: Prompter, max_tokens: int) -> Dataset:
+    """Raw texts as `encode_for_causal`'s columns and `seq_lengths`, of the texts that share a row of `max_tokens`.
+
+    Passages of a document that follow each other are one text, which ends where the document does.
+    """
+    batches, waiting = [], _texts_in(rows, prompter.task)
+    while some := list(islice(waiting, _ROWS_AT_ONCE)):
+        with _tokenizers_on_all_cores():
+            texts, ended = [text for text, _ in some], [is_end for _, is_end in some]
+            batches.append(_as_arrow(pack_texts(prompter, texts, max_tokens, ended=ended)))
+    return _dataset(batches, texts=True)
+
+
+def _texts_in(rows: Dataset, task: Task) -> Iterator[tuple[str, bool]]:
+    """The texts in `rows`, put together from passages that follow each other, and whether each is at its end."""
+    held: list[str] = []
+    before: dict[str, Any] = {}
+    for row in rows:
+        goes_on = row.get("document") is not None and row["document"] == before.get("document")
+        if held and not (goes_on and row["row"] == before["row"] + 1 and len(held) < _PASSAGES_JOINED):
+            yield BETWEEN.join(held), bool(before.get("ends", True))
+            held = []
+        held.append(task.text_of(row))
+        before = row
+    if held:
+        yield BETWEEN.join(held), bool(before.get("ends", True))
+
+
+def _dataset(batches: Sequence[pa.RecordBatch], *, texts: bool = False) -> Dataset:
+    import pyarrow as pa
+    from datasets import Dataset
+
     kinds = {"input_ids": pa.list_(pa.int32()), "completion_mask": pa.list_(pa.int8())}
+    kinds |= {"seq_lengths": pa.list_(pa.int32())} if texts else {}
     return Dataset(pa.Table.from_batches(batches, schema=pa.schema(kinds)))
 
 
@@ -149,21 +180,29 @@ def _tokenizers_on_all_cores() -> Iterator[None]:
 
 
 def _as_arrow(examples: Sequence[EncodedExample]) -> pa.RecordBatch:
-    """The columns of `encode_for_causal`, each one array of all the examples' values and where each begins."""
+    """The columns of `encode_for_causal`, each one array of all the examples' values and where each begins.
+
+    Of rows that texts share `seq_lengths` as well, as TRL calls the lengths of these.
+    """
     import numpy as np
     import pyarrow as pa
 
     begins = np.cumsum([0, *(len(each.input_ids) for each in examples)])
     ids = np.concatenate([np.array(each.input_ids, dtype=np.int32) for each in examples])
     spans = np.array(
-        [(at + start, at + end) for at, each in zip(begins, examples, strict=False) for start, end in each.spans]
-    )
+        [(at + start, at + end) for at, each in zip(begins, examples, strict=False) for start, end in each.spans],
+        dtype=np.int64,
+    ).reshape(-1, 2)
     # One up where a range begins, one down where it has ended: the running sum is 1 within.
     steps = np.bincount(spans[:, 0], minlength=len(ids) + 1) - np.bincount(spans[:, 1], minlength=len(ids) + 1)
     mask = steps[:-1].cumsum().astype(np.int8)
     places = pa.array(begins, type=pa.int32())
     columns = [pa.ListArray.from_arrays(places, pa.array(values)) for values in (ids, mask)]
-    return pa.RecordBatch.from_arrays(columns, names=["input_ids", "completion_mask"])
+    names = ["input_ids", "completion_mask"]
+    if any(each.texts for each in examples):
+        columns.append(pa.array([list(each.texts) for each in examples], type=pa.list_(pa.int32())))
+        names.append("seq_lengths")
+    return pa.RecordBatch.from_arrays(columns, names=names)
 
 
 def encode_pairs(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:

@@ -24,6 +24,7 @@ from eval.report.markdown import (
 from eval.report.rewards_text import calibration_sentence, length_sentence, margin_sentence
 from eval.report.rows_text import about_the_rows
 from eval.report.schema import Report
+from eval.report.texts import texts_sentence
 
 
 def print_report(console: Console, report: Report) -> None:
@@ -56,6 +57,8 @@ def _about_the_answers(report: Report) -> list[str]:
     said = [EXPLORATORY, flips_sentence(report)]
     if report.turns:
         said.append(turns_sentence(report.turns))
+    if report.texts:
+        said.append(texts_sentence(report.texts, report))
     if report.confusion and len(report.confusion.labels) > 2:
         said.append(confused_sentence(report.confusion))
     if report.rewards:
@@ -69,7 +72,7 @@ def _what_else_would_score(report: Report) -> Table:
     primary = report.primary
     rivals = [(floor.name, floor.scores, floor.judgement) for floor in report.floors]
     if shown := report.few_shot:
-        rivals.append((few_shot_title(shown), shown.scores, shown.judgement))
+        rivals.append((few_shot_title(shown, report), shown.scores, shown.judgement))
     if told := report.context:
         rivals.append((context_title(told), told.scores, told.judgement))
     table = Table("what else would score", escape(primary.title), "tuned against it", "p")

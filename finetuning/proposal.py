@@ -67,9 +67,8 @@ class Proposal:
     task: Task
     why: str
     """Why this task, in a sentence."""
-    recipe: Recipe | None
-    """None where nothing can be trained on it, now or yet."""
-    base: str = ""
+    recipe: Recipe
+    base: str
     """The recipe that it is made from."""
     divided: Divided | None = None
     findings: tuple[str, ...] = field(default_factory=tuple)
@@ -85,10 +84,8 @@ class Proposal:
         if self.divided is not None:
             said += [*self._labels(), f"How it is read: {self.divided.mapping.reason}", *self._splits()]
             said += [*self.divided.notes, *self.findings]
-        if self.recipe is not None and self.error is None:
+        if self.error is None:
             said += [self._recipe(), *self._ways()]
-        elif self.error is None:
-            said.append("Training on raw text comes in a later version; what is said here is how it will be read.")
         return [printable(sentence) for sentence in said]
 
     def _labels(self) -> list[str]:
@@ -111,7 +108,6 @@ class Proposal:
 
     def _ways(self) -> list[str]:
         """In which ways such rows can be learned, where there are several."""
-        assert self.recipe is not None
         taken = self.recipe.way.kind
         others = [way for way in ways_for(self.form, self.task) if way != taken]
         if not others:
@@ -121,7 +117,6 @@ class Proposal:
         return [f"Way: {taken}. Such rows can be learned by {', '.join(others[:-1])} or {others[-1]}, too{how}."]
 
     def _recipe(self) -> str:
-        assert self.recipe is not None
         shipped = isinstance(self.recipe.task, str)
         how = "as it ships, on these rows" if shipped else "its model and settings, with a task of your own"
         return (
@@ -160,14 +155,11 @@ def propose(name: str, *, test: str | None = None, settings: Sequence[str] = ())
     found, why = _task_of(tables, form, chosen, _chosen_kind(settings))
     task = TASKS[found] if isinstance(found, str) else _named(found, path).definition()
     count = sum(len(each.rows) + len(each.problems) for each in tables.values())
-    proposal = Proposal(f"file:{path.absolute()}", form, count, task, why, None)
-    if task.kind == "text":
-        return _opened(proposal, tables, Choices(task, {}, {}), None)
     way = _chosen_way(settings) or next(iter(ways_for(form, task)), "")
     base = (WAYS[way].recipe if way else "") or task.recipe or USUAL[task.kind].recipe
+    spec = f"file:{path.absolute()}"
     own = found if isinstance(found, str) else _named(found, path)
-    recipe = _recipe(base, own, proposal.spec, test, task)
-    recipe = with_settings(recipe, settings)
+    recipe = with_settings(_recipe(base, own, spec, test, task), settings)
     choices = Choices(
         recipe.task_definition,
         dict(recipe.data.columns or {}),
@@ -175,7 +167,7 @@ def propose(name: str, *, test: str | None = None, settings: Sequence[str] = ())
         skip_empty=recipe.data.skip_empty,
         besides=recipe.way.besides,
     )
-    proposal = replace(proposal, task=recipe.task_definition, recipe=recipe, base=base)
+    proposal = Proposal(spec, form, count, recipe.task_definition, why, recipe, base)
     opened = _opened(proposal, tables, choices, recipe.data.test)
     return opened if opened.divided is None else _with_lengths(opened, settings)
 
@@ -356,7 +348,7 @@ def _recipe(base: str, task: str | OwnTask, spec: str, test: str | None, definit
 def _with_lengths(proposal: Proposal, settings: Sequence[str]) -> Proposal:
     """The proposal with room for its longest row and for its answers, unless somebody has said how much."""
     recipe, divided = proposal.recipe, proposal.divided
-    assert recipe is not None and divided is not None
+    assert divided is not None
     task = divided.task
     given = {setting.partition("=")[0] for setting in settings}
     changes: dict[str, Any] = {}
@@ -368,9 +360,10 @@ def _with_lengths(proposal: Proposal, settings: Sequence[str]) -> Proposal:
             longest = max(longest, _bytes(task.text_of(row)) + max(map(_bytes, answered), default=0))
             answers += [len(text.split()) for text in references[:1]]
     needed = PROMPT_TOKENS + _bytes(task.instruction) // BYTES_A_TOKEN + longest // BYTES_A_TOKEN
-    if "training.max_tokens" not in given and needed > recipe.training.max_tokens:
+    refuses = not recipe.way.shares_rows  # else long rows are cut
+    if "training.max_tokens" not in given and needed > recipe.training.max_tokens and refuses:
         changes["training.max_tokens"] = min(MAX_TOKENS, -(-needed // 128) * 128)
-    train_rows = min(len(divided.splits["train"]), recipe.data.train_rows or len(divided.splits["train"]))
+    train_rows = recipe.rows_of_tokens(divided.splits["train"], task)
     if "training.epochs" not in given and enough_epochs(recipe, train_rows) > recipe.training.epochs:
         changes["training.epochs"] = enough_epochs(recipe, train_rows)
     words = sorted(answers)[round(0.95 * (len(answers) - 1))] if answers and not task.is_classification else 0

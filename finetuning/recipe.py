@@ -142,9 +142,10 @@ class Recipe(Settings):
     """One of those that ship, by its name, or one of one's own."""
     way: AnyWay
     """How it learns; one without settings may be written as its name. sft: supervised, a language model learns to
-    write the answers; classify: an encoder with a head of labels; dpo: pairs of a better and a worse answer; kto:
-    answers with a thumb up or down; reward: a language model with a head of one number learns which of two answers
-    is the better; online: a language model learns from what its own answers are worth."""
+    write the answers; text: self-supervised, it learns to expect what comes next in raw text; classify: an encoder
+    with a head of labels; dpo: pairs of a better and a worse answer; kto: answers with a thumb up or down; reward:
+    a language model with a head of one number learns which of two answers is the better; online: a language model
+    learns from what its own answers are worth."""
     strategy: AnyStrategy
     """Which parameters learn."""
     data: DataSettings
@@ -172,6 +173,12 @@ class Recipe(Settings):
         """Examples in the prompt of a base that is compared as well."""
         chosen = self.evaluation.few_shot
         return self.task_definition.few_shot if chosen is None else chosen
+
+    def rows_of_tokens(self, rows: Sequence[Mapping[str, Any]], task: Task, count: int | None = None) -> int:
+        """About how many rows of tokens it trains on, if it is given `rows`, of which it takes `count`."""
+        made = self.way.rows_of_tokens(rows, task, self.training.max_tokens)
+        taken = min(len(rows), count or self.data.train_rows or len(rows))
+        return max(1, round(made * taken / max(1, len(rows))))
 
     @property
     def named_here(self) -> list[str]:
@@ -211,6 +218,11 @@ class Recipe(Settings):
             raise ValueError(
                 f"model.adapter: an adapter is continued, and strategy.kind: {self.strategy.kind} trains none; "
                 "lora does"
+            )
+        if self.training.eval_metric and not self.task_definition.target_column:
+            raise ValueError(
+                "training.eval_metric: of raw text nothing is answered that could be scored, and the validation "
+                "loss is its log-likelihood already; leave it out"
             )
         if self.training.eval_rows == 0 and (self.training.patience or self.training.eval_metric):
             name = "patience" if self.training.patience else "eval_metric"

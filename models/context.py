@@ -65,7 +65,7 @@ def require_room(
         lengths = [len(ids) for ids in tokenizer(list(map(str, given)))["input_ids"]] if given else []
     else:
         answer = max(map(len, prompter.encode_labels(labels)), default=new_tokens)
-        lengths = [len(prompter.encode_prompt(each)) + answer for each in given]
+        lengths = [len(prompter.encode_prompt(prompter.asked(each))) + answer for each in given]
     numbers = rows["row"] if "row" in rows.column_names else range(1, len(rows) + 1)
     problems = [
         Problem(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, chain
 
 Span = tuple[int, int]
 """The first token of a range, and the one behind its last."""
@@ -15,6 +17,8 @@ class EncodedExample:
     input_ids: list[int]
     spans: tuple[Span, ...]
     """In order, none of them empty, none touching another's tokens."""
+    texts: tuple[int, ...] = ()
+    """Of a row of raw texts how many tokens each has: they share it and do not see each other."""
 
     @classmethod
     def of(cls, prompt: list[int], completion: list[int]) -> EncodedExample:
@@ -22,14 +26,21 @@ class EncodedExample:
         return cls(prompt + completion, ((len(prompt), len(prompt) + len(completion)),))
 
     @classmethod
-    def whole(cls, ids: list[int]) -> EncodedExample:
-        """A text that is learned from its beginning to its end."""
-        return cls(ids, ((0, len(ids)),))
+    def of_texts(cls, texts: Sequence[list[int]]) -> EncodedExample:
+        """Texts that are learned from their second tokens to their ends: nothing predicts the first."""
+        ends = list(accumulate(map(len, texts)))
+        spans = tuple((end - len(ids) + 1, end) for ids, end in zip(texts, ends, strict=True) if len(ids) > 1)
+        return cls(list(chain.from_iterable(texts)), spans, tuple(map(len, texts)))
 
     @property
     def completion_start(self) -> int:
         """The place of the first token that is learned."""
         return self.spans[0][0]
+
+    @property
+    def answer_start(self) -> int:
+        """The place of the first token of the last range that is learned: of a chat, of its last answer."""
+        return self.spans[-1][0]
 
     @property
     def learned(self) -> int:

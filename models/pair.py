@@ -15,7 +15,7 @@ from data.tasks import Task
 from models import loading
 from models.adapters import BaseOrigin, attach
 from models.loading import Kind, LoadedModel, Precision
-from models.prompting import PromptContract, Prompter, classifier_contract, task_of
+from models.prompting import PromptContract, Prompter, classifier_contract, prompter_of, task_of
 from models.proof import Proof, prove_adapter, prove_whole
 from models.resolved import Progress, ResolvedModel
 from models.sources import resolve
@@ -174,7 +174,7 @@ def base_alone(source: ResolvedModel, *, task: Task, precision: Precision = "aut
         ModelError: the files are not a language model.
     """
     loaded = loading.load(source, precision=precision)
-    prompter = Prompter(loaded.tokenizer, task)
+    prompter = prompter_of(loaded.tokenizer, task)
     return Pair(
         model=loaded.model,
         tokenizer=loaded.tokenizer,

@@ -17,6 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from data.openings import opening_of
 from data.tasks import TASKS, Task
 from data.tasks.saved import load_task
 from data.tasks.task import MAX_INSTRUCTION_CHARS
@@ -26,7 +27,7 @@ from models.chat_rows import encode_chats, learned_turns
 from models.chat_template import ChatTemplate, Variables
 from models.chat_template import Message as Message
 from models.encoded import EncodedExample as EncodedExample
-from models.text_rows import documents
+from models.text_rows import begin_of_text, documents
 from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class PromptContract:
     task: str
     instruction: str
     template: str
-    """The chat template, as Jinja; empty for a classifier, which sees the bare text."""
+    """The chat template, as Jinja; of raw texts what stands around each; empty for a classifier, which sees the
+    bare text."""
     special_tokens: dict[str, str]
     # What a template needs beyond its messages. Left out of the hash and the file where there is nothing to say, as
     # in those from before there was any of it.
@@ -202,9 +204,13 @@ class Prompter:
 
         `task` is that of `task_of`, if it is not one that ships.
         """
-        prompter = cls(tokenizer, task or TASKS[contract.task], instruction=contract.instruction)
+        prompter = prompter_of(tokenizer, task or TASKS[contract.task], instruction=contract.instruction)
         prompter.contract.require_same(contract)
         return prompter
+
+    def asked(self, given: Input) -> Input:
+        """What of a row's input a model is asked: all of it."""
+        return given
 
     def messages(self, given: Input, history: Sequence[Message] = ()) -> list[Message]:
         """The conversation so far with `given` as the newest message, or messages, under the task's instruction.
@@ -249,13 +255,8 @@ class Prompter:
         return self.encode_rows([row])[0]
 
     def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[EncodedExample]:
-        """What `encode_row` gives for each, several times as fast: a tokenizer takes many texts at once.
-
-        Of a raw text all is learned; `models.text_rows` lays many of them out.
-        """
+        """What `encode_row` gives for each, several times as fast: a tokenizer takes many texts at once."""
         task = self.task
-        if task.kind == "text":
-            return [EncodedExample.whole(ids) for ids in documents(self, [task.text_of(row) for row in rows])]
         completions = [self.completion(task.references(row)[0]) for row in rows]
         if task.kind == "chat":
             given = [row[task.input_column] for row in rows]
@@ -286,6 +287,45 @@ class Prompter:
 
     def _encode(self, text: str) -> list[int]:
         return self.encode_texts([text])[0]
+
+
+class TextPrompter(Prompter):
+    """Of raw texts: nobody says anything, and no template stands around it.
+
+    What a model is asked is how a text begins, and what it answers is how that goes on.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, task: Task, *, instruction: str | None = None) -> None:
+        self.tokenizer = tokenizer
+        self.task = task
+        self.plain = PlainText(tokenizer)
+        begin = tokenizer.bos_token if begin_of_text(tokenizer) else ""
+        self.contract = PromptContract(
+            task=task.name,
+            instruction="",
+            template=f"{begin}{{{{ text }}}}{tokenizer.eos_token or ''}",
+            special_tokens={key: str(value) for key, value in sorted(tokenizer.special_tokens_map.items())},
+        )
+
+    def asked(self, given: Input) -> Input:
+        """How the text begins."""
+        return opening_of(str(given))[0]
+
+    def prompt(self, given: Input, history: Sequence[Message] = ()) -> str:
+        return self.plain(str(given))
+
+    def encode_prompt(self, given: Input, history: Sequence[Message] = ()) -> list[int]:
+        return [*begin_of_text(self.tokenizer), *self._encode(self.prompt(given))]
+
+    def encode_rows(self, rows: Sequence[Mapping[str, Any]]) -> list[EncodedExample]:
+        """Each text to its end, of which all is learned; `models.text_rows` lets several share a row."""
+        return [EncodedExample.of_texts([ids]) for ids in documents(self, list(map(self.task.text_of, rows)))]
+
+
+def prompter_of(tokenizer: PreTrainedTokenizerBase, task: Task, *, instruction: str | None = None) -> Prompter:
+    """What renders and encodes the prompts of `task`, under another instruction than its own if one is given."""
+    kind = TextPrompter if task.kind == "text" else Prompter
+    return kind(tokenizer, task, instruction=instruction)
 
 
 def _turn(message: Mapping[str, Any]) -> Message:

@@ -54,6 +54,8 @@ class OwnTask(BaseModel):
             raise ValueError("inputs: a column is named twice, there or as the target")
         if self.target and not USUAL[kind].target_column:
             raise ValueError(f"target: a task of kind {kind} answers nothing; generation does")
+        if self.instruction and not USUAL[kind].target_column:
+            raise ValueError(f"instruction: a task of kind {kind} has none, its texts stand alone; generation does")
         return self
 
     def definition(self) -> Task:
@@ -77,6 +79,7 @@ class OwnTask(BaseModel):
             metric=self.metric or usual.metric,
             floors=usual.floors,
             few_shot=usual.few_shot,
+            answer_tokens=usual.answer_tokens,
             message_hint=usual.message_hint,
         )
 
@@ -148,9 +151,13 @@ USUAL: dict[Kind, Task] = {
         input_column="text",
         target_column="",
         input_names=("text", "content", "document", "body", "article", "passage"),
-        noun=("passage", "passages"),
+        noun=("text", "texts"),
+        recipe="style-smollm2-lora",
         metric="perplexity",
-        few_shot=0,
+        floors=("LZMA",),
+        few_shot=3,
+        answer_tokens=100,
+        message_hint="Write how a text begins, and both sides go on with it; or pick an opening below",
     ),
 }  # fmt: skip
 """What is usual for each kind, and the recipe whose model and settings are taken for it."""

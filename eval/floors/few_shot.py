@@ -105,7 +105,7 @@ def draw(
     """
     prompter = pair.prompter
     assert prompter is not None
-    room = _most_tokens(pair) - max(len(prompter.encode_prompt(text)) for text in inputs) - max_new_tokens
+    room = most_tokens(pair) - max(len(prompter.encode_prompt(text)) for text in inputs) - max_new_tokens
     if room < count:
         return []
     known: dict[Example, bool] = {}
@@ -129,7 +129,7 @@ def as_many_as_fit(
     """Examples drawn by `seed` until the longest of `inputs` would no longer fit behind the next one."""
     prompter = pair.prompter
     assert prompter is not None
-    room = _most_tokens(pair) - max(len(prompter.encode_prompt(text)) for text in inputs) - max_new_tokens
+    room = most_tokens(pair) - max(len(prompter.encode_prompt(text)) for text in inputs) - max_new_tokens
     found: list[Example] = []
     # Drawn so that labels take turns, of more than can fit: an example and its answer have some tokens at least.
     for text, target in choose(train, min(len(train), max(0, room) // _FEWEST_TOKENS), pair.task, seed=seed):
@@ -145,11 +145,12 @@ def left_out(pair: Pair, count: int) -> str:
     examples = "an example" if count == 1 else f"{count} examples"
     return (
         f"The base was not shown {examples} in its prompt: with the longest test row and its answer there is no "
-        f"room for that in {_most_tokens(pair):,} tokens."
+        f"room for that in {most_tokens(pair):,} tokens."
     )
 
 
-def _most_tokens(pair: Pair) -> int:
+def most_tokens(pair: Pair) -> int:
+    """Of what the base is shown before it answers, at most, and of all that it reads."""
     return min(getattr(pair.model.config, "max_position_embeddings", MOST_PROMPT_TOKENS), MOST_PROMPT_TOKENS)
 
 
@@ -179,7 +180,7 @@ def measure_few_shot(
     tokens: list[float] = []
     for number, examples in enumerate(draws):
         history = as_messages(examples)
-        told = _counting(on_progress, number * len(rows), len(draws) * len(rows))
+        told = counting(on_progress, number * len(rows), len(draws) * len(rows))
         answers = base_answers(pair, inputs, history, max_new_tokens, told)
         scores.append(measure(answers, references, task))
         by_draw.append(row_scores(answers, references, task))
@@ -227,7 +228,7 @@ def base_answers(
     return [answer.text for answer in given]
 
 
-def _counting(
+def counting(
     on_progress: Callable[[int, int], None] | None, before: int, total: int
 ) -> Callable[[int, int], None] | None:
     """`on_progress` for one draw: the rows of the draws before it count as done."""

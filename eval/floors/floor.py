@@ -11,6 +11,8 @@ Example = tuple[Input, str]
 """Input and target of a training row."""
 Answers = Callable[[Sequence[Input], Sequence[Example]], "list[str] | None"]
 """Inputs, and the training rows → an answer to each input; None where they hold nothing to answer by."""
+Bits = Callable[[Sequence[str], Sequence[str]], list[float]]
+"""Training texts, and texts → how many bits each of these takes, by what those have taught."""
 
 
 @dataclass(frozen=True)
@@ -25,4 +27,6 @@ class Floor:
     doing: str = ""
     """What it does, after "No better than", where it reads nothing of what is asked; empty where it does."""
     answer: Answers | None = None
-    """None where a model is asked."""
+    """None where a model is asked, or a text is judged and nothing is answered."""
+    bits: Bits | None = None
+    """Of texts."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from eval.lab.schema import LabResult, OptionResult, PairResult
+from eval.report.figures import p_text, with_interval
 from eval.statistics import Interval
 
 NOT_MEASURED = "–"
@@ -185,13 +186,8 @@ def pair_cells(pair: PairResult, result: LabResult) -> list[str]:
     names = f"{titled(one, result)} → {titled(other, result)}"
     verdict = pair.outcome if pair.outcome == "no evidence" else f"{titled(other, result)} is {pair.outcome}"
     digits = result.by.digits + 1
-    return [names, _value(pair.difference, pair.interval, digits, sign="+"), p_value(pair.p_value),
-            p_value(pair.corrected), verdict]  # fmt: skip
-
-
-def p_value(value: float) -> str:
-    """`0.030`, or `< 0.001`."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    difference = with_interval(pair.difference, pair.interval, sign="+", digits=digits)
+    return [names, difference, p_text(pair.p_value), p_text(pair.corrected), verdict]
 
 
 # ---- Markdown ----------------------------------------------------------------------------------------------
@@ -233,12 +229,7 @@ def _plain(text: str) -> str:
 
 def _value(value: float | None, interval: Interval | None, digits: int, *, sign: str = "") -> str:
     """`0.765 (0.721 to 0.804)`."""
-    if value is None:
-        return NOT_MEASURED
-    written = f"{value:{sign}.{digits}f}"
-    if interval is None:
-        return written
-    return f"{written} ({interval.low:{sign}.{digits}f} to {interval.high:{sign}.{digits}f})"
+    return NOT_MEASURED if value is None else with_interval(value, interval, sign=sign, digits=digits)
 
 
 def _number(value: float | None, how: str) -> str:

@@ -69,6 +69,7 @@ def require_primary(name: str, kind: Kind) -> None:
     Of one of `evaluate`'s nothing is known before it is loaded, see `evaluated.require_here`.
     """
     if name.startswith(EVALUATE):
+        _require_answers(name, kind)
         if described(name).kind == "whole":
             raise ValueError(f"a verdict cannot rest on {name}: {_OF_ALL}")
         return
@@ -86,10 +87,21 @@ def require_primary(name: str, kind: Kind) -> None:
 
 def require_known(name: str, kind: Kind) -> None:
     """The same for a metric that is only looked at besides."""
-    if not name.startswith(EVALUATE) and kind not in metric_named(name).tasks:
+    if name.startswith(EVALUATE):
+        _require_answers(name, kind)
+    elif kind not in metric_named(name).tasks:
         raise ValueError(
             f"there is no metric {name[:100]} for a task of kind {kind}; all of ours that suit it are given "
             f"anyway, and one of evaluate's is named {EVALUATE}NAME"
+        )
+
+
+def _require_answers(name: str, kind: Kind) -> None:
+    """Raise a ValueError where nothing is answered that such a metric could score."""
+    if kind == "text":
+        raise ValueError(
+            f"{name[:100]} scores answers, and of raw text nothing is answered; there are "
+            f"{_names(possible_primaries(kind))}"
         )
 
 

@@ -28,6 +28,18 @@ _ROUNDING = 1e-12  # scores are of the order of 1; what differs by less differs 
 
 
 @dataclass(frozen=True)
+class Told:
+    """A number that people know better, by which a mean of scores is told in sentences."""
+
+    title: str
+    of: Callable[[float], float]
+    """The mean → that number."""
+    times: Callable[[float], float]
+    """A difference of means → how many times that number is what it was."""
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
 class Metric:
     """A way to score answers. It has one of `row`, `rows` and `whole`; none where models are asked for it."""
 
@@ -48,6 +60,25 @@ class Metric:
     """Scores many answers at once, where one by one would take much longer."""
     whole: Whole | None = None
     """Scores a whole test set."""
+    told: Told | None = None
+    """What a sentence gives in place of a mean; None for the mean itself."""
+
+    @property
+    def named(self) -> str:
+        """What a sentence calls it."""
+        return self.told.title if self.told else self.title
+
+    @property
+    def named_higher_is_better(self) -> bool:
+        """Whether a higher number in such a sentence is the better one."""
+        return self.told.higher_is_better if self.told else self.higher_is_better
+
+    def said(self, mean: float) -> str:
+        """A mean in a sentence: `0.78`, or the number that it is told by."""
+        if self.told is None:
+            return f"{mean:.{self.digits}f}"
+        number = self.told.of(mean)
+        return f"{number:,.0f}" if number >= 1000 else f"{number:.1f}" if number >= 100 else f"{number:.2f}"
 
 
 def flip_of(change: float, metric: Metric, threshold: float) -> Flip:

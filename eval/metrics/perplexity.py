@@ -2,6 +2,7 @@
 
 A row's value is its mean log-probability a token, in nats, so higher is better and 0 is the most; the perplexity is
 exp(-value). Nothing of an answer's words gives it: the models are asked, see `models.scoring.turn_log_likelihoods`.
+Of texts a long one counts for more, as it does in the perplexity of all of them (`eval.documents`).
 """
 
 from __future__ import annotations
@@ -9,9 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from eval.metrics.metric import Metric
+from eval.metrics.metric import Metric, Told
 
-METRIC = Metric("perplexity", "log-likelihood a token, all answers", "real", ("chat", "text"), flip=0.05)
+METRIC = Metric(
+    "perplexity",
+    "log-likelihood a token",
+    "real",
+    ("chat", "text"),
+    flip=0.05,
+    told=Told("perplexity", lambda mean: math.exp(-mean), lambda change: math.exp(-change), higher_is_better=False),
+)
 
 
 def a_token(summed: float, tokens: int) -> float:

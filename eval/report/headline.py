@@ -38,12 +38,14 @@ def headline(report: Report) -> str:
 def _compared(report: Report, *, than: str) -> str:
     """Tuned against base, after `Better` what it is better `than`, where that needs to be said."""
     metric, verdict = report.primary, report.verdict
-    title = metric.title if metric.metric.higher_is_better else f"{metric.title}, where lower is better,"
+    what = metric.metric
+    title = what.named if what.named_higher_is_better else f"{what.named}, where lower is better,"
     on = f"on {report.n:,} {report.asked.noun[report.n != 1]} {title}"
-    base, tuned = (f"{value:.{metric.metric.digits}f}" for value in (metric.base, metric.tuned))
+    base, tuned = what.said(metric.base), what.said(metric.tuned)
     if verdict.outcome == "no evidence":
         return f"No evidence of a change: {on} is {base} before and {tuned} after."
-    verb = "rose" if verdict.difference > 0 else "fell"
+    rose = (verdict.difference > 0) == (what.higher_is_better == what.named_higher_is_better)
+    verb = "rose" if rose else "fell"
     return f"{verdict.outcome.capitalize()}{than}: {on} {verb} from {base} to {tuned}."
 
 
@@ -89,7 +91,7 @@ def _rivals_that_read_nothing(report: Report) -> Iterator[str]:
     best = max(floors, key=lambda floor: sign * floor.scores[metric.name], default=None)
     if best is None:
         return
-    rival = f"{doing[best.name]} ({best.scores[metric.name]:.{metric.metric.digits}f})"
+    rival = f"{doing[best.name]} ({metric.metric.said(best.scores[metric.name])})"
     if sign * metric.tuned <= sign * best.scores[metric.name]:
         yield f"No better than {rival}."
     elif best.judgement and best.judgement.outcome == "no evidence":
@@ -117,19 +119,32 @@ def explanation(report: Report) -> str:
 
 
 def _ground(report: Report) -> str:
-    verdict, digits = report.verdict, report.primary.metric.digits
+    verdict, digits, told = report.verdict, report.primary.metric.digits, report.primary.metric.told
     if verdict.outcome == "no evidence":
         if verdict.detectable is None and verdict.interval.low == verdict.interval.high == 0:
             return "That is because every row scores the same before and after, so there is nothing to judge by."
         if verdict.detectable is None:
             return "So few rows can show nothing, however large the difference. Use a larger test set."
+        if told is not None:
+            shown = sorted(told.times(sign * verdict.detectable) for sign in (1, -1))
+            return (
+                f"That is not proof that nothing changed: {verdict.n:,} rows can show a {told.title} of "
+                f"{shown[0]:.2f} times what it was or less, or {shown[1]:.2f} times or more, and this one is "
+                f"{told.times(verdict.difference):.2f} times."
+            )
         return (
             f"That is not proof that nothing changed: {verdict.n:,} rows can show a difference of "
             f"{verdict.detectable:.{digits}f} or more, and this one is {verdict.difference:+.{digits}f}."
         )
-    return (
+    true = (
         f"The true difference is probably between {verdict.interval.low:+.{digits}f} and "
-        f"{verdict.interval.high:+.{digits}f}. If tuning changed nothing, a difference this large would turn up in "
+        f"{verdict.interval.high:+.{digits}f}."
+    )
+    if told is not None:
+        low, high = sorted(map(told.times, (verdict.interval.low, verdict.interval.high)))
+        true = f"The true {told.title} is probably {low:.2f} to {high:.2f} times what it was."
+    return (
+        f"{true} If tuning changed nothing, a difference this large would turn up in "
         f"{_seldom(verdict.p_value)} test sets."
     )
 

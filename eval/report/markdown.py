@@ -9,21 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from eval.metrics import metric_named
+from eval.metrics import Metric, metric_named
+from eval.report.figures import p_value as p_value
+from eval.report.figures import with_interval as with_interval
 from eval.report.headline import explanation as explanation
 from eval.report.headline import headline as headline
-from eval.report.preferences import (
-    KINDS_HEAD,
-    kinds_table,
-    preference_sentences,
-    preference_table,
-    thumbs_sentences,
-)
+from eval.report.preferences import preferences_markdown
 from eval.report.rewards_text import rewards_markdown, taken
 from eval.report.rows_text import about_the_rows
 from eval.report.schema import Report, RowResult
 from eval.report.sections import ClassScores, Confusion, FewShot, Forgetting, TurnLikelihood, WithContext
-from eval.statistics import Interval, Judgement
+from eval.report.texts import named_side, others, pairs_of, read_before, right, texts_sentence
+from eval.statistics import Judgement
 
 FLIPS_SHOWN = 5
 PAIRS_SHOWN = 10
@@ -57,32 +54,46 @@ def cost(forgetting: Forgetting) -> str:
 
 def few_shot_sentence(few_shot: FewShot, report: Report) -> str:
     """The tuned model against the base that is shown examples."""
-    name, digits = report.primary.name, report.primary.metric.digits
+    name, metric = report.primary.name, report.primary.metric
     low, high = few_shot.spread(name)
     draws = ""
     if few_shot.draws[1:]:
-        draws = f" on the mean of {len(few_shot.draws)} draws of them ({low:.{digits}f} to {high:.{digits}f})"
+        draws = f" on the mean of {len(few_shot.draws)} draws of them ({metric.said(low)} to {metric.said(high)})"
     outcome = _against(few_shot.judgement, "without any")
+    reaches = (
+        f"the base reaches {_named(metric)}{metric.said(few_shot.scores[name])}{draws}, and {outcome} "
+        f"({metric.said(report.primary.tuned)})"
+    )
+    if report.texts:
+        return f"With {others(few_shot)} before each, {few_shot.prompt_tokens:,.0f} tokens to read, {reaches}."
     return (
-        f"Shown {few_shot.examples} examples in every prompt, the base reaches "
-        f"{few_shot.scores[name]:.{digits}f}{draws}, and {outcome} ({report.primary.tuned:.{digits}f}); a prompt "
-        f"then takes {few_shot.prompt_tokens:.0f} tokens instead of {few_shot.prompt_tokens_without:.0f}."
+        f"Shown {few_shot.examples} examples in every prompt, {reaches}; a prompt then takes "
+        f"{few_shot.prompt_tokens:.0f} tokens instead of {few_shot.prompt_tokens_without:.0f}."
     )
 
 
-def few_shot_title(few_shot: FewShot) -> str:
+def few_shot_title(few_shot: FewShot, report: Report) -> str:
     """`base, 4 examples in the prompt (mean of 3 draws)`: what a table calls it."""
     draws = f" (mean of {len(few_shot.draws)} draws)" if few_shot.draws[1:] else ""
-    return f"base, {few_shot.examples} examples in the prompt{draws}"
+    shown = f"{others(few_shot)} before each" if report.texts else f"{few_shot.examples} examples in the prompt"
+    return f"base, {shown}{draws}"
+
+
+def _named(metric: Metric) -> str:
+    """What a number is called where a sentence tells another than the mean."""
+    return f"a {metric.told.title} of " if metric.told else ""
 
 
 def context_sentence(context: WithContext, report: Report) -> str:
     """The tuned model against the base that has a text in its prompt."""
-    name, digits = report.primary.name, report.primary.metric.digits
+    metric, scores = report.primary.metric, context.scores
+    outcome = f"{_against(context.judgement, 'without it')} ({metric.said(report.primary.tuned)})"
+    reached = f"{_named(metric)}{metric.said(scores[report.primary.name])}"
+    if report.texts:
+        return f"{read_before(context)}: {reached}, and {outcome}."
     return (
-        f"The base with {context.name} in its prompt: {context.scores[name]:.{digits}f}, "
-        f"{context.prompt_tokens:,.0f} tokens a question instead of {context.prompt_tokens_without:,.0f}, and "
-        f"{_against(context.judgement, 'without it')} ({report.primary.tuned:.{digits}f})."
+        f"The base with {context.name} in its prompt: {reached}, {context.prompt_tokens:,.0f} tokens a question "
+        f"instead of {context.prompt_tokens_without:,.0f}, and {outcome}."
     )
 
 
@@ -138,24 +149,6 @@ def table(report: Report) -> str:
     return "\n".join(lines)
 
 
-def p_value(test: Judgement | None) -> str:
-    """`0.03`, `< 0.001`, or nothing."""
-    if test is None:
-        return ""
-    return "< 0.001" if test.p_value < 0.001 else f"{test.p_value:.3f}"
-
-
-def with_interval(value: float, interval: Interval | None, *, sign: str = "", digits: int = 3) -> str:
-    """`0.765 (0.721 to 0.804)`."""
-
-    def written(number: float) -> str:
-        return f"{number:{sign}.{digits}f}"
-
-    if interval is None:
-        return written(value)
-    return f"{written(value)} ({written(interval.low)} to {written(interval.high)})"
-
-
 def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
     """The report for a person."""
     test = report.verdict
@@ -164,9 +157,10 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
         explanation(report),
         table(report),
         *([turns_sentence(report.turns)] if report.turns else []),
+        *([texts_sentence(report.texts, report)] if report.texts else []),
         f"Intervals are 95 %. The verdict is about {report.primary.title} alone, by the {test.test} at "
-        f"p ≤ {test.alpha:g} over {report.n:,} pairs of answers to the same rows. {EXPLORATORY}",
-        *_preferences(report),
+        f"p ≤ {test.alpha:g} over {report.n:,} pairs of {pairs_of(report)}. {EXPLORATORY}",
+        *preferences_markdown(report.preference, report.thumbs, _cell),
         *_floors(report),
         *_forgetting(report),
         *_labels(report),
@@ -178,22 +172,6 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
         _provenance(report),
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def _preferences(report: Report) -> list[str]:
-    sections: list[str] = []
-    if found := report.preference:
-        lines = ["| tells the better answer | share of the pairs | 95 % interval |", "|---|---:|---|"]
-        lines += [f"| {' | '.join(row)} |" for row in preference_table(found)]
-        sections += ["## Which answer is preferred", "\n".join(lines), " ".join(preference_sentences(found))]
-        if found.kinds:
-            lines = [f"| {' | '.join(KINDS_HEAD)} |", "|---" + "|---:" * (len(KINDS_HEAD) - 1) + "|"]
-            sections.append(
-                "\n".join([*lines, *(f"| {' | '.join(map(_cell, row))} |" for row in kinds_table(found))])
-            )
-    if thumbs := report.thumbs:
-        sections += ["## Liked and disliked answers", " ".join(thumbs_sentences(thumbs))]
-    return sections
 
 
 def _floors(report: Report) -> list[str]:
@@ -214,7 +192,7 @@ def _floors(report: Report) -> list[str]:
     lines += [row(floor.name, floor.scores, floor.judgement) for floor in report.floors]
     lines.append(row("base", {metric.name: metric.base for metric in report.metrics}, report.verdict))
     if shown:
-        lines.append(row(few_shot_title(shown), shown.scores, shown.judgement))
+        lines.append(row(few_shot_title(shown, report), shown.scores, shown.judgement))
     if told:
         lines.append(row(_plain(context_title(told)), told.scores, told.judgement))
     lines.append(row("**tuned**", {metric.name: metric.tuned for metric in report.metrics}))
@@ -348,6 +326,11 @@ def _provenance(report: Report) -> str:
     decoding = answered(report.kind)
     if report.max_new_tokens is not None:
         decoding = f"greedy answers of at most {report.max_new_tokens} tokens"
+    if report.texts is not None:
+        decoding = (
+            f"likelihoods of at most {report.texts.window:,} tokens at once; greedy continuations of at most "
+            f"{report.max_new_tokens} tokens"
+        )
     revision = f" ({_plain(base.revision)})" if base.revision else ""
     source = f"{_plain(data.spec) or 'not named'}, split {_plain(data.split)}, {report.n:,} rows"
     facts = {
@@ -358,7 +341,7 @@ def _provenance(report: Report) -> str:
         "prompt": f"SHA-256 {report.prompt_sha256}",
         "data": f"{source}, SHA-256 {data.test_sha256}",
         "answers": f"{decoding}, {report.batch_size} rows a batch",
-        **({"ROUGE counts": report.tokenizer} if report.max_new_tokens is not None else {}),
+        **({"ROUGE counts": report.tokenizer} if report.max_new_tokens and report.tokenizer else {}),
         **({"text in the prompt": f"SHA-256 {report.context.text_sha256}"} if report.context else {}),
         "versions": ", ".join(f"{name} {version}" for name, version in report.versions.items()),
         "time": f"{report.seconds:.0f} s, ended {report.created}",
@@ -382,7 +365,8 @@ def _trained(report: Report) -> str:
 
 def _example(row: RowResult) -> str:
     parts = [_quote(row.input)]
-    shown = [("Reference", " / ".join(row.references)), ("Base", row.base.answer), ("Tuned", row.tuned.answer)]
+    sides = [(named_side("Base", row.base), row.base.answer), (named_side("Tuned", row.tuned), row.tuned.answer)]
+    shown = [right(row), *sides]
     if row.rejected is not None and row.tuned.rewards is not None:
         sides = [("Base takes", taken(row, "base")), ("Tuned takes", taken(row, "tuned"))]
         shown = [("Better", row.references[0]), ("Worse", row.rejected), *sides]

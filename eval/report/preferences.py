@@ -9,8 +9,11 @@ is the reference of that training. Knows values only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pydantic import Field
 
+from eval.report.figures import p_value
 from eval.report.sections import Strict
 from eval.statistics import Interval, Judgement
 
@@ -110,7 +113,7 @@ def preference_sentences(found: Preference) -> list[str]:
     left = f" {found.left_out:,} more are too long for the model." if found.left_out else ""
     return [
         f"Of {found.pairs:,} held-out pairs the base prefers the better answer in {found.base:.0%}, the tuned "
-        f"model in {found.tuned:.0%}: {outcome} ({test.test}, p {_p(test.p_value)}). {RULE}{left}",
+        f"model in {found.tuned:.0%}: {outcome} ({test.test}, p {p_value(test)}). {RULE}{left}",
         f"Tuning made the better answer gain more than the worse in {found.rewarded:.0%} of them "
         f"({found.rewarded_interval.low:.0%} to {found.rewarded_interval.high:.0%}), by {found.margin:+.2f} nats "
         f"on average ({found.margin_interval.low:+.2f} to {found.margin_interval.high:+.2f}): the better ones "
@@ -170,5 +173,17 @@ def kinds_table(found: Preference) -> list[list[str]]:
     ]
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+def preferences_markdown(found: Preference | None, thumbs: Thumbs | None, plain: Callable[[str], str]) -> list[str]:
+    """The sections of report.md; `plain` makes text of somebody's data harmless."""
+    sections: list[str] = []
+    if found:
+        lines = ["| tells the better answer | share of the pairs | 95 % interval |", "|---|---:|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in preference_table(found)]
+        sections += ["## Which answer is preferred", "\n".join(lines), " ".join(preference_sentences(found))]
+        if found.kinds:
+            lines = [f"| {' | '.join(KINDS_HEAD)} |", "|---" + "|---:" * (len(KINDS_HEAD) - 1) + "|"]
+            lines += [f"| {' | '.join(map(plain, row))} |" for row in kinds_table(found)]
+            sections.append("\n".join(lines))
+    if thumbs:
+        sections += ["## Liked and disliked answers", " ".join(thumbs_sentences(thumbs))]
+    return sections

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from eval.report.figures import with_interval
 from eval.report.rewards import Correlation, PairsOfLength, Rewards
 from eval.report.schema import RowResult
 
@@ -54,8 +55,7 @@ def correlation_text(found: Correlation) -> str:
     """`+0.31 (+0.05 to +0.52)`."""
     if found.value is None:
         return "–"
-    interval = found.interval
-    return f"{found.value:+.2f}" + (f" ({interval.low:+.2f} to {interval.high:+.2f})" if interval else "")
+    return with_interval(found.value, found.interval, sign="+", digits=2)
 
 
 def length_rows(found: Rewards) -> list[tuple[str, str, str, str]]:
@@ -106,4 +106,4 @@ def _share(split: PairsOfLength, side: Side) -> str:
     interval = split.tuned_interval if side == "tuned" else split.base_interval
     if value is None or interval is None:
         return "–"
-    return f"{value:.2f} ({interval.low:.2f} to {interval.high:.2f})"
+    return with_interval(value, interval, digits=2)

@@ -9,7 +9,9 @@ from eval.report.sections import Selection
 def about_the_rows(report: Report) -> list[str]:
     """What a reader has to know of the rows before believing the numbers; nothing of a report of before."""
     selection, findings = report.data.selection, report.data.findings
-    said = [counts(selection, report.n), *selection.notes] if selection else []
+    said = [counts(selection, report.rows_judged), *selection.notes] if selection else []
+    if report.rows_judged != report.n:
+        said.append(f"They are passages of {report.n:,} texts, and each text is judged as a whole.")
     left_out = filter(None, (report.few_shot_left_out, report.context_left_out))
     return [*said, *left_out, *(findings.sentences if findings else [])]
 

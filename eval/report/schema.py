@@ -31,6 +31,7 @@ from eval.report.sections import (
     MetricResult,
     Strict,
     TaskInfo,
+    Texts,
     TurnLikelihood,
     WithContext,
     Writing,
@@ -63,8 +64,9 @@ class Report(Strict):
         description="Labels only: rows where either side's two best labels are within the step of bfloat16 at "
         "the size of logits (`models.scoring.ROUNDING`), so that other hardware may answer otherwise.",
     )
-    writing: Writing | None = Field(default=None, description="Texts only.")
+    writing: Writing | None = Field(default=None, description="Answers in words only.")
     turns: TurnLikelihood | None = Field(default=None, description="Chats only.")
+    texts: Texts | None = Field(default=None, description="Raw texts only, of which nothing is answered.")
     preference: Preference | None = Field(
         default=None,
         description="Where each test row has a worse answer beside the better one, which is the reference.",
@@ -78,7 +80,8 @@ class Report(Strict):
     few_shot: FewShot | None = Field(
         default=None,
         description="None where it was not asked for, where there were no training rows to take examples from, for "
-        "a classifier, which has no prompt, for chats, and where `few_shot_left_out` says why.",
+        "a classifier, which has no prompt, for chats, and where `few_shot_left_out` says why. Of raw texts the "
+        "examples are other texts, which the base reads before each.",
     )
     few_shot_left_out: str = Field(
         default="", description="Why it could not be measured, in a sentence; empty in reports of before."
@@ -116,8 +119,8 @@ class Report(Strict):
     batch_size: int = Field(description="Test rows a batch.", ge=1)
     tokenizer: str = Field(
         default="the letters a to z and digits",
-        description="Texts only: what counted as a word for ROUGE and token F1. A report that does not say is of a "
-        "time when no word of another script did.",
+        description="Answers in words only: what counted as a word for ROUGE and token F1. A report that does not "
+        "say is of a time when no word of another script did.",
     )
     max_new_tokens: int | None = Field(description="Where an answer was cut off; none where labels were scored.")
     versions: dict[str, str] = Field(description="Versions of the libraries that the numbers depend on.")
@@ -156,6 +159,11 @@ class Report(Strict):
         return [metric.name for metric in self.metrics if all(metric.name in scores for scores in rivals)]
 
     @property
+    def rows_judged(self) -> int:
+        """How many rows of the test split were judged; of raw texts several may be one text."""
+        return self.texts.passages if self.texts else self.n
+
+    @property
     def tuned_is(self) -> str:
         """What the tuned side is, in a word or two."""
         return "whole model" if self.whole else "adapter"
@@ -180,6 +188,9 @@ class SideResult(Strict):
         default=None,
         description="Generated tokens, the end of turn not counted; none where labels were scored.",
     )
+    perplexity: float | None = Field(
+        default=None, description="Raw texts only: of this whole text, as this side finds it; lower is better."
+    )
     rewards: tuple[float, float] | None = Field(
         default=None,
         description="Reward models only: what the better and the worse answer get. Of the base, which gives no "
@@ -198,8 +209,14 @@ class RowMessage(Strict):
 class RowResult(Strict):
     """One test row with the answers of both sides."""
 
-    input: str = Field(description="What both sides were given; of a chat each message after its role.")
-    references: list[str] = Field(description="The right label, or the reference answers.", min_length=1)
+    input: str = Field(
+        description="What both sides were given; of a chat each message after its role, of a raw text its opening."
+    )
+    references: list[str] = Field(
+        description="The right label, or the reference answers; of a raw text how it goes on, from the very sign "
+        "after the opening.",
+        min_length=1,
+    )
     rejected: str | None = Field(default=None, description="The worse answer, of a pair.")
     base: SideResult = Field(description="The base model's answer.")
     tuned: SideResult = Field(description="The tuned model's answer.")

@@ -34,7 +34,8 @@ class MetricResult(Strict):
         description="Whether the verdict is about this metric; exactly one is. The others are exploratory."
     )
     base: float = Field(
-        description="The base model's value: 0 to 1, save for `perplexity`, which is nats a token, 0 or less."
+        description="The base model's value: 0 to 1, save for `perplexity`, which is nats a token, 0 or less, and "
+        "`bits_per_byte`, 0 or more."
     )
     tuned: float = Field(description="The tuned model's value.")
     base_interval: Interval | None = Field(
@@ -281,6 +282,31 @@ class TurnLikelihood(Strict):
     tokens: int = Field(description="Tokens of all its turns that are trained on.", ge=1)
     base_perplexity: float = Field(description="exp of the base's mean negative log-likelihood a token; 1 or more.")
     tuned_perplexity: float = Field(description="The same of the tuned model; lower is better.")
+
+
+class TextSide(Strict):
+    """How probable one side finds texts that were not trained on."""
+
+    perplexity: float = Field(description="exp of the mean negative log-likelihood a token; 1 or more.")
+    perplexity_interval: Interval = Field(description="95 % interval of it, over other texts of this kind.")
+    bits_per_byte: float = Field(description="Bits that a byte takes by what this side expects; lower is better.")
+    bits_per_byte_interval: Interval = Field(description="95 % interval of it, over other texts of this kind.")
+
+
+class Texts(Strict):
+    """How probable both sides find whole texts. Each row of the report is one of them.
+
+    A row's scores are in proportion to its length, so that their mean is that of all tokens, or bytes.
+    """
+
+    passages: int = Field(description="Rows of the test split that the texts were put together from.", ge=1)
+    tokens: int = Field(
+        description="Tokens that were predicted: of each piece read at once all but the first.", ge=1
+    )
+    bytes: int = Field(description="UTF-8 bytes of these tokens.", ge=1)
+    window: int = Field(description="Tokens that are read at once, at most; a longer text is read in pieces.", ge=2)
+    base: TextSide = Field(description="The base model's.")
+    tuned: TextSide = Field(description="The tuned model's.")
 
 
 class ChangedAnswer(Strict):

@@ -38,6 +38,8 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
         return own + work.passes(replace(test, rows=2 * test.rows, prompts=test.whole), 0)
     if not recipe.way.writes:
         return 2 * work.passes(test, 0) + work.passes(train, 0)  # both sides; the frozen base for its probe
+    if not recipe.task_definition.target_column:
+        return _of_texts(recipe, work, train, test)
     generates = not recipe.task_definition.is_classification
     base_tokens, tuned_tokens = settings.max_new_tokens, min(settings.max_new_tokens, train.answer)
     seconds = 2 * work.passes(test, 0)
@@ -54,10 +56,22 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
     if recipe.task_definition.kind == "chat":
         seconds += 2 * work.passes(test, 0)  # all that the assistant says
     if recipe.way.besides:  # a good answer and a bad one, by both sides
-        seconds += 4 * work.answers(test)
+        seconds += 4 * work.read(test, 0)
     if settings.forgetting:
         seconds += work.forgetting()
     return seconds
+
+
+def _of_texts(recipe: Recipe, work: _Work, train: Lengths, test: Lengths) -> float:
+    """Both sides read raw texts and go on with each; the base reads them again behind others, and behind a text."""
+    settings = recipe.evaluation
+    seconds = 2 * (work.read(test, 0) + test.rows * work.decoded(settings.max_new_tokens))
+    if recipe.few_shot:
+        others = recipe.few_shot * sum(train.whole) / max(1.0, len(train.whole) * train.texts_a_row)
+        seconds += settings.few_shot_draws * work.read(test, round(others))
+    if settings.context:
+        seconds += work.read(test, _text_tokens(settings.context))
+    return seconds + (work.forgetting() if settings.forgetting else 0.0)
 
 
 def _text_tokens(context: str) -> int:
@@ -82,10 +96,10 @@ class _Work:
         taken = tokens * self._machine.pass_token + pairs * self._machine.pass_pair
         return self._layers * (batches * self._machine.pass_batch + taken)
 
-    def answers(self, lengths: Lengths) -> float:
-        """One side reads every prompt with an answer, each of whose tokens is predicted."""
-        predicted = lengths.rows * lengths.answer * self._machine.head_train
-        return self.passes(replace(lengths, prompts=lengths.whole), 0) + predicted
+    def read(self, lengths: Lengths, before: int) -> float:
+        """The same with each row's answer, whose tokens are predicted; of a raw text these are all."""
+        predicted = lengths.rows * lengths.answer * self._machine.head_train / 2
+        return self.passes(replace(lengths, prompts=lengths.whole), before) + predicted
 
     def decoded(self, tokens: float) -> float:
         """One row's answer of so many tokens, in a batch of others."""

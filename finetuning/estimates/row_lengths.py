@@ -38,11 +38,25 @@ class Lengths:
     """Of the same rows, of a pair the mean of both; zeros for a classifier, which has none."""
     shared: int
     """Tokens that all prompts begin with."""
+    learned: list[int] | None = None
+    """Tokens of each that are learned; None where these are its answer."""
+    texts: list[list[int]] | None = None
+    """The lengths of the texts that share each row; None where none do."""
 
     @property
     def whole(self) -> list[int]:
         """Prompt and answer together."""
         return [prompt + answer for prompt, answer in zip(self.prompts, self.answers, strict=True)]
+
+    @property
+    def texts_a_row(self) -> float:
+        """How many rows of the source make one that is trained on."""
+        return sum(map(len, self.texts)) / len(self.texts) if self.texts else 1.0
+
+    @property
+    def supervised(self) -> list[int]:
+        """Tokens of each that are learned."""
+        return self.answers if self.learned is None else self.learned
 
     @property
     def answer(self) -> float:
@@ -63,8 +77,19 @@ def lengths_of(
     found = in_reach(recipe.model.base)
     tokenizer = load_tokenizer(found) if found else None
     own = task or recipe.task_definition
-    test = good_answers(splits["test"], own)
-    return _lengths(recipe, splits["train"], tokenizer, own), _lengths(recipe, test, tokenizer, own)
+    train, test = splits["train"], good_answers(splits["test"], own)
+    return _packed(recipe, _lengths(recipe, train, tokenizer, own)), _lengths(recipe, test, tokenizer, own)
+
+
+def _packed(recipe: Recipe, found: Lengths) -> Lengths:
+    """The rows that are trained on, where those of the source share some."""
+    if not recipe.way.shares_rows:
+        return found
+    texts = recipe.way.packed(found.whole, recipe.training.max_tokens)
+    whole = list(map(sum, texts))
+    learned = [sum(length - 1 for length in each) for each in texts]
+    count = round(found.rows * len(texts) / max(1, len(found.prompts)))
+    return Lengths(max(1, count), [0] * len(texts), whole, 0, learned, texts)
 
 
 def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any, task: Task) -> Lengths:
@@ -72,12 +97,14 @@ def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any, task: Task) -> Lengt
     some: list[dict[str, Any]] = [dict(row) for row in rows.select(chosen)]
     way = recipe.way
     if tokenizer is not None:
-        return Lengths(len(rows), *way.lengths(some, tokenizer, task))
+        return Lengths(len(rows), *way.lengths(some, tokenizer, task), way.learned(some, tokenizer, task))
+    given = [len(_guessed(task.text_of(row))) for row in some]
+    if not task.target_column:
+        return Lengths(len(rows), [0] * len(given), [tokens + 1 for tokens in given], 0)
     reads_prompts = recipe.kind != "classifier"
     around = _PROMPT_TOKENS if reads_prompts else 0
-    prompts = [around + len(_guessed(task.text_of(row))) for row in some]
     answers = [len(_guessed(task.references(row)[0])) + 1 if reads_prompts else 0 for row in some]
-    return Lengths(len(rows), prompts, answers, 0)
+    return Lengths(len(rows), [around + tokens for tokens in given], answers, 0)
 
 
 def _guessed(text: str) -> Sequence[int]:

@@ -23,7 +23,7 @@ class Batch:
     """Some rows that go through the model together, or answers, where a model learns from its own."""
 
     rows: int
-    """With every answer to a prompt a row of its own: a pair is two."""
+    """With every answer to a prompt a row of its own: a pair is two; of raw texts, which share rows, the texts."""
     tokens: int
     """That are computed: without padding and the shared prefix where layers are computed by hand."""
     longest: int
@@ -48,12 +48,13 @@ def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
         rows = [lengths[index] for index in chosen]
         if len(rows) < size and train.rows > len(lengths):
             continue  # short only because the sample is
-        count, answered = answers * len(rows), sum(train.answers[index] for index in chosen)
-        tokens = count * max(rows)
+        tokens, answered = answers * len(rows) * max(rows), sum(train.answers[index] for index in chosen)
         if computed_by_hand(recipe):
             # What all prompts begin with is computed once, and so is a prompt with several answers.
             tokens = sum(rows) + (answers - 1) * answered - (len(rows) - 1) * train.shared
-        batches.append(Batch(count, tokens, max(rows), answers * answered))
+        supervised = answers * sum(train.supervised[index] for index in chosen)
+        alone = rows * answers if train.texts is None else [each for index in chosen for each in train.texts[index]]
+        batches.append(Batch(len(alone), tokens, max(alone), supervised))
     return batches
 
 
@@ -79,7 +80,8 @@ def training_seconds(
     seconds = all_steps * a_step + way.passes_before * way.answers_a_row * (train.rows + eval_rows) * answer
     written = 12.0 * min(all_steps, checkpoints(recipe))  # weights and two moments
     if eval_rows and batches:
-        times = math.ceil(all_steps / eval_steps(recipe, train.rows, eval_rows))
+        shared = max(1, round(eval_rows / train.texts_a_row))
+        times = math.ceil(all_steps / eval_steps(recipe, train.rows, shared))
         a_row = way.answers_a_row * (1 + way.more_passes) * answer
         a_row += train.answer * _decoded_s(config, machine) if way.sampling else 0.0  # it is answered
         seconds += times * eval_rows * a_row

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import types
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -92,13 +93,14 @@ def project_supervised_positions(model: PreTrainedModel, *, in_groups: bool = Fa
         labels = inputs.pop("labels")[:, 1:]  # [B, T-1]
         inputs.pop("num_items_in_batch", None)
         mask, router_loss = labels != -100, None
-        are_rows = not (arguments or self.is_activation_checkpointing) and _are_rows(inputs)
-        if in_groups and are_rows and (found := _of_groups(self, inputs, mask)) is not None:
+        may = not (arguments or self.is_activation_checkpointing) and bool(mask.any())
+        rows = _rows_of(inputs, mask) if may else None
+        if in_groups and rows is not None and (found := _of_groups(self, rows, mask)) is not None:
             return found
-        if are_rows and bool(mask.any()) and supports(self):
+        if rows is not None and supports(self):
             if layers is None or not layers.is_current:
                 layers = LlamaLayers(self)
-            hidden = layers.norm(_packed(layers, inputs["input_ids"], inputs["attention_mask"], mask))
+            hidden = layers.norm(_packed(layers, rows))
             values = label_log_probs(hidden, self.get_output_embeddings(), labels[mask])
         elif has_plain_logits() and not inputs.get("output_router_logits"):
             # Contiguous rows first: one matrix product, where a sliced 3-D product would copy the whole weight.
@@ -122,19 +124,30 @@ def project_supervised_positions(model: PreTrainedModel, *, in_groups: bool = Fa
     model.forward = types.MethodType(forward, model)
 
 
-def _of_groups(model: PreTrainedModel, inputs: dict[str, Any], mask: torch.Tensor) -> FusedCausalLMOutput | None:
+@dataclass(frozen=True)
+class _Rows:
+    """The tokens of a batch, of which none sees those of another row, and what predicts a supervised one."""
+
+    tokens: list[list[int]]
+    row: torch.Tensor
+    """Of each place that predicts one, in their order, [S]."""
+    place: torch.Tensor
+    """Where in its row that is, [S]."""
+
+
+def _of_groups(model: PreTrainedModel, rows: _Rows, mask: torch.Tensor) -> FusedCausalLMOutput | None:
     """The same of rows of which some have the same prompt, and all of whose other tokens are supervised.
 
     None of any other rows, and where the layers are not computed by hand.
     """
-    lengths, first = inputs["attention_mask"].sum(dim=1).tolist(), (mask.int().argmax(dim=1) + 1).tolist()
-    if mask.sum(dim=1).tolist() != [length - start for length, start in zip(lengths, first, strict=True)]:
+    first = (mask.int().argmax(dim=1) + 1).tolist()
+    if len(rows.tokens) != len(first):
+        return None  # texts share them
+    prompts = [ids[:start] for ids, start in zip(rows.tokens, first, strict=True)]
+    answers = [ids[start:] for ids, start in zip(rows.tokens, first, strict=True)]
+    if mask.sum(dim=1).tolist() != list(map(len, answers)) or len(set(map(tuple, prompts))) == len(prompts):
         return None
-    rows = list(zip(inputs["input_ids"].tolist(), first, lengths, strict=True))
-    prompts = [ids[:start] for ids, start, _ in rows]
-    if len(set(map(tuple, prompts))) == len(prompts):
-        return None
-    scored = completion_log_probs(model, prompts, [ids[start:end] for ids, start, end in rows], entropy=True)
+    scored = completion_log_probs(model, prompts, answers, entropy=True)
     if scored is None:
         return None
     chosen, entropy = (
@@ -147,32 +160,51 @@ def _of_groups(model: PreTrainedModel, inputs: dict[str, Any], mask: torch.Tenso
     )
 
 
-def _are_rows(inputs: dict[str, Any]) -> bool:
-    """Whether all that is given are rows of tokens, padded on the right."""
-    mask = inputs.get("attention_mask")
-    given = {name for name, value in inputs.items() if value is not None}  # peft names all that there could be
-    if mask is None or mask.dim() != 2 or not given <= {"input_ids", "attention_mask", "use_cache"}:
-        return False
-    return bool(mask[:, 0].all() and (mask[:, 1:] <= mask[:, :-1]).all())
+def _rows_of(inputs: dict[str, Any], supervised: torch.Tensor) -> _Rows | None:
+    """The rows in `inputs`; None where there is more to them than rows of tokens that are padded on the right.
 
-
-def _packed(
-    layers: LlamaLayers, input_ids: torch.Tensor, attention_mask: torch.Tensor, supervised: torch.Tensor
-) -> torch.Tensor:
-    """The last layer's output before each supervised token, [S, H], in their order.
+    Rows that texts share have `position_ids` that begin anew with each, and no mask: each text is a row then.
 
     Args:
-        layers: the model's.
-        input_ids: rows padded on the right, [B, T].
-        attention_mask: 1 for a token, 0 for padding, [B, T].
+        inputs: of a forward.
         supervised: whether the token after each is supervised, [B, T-1].
     """
-    rows = [
-        ids[:length] for ids, length in zip(input_ids.tolist(), attention_mask.sum(dim=1).tolist(), strict=True)
-    ]
+    given = {name for name, value in inputs.items() if value is not None}  # peft names all that there could be
     row, place = supervised.nonzero(as_tuple=True)
-    prefix = shared_start(rows)[: int(place.min())] if len(place) else []
-    packed = PackedRows([ids[len(prefix) :] for ids in rows], prefix, heads=layers.heads)
+    mask, positions = inputs.get("attention_mask"), inputs.get("position_ids")
+    if given <= {"input_ids", "attention_mask", "use_cache"} and mask is not None and mask.dim() == 2:
+        if not mask[:, 0].all() or not (mask[:, 1:] <= mask[:, :-1]).all():
+            return None
+        lengths = mask.sum(dim=1).tolist()
+        tokens = [ids[:length] for ids, length in zip(inputs["input_ids"].tolist(), lengths, strict=True)]
+        return _Rows(tokens, row, place)
+    if given <= {"input_ids", "position_ids", "use_cache"} and positions is not None:
+        return _texts_of(inputs["input_ids"], positions, row, place)
+    return None
+
+
+def _texts_of(
+    input_ids: torch.Tensor, positions: torch.Tensor, row: torch.Tensor, place: torch.Tensor
+) -> _Rows | None:
+    """The texts that share the rows `input_ids`, [B, T], but for those, as padding, that nothing is learned of."""
+    begins = positions == 0
+    goes_on = positions[:, 1:] == positions[:, :-1] + 1
+    if positions.shape != input_ids.shape or not begins[:, 0].all() or not (goes_on | begins[:, 1:]).all():
+        return None
+    numbers = begins.flatten().cumsum(0) - 1  # of the text that each token is of
+    own = numbers.view_as(positions)[row, place]
+    starts = begins.flatten().nonzero()[:, 0]
+    ends = [*starts[1:].tolist(), positions.numel()]
+    ids, wanted = input_ids.flatten().tolist(), own.unique()
+    tokens = [ids[starts[number] : ends[number]] for number in wanted.tolist()]
+    return _Rows(tokens, torch.searchsorted(wanted, own), positions[row, place])
+
+
+def _packed(layers: LlamaLayers, rows: _Rows) -> torch.Tensor:
+    """The last layer's output before each supervised token, [S, H], in their order."""
+    row, place = rows.row, rows.place
+    prefix = shared_start(rows.tokens)[: int(place.min())] if len(place) else []
+    packed = PackedRows([ids[len(prefix) :] for ids in rows.tokens], prefix, heads=layers.heads)
     places = packed.starts[row] + place - len(prefix)
     if torch.is_grad_enabled():
         return layers(packed, places)

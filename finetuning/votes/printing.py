@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from eval.report.figures import p_text, with_interval
 from eval.votes import headline, win_rate
 from finetuning.votes.keeping import Vote, blind_votes, not_blind, read_votes
 from finetuning.votes.lessons import Lesson, Lessons
@@ -39,10 +40,8 @@ def print_votes(console: Console, votes: Sequence[Vote]) -> None:
     for of_one in _by_model(votes):
         blind, models = blind_votes(of_one), of_one[0].models
         found = win_rate(vote.preferred for vote in blind)
-        rate = f"{found.rate:.2f}" if found.rate is not None else ""
-        if found.interval is not None:
-            rate += f" ({found.interval.low:.2f} to {found.interval.high:.2f})"
-        p_value = "" if found.p_value is None else "< 0.001" if found.p_value < 0.001 else f"{found.p_value:.3f}"
+        rate = "" if found.rate is None else with_interval(found.rate, found.interval, digits=2)
+        p_value = "" if found.p_value is None else p_text(found.p_value)
         counts = [f"{each:,}" for each in (found.tuned, found.base, found.ties, found.both_bad)]
         names = (escape(one_line(each)) for each in (_name(of_one[0]), models.task))
         table.add_row(*names, *counts, rate, p_value)

@@ -26,8 +26,8 @@ def votes_recipe(voted: Recipe, adapter: str, lessons: Lessons, source: str) -> 
         source: where these are, as in `data.source`.
 
     Raises:
-        RecipeError: it cannot be learned so: of labels none is better than another, and of a whole model nothing
-            is continued.
+        RecipeError: it cannot be learned so: of labels none is better than another, raw text answers nothing, and
+            of a whole model nothing is continued.
     """
     training, name = voted.training, voted.name.removesuffix(SUFFIX)
     changes: dict[str, Any] = {

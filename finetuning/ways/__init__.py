@@ -2,6 +2,7 @@
 
 way.py        what a way is
 sft.py        a language model learns to write the answers
+text.py       a language model learns to expect what comes next in raw text
 classify.py   an encoder with a head learns the labels
 online.py     a language model writes answers and learns from what they are worth: GRPO, RLOO
 dpo.py        a language model learns which of two answers is the better one
@@ -22,6 +23,7 @@ from finetuning.ways.kto import Kto as Kto
 from finetuning.ways.online import Online as Online
 from finetuning.ways.reward import Reward as Reward
 from finetuning.ways.sft import Sft as Sft
+from finetuning.ways.text import Text as Text
 from finetuning.ways.way import Way as Way
 
 
@@ -31,10 +33,11 @@ def _named(value: Any) -> Any:
 
 
 AnyWay = Annotated[
-    Sft | Classify | Dpo | Kto | Reward | Online, Field(discriminator="kind"), BeforeValidator(_named)
+    Sft | Text | Classify | Dpo | Kto | Reward | Online, Field(discriminator="kind"), BeforeValidator(_named)
 ]
 WAYS: dict[str, type[Way]] = {
     "sft": Sft,
+    "text": Text,
     "classify": Classify,
     "dpo": Dpo,
     "kto": Kto,

@@ -31,6 +31,8 @@ class Classify(Way):
     def refused(self, task: Task) -> str | None:
         if task.is_classification:
             return None
+        if task.kind == "text":
+            return f"a classifier cannot be trained on {task.noun[1]}, which are raw text; way: text learns it"
         return f"a classifier cannot be trained on {task.noun[1]}, which have no labels; way: sft can"
 
     def contract(self, tokenizer: PreTrainedTokenizerBase, task: Task) -> PromptContract:

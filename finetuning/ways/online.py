@@ -106,7 +106,7 @@ class Online(Way):
 
     def refused(self, task: Task) -> str | None:
         if task.kind == "text":
-            return "raw text asks nothing that could be answered; way: sft learns to go on with it"
+            return "raw text asks nothing that could be answered; way: text learns it"
         return next((why for one in self.rewards if (why := one.refused(task))), None)
 
     def require(self, task: Task, runs: Path) -> None:
@@ -149,9 +149,9 @@ class Online(Way):
         from models.prefix import shared_start
 
         encoded = self.prompter(tokenizer, task).encode_rows(rows)
-        starts = [example.completion_start for example in encoded]
-        shared = shared_start([one.input_ids[: one.completion_start] for one in encoded]) if encoded else []
-        answers = [min(self.max_new_tokens, len(one.input_ids) - one.completion_start) for one in encoded]
+        starts = [example.answer_start for example in encoded]
+        shared = shared_start([one.input_ids[: one.answer_start] for one in encoded]) if encoded else []
+        answers = [min(self.max_new_tokens, len(one.input_ids) - one.answer_start) for one in encoded]
         return starts, answers, len(shared)
 
     def preview(

@@ -36,7 +36,7 @@ class Preferring(Way):
 
     def refused(self, task: Task) -> str | None:
         if task.kind == "text":
-            return "raw text answers nothing, so no answer is better than another; give prompts and answers"
+            return "raw text answers nothing, so no answer is better than another; way: text learns it"
         if task.is_classification:
             return "labels are right or wrong, and not better or worse; way: sft can learn them"
         return None

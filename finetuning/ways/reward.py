@@ -100,7 +100,7 @@ class Reward(Way):
 
         prompter = self.prompter(tokenizer, task)
         better, worse = prompter.encode_rows(rows), prompter.encode_rows([_turned(row, task) for row in rows])
-        starts = [example.spans[-1][0] for example in better]
+        starts = [example.answer_start for example in better]
         answers = [
             round((len(one.input_ids) + len(other.input_ids)) / 2 - start)
             for one, other, start in zip(better, worse, starts, strict=True)
@@ -113,7 +113,7 @@ class Reward(Way):
     ) -> list[tuple[str, bool]]:
         prompter = self.prompter(tokenizer, task)
         better, worse = prompter.encode_row(row), prompter.encode_row(_turned(row, task))
-        start = better.spans[-1][0]
+        start = better.answer_start
         pieces = [(token, place >= start) for place, token in enumerate(better.input_ids)]
         pieces += [(token, False) for token in worse.input_ids[start:]]
         shown = [(str(tokenizer.decode([token])), marked) for token, marked in pieces]

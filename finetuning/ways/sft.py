@@ -29,7 +29,7 @@ class Sft(Way):
 
     def refused(self, task: Task) -> str | None:
         if task.kind == "text":
-            return "raw text is read, but nothing learns from it yet; give inputs and answers"
+            return f"{task.noun[1]} are raw text, which has no answers to learn; way: text learns it"
         return None
 
     def contract(self, tokenizer: PreTrainedTokenizerBase, task: Task) -> PromptContract:
@@ -59,10 +59,17 @@ class Sft(Way):
         from models.prefix import shared_start
 
         encoded = self.prompter(tokenizer, task).encode_rows(rows)
-        starts = [example.completion_start for example in encoded]
-        shared = shared_start([one.input_ids[: one.completion_start] for one in encoded]) if encoded else []
-        answers = [len(example.input_ids) - example.completion_start for example in encoded]
+        starts = [example.answer_start for example in encoded]
+        shared = shared_start([one.input_ids[: one.answer_start] for one in encoded]) if encoded else []
+        answers = [len(example.input_ids) - example.answer_start for example in encoded]
         return starts, answers, len(shared)
+
+    def learned(
+        self, rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, task: Task
+    ) -> list[int] | None:
+        if task.kind != "chat":
+            return None
+        return [example.learned for example in self.prompter(tokenizer, task).encode_rows(rows)]
 
     def preview(
         self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, task: Task

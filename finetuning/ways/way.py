@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -50,6 +50,9 @@ class Way(Settings):
 
     pipeline: ClassVar[str]
     """What the Hub calls the work of such a model."""
+
+    shares_rows: ClassVar[bool] = False
+    """Whether short rows share one, and long ones take several; see `packed`."""
 
     besides: ClassVar[tuple[str, ...]] = ()
     """The columns that a row has to have beside those of its task, see `data.sources.open_source`."""
@@ -182,8 +185,28 @@ class Way(Settings):
     def lengths(
         self, rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, task: Task
     ) -> tuple[list[int], list[int], int]:
-        """Tokens of each row's prompt, of its answer, and how many all prompts begin with."""
+        """Tokens of each row's prompt, of its answer, and how many all prompts begin with.
+
+        A chat's are those of its last answer; raw text has no prompt, and all of it is answer.
+        """
         raise NotImplementedError
+
+    def learned(
+        self, rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, task: Task
+    ) -> list[int] | None:
+        """How many tokens of each row are learned; None where these are its answer."""
+        return None
+
+    def rows_of_tokens(self, rows: Sequence[Mapping[str, Any]], task: Task, longest: int) -> int:
+        """About how many rows are trained on, for so many of a source; no tokenizer is asked."""
+        return len(rows)
+
+    def packed(self, lengths: Iterable[int], longest: int) -> list[list[int]]:
+        """How rows of so many tokens share rows of at most `longest`: the lengths of those in each.
+
+        They do not see each other, and nothing predicts the first token of any.
+        """
+        return [[length] for length in lengths]
 
     def preview(
         self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, task: Task

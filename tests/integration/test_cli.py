@@ -154,8 +154,9 @@ def test_what_cannot_be_trained_is_said_with_exit_code_2(run_cli, tmp_path):
     assert run_cli("train", "mine.csv", "--yes", cwd=tmp_path).returncode == 2
     assert run_cli("inspect", "mine.csv", "--set", "data.skip_empty=true", cwd=tmp_path).returncode == 0
     (tmp_path / "book.md").write_text("\n\n".join(f"It rained on day {n}. " * 80 for n in range(20)))
-    assert run_cli("inspect", "book.md", cwd=tmp_path).returncode == 0
-    later = run_cli("train", "book.md", "--yes", cwd=tmp_path)
-    assert later.returncode == 2 and "Nothing learns from raw text yet" in later.stderr
+    inspected = run_cli("inspect", "book.md", cwd=tmp_path)
+    assert inspected.returncode == 0 and "Recipe: style-smollm2-lora" in inspected.stdout
+    supervised = run_cli("train", "book.md", "--yes", "--set", "way=sft", cwd=tmp_path)
+    assert supervised.returncode == 2 and "way: text learns it" in supervised.stderr
     both = run_cli("train", "mine.csv", "--data", "other.csv", cwd=tmp_path)
     assert both.returncode == 2 and "--data names another" in both.stderr

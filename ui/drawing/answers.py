@@ -70,6 +70,8 @@ class Turn:
     """What an answer in words is scored by."""
     is_chat: bool = False
     """Whether the task is to go on with a conversation."""
+    goes_on: bool = False
+    """Whether both sides go on with the message itself, as with a text that it begins: nothing follows up on it."""
     second_side_cost: float | None = None
     """How many times as long both sides took together as the tuned one alone; None where that is not known."""
     base: Side = field(default_factory=Side)

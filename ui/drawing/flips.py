@@ -114,6 +114,8 @@ def _answer(flip: Flip, side: SideResult) -> Markup:
     if side.rewards is not None:
         return _choice(flip, side, *side.rewards)
     score = flip.shown(side)
+    if side.perplexity is not None:
+        return join([cell(side.answer), tag("div", f"perplexity {side.perplexity:,.1f}", class_="ba-small")])
     if side.probabilities is None:
         return join([cell(side.answer), tag("div", f"{flip.metric.title} {score:.2f}", class_="ba-small")])
     is_right = side.answer in flip.row.references

@@ -30,6 +30,7 @@ from eval.report.markdown import (
 from eval.report.rows_text import about_the_rows, counts
 from eval.report.schema import Report, RowResult
 from eval.report.sections import Calibration, ClassScores, Confusion, MetricResult
+from eval.report.texts import pairs_of, texts_sentence
 from eval.statistics import Interval, Judgement
 from plumbing.errors import UserError
 from plumbing.remembered import Remembered
@@ -65,8 +66,8 @@ def _primary_score(path: str) -> str:
     if report is None:
         return ""
     metric = report.primary
-    digits = metric.metric.digits
-    return f"{metric.title} {metric.base:.{digits}f} → {metric.tuned:.{digits}f}"
+    said = metric.metric.said
+    return f"{metric.metric.named} {said(metric.base)} → {said(metric.tuned)}"
 
 
 _primary_scores = Remembered(_primary_score, most=2**11)
@@ -79,15 +80,17 @@ def verdict(report: Report, rows: Sequence[RowResult]) -> Markup:
     """The sentence, the numbers with their intervals, and how the rows changed."""
     sentences = [(headline(report), "ba-headline"), (explanation(report), "ba-said")]
     said = tag("div", *(tag("p", sentence, class_=look) for sentence, look in sentences))
-    turns = tag("div", turns_sentence(report.turns), class_="ba-note") if report.turns else None
-    shown = (_rows_judged(report), _metric_table(report), turns, _method(report), _changes(report, rows))
+    more = [turns_sentence(report.turns)] if report.turns else []
+    more += [texts_sentence(report.texts, report)] if report.texts else []
+    notes = (tag("div", sentence, class_="ba-note") for sentence in more)
+    shown = (_rows_judged(report), _metric_table(report), *notes, _method(report), _changes(report, rows))
     return tag("div", said, *shown, class_="ba-stack")
 
 
 def _rows_judged(report: Report) -> Markup | None:
     """How many rows were given, trained on and judged; a report of before does not know."""
     selection = report.data.selection
-    return tag("div", counts(selection, report.n), class_="ba-note") if selection else None
+    return tag("div", counts(selection, report.rows_judged), class_="ba-note") if selection else None
 
 
 def _metric_table(report: Report) -> Markup:
@@ -125,7 +128,7 @@ def _method(report: Report) -> Markup:
     level = f"p ≤ {test.alpha:g}".replace(" ", "\N{NO-BREAK SPACE}")
     judged = (
         f"The verdict is about {report.primary.title} alone, by the {test.test} at {level} over {report.n:,} pairs "
-        f"of answers to the same rows. {EXPLORATORY}"
+        f"of {pairs_of(report)}. {EXPLORATORY}"
     )
     return tag("div", f"{text.INTERVALS} {judged}", class_="ba-note")
 
@@ -173,7 +176,7 @@ def _floors(report: Report) -> Markup | None:
     rows = [row(floor.name, floor.sentence, floor.scores, floor.judgement) for floor in report.floors]
     rows.append(row("base", "", {metric.name: metric.base for metric in report.metrics}, report.verdict))
     if few_shot:
-        rows.append(row(few_shot_title(few_shot), "", few_shot.scores, few_shot.judgement))
+        rows.append(row(few_shot_title(few_shot, report), "", few_shot.scores, few_shot.judgement))
     if context:
         rows.append(row(context_title(context), "", context.scores, context.judgement))
     tuned = {metric.name: metric.tuned for metric in report.metrics}
@@ -304,6 +307,8 @@ def _facts(report: Report) -> Iterable[tuple[str, str]]:
     how = answered(report.kind)
     if report.max_new_tokens is not None:
         how = f"greedy, at most {report.max_new_tokens} tokens"
+    if report.texts is not None:
+        how = f"likelihoods of at most {report.texts.window:,} tokens at once; going on {how}"
     yield "base model", f"{base.name}, from {base.origin}{f' ({base.revision})' if base.revision else ''}"
     yield "base weights", f"SHA-256 {base.weights_sha256}"
     yield "precision", report.precision
@@ -316,7 +321,7 @@ def _facts(report: Report) -> Iterable[tuple[str, str]]:
     if said := about_the_rows(report):
         yield "rows", " ".join(said)
     yield "answers", f"{how}, {report.batch_size} rows a batch"
-    if report.max_new_tokens is not None:
+    if report.max_new_tokens is not None and report.tokenizer:
         yield "ROUGE counts", report.tokenizer
     yield "versions", ", ".join(f"{name} {version}" for name, version in report.versions.items())
     yield "time", f"{report.seconds:.0f} s, ended {report.created}"

@@ -146,6 +146,7 @@ class Answers:
             return
         turn.labels, turn.metric = pair.task.labels, pair.task.metric
         turn.in_words, turn.is_chat = pair.kind == "causal", pair.task.kind == "chat"
+        turn.goes_on = pair.task.kind == "text"
         turn.models = models_of(pair, choice)
         start = {self.past: answers.past(before), self.follow: gr.Button(visible=False)}
         yield accepted | is_open | start | self._draw(turn, growing=True)
@@ -187,8 +188,8 @@ class Answers:
         """A page on which `turns` are answered."""
         last = turns[-1] if turns else None
         hidden = last is not None and last.is_hidden
-        goes_on = last is not None and last.in_words and not last.labels and not last.is_chat and not hidden
-        buttons = {self.follow: gr.Button(visible=goes_on), self.bar: gr.Row(visible=hidden)}
+        alone = last is None or last.labels or last.is_chat or last.goes_on or not last.in_words or hidden
+        buttons = {self.follow: gr.Button(visible=not alone), self.bar: gr.Row(visible=hidden)}
         return {self.turns: turns, self.past: answers.past(turns[:-1])} | buttons | self._draw(last)
 
     def _top(self, choice: Choice, pair: Pair | None) -> Updates:

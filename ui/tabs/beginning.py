@@ -77,12 +77,10 @@ def _of_file(begun: Beginning, form: TaskForm, data: DataForm, visitor: Visitor,
     from finetuning.proposal import propose
 
     found = propose(begun.given[data.file], settings=[f"task.kind={what}"] if what else ())
-    own = not (found.recipe and isinstance(found.recipe.task, str))
+    own = not isinstance(found.recipe.task, str)
     begun.why, begun.said = found.why, (found.form.said,)
-    _chosen(
-        begun, form, found.task.kind if own else found.task.name, found.recipe or load_recipe(recipe_of(found.task))
-    )
-    begun.recipe = found.recipe and found.recipe.model_copy(update={"name": found.base})
+    recipe = found.recipe.model_copy(update={"name": found.base})
+    _chosen(begun, form, found.task.kind if own else found.task.name, recipe)
     if (divided := found.divided) is None:
         return begun
     inputs = divided.mapping.inputs

@@ -82,8 +82,9 @@ class Compare(Answers):
         """A message of one's own, after what was said before."""
         turn = _own(message)
         # Another task may have been chosen after the answer that is on the page.
-        has_labels = key is not None and find(key, visitor_of(request)).task.is_classification
-        if not turns or turns[-1].labels or turns[-1].is_hidden or has_labels:
+        task = find(key, visitor_of(request)).task if key is not None else None
+        alone = task is not None and (task.is_classification or task.kind == "text")
+        if not turns or turns[-1].labels or turns[-1].is_hidden or turns[-1].goes_on or alone:
             raise UserError(text.NOTHING_SAID, fix="Send the message.")
         yield from self.answer(turn, key, request, before=turns, shown=turns, accepted={self.box: ""})
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from data.openings import opening_of
 from data.readers.files import read_table
 from data.sources import CORPORA, METADATA
 from data.tasks import STARTING_POINTS, Task
 from eval.report.folder import load
 from eval.report.schema import RowResult
+from eval.report.texts import right
 from plumbing.errors import UserError
 from plumbing.printable import one_line
 from ui.drawing.answers import Message, Turn
@@ -90,16 +92,20 @@ def _different(rows: Iterable[Example]) -> list[Example]:
 
 
 def example_of_row(row: RowResult) -> Example:
-    """A row of a report as an example; of a chat the last message is what is asked."""
+    """A row of a report as an example; of a chat the last message is what is asked, of a text its opening."""
     if row.messages:
         *before, last = ({"role": each.role, "content": each.content} for each in row.messages)
         return Example(_short(last["content"]), last["content"], tuple(row.references), tuple(before))
-    return Example(_short(row.input), row.input, tuple(row.references))
+    references = row.references if row.base.perplexity is None else [right(row)[1]]
+    return Example(_short(row.input), row.input, tuple(references))
 
 
 def example_of(opened: Opened) -> Example:
-    """The first row that is trained on."""
+    """The first row that is trained on; of a text its opening, and how it goes on."""
     row = opened.splits["train"][0]
+    if not opened.task.target_column:
+        opening, rest = opening_of(opened.task.text_of(row))
+        return Example("", opening, (rest.strip(),) if rest.strip() else ())
     return Example("", opened.task.text_of(row), tuple(opened.task.references(row)))
 
 

@@ -54,10 +54,15 @@ class Counts:
 
     train: int | None = None
     test: int | None = None
+    share: float = 1.0
+    """How many rows of tokens one of them makes, about, as short texts share some."""
 
     @classmethod
-    def of(cls, opened: Opened) -> Counts:
-        return cls(len(opened.splits["train"]), len(opened.splits["test"]))
+    def of(cls, opened: Opened, recipe: Recipe | None = None) -> Counts:
+        """Of those rows, which `recipe` trains on."""
+        train, test = opened.splits["train"], opened.splits["test"]
+        share = recipe.rows_of_tokens(train, opened.task, len(train)) / len(train) if recipe else 1.0
+        return cls(len(train), len(test), share)
 
 
 def build_sizes(name: str) -> gr.Radio:
@@ -79,6 +84,7 @@ def settings_of(size: str, recipe: Recipe, counts: Counts, limits: Limits | None
     most = limits.test_rows if limits else None
     test = _at_most(found.test_rows, recipe.data.test_rows if size == NORMAL else None, counts.test, most)
     rows = train or counts.train
+    rows = max(1, round(rows * counts.share)) if rows else rows
     epochs = max(recipe.training.epochs * found.epochs, enough_epochs(recipe, rows, found.steps) if rows else 1.0)
     if limits and rows:
         a_step = recipe.training.batch_size * recipe.training.gradient_accumulation
@@ -104,7 +110,7 @@ def fields_of(settings: Mapping[str, Any]) -> list[Any]:
 def size_table(recipe: Recipe, shipped: Recipe, opened: Opened, limits: Limits | None) -> Markup:
     """Each size, how much it is, and how long it takes with all other settings as they are in `recipe`."""
     rows: list[Sequence[Child]] = []
-    counts = Counts.of(opened)
+    counts = Counts.of(opened, recipe)
     for size, about in SIZES.items():
         settings = settings_of(size, shipped, counts, limits)
         epochs, train, test = (settings[name] for name in SIZED)

@@ -65,7 +65,8 @@ class TaskForm:
             raise RecipeError("There is no such kind of task", got=str(what)[:100], fix="Choose one from the list.")
         source = given[data.file] if given[data.kind] == "file" else given[data.hub]
         own: dict[str, Any] = {"kind": what, "name": own_name(Path(str(source or "own")))}
-        if asked := self.asks(given):
+        asked = self.asks(given) if USUAL[what].target_column else ""  # nothing stands before raw text
+        if asked:
             own["instruction"] = asked
         if len(asked) > MAX_INSTRUCTION_CHARS:
             raise RecipeError(
@@ -86,7 +87,8 @@ class TaskForm:
     def shown_for(self, task: Task, given: Mapping[Any, Any], *, ships: bool) -> dict[Any, Any]:
         """Updates once the rows are known: the instruction that follows from them, or what somebody wrote."""
         follows = {} if self.asks(given) or ships else {self.instruction: task.instruction}
-        hint = gr.update(placeholder=text.INSTRUCTION_HINTS[task.kind], visible=not ships) | (
+        answers = bool(task.target_column)
+        hint = gr.update(placeholder=text.INSTRUCTION_HINTS[task.kind], visible=answers and not ships) | (
             {"value": task.instruction} if follows else {}
         )
         return {self.row: gr.Row(visible=True), self.instruction: hint} | (

@@ -134,7 +134,7 @@ class TrainTask:
         """Another recipe fills the form anew, in the size that is normal for it."""
         given = self.given(values)
         recipe = self._shipped(given)
-        return self._filled(recipe, self._counts(given, visitor_of(request)))
+        return self._filled(recipe, self._counts(given, visitor_of(request), recipe))
 
     @toasts
     def choose_strategy(self, request: gr.Request, *values: Any) -> Updates:
@@ -148,7 +148,7 @@ class TrainTask:
         given = self.given(values)
         if size == sizes.AS_SET:
             return [gr.skip()] * len(train_form.SIZED)
-        counts = self._counts(given, visitor_of(request))
+        counts = self._counts(given, visitor_of(request), self._shipped(given))
         return sizes.fields_of(sizes.settings_of(size, self._shipped(given), counts, self.limits))
 
     @toasts
@@ -198,12 +198,13 @@ class TrainTask:
     def _task(self, given: Given) -> Task:
         return known_task(self.name) or self.what.task(self.data, given)[0]  # type: ignore[union-attr]
 
-    def _chosen(self, given: Given, visitor: Visitor) -> Chosen:
+    def _chosen(self, given: Given, visitor: Visitor, recipe: Recipe | None = None) -> Chosen:
+        """What the form says of the rows, for the recipe that is chosen there, or another."""
         chosen = data_form.read(self._task(given), *self._values(given))
         if chosen is None:
             raise DataError("No data is chosen", fix="Upload a file, or write the name of a data set.")
         visitor.check_source(chosen.source)
-        return train_form.with_own_corpus(chosen, self._shipped(given))
+        return train_form.with_own_corpus(chosen, recipe or self._shipped(given))
 
     def _recipe(self, given: Given, visitor: Visitor, chosen: Chosen | None = None) -> Recipe:
         form = [given[each] for each in self.form.inputs]
@@ -248,10 +249,10 @@ class TrainTask:
         visitor.check_rows(opened.splits, opened.task)
         return opened
 
-    def _counts(self, given: Given, visitor: Visitor) -> Counts:
+    def _counts(self, given: Given, visitor: Visitor, recipe: Recipe) -> Counts:
         try:
-            chosen = self._chosen(given, visitor)
-            return Counts.of(self._open(chosen, visitor, self._task(given), self._shipped(given)))
+            chosen = self._chosen(given, visitor, recipe)
+            return Counts.of(self._open(chosen, visitor, self._task(given), recipe), recipe)
         except UserError:
             return Counts()
 
@@ -268,10 +269,10 @@ class TrainTask:
         begun = _merged(beginning.updates, self._show(beginning.given, visitor, beginning))
         if beginning.recipe is not None:
             begun[self.form.recipe] = beginning.recipe.name
-            return begun | self._filled(beginning.recipe, self._counts(beginning.given, visitor))
+            return begun | self._filled(beginning.recipe, self._counts(beginning.given, visitor, beginning.recipe))
         known = [recipe for recipe in self.known if recipe.name == given[self.form.recipe]]
         if self.what is None and known:
-            return begun | self._sized(known[0], self._counts(beginning.given, visitor))
+            return begun | self._sized(known[0], self._counts(beginning.given, visitor, known[0]))
         return begun
 
     def _filled(self, recipe: Recipe, counts: Counts) -> Updates:

@@ -73,6 +73,10 @@ class Untrained(Settings):
         """Why it cannot answer for this recipe, and what could, in a sentence; None where it can."""
         if self.asks_model and not recipe.way.writes:
             return f"the base of a recipe with way: {recipe.way.kind} answers nothing before it is trained"
+        if not recipe.task_definition.target_column:
+            return (
+                f"{recipe.task_definition.noun[1]} are raw text, of which nothing is answered that could be scored"
+            )
         return None
 
     def about(self, recipe: Recipe) -> str:

@@ -75,6 +75,19 @@ def test_chats_alternate_and_end_with_the_assistant():
         assert 4 <= len(roles) <= 8
 
 
+def test_letters_are_whole_in_a_split_and_begin_and_end_as_one_hand_does():
+    opened = open_source("corpus:letters", TASKS["letters"])
+    sizes = [len(set(opened.splits[split]["document"])) for split in ("train", "validation", "test")]
+    assert f"| `letters` | {' | '.join(map(str, [sum(sizes), *sizes]))} |" in CARD
+    letters = raw("letters")
+    assert len(letters) == sum(sizes) == len({normalised(row["text"]) for row in letters}) >= 60
+    for row in letters:
+        heading, name, *_, closing = row["text"].split("\n\n")
+        assert heading.startswith("Weigh-House, ") and name.endswith("—") and len(closing) < 400, row["title"]
+    found = inspect(opened.splits, opened.task, near=0.4)
+    assert (found.duplicates, found.near_duplicates, found.leaked) == ((), (), ())
+
+
 def test_each_fact_has_six_questions_of_which_two_are_for_the_test():
     facts = {}
     for row in raw("handbook"):

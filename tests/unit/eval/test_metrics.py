@@ -1,5 +1,6 @@
 """Each metric equals the library behind it; a file is all that it takes to add one; a name is refused early."""
 
+import math
 import random
 import subprocess
 import sys
@@ -56,9 +57,9 @@ def test_every_metric_says_what_it_is_and_how_it_is_computed():
     for name, metric in METRICS.items():
         assert metric.name == name and metric.title and (metric.tasks or name == "pair_accuracy")
         ways = [way for way in (metric.row, metric.rows, metric.whole) if way]
-        assert len(ways) == (0 if name == "perplexity" else 1)
+        assert len(ways) == (0 if name in ("perplexity", "bits_per_byte") else 1)
         assert (metric.kind == "whole") == bool(metric.whole)
-        assert metric.higher_is_better
+        assert metric.higher_is_better == (name != "bits_per_byte")
 
 
 def test_every_task_has_a_primary_metric_of_its_rows():
@@ -70,6 +71,17 @@ def test_every_task_has_a_primary_metric_of_its_rows():
     assert [metric.name for metric in possible_primaries("generation")] == texts
     assert [metric.name for metric in suiting("classification")] == ["accuracy", "macro_f1"]
     assert "perplexity" in {metric.name for metric in suiting("chat")}
+    assert {metric.name for metric in possible_primaries("text")} == {"perplexity", "bits_per_byte"}
+
+
+def test_a_mean_is_told_by_the_number_that_people_know():
+    likelihood, accuracy = METRICS["perplexity"], METRICS["accuracy"]
+    assert (accuracy.named, accuracy.said(0.789)) == ("accuracy", "0.79")
+    assert likelihood.named == "perplexity" and not likelihood.named_higher_is_better
+    assert [likelihood.said(-math.log(number)) for number in (1, 23.456, 234.56, 12_345.6)] == [
+        "1.00", "23.46", "234.6", "12,346",
+    ]  # fmt: skip
+    assert likelihood.told.times(math.log(2)) == pytest.approx(0.5)
 
 
 NUMBERS = r'''

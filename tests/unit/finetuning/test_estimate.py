@@ -13,10 +13,13 @@ import transformers
 from finetuning.estimates import calibration
 from finetuning.estimates.calibration import Speeds
 from finetuning.estimates.estimate import estimate, parameter_count
+from finetuning.estimates.row_lengths import lengths_of
+from finetuning.preparation import open_data
 from finetuning.recipe import load_recipe
 from finetuning.strategies.counts import count_parameters
 from models.adapter_files import adaptable_modules
 from models.loading import load, load_tokenizer
+from models.prompting import Prompter
 from models.resolved import cache_folder
 from models.sources import resolve
 from plumbing.errors import ModelError, RecipeError
@@ -89,6 +92,27 @@ def long_rows(path, tokens):
         "".join(json.dumps(row | {"dialogue": f"{n} {row['dialogue']}"}) + "\n" for n, row in enumerate(rows))
     )
     return path
+
+
+def test_of_a_chat_what_is_learned_is_what_the_assistant_says(tiny_llama, tmp_path):
+    def chat(n):
+        asked, then = f"Is shop {n} open, and for how long?", "And the soup?"
+        said = [("user", asked), ("assistant", "Until six."), ("user", then), ("assistant", f"Cold, {n}.")]
+        return {"messages": [{"role": role, "content": words} for role, words in said]}
+
+    rows = list(map(chat, range(20)))
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = [f"model.base={tiny_llama}", f"data.source=file:{tmp_path / 'chats.jsonl'}"]
+    recipe = load_recipe("chats-smollm2-lora", source)
+    opened = open_data(recipe)
+    train, _ = lengths_of(recipe, opened.splits)
+    prompter = Prompter(load_tokenizer(resolve(str(tiny_llama))), recipe.task_definition)
+    encoded = prompter.encode_rows(list(opened.splits["train"]))
+    assert sorted(train.supervised) == sorted(example.learned for example in encoded)
+    assert sorted(train.whole) == sorted(len(example.input_ids) for example in encoded)
+    last = len(prompter.encode_target("Cold, 1.")) + 1  # and the end of the turn
+    assert last <= min(train.answers) <= max(train.answers) <= last + 1
+    assert all(map(int.__gt__, train.supervised, train.answers))  # the turn before it is learned as well
 
 
 @pytest.mark.cuda

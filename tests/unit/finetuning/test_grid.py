@@ -2,6 +2,8 @@
 everything else gets none, and which layers are computed by hand is as it is written down here.
 """
 
+from itertools import islice
+
 import pytest
 import torch
 import transformers
@@ -32,8 +34,10 @@ MODELS = {
     "roberta": ("classify", "RobertaModel", SIZES | STILL | {"intermediate_size": 48, "pad_token_id": 0}),
     "distilbert": ("classify", "DistilBertModel", DISTILBERT | NO_DROPOUT),
 }  # fmt: skip
+MODELS |= {f"{model}, texts": ("text", *MODELS[model][1:]) for model in ("llama", "qwen3")}
 RECIPES = {
-    "sft": "sentiment-smollm2-lora", "classify": "sentiment-minilm-lora", "reward": "dialogue-smollm2-reward",
+    "sft": "sentiment-smollm2-lora", "text": "style-smollm2-lora", "classify": "sentiment-minilm-lora",
+    "reward": "dialogue-smollm2-reward",
 }  # fmt: skip
 STRATEGIES = {
     "full": ["strategy.kind=full"],
@@ -51,9 +55,10 @@ PAIRS = [
     for model, (way, _, _) in MODELS.items()
     for strategy in STRATEGIES
     if not (way == "sft" and strategy == "head")  # refused: nothing would learn
+    and not (way == "text" and strategy not in ("full", "last", "lora", "qlora"))  # the rows alone are others
     and not (model == "gpt2" and "lora" in strategy + STRATEGIES[strategy][0])  # its layers are no linear ones
 ]
-LAYERS_BY_HAND = {"llama", "mistral", "qwen2", "llama, reward"}
+LAYERS_BY_HAND = {"llama", "mistral", "qwen2", "llama, texts", "llama, reward"}
 STRATEGIES_BY_HAND = {"lora", "rslora", "qlora", "full", "last", "last two, new", "head"}
 
 
@@ -140,6 +145,16 @@ def plain_loss(model, inputs, way):
     return (centred - torch.nn.functional.logsigmoid(better - worse)).mean()
 
 
+def apart(rows):
+    """The texts that share rows, each as a row."""
+    found = {"input_ids": [], "completion_mask": []}
+    for number, lengths in enumerate(rows["seq_lengths"]):
+        for name, texts in found.items():
+            row = iter(rows[name][number])
+            texts += [list(islice(row, length)) for length in lengths]
+    return found
+
+
 def plain_name(name):
     """A parameter's name as a file of weights has it."""
     name = name.replace(".default", "").replace(".modules_to_save", "").replace(".base_layer", "")
@@ -160,14 +175,19 @@ def test_each_gradient_is_the_plain_librarys_and_nothing_else_has_one(
     way, task = recipe.way, recipe.task_definition
     rows = way.encode(open_data(recipe).splits["train"], loaded.tokenizer, recipe, task)
     # The plain library first, on this very model: afterwards some of its parts are faster ones.
-    inputs = inputs_of(rows[:4])
+    shared = "seq_lengths" in rows.column_names
+    inputs = inputs_of(apart(rows[:2]) if shared else rows[:4])
     expected = plain_loss(trained, inputs, way)
     plain = gradients(trained, expected)
     assert plain.keys() == asking and not by_hand
 
     trainer = way.trainer(recipe, trained, loaded.tokenizer, rows, str(tmp_path / "run" / "checkpoints"), [])
     assert {name for name, value in trainer.model.named_parameters() if value.requires_grad} == asking
-    loss = trainer.compute_loss(trainer.model, inputs)
+    batch = inputs
+    if shared:  # several texts a row, which the plain library has read one by one
+        batch = trainer.data_collator([trainer.train_dataset[place] for place in range(2)])
+        assert len(batch["input_ids"]) == 2 < len(inputs["input_ids"])
+    loss = trainer.compute_loss(trainer.model, batch)
     ours = gradients(trainer.model, loss)
     torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
     assert ours.keys() == asking

@@ -109,14 +109,6 @@ def test_chats_become_tokens_of_which_all_that_the_assistant_says_is_learned(tin
     assert [len(example.spans) for example in one_by_one] == [1, 3, 1, 2, 3]
 
 
-def test_raw_texts_are_packed_and_learned_whole(tiny_llama):
-    prompter = Prompter(load_tokenizer(resolve(str(tiny_llama))), USUAL["text"])
-    rows = Dataset.from_list([{"text": text, "row": row} for row, text in enumerate(["abc", "de", "x" * 25, "f"])])
-    encoded = encode_for_causal(rows, prompter, 10)
-    assert list(map(len, encoded["input_ids"])) == [7, 10, 10, 8]  # none is refused for its length
-    assert all(set(mask) == {1} for mask in encoded["completion_mask"])
-
-
 def test_rows_that_are_too_long_are_named_by_their_numbers(dialogues, tiny_llama, monkeypatch):
     monkeypatch.setattr(preparation, "_ROWS_AT_ONCE", 7)
     prompter = Prompter(load_tokenizer(resolve(str(tiny_llama))), DIALOGUE)

@@ -1,12 +1,13 @@
 """What a file is, and what is proposed to be trained on it: told from its rows, with the reasons."""
 
 import json
+import zipfile
 
 import pytest
 
 from data.problems import ProblemsError
 from data.tasks.own import USUAL
-from finetuning.proposal import is_own_file, propose
+from finetuning.proposal import enough_epochs, is_own_file, propose
 from finetuning.recipe import load_recipe, recipe_names
 from plumbing.errors import DataError, RecipeError
 
@@ -119,13 +120,47 @@ def test_prompts_whose_answers_are_few_words_that_repeat_are_a_classification(wr
     assert proposal.task.labels == ("billing", "delivery", "returns")
 
 
-def test_raw_text_is_read_and_its_training_comes_later(tmp_path):
-    path = tmp_path / "book.txt"
-    path.write_text("\n\n".join(f"It rained on day {n}, and nobody went out. " * 30 for n in range(30)))
-    proposal = propose(str(path))
-    assert proposal.task.kind == "text" and proposal.recipe is None and proposal.error is None
+def raw_text(kind, folder):
+    """Where a text of 30 paragraphs, or 12 of them, are kept."""
+    book = "\n\n".join(f"It rained on day {n}, and nobody went out. " * 30 for n in range(30))
+    texts = {f"letter {n}.txt": f"Dear Ana,\n\nit is day {n}. " + "It rains again. " * 40 for n in range(12)}
+    if kind == "txt":
+        (folder / "book.txt").write_text(book)
+        return folder / "book.txt"
+    if kind == "column":
+        (folder / "texts.jsonl").write_text("".join(json.dumps({"text": each}) + "\n" for each in texts.values()))
+        return folder / "texts.jsonl"
+    if kind == "folder":
+        (folder / "letters").mkdir()
+        for name, each in texts.items():
+            (folder / "letters" / name).write_text(each)
+        return folder / "letters"
+    with zipfile.ZipFile(folder / "letters.zip", "w") as packed:
+        for name, each in texts.items():
+            packed.writestr(name, each)
+    return folder / "letters.zip"
+
+
+@pytest.mark.parametrize("kind", ["txt", "column", "folder", "zip"])
+def test_raw_text_is_learned_as_it_stands(kind, tmp_path):
+    proposal = propose(str(raw_text(kind, tmp_path)), settings=["training.seed=3"])
+    recipe = proposal.recipe
+    assert (proposal.task.kind, recipe.way.kind, proposal.base) == ("text", "text", "style-smollm2-lora")
+    assert proposal.error is None and recipe.training.seed == 3
+    assert recipe.training.max_tokens == load_recipe("style-smollm2-lora").training.max_tokens  # long rows are cut
     said = "\n".join(proposal.sentences())
-    assert "passages to train on" in said and "Training on raw text comes in a later version" in said
+    assert "passages to train on" in said and "Recipe: style-smollm2-lora, its model and settings" in said
+    assert "expect what comes next" in said and "later" not in said
+    train = proposal.divided.splits["train"]
+    rows = recipe.rows_of_tokens(train, proposal.divided.task)
+    assert 1 <= rows < len(train)
+    assert recipe.training.epochs == min(10, max(4, enough_epochs(recipe, rows)))
+
+
+def test_a_text_can_be_asked_for_among_other_columns(write):
+    rows = [{"id": n, "text": f"It rained on day {n}. " * 20, "mood": "ab"[n % 2]} for n in range(COUNT)]
+    recipe = propose(write(rows), settings=["task.kind=text"]).recipe
+    assert (recipe.task.kind, recipe.way.kind) == ("text", "text")
 
 
 def test_problems_are_in_the_proposal_after_what_the_file_is(write):

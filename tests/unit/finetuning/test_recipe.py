@@ -28,6 +28,7 @@ def test_the_recipes_that_ship_are_these():
         "sentiment-distilbert-lora",
         "sentiment-minilm-lora",
         "sentiment-smollm2-lora",
+        "style-smollm2-lora",
     ]
 
 
@@ -77,7 +78,18 @@ REFUSED = {
     "training.eval_metric: with training.eval_rows at 0 nothing is measured": [
         "training.eval_metric=true", "training.eval_rows=0",
     ],
-    "raw text is read, but nothing learns from it yet": ["task={kind: text}"],
+    "way: texts are raw text, which has no answers to learn; way: text learns it": ["task={kind: text}"],
+    "way: a classifier cannot be trained on texts, which are raw text; way: text learns it": [
+        "task={kind: text}", "way=classify",
+    ],
+    "way: raw text is learned so, and reviews come with answers to learn; way: sft learns them": ["way=text"],
+    "training.eval_metric: of raw text nothing is answered that could be scored": [
+        "task={kind: text}", "way=text", "training.eval_metric=true",
+    ],
+    "evaluation.metrics: evaluate:bleu scores answers, and of raw text nothing is answered; there are": [
+        "task={kind: text}", "way=text", "evaluation.metrics=[evaluate:bleu]",
+    ],
+    "instruction: a task of kind text has none, its texts stand alone": ["task={kind: text, instruction: Go on}"],
     "training.schedule": ["training.schedule=sawtooth"],
     "training.report_to": ["training.report_to=carrier-pigeon"],
 }  # fmt: skip

@@ -7,9 +7,7 @@ import pytest
 from data.tasks.own import USUAL
 from models.chat_rows import _tokens_of
 from models.chat_template import PLAIN_TEMPLATE
-from models.loading import load_tokenizer
-from models.prompting import EncodedExample, Prompter
-from models.sources import resolve
+from models.prompting import Prompter
 from plumbing.errors import ModelError
 from tests.unit.models.templates import TEMPLATES, tokenizer_with
 
@@ -165,23 +163,3 @@ def test_marks_are_not_mistaken_for_what_somebody_has_said():
 def test_tokens_of_a_range_are_those_that_stand_in_it_if_only_in_part():
     places = [(0, 2), (2, 3), (3, 3), (3, 6), (6, 9), (6, 9), (9, 10)]
     assert _tokens_of([(2, 3), (3, 6), (4, 7), (6, 9)], places) == [(1, 2), (3, 4), (3, 6), (4, 6)]
-
-
-@pytest.mark.parametrize("text", ["", "a", "One. Two."])
-def test_of_a_raw_text_all_is_learned(tiny_llama, text):
-    prompter = Prompter(load_tokenizer(resolve(str(tiny_llama))), USUAL["text"])
-    example = prompter.encode_row({"text": text})
-    assert prompter.tokenizer.decode(example.input_ids) == f"{text}<|im_end|>"
-    assert example == EncodedExample.whole(example.input_ids) and set(example.completion_mask) == {1}
-
-
-def test_raw_texts_share_a_row_where_they_fit_and_go_on_where_they_do_not(tiny_llama):
-    from models.text_rows import documents, pack_texts
-
-    prompter = Prompter(load_tokenizer(resolve(str(tiny_llama))), USUAL["text"])
-    texts = ["abc", "de", "x" * 25, "<|im_end|>", "f"]
-    rows = pack_texts(prompter, texts, 10)
-    assert [len(row.input_ids) for row in rows][:4] == [7, 10, 10, 6]
-    whole = [token for ids in documents(prompter, texts) for token in ids]
-    assert [token for row in rows for token in row.input_ids] == whole
-    assert whole.count(prompter.tokenizer.eos_token_id) == len(texts)  # none that a text has written

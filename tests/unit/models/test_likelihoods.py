@@ -7,7 +7,7 @@ import torch
 
 from data.tasks.own import USUAL
 from models.pair import Pair
-from models.prompting import Prompter
+from models.prompting import Prompter, TextPrompter
 from models.scoring import turn_log_likelihoods
 
 CHAT = dataclasses.replace(USUAL["chat"], instruction="Be brief.")
@@ -62,7 +62,7 @@ def test_it_is_that_of_a_plain_forward(pair, way, batch_size, rounding):
 @pytest.mark.cuda
 def test_a_text_is_learned_from_its_second_token_on(tiny_pair, way, rounding):
     text = USUAL["text"]
-    pair = dataclasses.replace(tiny_pair, task=text, prompter=Prompter(tiny_pair.tokenizer, text))
+    pair = dataclasses.replace(tiny_pair, task=text, prompter=TextPrompter(tiny_pair.tokenizer, text))
     rows = [{"text": "Leo offers to look at it."}, {"text": "Leo is out."}, {"text": ""}]
     for row, one in zip(rows, turn_log_likelihoods(pair, rows, batch_size=1), strict=True):
         assert (pytest.approx(one.tuned, abs=1e-3 * rounding), one.tokens) == plainly(pair, row, tuned=True)
