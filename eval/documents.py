@@ -313,10 +313,13 @@ def _window(pair: Pair) -> int:
 
 
 def _windows(pair: Pair, texts: Sequence[str]) -> list[list[list[int]]]:
+    """The tokens of each text, in as few windows as hold it and about as long: a short one would lack a context."""
     assert pair.prompter is not None
-    most = _window(pair)
-    encoded = documents(pair.prompter, texts, ended=[False] * len(texts))
-    return [[ids[at : at + most] for at in range(0, len(ids), most)] for ids in encoded]
+    most, found = _window(pair), []
+    for ids in documents(pair.prompter, texts, ended=[False] * len(texts)):
+        size = math.ceil(len(ids) / max(1, math.ceil(len(ids) / most)))
+        found.append([ids[at : at + size] for at in range(0, len(ids), max(1, size))])
+    return found
 
 
 def _summed(values: Sequence[float], windows: Sequence[Sequence[object]]) -> list[float]:
