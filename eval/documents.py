@@ -35,7 +35,7 @@ from eval.statistics import Interval, Judgement, fewest_rows, mean_interval
 from models.context import max_positions
 from models.encoded import EncodedExample
 from models.generation import Answer, answer_batch
-from models.likelihoods import log_likelihoods, predicted
+from models.likelihoods import base_log_likelihoods, log_likelihoods
 from models.pair import Pair
 from models.text_rows import begin_of_text, documents
 from plumbing.errors import DataError
@@ -97,20 +97,19 @@ class Documents:
         """
         windows = _windows(pair, texts)
         examples = [EncodedExample.of_texts([ids]) for ids in chain.from_iterable(windows)]
-        if not any(map(predicted, examples)):
+        if not any(example.spans for example in examples):
             raise DataError(
                 "No text has two tokens, so there is nothing to predict", fix="Give texts of a sentence or more."
             )
-        base, tuned = log_likelihoods(pair, examples, on_batch=on_progress)
-        counts = [len(predicted(example)) for example in examples]
+        found = log_likelihoods(pair, examples, on_batch=on_progress)
         return cls(
             pair=pair,
             texts=list(texts),
             windows=windows,
-            tokens=[int(count) for count in _summed(counts, windows)],
+            tokens=[int(count) for count in _summed([each.tokens for each in found], windows)],
             bytes=_bytes(pair, texts, windows),
-            base=_summed(base, windows),
-            tuned=_summed(tuned, windows),
+            base=_summed([each.base for each in found], windows),
+            tuned=_summed([each.tuned for each in found], windows),
         )
 
     # ---- scores ----
@@ -299,8 +298,7 @@ class Documents:
             EncodedExample([*before, *ids], ((len(before) + 1, len(before) + len(ids)),) if len(ids) > 1 else ())
             for ids in chain.from_iterable(self.windows)
         ]
-        [nats] = log_likelihoods(self.pair, examples, sides=[False], on_batch=on_progress)
-        return _summed(nats, self.windows)
+        return _summed(base_log_likelihoods(self.pair, examples, on_batch=on_progress), self.windows)
 
     def _against(self, scores: Scores) -> Judgement:
         """The paired test of tuned against such scores, on the primary metric."""

@@ -1,4 +1,4 @@
-"""How probable base and tuned find what is learned of rows: all that the assistant says in a chat, all of a text.
+"""How probable base and tuned find what is learned of training rows: of a chat, all that the assistant has said.
 
 Rows go through the model once a side, behind what all of them begin with. Only positions that predict a learned
 token go through the vocabulary projection, some at a time, in float32 whatever the model computes in.
@@ -42,11 +42,6 @@ class TurnLikelihood:
     """How many there are. The first token of a row is not among them: nothing predicts it."""
 
 
-def predicted(example: EncodedExample) -> list[int]:
-    """The places of the learned tokens that something predicts: the first token of a row is none of them."""
-    return [at for start, end in example.spans for at in range(max(1, start), end)]
-
-
 @dataclass(frozen=True)
 class _Rows:
     """What follows the shared beginning, and where in it each learned token stands."""
@@ -57,7 +52,7 @@ class _Rows:
 
     @classmethod
     def of(cls, examples: Sequence[EncodedExample]) -> _Rows:
-        places = list(map(predicted, examples))
+        places = [[at for start, end in each.spans for at in range(max(1, start), end)] for each in examples]
         # What predicts the first of them has to be behind the shared beginning, as one of its row's own tokens.
         most = max(0, min((own[0] - 1 for own in places if own), default=0))
         shared = shared_start([each.input_ids for each in examples])[:most]
@@ -81,26 +76,21 @@ def turn_log_likelihoods(
         on_batch: called with the number of rows done and of all.
     """
     assert pair.prompter is not None
-    examples = pair.prompter.encode_rows(rows)
-    base, tuned = log_likelihoods(pair, examples, batch_size=batch_size, on_batch=on_batch)
-    counts = [len(predicted(example)) for example in examples]
-    return [TurnLikelihood(*each) for each in zip(base, tuned, counts, strict=True)]
+    return log_likelihoods(pair, pair.prompter.encode_rows(rows), batch_size=batch_size, on_batch=on_batch)
 
 
 def log_likelihoods(
     pair: Pair,
     examples: Sequence[EncodedExample],
     *,
-    sides: Sequence[bool] = (False, True),
     batch_size: int = 128,
     on_batch: Callable[[int, int], None] | None = None,
-) -> list[list[float]]:
-    """For each side the summed log-probability, in nats, of the learned tokens of each of `examples`.
+) -> list[TurnLikelihood]:
+    """The same of rows that are tokens already.
 
     Args:
         pair: of kind `causal`.
-        examples: rows of its tokens. What all of them begin with is read once a side, so it may be long.
-        sides: which ones: False for the base, True for the tuned.
+        examples: the rows.
         batch_size: rows a forward pass, at most.
         on_batch: called with the number of rows done and of all.
     """
@@ -108,13 +98,15 @@ def log_likelihoods(
     laid = _Rows.of(examples)
     by_hand = pair.layers_of(True) is not None
     lengths = [len(row) for row in laid.rows]
-    found: dict[int, list[float]] = {}
-    asked = [_side(pair, tuned, laid) for tuned in sides]
+    found: dict[int, TurnLikelihood] = {}
+    sides = {tuned: _side(pair, tuned, laid) for tuned in (False, True)}
     for indexes in like_lengths(lengths, batch_size, _BATCH_TOKENS if by_hand else _BATCH_TOKENS_OF_MODULES):
-        found |= dict(zip(indexes, map(list, zip(*(side(indexes) for side in asked), strict=True)), strict=True))
+        base, tuned = sides[False](indexes), sides[True](indexes)
+        for index, one, other in zip(indexes, base, tuned, strict=True):
+            found[index] = TurnLikelihood(one, other, len(laid.learned[index]))
         if on_batch:
             on_batch(len(found), len(examples))
-    return [[found[index][number] for index in range(len(examples))] for number in range(len(sides))]
+    return [found[index] for index in range(len(examples))]
 
 
 def _side(pair: Pair, tuned: bool, laid: _Rows) -> Callable[[list[int]], list[float]]:
@@ -171,3 +163,22 @@ def _logits(pair: Pair, tuned: bool, model: Any, shared: list[int]) -> _Logits:
             yield head(hidden[part]), targets[part]
 
     return by_hand
+
+
+def base_log_likelihoods(
+    pair: Pair,
+    examples: Sequence[EncodedExample],
+    *,
+    batch_size: int = 128,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """As `log_likelihoods`, of the base alone: what all `examples` begin with is read once, however long it is."""
+    keep_freed_memory()
+    laid = _Rows.of(examples)
+    most = _BATCH_TOKENS if pair.layers_of(False) is not None else _BATCH_TOKENS_OF_MODULES
+    side, found = _side(pair, False, laid), dict[int, float]()
+    for indexes in like_lengths([len(row) for row in laid.rows], batch_size, most):
+        found |= dict(zip(indexes, side(indexes), strict=True))
+        if on_batch:
+            on_batch(len(found), len(examples))
+    return [found[index] for index in range(len(examples))]

@@ -153,9 +153,7 @@ def parameter_count(recipe: Recipe, *, labels: int = 0) -> ParameterCount:
     packed = 0
     if recipe.model.precision == "nf4":
         layers = linear_layers(model).items()
-        packed = sum(
-            math.prod(shape) for name, shape in layers if recipe.way.writes or not is_of_head(name)
-        )
+        packed = sum(math.prod(shape) for name, shape in layers if recipe.way.writes or not is_of_head(name))
     return ParameterCount(trainable, total, total - packed // 2)
 
 

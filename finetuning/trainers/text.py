@@ -9,7 +9,7 @@ positions, as one with a state that runs on, gets each text as a row, padded.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
@@ -30,6 +30,8 @@ _IGNORED = -100
 
 class TextTrainer(CausalTrainer):
     """`CausalTrainer` whose rows hold several texts."""
+
+    columns: ClassVar[tuple[str, ...]] = ("input_ids", "labels", "seq_lengths")
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from peft import PeftModel
@@ -26,6 +26,9 @@ WEIGHTS_FILE = "model.safetensors"
 
 class Tuning(LikeLengthBatches):
     """Mixed into a `transformers.Trainer`."""
+
+    columns: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask", "labels")
+    """Of encoded rows, what a batch is made of."""
 
     accelerator: Any
     args: Any
@@ -74,8 +77,7 @@ class Tuning(LikeLengthBatches):
         size = 2 * self.args.train_batch_size  # no activations are kept
         lengths = [len(ids) for ids in rows["input_ids"]]
         order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
-        known = ("input_ids", "attention_mask", "labels", "seq_lengths")
-        wanted = [name for name in known if name in rows.column_names]
+        wanted = [name for name in self.columns if name in rows.column_names]
         for start in range(0, len(order), size):
             yield [{name: rows[place][name] for name in wanted} for place in order[start : start + size]]
 
