@@ -35,7 +35,7 @@ from eval.statistics import Interval, Judgement, fewest_rows, mean_interval
 from models.context import max_positions
 from models.encoded import EncodedExample
 from models.generation import Answer, answer_batch
-from models.likelihoods import log_likelihoods, log_likelihoods_of, predicted
+from models.likelihoods import log_likelihoods, log_likelihoods_of
 from models.pair import Pair
 from models.text_rows import begin_of_text, documents
 from plumbing.errors import DataError
@@ -97,7 +97,7 @@ class Documents:
         """
         windows = _windows(pair, texts)
         examples = [EncodedExample.of_texts([ids]) for ids in chain.from_iterable(windows)]
-        if not any(map(predicted, examples)):
+        if not any(example.spans for example in examples):
             raise DataError(
                 "No text has two tokens, so there is nothing to predict", fix="Give texts of a sentence or more."
             )
@@ -106,10 +106,10 @@ class Documents:
             pair=pair,
             texts=list(texts),
             windows=windows,
-            tokens=[int(count) for count in _summed([one.tokens for one in found], windows)],
+            tokens=[int(count) for count in _summed([each.tokens for each in found], windows)],
             bytes=_bytes(pair, texts, windows),
-            base=_summed([one.base for one in found], windows),
-            tuned=_summed([one.tuned for one in found], windows),
+            base=_summed([each.base for each in found], windows),
+            tuned=_summed([each.tuned for each in found], windows),
         )
 
     # ---- scores ----
@@ -311,10 +311,13 @@ def _window(pair: Pair) -> int:
 
 
 def _windows(pair: Pair, texts: Sequence[str]) -> list[list[list[int]]]:
+    """The tokens of each text, in as few windows as hold it and about as long: a short one would lack a context."""
     assert pair.prompter is not None
-    most = _window(pair)
-    encoded = documents(pair.prompter, texts, ended=[False] * len(texts))
-    return [[ids[at : at + most] for at in range(0, len(ids), most)] for ids in encoded]
+    most, found = _window(pair), []
+    for ids in documents(pair.prompter, texts, ended=[False] * len(texts)):
+        size = math.ceil(len(ids) / max(1, math.ceil(len(ids) / most)))
+        found.append([ids[at : at + size] for at in range(0, len(ids), max(1, size))])
+    return found
 
 
 def _summed(values: Sequence[float], windows: Sequence[Sequence[object]]) -> list[float]:

@@ -1,4 +1,4 @@
-"""How probable base and tuned find what is learned of rows: all that the assistant says in a chat, all of a text.
+"""How probable base and tuned find what is learned of training rows: of a chat, all that the assistant has said.
 
 Rows go through the model once a side, behind what all of them begin with. Only positions that predict a learned
 token go through the vocabulary projection, some at a time, in float32 whatever the model computes in.
@@ -48,11 +48,6 @@ class TurnLikelihood:
     far tuning has gone from the base. None where it was not asked for."""
 
 
-def predicted(example: EncodedExample) -> list[int]:
-    """The places of the learned tokens that something predicts: the first token of a row is none of them."""
-    return [at for start, end in example.spans for at in range(max(1, start), end)]
-
-
 @dataclass(frozen=True)
 class _Rows:
     """What follows the shared beginning, and where in it each learned token stands."""
@@ -63,7 +58,7 @@ class _Rows:
 
     @classmethod
     def of(cls, examples: Sequence[EncodedExample]) -> _Rows:
-        places = list(map(predicted, examples))
+        places = [[at for start, end in each.spans for at in range(max(1, start), end)] for each in examples]
         # What predicts the first of them has to be behind the shared beginning, as one of its row's own tokens.
         most = max(0, min((own[0] - 1 for own in places if own), default=0))
         shared = shared_start([each.input_ids for each in examples])[:most]
