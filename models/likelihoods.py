@@ -1,4 +1,4 @@
-"""How probable base and tuned find what is learned of training rows: of a chat, all that the assistant has said.
+"""How probable base and tuned find what is learned of rows: all that the assistant says in a chat, all of a text.
 
 Rows go through the model once a side, behind what all of them begin with. Only positions that predict a learned
 token go through the vocabulary projection, some at a time, in float32 whatever the model computes in.
