@@ -9,7 +9,8 @@ from finetuning.proposal import enough_epochs
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.votes.lessons import Lessons
 
-SUFFIX = "-votes"
+SUFFIX, LEARNED = "-votes", " · learned from votes"
+"""What the name and the title of such a recipe end with."""
 LEARNING_RATE = 0.1
 """Of the rate by which a model learned to write answers: that of a preference is usually so much lower."""
 MAX_TOKENS = 1024
@@ -32,7 +33,7 @@ def votes_recipe(voted: Recipe, adapter: str, lessons: Lessons, source: str) -> 
     training, name = voted.training, voted.name.removesuffix(SUFFIX)
     changes: dict[str, Any] = {
         "name": f"{name[: 64 - len(SUFFIX)].rstrip('-')}{SUFFIX}",
-        "title": f"{voted.title.removesuffix(_title(lessons))}{_title(lessons)}",
+        "title": f"{voted.title.partition(LEARNED)[0]}{LEARNED} ({lessons.lesson.name})",
         "way": lessons.lesson.way,
         "data": {"source": source},
         "model.adapter": adapter,
@@ -48,7 +49,3 @@ def votes_recipe(voted: Recipe, adapter: str, lessons: Lessons, source: str) -> 
         changes["task"] = voted.task.model_copy(update={"inputs": None, "target": None}).model_dump()
     recipe = with_overrides(voted, changes)
     return with_overrides(recipe, {"training.epochs": enough_epochs(recipe, len(lessons.rows))})
-
-
-def _title(lessons: Lessons) -> str:
-    return f" · learned from votes ({lessons.lesson.name})"

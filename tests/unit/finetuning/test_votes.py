@@ -121,7 +121,7 @@ def test_a_strangers_votes_have_limits(folder: Path) -> None:
         keep(vote(4, owner="b", base=Answer(text="x" * 190)), limits=limits)
     with (folder / keeping.FILE).open("ab") as file:
         file.write(b" " * 1_000_001)
-    with pytest.raises(UserError, match="no more votes"):
+    with pytest.raises(UserError, match="no room for more votes"):
         keep(vote(5, owner="c"), limits=Limits(votes_mb=1))
 
 
