@@ -100,14 +100,20 @@ def test_every_recipe_chain_and_lab_that_the_tab_names_ships() -> None:
     assert learn_numbers.there(learn_numbers.LABS_FOLDER, learn_numbers.LABS) == [*learn_numbers.LABS]
 
 
-def test_a_stranger_is_offered_no_base_that_is_not_for_strangers() -> None:
+def test_a_stranger_is_offered_what_a_stranger_may_train() -> None:
     limits = Limits(base_models=("sentence-transformers/all-MiniLM-L6-v2",))
     offered = {
         leading.recipe_of(go.target).model.base
         for found in learn_numbers.numbers(limits).ways.values() for go in found
     }  # fmt: skip
     assert offered == {*limits.base_models}
-    assert [go is None for one, _, go in learn_numbers.demonstrations(limits)] == [True, False]
+    libraries.ready()
+    assert [go is None for _, _, go in learn_numbers.demonstrations(limits)] == [True, False]
+    usual = Limits()
+    allowed = {one.strategy: one.go is not None for one in learn_numbers.counts(usual).rows[:4]}
+    assert allowed["LoRA"] and not allowed["Full fine-tuning"], "a whole model is more than they may keep"
+    unknown = learn_numbers.demonstrations(usual, offered=False)
+    assert [go for _, _, go in unknown] == [None, None]
 
 
 # ---- W + BA ----------------------------------------------------------------------------------------------------
