@@ -25,6 +25,7 @@ def test_every_tab_opens(page: Page) -> None:
         "Your own": "#own-file",
         "Evaluate": "#evaluate-run",
         "Runs": "#runs-table",
+        "Learn": "#learn ol",
         "Compare": "#box",
     }.items():
         open_tab(page, name)
@@ -34,6 +35,45 @@ def test_every_tab_opens(page: Page) -> None:
     expect(page.locator("#sentiment-estimate")).to_contain_text("parameters train")
     open_tab(page, "Dialogue summary · QLoRA")
     expect(page.locator("#dialogue-tokens .ba-trained").first).to_be_visible(timeout=60_000)
+
+
+def test_learn_counts_draws_and_leads_to_a_form_that_is_filled(page: Page) -> None:
+    open_tab(page, "Learn")
+    expect(page.locator("#learn h2").first).to_be_visible(timeout=30_000)
+    expect(page.locator("#learn")).to_contain_text("134,515,008", timeout=90_000)
+    expect(page.locator("#learn-update")).to_contain_text("2,442,240 of", timeout=30_000)
+    slider = page.locator("#learn-rank input[type=range]")
+    slider.focus()
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+    expect(page.locator("#learn-update")).to_contain_text("4,884,480 of", timeout=30_000)
+    expect(page.locator("#learn-levels svg").first).to_be_visible(timeout=180_000)
+    for target, name, recipe, rate in (
+        ("recipe:dialogue-smollm2-qlora", "dialogue", "Dialogue summary · QLoRA", "0.0005"),
+        ("demonstration:forgetting", "sentiment", "Sentiment · LoRA", "0.001"),
+        ("recipe:sentiment-minilm-lora", "sentiment", "Sentiment classifier · LoRA on MiniLM", "0.001"),
+    ):
+        open_tab(page, "Learn")
+        button = page.locator(f"[data-go='{target}']").first
+        button.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator(f"#{name}-start")).to_be_visible(timeout=30_000)
+        page.locator(f"#{name}-another button").first.click()
+        expect(page.locator(f"#{name}-recipe input")).to_have_value(recipe, timeout=30_000)
+        page.locator(f"#{name}-another button").first.click()
+        page.locator(f"#{name}-more button").first.click()
+        expect(page.locator(f"#{name}-learning-rate input")).to_have_value(rate)
+        page.locator(f"#{name}-more button").first.click()
+        expect(page.locator(f"#{name}-estimate")).to_contain_text("parameters train", timeout=60_000)
+
+
+def test_all_tabs_fit_a_narrow_screen_and_learn_is_not_wider(page: Page) -> None:
+    page.set_viewport_size({"width": 320, "height": 640})
+    for name in ("Compare", "Train", "Evaluate", "Runs", "Learn"):
+        expect(page.get_by_role("tab", name=name, exact=True)).to_be_visible()
+    open_tab(page, "Learn")
+    expect(page.locator("#learn")).to_contain_text("134,515,008", timeout=90_000)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
 
 
 def test_an_uploaded_file_shows_its_mapping_and_its_markup_as_text(page: Page, tmp_path: Path) -> None:

@@ -138,7 +138,7 @@ def _ways(numbers: Numbers) -> Iterable[Markup]:
     yield tag("div", tag("h3", said.PPO_TITLE), about_ppo, tag("p", *_with_commas(links), class_="ba-small"))
 
 
-def _with_commas(parts: Sequence[Markup]) -> list[Child]:
+def _with_commas(parts: Sequence[Markup]) -> Sequence[Child]:
     return [each for part in parts for each in (", ", part)][1:]
 
 

@@ -6,6 +6,7 @@ for some milliseconds and no second thread asks for the same cores.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -106,7 +107,7 @@ class _Work:
         measurement = Measurement(source)
         for done, name in enumerate(measurement.names):
             self._progress(f"{said.MEASURING} of {short_name(self._base)}", done, len(measurement.names))
-            compute(lambda name=name: measurement.take(name))
+            compute(functools.partial(measurement.take, name))
         result = measurement.result()
         keep(source, result)
         return result

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 from finetuning.demonstrations.demonstration import load_demonstration
-from finetuning.limits import Limits
+from finetuning.limits import Limits, check_recipe
 from finetuning.recipe import Recipe, load_recipe, with_overrides
 from finetuning.strategies import STRATEGIES
 from plumbing.errors import RecipeError, UserError
@@ -64,8 +64,14 @@ def with_strategy(recipe: Recipe, strategy: str) -> Recipe:
 
 
 def may(recipe: Recipe, limits: Limits | None) -> bool:
-    """Whether a visitor with such limits can train over the recipe's base."""
-    return limits is None or recipe.model.base in limits.base_models
+    """Whether a visitor with such limits can train it. How large a whole model is, the libraries have to say."""
+    if limits is None:
+        return True
+    try:
+        check_recipe(recipe, limits)
+    except RecipeError:
+        return False
+    return True
 
 
 def filled(tab: TrainTask, target: str) -> Updates:

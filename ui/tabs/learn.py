@@ -62,7 +62,8 @@ class Learn:
 
     def show(self) -> list[Markup]:
         """The words, with the numbers that are known at once; outputs: `shown`."""
-        wrong = drawing.wrong(numbers.demonstrations(self.limits), stored())
+        found = numbers.demonstrations(self.limits, offered=self.counted is not None)
+        wrong = drawing.wrong(found, stored())
         return [drawing.lesson(numbers.numbers(self.limits), self.counted), wrong]
 
     @toasts
@@ -70,7 +71,7 @@ class Learn:
         """The words again, with what has to be counted, and the update at a rank; outputs: `counting`."""
         libraries.ready()
         self.counted = numbers.counts(self.limits)
-        return [drawing.lesson(numbers.numbers(self.limits), self.counted), self.draw_update(rank)]
+        return [*self.show(), self.draw_update(rank)]
 
     def draw_update(self, rank: float) -> Markup:
         """W + BA at a rank."""
@@ -125,7 +126,7 @@ class Learn:
 
     @property
     def counting(self) -> list[Any]:
-        return [self.lesson, self.update]
+        return [*self.shown, self.update]
 
     @property
     def measured(self) -> list[Any]:

@@ -92,12 +92,17 @@ def _recipes(names: Iterable[str], limits: Limits | None, *, label: str = "") ->
     return [Go(label or recipe.title, f"recipe:{recipe.name}") for recipe in found if may(recipe, limits)]
 
 
-def demonstrations(limits: Limits | None) -> list[tuple[Demonstration, str, Go | None]]:
-    """What goes wrong on purpose, what is said of it, and its button where the visitor may train it."""
+def demonstrations(limits: Limits | None, *, offered: bool = True) -> list[tuple[Demonstration, str, Go | None]]:
+    """What goes wrong on purpose, what is said of it, and its button where the visitor may train it.
+
+    They train whole models, so whether a stranger may is not known before the libraries are there: `offered` says
+    whether they are.
+    """
     found = []
     for name in demonstration_names():
         one = load_demonstration(name)
-        go = Go("Open it in Train", f"demonstration:{name}") if may(one.as_recipe(), limits) else None
+        allowed = (limits is None or offered) and may(one.as_recipe(), limits)
+        go = Go("Open it in Train", f"demonstration:{name}") if allowed else None
         found.append((one, _ABOUT.get(name, ""), go))
     return found
 
@@ -148,7 +153,7 @@ def _counted(recipe: Recipe, limits: Limits | None) -> Iterable[Counted]:
         count, base = parameter_count(variant), short_name(recipe.model.base)
         name = variant.strategy_title
         target = f"strategy:{recipe.name}:{strategy_of(variant)}"
-        go = Go("Open", target, f"Open {base} with {name} in Train") if may(recipe, limits) else None
+        go = Go("Open", target, f"Open {base} with {name} in Train") if may(variant, limits) else None
         yield Counted(base, name, count, weight_mb(variant, count), go)
 
 
