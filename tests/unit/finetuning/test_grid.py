@@ -91,7 +91,9 @@ def recipe_of(base_of, reviews_file, monkeypatch):
 
     def build(model, strategy):
         settings = [f"model.base={base_of(model)}", f"data.source=file:{reviews_file}", "training.batch_size=4"]
-        return load_recipe(RECIPES[MODELS[model][0]], [*STRATEGIES[strategy], *settings])
+        way = MODELS[model][0]
+        settings += ["training.max_tokens=256"] if way == "text" else []  # several rows of several texts
+        return load_recipe(RECIPES[way], [*STRATEGIES[strategy], *settings])
 
     return build
 
