@@ -65,7 +65,7 @@ def recipe_on(reviews_file, dialogues_file, pairs_file):
 
     def build(name, base, *overrides):
         recipe = load_recipe(name)
-        file = reviews_file if recipe.task == "sentiment" else dialogues_file
+        file = reviews_file if recipe.task_definition.input_column == "text" else dialogues_file
         file = pairs_file if recipe.way.besides else file
         return load_recipe(
             name,
