@@ -109,9 +109,9 @@ class Curve:
                     self._add_worth(line)
             points = {name: (train.points(), held.points()) for name, (train, held) in self._lines.items()}
             stretch, worth = self._lines["loss"][0].stretch, list(self._worth)
-        train, validation = points.pop("loss")
-        total = total if train else 0
-        drawn = [charts.loss_curve(train, validation, total=total, stretch=stretch, kept=kept)]
+        losses, held_losses = points.pop("loss")
+        total = total if losses else 0
+        drawn = [charts.loss_curve(losses, held_losses, total=total, stretch=stretch, kept=kept)]
         for name, (measured, held) in points.items():
             best = max(held, key=lambda point: point[1], default=None) if kept and name == REWARD else None
             if measured or held:
