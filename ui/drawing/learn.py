@@ -156,7 +156,7 @@ def _options(counts: Counts | None) -> Iterable[Markup]:
         button = _buttons([one.go]) if one.go else None
         share = f"{learn / total:.2%}"
         rows.append([one.base, one.strategy, f"{learn:,}", f"{total:,}", share, f"{one.weight_mb:,.0f} MB", button])
-    headers = ["base model", "strategy", "learn", "of", "share", "weights in memory", ""]
+    headers = ["base model", "strategy", "learn", "of", "share", "weights in memory", "try"]
     yield table(headers, rows, class_="ba-table ba-costs", label=said.COUNTS_CAPTION)
     yield tag("div", f"{said.COUNTS_CAPTION}. {said.TWICE}", class_="ba-note")
 

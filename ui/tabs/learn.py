@@ -146,7 +146,14 @@ def build_learn(limits: Limits | None = None) -> Learn:
     title = tag("div", tag("h3", said.RANK_TITLE), class_="ba-learn ba-section")
     gr.HTML(title, elem_classes="ba-plain")
     rank = gr.Slider(
-        1, MAX_RANK, numbers.RANK, step=1, precision=0, label=said.RANK, elem_id="learn-rank", buttons=[]
+        1,
+        MAX_RANK,
+        numbers.RANK,
+        step=1,
+        precision=0,
+        label=said.RANK,
+        elem_id="learn-rank",
+        elem_classes="ba-narrow",
     )
     update = gr.HTML(elem_id="learn-update", elem_classes="ba-plain")
     about = tag("div", drawing.about_levels(), class_="ba-learn ba-section ba-stack")
