@@ -187,10 +187,8 @@ def _areas(good: Sequence[_Answer], bad: Sequence[_Answer], groups: Sequence[str
         "rewarded": [one.gained for one in answers],
     }
     intervals = area_intervals(scores, marks, groups)
-    return Areas(
-        **{name: area(values, marks) for name, values in scores.items()},
-        **{f"{name}_interval": interval for name, interval in intervals.items()},
-    )
+    found = {name: area(values, marks) for name, values in scores.items()}
+    return Areas.model_validate(found | {f"{name}_interval": each for name, each in intervals.items()})
 
 
 def _alike(rows: Sequence[dict[str, Any]], task: Task) -> list[dict[str, Any]]:

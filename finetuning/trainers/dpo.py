@@ -18,7 +18,7 @@ from finetuning.trainers.reference import AgainstReference, weighted
 class PairTrainer(AgainstReference, DPOTrainer):
     """`DPOTrainer` on rows from `preparation.encode_pairs`."""
 
-    measures = ("ref_chosen_logps", "ref_rejected_logps")
+    measures: tuple[str, ...] = ("ref_chosen_logps", "ref_rejected_logps")
     columns: ClassVar[tuple[str, ...]] = ("prompt_ids", "chosen_ids", "rejected_ids", *measures)
 
     def __init__(self, **options: Any) -> None:
@@ -36,7 +36,7 @@ class PairTrainer(AgainstReference, DPOTrainer):
 
     def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:
         self._pairs.append(len(inputs["input_ids"]) // 2)
-        loss = self._compute_loss(self.model, inputs, return_outputs=False)
+        loss = self._compute_loss(self.model, inputs, return_outputs=False)  # type: ignore[no-untyped-call]
         return float(loss) * self._pairs[-1], self._pairs[-1]
 
     def also_measured(self) -> dict[str, float]:

@@ -46,7 +46,7 @@ class SamePromptSampler(LikeLengthSampler):
 class ThumbTrainer(AgainstReference, KTOTrainer):
     """`KTOTrainer` on rows from `preparation.encode_thumbs`."""
 
-    measures = ("ref_logps", "ref_KL_logps")
+    measures: tuple[str, ...] = ("ref_logps", "ref_KL_logps")
     columns: ClassVar[tuple[str, ...]] = ("prompt_ids", "completion_ids", _OTHER, "label", *measures)
 
     calculate_KL: bool
@@ -69,7 +69,7 @@ class ThumbTrainer(AgainstReference, KTOTrainer):
             return rows
         others = answers_of_others(rows["prompt_ids"][:], batches)
         answers = rows["completion_ids"][:]
-        return rows.add_column(_OTHER, [answers[place] for place in others])  # type: ignore[call-arg]
+        return rows.add_column(_OTHER, [answers[place] for place in others])
 
     def reference_of(self, inputs: dict[str, Any]) -> Sequence[Tensor]:
         names = ("input_ids", "attention_mask", "completion_mask")
@@ -79,7 +79,7 @@ class ThumbTrainer(AgainstReference, KTOTrainer):
     def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:
         count, up = len(inputs["label"]), int(inputs["label"].sum())
         self._thumbs.append((up, count - up))
-        loss = self._compute_loss(self.model, inputs, return_outputs=False)
+        loss = self._compute_loss(self.model, inputs, return_outputs=False)  # type: ignore[no-untyped-call]
         return float(loss) * count, count
 
     def also_measured(self) -> dict[str, float]:

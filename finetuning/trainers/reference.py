@@ -83,7 +83,7 @@ class AgainstReference(Tuning):
                 values = measured.get(f"{name}.{column}")
                 if values is None or len(values) != len(rows):
                     raise _other_rows(folder / REFERENCE_FILE)
-                rows = rows.add_column(column, values.tolist())  # type: ignore[call-arg]
+                rows = rows.add_column(column, values.tolist())
             splits[name] = rows
         self.train_dataset = splits["train"]
         self.eval_dataset = splits.get("validation")
