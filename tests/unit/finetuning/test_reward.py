@@ -151,7 +151,7 @@ def test_the_validation_loss_is_that_of_whole_rows(recipe_on, tiny_llama, tmp_pa
 def test_the_way_has_a_setting_and_suits_answers_only():
     recipe = load_recipe(NAME, ["way.center_rewards_coefficient=0.5"])
     assert recipe.way.center_rewards_coefficient == 0.5 and recipe.kind == "reward"
-    assert load_recipe(NAME, ["way=reward"]).way.center_rewards_coefficient is None
+    assert load_recipe("dialogue-smollm2-qlora", ["way=reward"]).way.center_rewards_coefficient is None
     with pytest.raises(RecipeError, match="learns which of two answers is the better, and a label is right or"):
         load_recipe("sentiment-smollm2-lora", ["way=reward"])
     with pytest.raises(RecipeError, match="raw text has no answers; give pairs of them"):
