@@ -59,9 +59,7 @@ def start(
     dataset = dataset_of(environment)
     if dataset is None:
         return None
-    from httpx import HTTPError
     from huggingface_hub import CommitScheduler, HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     path = f"votes/{_id_of(folder)}"
     try:
@@ -75,7 +73,7 @@ def start(
             private=True,
             hf_api=HfApi(endpoint=endpoint, token=environment[TOKEN].strip()),
         )
-    except (HfHubHTTPError, HFValidationError, HTTPError, OSError) as error:
+    except Exception as error:  # of the Hub's library, of the one that it speaks HTTP with, of the system
         why = (str(error) or type(error).__name__).splitlines()[0]
         raise RunError(
             f"The votes are not copied to the Hub: {redact(why, environment)}",

@@ -122,6 +122,7 @@ async def updates_of(page: gr.Blocks, index: int, values: list[Any]) -> list[lis
 def sent_for(blocks: tuple[gr.Blocks, Compare], message: str, key: str) -> list[dict[str, Any]]:
     """All that reaches the browser from a blind question until its answers are there, by the ids of the outputs."""
     page, tab = blocks
+    tab.model.choices = [(key, key)]  # as after another task was chosen
     index = min(number for number, handler in page.fns.items() if handler.fn == tab.write)
     # The last value is the switch's; the state before it is kept on the server.
     updates = asyncio.run(updates_of(page, index, [message, key, None, True]))
