@@ -1,7 +1,7 @@
 """The command line: the same calls as the page's tabs.
 
 python -m finetuning inspect FILE · train RECIPE · train FILE · evaluate RUN · chat RUN · runs · cancel RUN ·
-resume RUN · delete RUN · estimate RECIPE · recipes
+resume RUN · delete RUN · estimate RECIPE · recipes · sweep LAB
 
 An error that a person can mend is one line on stderr and exit code 2. Nothing heavy is imported before a command
 needs it, so `--help` answers at once.
@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from finetuning.lab.command import sweep
 from plumbing.errors import RecipeError, RunError, UserError
 
 if TYPE_CHECKING:
@@ -283,6 +284,9 @@ def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  
     console.print(estimate_recipe(loaded, splits=opened.splits, task=opened.task).sentence(), highlight=False)
 
 
+app.command()(sweep)
+
+
 def main() -> None:
     """Run the command line; a `UserError` becomes one line and exit code 2."""
     from plumbing.proxies import settle_proxies
@@ -420,6 +424,9 @@ def _print_outcome(run: Run) -> None:
     from eval.report.folder import load
     from finetuning.printing import print_report
 
+    if run.recipe().evaluation.skip:
+        console.print(f"Trained, and not evaluated (evaluation.skip): python -m finetuning evaluate {run.id}")
+        return
     report, _rows = load(run.evaluation)
     print_report(console, report)
     for fact in ("continues", "kept"):

@@ -85,6 +85,10 @@ class Limits(BaseModel):
     """Megabytes of all strangers' runs and the uploads that they train on; the oldest that have ended go first."""
     runs_waiting: Positive = 5
     """Runs in the queue, everybody's together, the one that is running included."""
+    lab_places: Positive = 12
+    """Runs of a lab and passes of what is not trained, which go one by one; a visitor has one lab at a time."""
+    labs: Positive = 50
+    """Labs of strangers that are kept; of more, the oldest that have ended go first."""
     chat_waiting: Positive = 6
     """Visitors who wait for an answer in the chat: a minute or so on two cores while a run trains."""
     pages: Positive = 200
@@ -177,9 +181,9 @@ def check_recipe(recipe: Recipe, limits: Limits) -> None:
             fix="Leave it out.",
         )
     _check_whole(recipe, limits)
-    check_source(recipe.data.source, limits)
-    if recipe.data.test is not None:
-        check_source(recipe.data.test, limits)
+    for source in (recipe.data.source, recipe.data.test, recipe.evaluation.source):
+        if source is not None:
+            check_source(source, limits)
 
 
 def _check_whole(recipe: Recipe, limits: Limits) -> None:
@@ -257,6 +261,15 @@ def as_submitted(recipe: Recipe, limits: Limits) -> Recipe:
     minutes = min(recipe.training.max_minutes or math.inf, limits.run_minutes)
     test_rows = recipe.data.test_rows or limits.test_rows
     return with_overrides(recipe, {"training.max_minutes": minutes, "data.test_rows": test_rows})
+
+
+def has_room(limits: Limits, owner: str) -> bool:
+    """Whether the queue takes a run of this owner now."""
+    try:
+        _check_queue(limits, owner)
+    except RunError:
+        return False
+    return True
 
 
 def resume(run: Run, limits: Limits) -> None:

@@ -109,6 +109,11 @@ class TrainingSettings(Settings):
 
 
 class EvaluationSettings(Settings):
+    skip: bool = False
+    """End once it is trained: the test rows are not looked at. For runs that are only to be chosen from."""
+    source: str | None = None
+    """Judge the test split of this source, or all rows of a file, and not the data's own: corpus:NAME, file:PATH
+    or hub:OWNER/NAME. Rows that were trained on are left out, and data.test_rows counts of these."""
     batch_size: Annotated[int, Field(ge=1, le=512)] | None = None
     """Test rows a batch; each stands in it for base and for tuned. Left out: a good one for the task."""
     max_new_tokens: Annotated[int, Field(ge=1, le=2048)] = 64

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
     from data.sources import Opened
     from data.tasks import Task
+    from eval.report.sections import Findings
+    from finetuning.judged_rows import JudgedRows
     from finetuning.trainers.validation import Validation
 
 
@@ -91,20 +93,22 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     if beginning is not None:
         beginning.check_rows(train_sha256)
     journal.phase("Looking for repeated rows")
-    from finetuning.judged_rows import findings_of, rows_of_run
+    from finetuning.judged_rows import findings_of
 
     findings = findings_of(opened.splits, opened.task)
     journal.fact(data="\n".join(said_of(opened, findings.sentences)))
-    if not run.tuned.is_dir():  # it is there where a run goes on that ended during its evaluation
+    if not run.tuned.is_dir():  # it is there where a run goes on that ended during its evaluation, or before it
         _train(run, journal, recipe, opened, train_sha256, earlier)
         _free_what_trained()
+    if recipe.evaluation.skip:
+        return
     journal.write(state="evaluating")
     journal.phase("Comparing base and tuned")
     from finetuning.evaluation import evaluate_adapter
 
     result = evaluate_adapter(
         run.tuned,
-        rows_of_run(run.tuned, opened, findings),
+        _judged(run, recipe, opened, findings),
         few_shot=recipe.few_shot,
         besides=besides,
         forgetting=recipe.evaluation.forgetting,
@@ -113,6 +117,15 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     report = result.report.model_copy(update={"training": str(journal.status.facts.get("loss", ""))})
     save_report(report, result.rows, run.evaluation)
     (run.tuned / "README.md").write_text(model_card(recipe, report, result.rows), encoding="utf-8")
+
+
+def _judged(run: Run, recipe: Recipe, opened: Opened, findings: Findings) -> JudgedRows:
+    """The rows that the run is judged on: its own test split, or the rows that its recipe names for that."""
+    from finetuning.judged_rows import choose_rows, rows_of_run
+
+    if recipe.evaluation.source is None:
+        return rows_of_run(run.tuned, opened, findings)
+    return choose_rows(run.tuned, recipe.evaluation.source, rows=recipe.data.test_rows)
 
 
 def _train(

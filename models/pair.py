@@ -167,6 +167,29 @@ def open_pair(folder: Path, *, base: str | None = None, progress: Progress | Non
     )
 
 
+def base_alone(source: ResolvedModel, *, task: Task, precision: Precision = "auto") -> Pair:
+    """A language model that nothing was tuned of, on both sides: for whoever asks the base alone.
+
+    Raises:
+        ModelError: the files are not a language model.
+    """
+    loaded = loading.load(source, precision=precision)
+    prompter = Prompter(loaded.tokenizer, task)
+    return Pair(
+        model=loaded.model,
+        tokenizer=loaded.tokenizer,
+        task=task,
+        kind=loaded.kind,
+        precision=loaded.precision,
+        contract=prompter.contract,
+        prompter=prompter,
+        base=source,
+        proof=Proof(largest_change=0.0, same_weights=True, trained_on="", used_with=source.origin),
+        adapter_sha256="",
+        beside=loaded.model,
+    )
+
+
 def _precision(folder: Path, origin: BaseOrigin) -> Precision:
     """What both sides compute in here."""
     if is_whole(folder) and origin.precision == "nf4":

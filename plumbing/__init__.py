@@ -1,1 +1,1 @@
-"""What every room uses and no domain: errors, doors, writing and reading files, what may be shown, the network."""
+"""What every room uses and no domain: errors, doors, files, what may be shown and how as HTML, the network."""

@@ -81,6 +81,22 @@ def no_room(pair: Pair, inputs: Sequence[Input], context: Context, max_new_token
     )
 
 
+def answers_with(
+    pair: Pair,
+    inputs: Sequence[Input],
+    context: Context,
+    max_new_tokens: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> list[str]:
+    """The base's answers with the text, which fits, before each of `inputs`."""
+    prompter = pair.prompter
+    assert prompter is not None
+    with_text = [context.before(asked) for asked in inputs]
+    longest = max(len(prompter.encode_prompt(asked)) for asked in with_text)
+    at_once = max(1, _TOKENS_AT_ONCE // longest) if pair.model.device.type == "cpu" else None
+    return base_answers(pair, with_text, [], max_new_tokens, on_progress, batch_size=at_once)
+
+
 def measure_context(
     pair: Pair,
     rows: Sequence[RowResult],
@@ -104,8 +120,7 @@ def measure_context(
     inputs = [context.before(asked) for asked in without]
     references = [row.references for row in rows]
     tokens = [len(prompter.encode_prompt(asked)) for asked in inputs]
-    at_once = max(1, _TOKENS_AT_ONCE // max(tokens)) if pair.model.device.type == "cpu" else None
-    answers = base_answers(pair, inputs, [], max_new_tokens, on_progress, batch_size=at_once)
+    answers = answers_with(pair, without, context, max_new_tokens, on_progress)
     tuned = [row.tuned.scores[metric.name] for row in rows]
     return WithContext(
         name=context.name,

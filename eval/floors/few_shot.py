@@ -31,6 +31,8 @@ DRAWS = 3
 """By default: each costs one more pass of the base over the test rows."""
 MOST_PROMPT_TOKENS = 4096
 """Of a prompt with examples, where the model could take more: a longer one would cost more than it shows."""
+_FEWEST_TOKENS = 8
+"""Of an example with its answer and what stands around both."""
 MOST_TRIED = 1000
 """Training rows whose tokens are counted, over all draws, to find some that are short enough."""
 
@@ -87,12 +89,19 @@ def choose(
 
 
 def draw(
-    pair: Pair, inputs: Sequence[Input], train: Sequence[Example], count: int, draws: int, max_new_tokens: int
+    pair: Pair,
+    inputs: Sequence[Input],
+    train: Sequence[Example],
+    count: int,
+    draws: int,
+    max_new_tokens: int,
+    *,
+    first: int = 0,
 ) -> list[list[Example]]:
     """`draws` lists of at most `count` examples, so short that the longest of `inputs` fits behind any of them.
 
     Empty where no row of `train` is short enough; see `left_out`. Of rows of which hardly one is, only so many are
-    looked at.
+    looked at. The seeds of the draws are `first` and those after it.
     """
     prompter = pair.prompter
     assert prompter is not None
@@ -110,8 +119,25 @@ def draw(
             known[example] = count * tokens <= room
         return known[example]
 
-    drawn = (choose(train, count, pair.task, seed=seed, fits=fits) for seed in range(draws))
+    drawn = (choose(train, count, pair.task, seed=seed, fits=fits) for seed in range(first, first + draws))
     return [examples for examples in drawn if examples]
+
+
+def as_many_as_fit(
+    pair: Pair, inputs: Sequence[Input], train: Sequence[Example], max_new_tokens: int, *, seed: int = 0
+) -> list[Example]:
+    """Examples drawn by `seed` until the longest of `inputs` would no longer fit behind the next one."""
+    prompter = pair.prompter
+    assert prompter is not None
+    room = _most_tokens(pair) - max(len(prompter.encode_prompt(text)) for text in inputs) - max_new_tokens
+    found: list[Example] = []
+    # Drawn so that labels take turns, of more than can fit: an example and its answer have some tokens at least.
+    for text, target in choose(train, min(len(train), max(0, room) // _FEWEST_TOKENS), pair.task, seed=seed):
+        room -= len(prompter.encode_prompt(text)) + len(prompter.encode_target(target))
+        if room < 0:
+            break
+        found.append((text, target))
+    return found
 
 
 def left_out(pair: Pair, count: int) -> str:
@@ -152,7 +178,7 @@ def measure_few_shot(
     by_draw: list[list[float]] = []
     tokens: list[float] = []
     for number, examples in enumerate(draws):
-        history = _messages(examples)
+        history = as_messages(examples)
         told = _counting(on_progress, number * len(rows), len(draws) * len(rows))
         answers = base_answers(pair, inputs, history, max_new_tokens, told)
         scores.append(measure(answers, references, task))
@@ -174,7 +200,8 @@ def measure_few_shot(
     )
 
 
-def _messages(examples: Sequence[Example]) -> list[Message]:
+def as_messages(examples: Sequence[Example]) -> list[Message]:
+    """Examples as turns of the user and the assistant."""
     history: list[Message] = []
     for given, target in examples:
         history += [{"role": "user", "content": as_text(given)}, {"role": "assistant", "content": target}]

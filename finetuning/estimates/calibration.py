@@ -135,12 +135,13 @@ def _key(about: list[Any]) -> str:
 
     from models.loading import device
 
-    where = torch.cuda.get_device_name() if device().type == "cuda" else _processor()
+    where = torch.cuda.get_device_name() if device().type == "cuda" else processor()
     told = json.dumps([where, torch.get_num_threads(), torch.__version__, *about], sort_keys=True, default=str)
     return f"{platform.node()} {hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
 
-def _processor() -> str:
+def processor() -> str:
+    """What the system calls this machine's processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

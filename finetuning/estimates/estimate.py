@@ -118,8 +118,9 @@ def estimate(
     weights = weight_mb(recipe, count)
     batches = batches_of(recipe, train)
     measured = min(recipe.training.eval_rows, len(splits["validation"]))
+    skip = recipe.evaluation.skip
     # The base twice, to train and to evaluate; and what was tuned, where it is whole.
-    loads = 2 + recipe.strategy.whole
+    loads = 1 if skip else 2 + recipe.strategy.whole
     return Estimate(
         trainable=count.trainable,
         total=count.total,
@@ -128,7 +129,9 @@ def estimate(
         memory_mb=memory_mb(recipe, config, count, weights, batches),
         loading_s=_START_S + loads * weights / _READ_MB_PER_S,
         training_s=training_seconds(recipe, config, machine, count, train, batches, measured),
-        evaluation_s=evaluation_seconds(recipe, int(config.num_hidden_layers), machine, train, test),
+        evaluation_s=0.0
+        if skip
+        else evaluation_seconds(recipe, int(config.num_hidden_layers), machine, train, test),
     )
 
 
@@ -153,9 +156,7 @@ def parameter_count(recipe: Recipe, *, labels: int = 0) -> ParameterCount:
     packed = 0
     if recipe.model.precision == "nf4":
         layers = linear_layers(model).items()
-        packed = sum(
-            math.prod(shape) for name, shape in layers if recipe.way.writes or not is_of_head(name)
-        )
+        packed = sum(math.prod(shape) for name, shape in layers if recipe.way.writes or not is_of_head(name))
     return ParameterCount(trainable, total, total - packed // 2)
 
 

@@ -203,8 +203,9 @@ def check_unrecorded(run: Run, recipe: Recipe) -> None:
 def with_whole_paths(recipe: Recipe) -> Recipe:
     """`recipe` as it reads from any folder: the worker's is another than that of whoever submits."""
     changes: dict[str, Any] = {"data.source": absolute_spec(recipe.data.source)}
-    if recipe.data.test is not None:
-        changes["data.test"] = absolute_spec(recipe.data.test)
+    for key, spec in (("data.test", recipe.data.test), ("evaluation.source", recipe.evaluation.source)):
+        if spec is not None:
+            changes[key] = absolute_spec(spec)
     for key, name in (("model.base", recipe.model.base), ("model.adapter", recipe.model.adapter)):
         with contextlib.suppress(OSError, RuntimeError, ValueError):  # a null byte, too long, `~somebody`
             folder = Path(name or "").expanduser()
@@ -249,7 +250,8 @@ def _shown(value: object) -> str:
 
 
 def _files(recipe: Recipe) -> list[str]:
-    return [spec for spec in (recipe.data.source, recipe.data.test) if spec and spec.startswith("file:")]
+    named = (recipe.data.source, recipe.data.test, recipe.evaluation.source)
+    return [spec for spec in named if spec and spec.startswith("file:")]
 
 
 def _hash_of(spec: str) -> str | None:

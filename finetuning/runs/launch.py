@@ -119,6 +119,25 @@ def resume(run: Run, *, max_minutes: float | None = None) -> None:
     reconcile(run.folder.parent)
 
 
+def judge(run: Run) -> None:
+    """Put a run that ended without an evaluation back into the queue, to be evaluated; it learns nothing more.
+
+    Raises:
+        RunError: it has not finished, has a report, or nothing that was tuned.
+    """
+    with writing(run.folder), locked(run.folder.parent):
+        status = run.status()
+        if status.state != "finished" or not run.tuned.is_dir() or (run.evaluation / "report.json").is_file():
+            raise RunError(
+                "Only a run that finished without an evaluation can be judged", got=f"{run.id}: {status.state}"
+            )
+        run.replace_recipe(with_overrides(run.recipe(), {"evaluation.skip": False}))
+        run.withdraw_cancel()
+        again = {"state": "queued", "door": doors.current(), "phase": "", "error": None, "ended": None}
+        run.update(**again, pid=None, pid_started=None, done=0, total=0)
+    reconcile(run.folder.parent)
+
+
 def trash(run: Run) -> None:
     """Move the run to the trash, from which `reconcile` removes it after a week.
 

@@ -6,7 +6,9 @@
 | queued | cancelled | launcher: cancel was asked before it began |
 | queued | failed | launcher: its worker cannot be started |
 | running | evaluating | worker: the adapter is whole |
+| running | finished | worker: what was tuned is whole, and the recipe asks for no evaluation |
 | evaluating | finished | worker: the report is whole |
+| finished | queued | launcher: it was not evaluated, and is to be |
 | running, evaluating | cancelled | worker: it was asked to stop; launcher: it was, and had to be ended by force |
 | running, evaluating | failed | worker: an error, with the sentence in `error` |
 | running, evaluating | interrupted | launcher: the worker's process is gone |
@@ -32,9 +34,9 @@ ACTIVE: frozenset[str] = WORKING | {"queued"}
 RESUMABLE: frozenset[str] = frozenset({"cancelled", "failed", "interrupted"})
 ARROWS: Mapping[str, frozenset[str]] = {
     "queued": frozenset({"running", "cancelled", "failed"}),
-    "running": frozenset({"evaluating", "cancelled", "failed", "interrupted"}),
+    "running": frozenset({"evaluating", "finished", "cancelled", "failed", "interrupted"}),
     "evaluating": frozenset({"finished", "cancelled", "failed", "interrupted"}),
-    "finished": frozenset(),
+    "finished": frozenset({"queued"}),
     "cancelled": frozenset({"queued"}),
     "failed": frozenset({"queued"}),
     "interrupted": frozenset({"queued"}),

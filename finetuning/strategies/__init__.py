@@ -1,6 +1,7 @@
 """Which parameters learn: one file a strategy, with its own settings.
 
 strategy.py   what a strategy is            counts.py   how many parameters learn, of how many
+anew.py       weights started anew, at random
 lora.py       an adapter: LoRA, QLoRA, DoRA, rsLoRA
 full.py       every weight
 last.py       the last layers: transfer learning

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from finetuning.strategies.anew import start_anew
 from finetuning.strategies.strategy import ModelKind, Shape, Strategy
 
 if TYPE_CHECKING:
@@ -19,28 +20,33 @@ class Full(Strategy):
     """Every weight learns."""
 
     kind: Literal["full"] = "full"
+    new: bool = False
+    """Start from random weights instead of those that the base has learned: what its pretraining was worth."""
 
     whole: ClassVar[bool] = True
     packed: ClassVar[bool] = False
     forgets: ClassVar[str] = "forgets most"
 
     def named(self, precision: str, kind: ModelKind = "causal") -> str:
-        return "Full fine-tuning"
+        return "Training from random weights" if self.new else "Full fine-tuning"
 
     def about(self, precision: str, kind: ModelKind = "causal") -> str:
-        return "every weight of the model was trained"
+        from_where = ", from random numbers" if self.new else ""
+        return f"every weight of the model was trained{from_where}"
 
     def blocks_trained(self, kind: ModelKind, blocks: int) -> int:
         return blocks
 
     def measured(self, blocks: int) -> Full:
-        return self
+        return Full()
 
     def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
         return
 
     def apply(self, model: PreTrainedModel, kind: ModelKind, *, base: str, seed: int) -> Any:
         model.float().requires_grad_(True)
+        if self.new:
+            start_anew([model], model, seed=seed)
         return model
 
     def trained(self, model: PreTrainedModel, kind: ModelKind) -> Mapping[str, Shape]:

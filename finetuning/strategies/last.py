@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from finetuning.strategies.anew import start_anew
 from finetuning.strategies.strategy import ModelKind, Shape, Strategy
 from plumbing.errors import RecipeError
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-_LOADED = "_is_hf_initialized"
-"""transformers' mark on what came out of a file, which it will not start anew."""
 _USUAL_BLOCKS: dict[ModelKind, int] = {"causal": 2, "classifier": 0}
 
 
@@ -72,15 +71,10 @@ class Last(Strategy):
             )
 
     def apply(self, model: PreTrainedModel, kind: ModelKind, *, base: str, seed: int) -> Any:
-        import torch
-
         self.require(model, kind, base)
         model.requires_grad_(False)
         if self.new:
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(seed)
-                for block in self._blocks(model, kind):
-                    start_anew(block, model)
+            start_anew(self._blocks(model, kind), model, seed=seed)
         for module in self._modules(model, kind):
             module.float().requires_grad_(True)
         return model
@@ -121,15 +115,6 @@ def after_blocks(model: PreTrainedModel) -> list[torch.nn.Module]:
     norms = [module for module in owner.children() if "norm" in type(module).__name__.casefold()]
     pooler = getattr(body, "pooler", None)
     return norms[-1:] + ([pooler] if pooler is not None else [])
-
-
-def start_anew(block: torch.nn.Module, model: PreTrainedModel) -> None:
-    """Give `block` random weights, as a new model of this architecture has them."""
-    for part in block.modules():
-        for value in (*part.parameters(recurse=False), *part.buffers(recurse=False)):
-            value.__dict__.pop(_LOADED, None)
-        part.__dict__.pop(_LOADED, None)
-    block.apply(model._init_weights)
 
 
 def _blocks_and_owner(model: PreTrainedModel) -> tuple[list[torch.nn.Module], torch.nn.Module]:

@@ -1,57 +1,18 @@
-"""HTML that escapes by construction: text becomes markup only through `tag`, which escapes it.
+"""Parts of the page as HTML; `plumbing.markup` escapes all that they show.
 
-`gr.HTML` shows what it is given. Everything that reaches one is a `Markup`, and the only strings that are trusted
-are the tag and attribute names in our own source.
+`gr.HTML` shows what it is given. Everything that reaches one is a `Markup`.
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
-from plumbing.printable import printable
-
-
-class Markup(str):
-    """HTML whose every piece of foreign text has been escaped."""
-
-    __slots__ = ()
-
-
-Child = str | int | float | None
-
-
-def tag(name: str, *children: Child, **attributes: Child) -> Markup:
-    """`<name attributes>children</name>`; a plain string among the children is escaped, a `Markup` is not.
-
-    Attribute names lose a trailing underscore (`class_`) and write others as hyphens; None leaves one out.
-    """
-    written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{html.escape(printable(str(value)))}"'
-        for key, value in attributes.items()
-        if value is not None
-    )
-    return Markup(f"<{name}{written}>{join(children)}</{name}>")
-
-
-def join(children: Iterable[Child]) -> Markup:
-    """The children one after the other, escaped where they are plain text."""
-    return Markup("".join(_piece(child) for child in children if child is not None))
-
-
-def table(
-    headers: Sequence[str], rows: Iterable[Sequence[Child]], *, class_: str = "ba-table", label: str | None = None
-) -> Markup:
-    """A plain table in a box that scrolls sideways when the screen is narrow, by the keyboard too."""
-    head = tag("thead", tag("tr", *(tag("th", header, scope="col") for header in headers)))
-    body = tag("tbody", *(tag("tr", *(tag("td", cell) for cell in row)) for row in rows))
-    return scrolling(tag("table", head, body, class_=class_, aria_label=label), label=label)
-
-
-def scrolling(content: Markup, *, label: str | None = None) -> Markup:
-    """A box of its own for what may be wider than the page."""
-    named = {"role": "region", "aria_label": label} if label else {}
-    return tag("div", content, class_="ba-scroll", tabindex=0, **named)
+from plumbing.markup import Child as Child
+from plumbing.markup import Markup as Markup
+from plumbing.markup import join as join
+from plumbing.markup import scrolling as scrolling
+from plumbing.markup import table as table
+from plumbing.markup import tag as tag
 
 
 def cell(content: str) -> Markup:
@@ -104,7 +65,3 @@ def clicked(event: object, name: str) -> str:
     """What a click in our own HTML says under `name` (`data-run` is `run`); empty where it says nothing."""
     said = getattr(event, "_data", None)
     return str(said.get(name, "")) if isinstance(said, dict) else ""
-
-
-def _piece(child: Child) -> str:
-    return child if isinstance(child, Markup) else html.escape(printable(str(child)))

@@ -34,7 +34,7 @@ LABELS = {
     "strategy.rslora": "rsLoRA: scaled for large ranks",
     "strategy.dora": "DoRA: slower, often better at small ranks",
     "strategy.blocks": "Blocks that learn",
-    "strategy.new": "Start those blocks anew",
+    "strategy.new": "Start what learns anew, at random",
     "training.learning_rate": "Learning rate",
     "training.epochs": "Epochs",
     "data.train_rows": "Training rows",

@@ -123,7 +123,7 @@ def test_a_form_shows_the_settings_of_its_strategy_alone(laid_out: Callable[...,
     tab = laid_out(functools.partial(build_train, "sentiment"))
     for chosen, seen, rate in (
         ("lora", {"rank", "alpha", "dropout", "rslora", "dora"}, 5e-4),
-        ("full", set(), 5e-5),
+        ("full", {"new"}, 5e-5),
     ):
         shown = tab.form.of_strategy(chosen, load_recipe("sentiment-smollm2-lora"))
         fields = {name: tab.form.field(name) for name in train_form.FIELDS if name.startswith("strategy.")}

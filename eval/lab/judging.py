@@ -1,0 +1,90 @@
+"""An interval for each option of a lab, and all pairs of options judged at once.
+
+The rows are what is drawn from something larger. An option with several seeds has, for each row, the mean of its
+seeds' scores; intervals and tests are over these means. So a test asks whether the models that were trained here,
+averaged over their seeds, would differ on other rows like these. It asks nothing about seeds that were not tried.
+
+Knows numbers, nothing about models or wording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from statistics import fmean
+
+from eval.lab.schema import OptionResult, PairResult
+from eval.metrics.metric import Metric
+from eval.statistics import Interval, Judgement, Outcome, judge_labels, judge_scores, mean_interval, wilson
+
+
+def mean_over_seeds(scores: Sequence[Sequence[float]]) -> list[float]:
+    """The mean of each row's scores.
+
+    Raises:
+        ValueError: a seed has another number of rows, or there are none.
+    """
+    return [fmean(values) for values in zip(*scores, strict=True)]
+
+
+def interval_of(scores: Sequence[float], metric: Metric) -> Interval:
+    """The 95 % interval of the mean of rows' scores."""
+    if _is_binary(metric, scores):
+        return wilson(round(sum(scores)), len(scores))
+    return mean_interval(scores)
+
+
+def judged(one: Sequence[float], other: Sequence[float], metric: Metric, *, alpha: float = 0.05) -> Judgement:
+    """The paired test that suits the scores: means over several seeds are no longer right or wrong."""
+    test = judge_labels if _is_binary(metric, one, other) else judge_scores
+    return test(one, other, alpha=alpha, higher_is_better=metric.higher_is_better)
+
+
+def all_pairs(options: Sequence[OptionResult], metric: Metric, *, alpha: float = 0.05) -> list[PairResult]:
+    """Every pair of `options`, which have scores, with Holm's correction over all of them."""
+    pairs = list(combinations(options, 2))
+    tests = [judged(one.scores, other.scores, metric, alpha=alpha) for one, other in pairs]
+    corrected = holm([test.p_value for test in tests])
+    return [
+        PairResult(
+            one=one.key,
+            other=other.key,
+            difference=test.difference,
+            interval=test.interval,
+            p_value=test.p_value,
+            corrected=p_value,
+            outcome=_outcome(p_value, test.difference, alpha, metric),
+        )
+        for (one, other), test, p_value in zip(pairs, tests, corrected, strict=True)
+    ]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Corrected p-values in their order: the k-th smallest of m, times m - k + 1, and no less than the one before.
+
+    Where those up to alpha are called differences, the chance that any of them is none is at most alpha (Holm 1979,
+    Scandinavian Journal of Statistics 6, 65-70).
+    """
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    found, least = [0.0] * len(p_values), 0.0
+    for place, index in enumerate(order):
+        least = max(least, min(1.0, (len(p_values) - place) * p_values[index]))
+        found[index] = least
+    return found
+
+
+def name_of_test(options: Sequence[OptionResult], metric: Metric) -> str:
+    """The test that `judged` takes for these options."""
+    if all(_is_binary(metric, option.scores) for option in options):
+        return "exact McNemar test"
+    return "paired permutation test"
+
+
+def _is_binary(metric: Metric, *scores: Sequence[float]) -> bool:
+    return metric.kind == "binary" and all(value in (0, 1) for each in scores for value in each)
+
+
+def _outcome(p_value: float, difference: float, alpha: float, metric: Metric) -> Outcome:
+    if p_value > alpha:
+        return "no evidence"
+    return "better" if (difference > 0) == metric.higher_is_better else "worse"

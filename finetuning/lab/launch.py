@@ -1,0 +1,116 @@
+"""Starting a lab, stopping it, letting it go on. Its process is its own, as a run's is: no page holds it."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from finetuning.lab import strangers
+from finetuning.lab.fitting import open_rows, require_bases, require_fit
+from finetuning.lab.folder import ACTIVE, RESUMABLE, LabFolder, create_lab
+from finetuning.lab.lab import Lab
+from finetuning.lab.plan import Plan, make_plan
+from finetuning.limits import Limits
+from finetuning.runs.launch import ROOT, worker_environment
+from finetuning.runs.processes import process_started
+from plumbing import doors
+from plumbing.errors import RunError
+
+_started_here: list[subprocess.Popen[bytes]] = []
+"""Processes whose end this one has to collect."""
+
+
+def planned(lab: Lab, limits: Limits | None = None) -> Plan:
+    """The plan of `lab`, once it is known that its runs fit together and can be made here. Loads no model.
+
+    Raises:
+        UserError: they do not, or cannot.
+    """
+    plan = make_plan(lab)
+    require_fit(plan)
+    if limits is not None:
+        plan = strangers.within(plan, limits)
+    require_bases(plan)
+    return plan
+
+
+def begin(lab: Lab, plan: Plan, *, owner: str = "", limits: Limits | None = None) -> LabFolder:
+    """Make the lab's folder and start its process.
+
+    Raises:
+        UserError: its rows cannot be read, or it is beyond the limits.
+    """
+    opened = open_rows(plan)
+    if limits is not None:
+        strangers.require_room(plan, opened, limits, owner)
+        strangers.forget_oldest(limits)
+    made = create_lab(lab, plan, owner=owner, limits=limits, door=doors.current())
+    _start(made)
+    return made
+
+
+def go_on(lab: LabFolder) -> None:
+    """Let a lab go on that ended early, or with options that failed: what was measured is not measured again.
+
+    Raises:
+        RunError: it is being worked on, or has nothing left to do.
+    """
+    settle(lab)
+    state = lab.status().state
+    if state not in RESUMABLE and not (state == "finished" and lab.record().failed):
+        what = "has finished" if state == "finished" else "is not over yet"
+        raise RunError(f"Only a lab that ended early can go on, and this one {what}", got=f"{lab.id}: {state}")
+    lab.withdraw_cancel()
+    lab.update(state="waiting", pid=None, pid_started=None, error=None, ended=None, door=doors.current())
+    _start(lab)
+
+
+def cancel(lab: LabFolder) -> None:
+    """Ask a lab to stop: its run keeps a checkpoint, and no other is started. One that is over stays as it is."""
+    settle(lab)
+    if lab.status().state in ACTIVE:
+        lab.request_cancel()
+
+
+def settle(lab: LabFolder) -> None:
+    """Write down the end of a lab whose process is gone."""
+    _started_here[:] = [process for process in _started_here if process.poll() is None]
+    with contextlib.suppress(RunError, OSError):
+        status = lab.status()
+        if status.state != "running" or status.pid is None or process_started(status.pid) == status.pid_started:
+            return
+        said = "Its process was ended from outside. It goes on where it was."
+        lab.update(state="interrupted", phase="", ended=time.time(), error=said)
+
+
+def wait(lab: LabFolder, poll_s: float = 0.5) -> Iterator[None]:
+    """Yield every `poll_s` seconds until the lab has ended."""
+    while lab.status().state in ACTIVE:
+        yield
+        time.sleep(poll_s)
+        settle(lab)
+
+
+def _start(lab: LabFolder) -> None:
+    """Start the lab's process; where that is impossible, the lab has failed."""
+    folder = lab.folder.resolve()
+    try:
+        with lab.log_file.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "finetuning.lab.worker", str(folder)],
+                cwd=ROOT,
+                env=worker_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+    except OSError as error:
+        lab.update(state="failed", ended=time.time(), error=f"Its process cannot be started: {error}")
+        return
+    _started_here.append(process)
+    if lab.status().state == "waiting":  # else it has taken the lab already
+        lab.update(state="running", pid=process.pid, pid_started=process_started(process.pid))
