@@ -18,6 +18,7 @@ from ui.tabs.compare import Compare, build_compare, choose
 from ui.tabs.evaluate import build_evaluate
 from ui.tabs.events import ACT, CHAT, QUICK, stop_session
 from ui.tabs.examples import example_of_row
+from ui.tabs.lab import build_lab
 from ui.tabs.report_view import ReportView, Shown
 from ui.tabs.runs import build_runs, choice_of
 from ui.tabs.top_line import no_model
@@ -49,6 +50,8 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
                 evaluate = build_evaluate(limits)
             with gr.Tab("Runs", id="runs") as runs_tab:
                 runs = build_runs(public=public)
+            with gr.Tab("Lab", id="lab") as lab_tab:
+                lab = build_lab(limits)
         page.load(compare.refresh, [compare.task, compare.model], compare.model, **QUICK)
         page.load(compare.greet, compare.chosen, compare.outputs, **CHAT)
         page.unload(stop_session)
@@ -65,9 +68,14 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         for view in (evaluate.view, runs.view):
             _lead_row_to_compare(view, tabs, compare)
         runs_tab.select(runs.refresh, [runs.listed, runs.page], runs.listing, **QUICK)
-        runs_tab.select(lambda: gr.Timer(active=True), None, runs.timer, **QUICK)
-        for other in (compare_tab, train_tab, evaluate_tab):
-            other.select(lambda: gr.Timer(active=False), None, runs.timer, **QUICK)
+        lab_tab.select(lab.refresh, lab.listed, [lab.listed, lab.table], **QUICK).then(
+            lab.choose, lab.chosen, lab.chosen_shown, **ACT
+        )
+        watching = {runs_tab: runs.timer, lab_tab: lab.timer}
+        for watched, timer in watching.items():
+            watched.select(lambda: gr.Timer(active=True), None, timer, **QUICK)
+            for other in {compare_tab, train_tab, evaluate_tab, *watching} - {watched}:
+                other.select(lambda: gr.Timer(active=False), None, timer, **QUICK)
         evaluate_tab.select(evaluate.refresh, [evaluate.task, evaluate.model], evaluate.model, **QUICK).then(
             evaluate.show_own, evaluate.chosen, evaluate.drawn, **QUICK
         )

@@ -151,6 +151,13 @@ class LabFolder:
         """What it is doing."""
         return self._read("status.json", LabStatus)
 
+    def state(self) -> State | Literal["damaged"]:
+        """The status's state; `damaged` where it cannot be read."""
+        try:
+            return self.status().state
+        except RunError:
+            return "damaged"
+
     def record(self) -> Record:
         """Which runs belong to it, and what was chosen; empty before the first."""
         return self._read("record.json", Record) if (self.folder / "record.json").exists() else Record()

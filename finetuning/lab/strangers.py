@@ -51,7 +51,12 @@ def require_room(plan: Plan, opened: Opened, limits: Limits, owner: str) -> None
     """
     for cell in plan.trained:
         limiting.check_rows(opened.splits, opened.task, limits, cell.recipe)
-    if any(lab.status().state in ACTIVE for lab in list_labs(owner=owner)):
+    require_no_other(owner)
+
+
+def require_no_other(owner: str) -> None:
+    """Raise a `RunError` where this owner has a lab that is not over."""
+    if any(lab.state() in ACTIVE for lab in list_labs(owner=owner)):
         raise RunError("You have a lab that is not over, and each visitor may have one at a time", fix="Cancel it.")
 
 
@@ -70,9 +75,5 @@ def forget_oldest(limits: Limits) -> None:
     """Remove strangers' labs, the oldest that have ended first, until there are no more than may be kept."""
     theirs = [lab for lab in list_labs() if lab.owner]
     for lab in reversed(theirs[limits.labs - 1 :]):
-        try:
-            over = lab.status().state not in ACTIVE
-        except RunError:
-            over = True
-        if over:
+        if lab.state() not in ACTIVE:
             shutil.rmtree(lab.folder, ignore_errors=True)

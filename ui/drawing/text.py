@@ -23,6 +23,16 @@ NO_MODELS = "There is no tuned model of this task yet. Train one in the Train ta
 NO_OWN_MODELS = "There is no tuned model of your own yet. Train one in the Train tab, under Your own."
 BADGE_WAITING = "What was tuned is checked before its first answer."
 
+LAB_INTRO = (
+    "A lab tries several ways to one end on the same rows and with the same budget: settings are chosen on "
+    "validation rows, all is trained with several seeds, and all pairs are judged once on the same test rows."
+)
+LAB_STRANGER = "You see your own labs. Their runs wait in the queue like anybody's, one at a time."
+LAB_NOT_MEASURED = "This lab was not measured yet. To measure it here: {command}"
+LAB_MEASURED = "As measured on {processor}, {cores} cores, in {minutes:.0f} minutes. Nothing was run to show it."
+NO_LABS = "There are no labs of yours yet."
+LAB_ENDED = "It has ended: what came out is below."
+
 STEPS = {
     1: "Task",
     2: "Data",

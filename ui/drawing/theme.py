@@ -1,4 +1,4 @@
-"""The page's looks: a Gradio theme of our own, and `theme.css`, which is ours alone.
+"""The page's looks: a Gradio theme of our own, `theme.css`, and that of a lab's plots.
 
 System fonts only, so that nothing is fetched from elsewhere. The primary buttons are ink, not a colour: the one
 accent means *tuned*.
@@ -10,7 +10,9 @@ from pathlib import Path
 
 import gradio as gr
 
-CSS = (Path(__file__).parent / "theme.css").read_text(encoding="utf-8")
+from eval.lab import plots
+
+CSS = (Path(__file__).parent / "theme.css").read_text(encoding="utf-8") + plots.CSS
 
 _FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")

@@ -1,4 +1,4 @@
-"""What of a report can be downloaded: copies of its files, made once for all who look at it."""
+"""What of a report or a lab can be downloaded: files of it, made once for all who look at it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
+from eval.lab.schema import LabResult
 from eval.report.folder import MARKDOWN_FILE, REPORT_FILE, ROWS_FILE
 from eval.report.schema import Report, RowResult
+from finetuning.lab.results import write
 from ui.drawing.flips import FLIPS_FILE, flips, to_csv
 from ui.server import scratch
 
@@ -53,3 +55,25 @@ def _new_copies(folder: Path, report: Report, rows: Sequence[RowResult]) -> list
             shutil.copyfile(source, copy)
         found.append(str(copy) if copy.is_file() else None)
     return found
+
+
+LAB_FILES = ("html", "md", "json")
+"""What of a lab can be downloaded, by how its name ends."""
+
+
+def files_of_lab(result: LabResult) -> list[str]:
+    """The lab's HTML file, and the same as Markdown and as JSON, to be offered for download."""
+    named = (result.name, result.created)
+    made_at, found = _of_labs.get(named, (-math.inf, []))
+    if time.monotonic() - made_at > scratch.LASTS_S / 2:
+        target = scratch.new_folder(served=True)
+        write(result, target, name=result.name)
+        found = [str(target / f"{result.name}.{kind}") for kind in LAB_FILES]
+        while len(_of_labs) >= _REMEMBERED_COPIES:
+            _of_labs.popitem(last=False)
+        _of_labs[named] = time.monotonic(), found
+    return found
+
+
+_of_labs: OrderedDict[tuple[str, str], tuple[float, list[str]]] = OrderedDict()
+"""The same of labs, by their names and when they ended."""

@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 import gradio as gr
 
 from finetuning import limits as limiting
+from finetuning.lab.folder import ACTIVE as LAB_ACTIVE
+from finetuning.lab.folder import LabFolder, list_labs, newest_of, open_lab
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import with_whole_paths
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from data.sources import Opened
     from data.tasks import Task
+    from finetuning.lab.lab import Lab
 
 _starting = threading.Lock()
 """Two pages of one visitor, or two clicks, are answered by one run."""
@@ -188,6 +191,38 @@ class Visitor:
             launch.resume(run)
         else:
             limiting.resume(run, self.limits)
+
+    # ---- labs ----
+
+    def labs(self) -> list[LabFolder]:
+        """The labs this visitor may see, newest first."""
+        return list_labs(owner=self.owner if self.is_stranger else None)
+
+    def lab(self, lab_id: str | None) -> LabFolder:
+        """The lab of that id.
+
+        Raises:
+            RunError: there is none, or it is somebody else's, which reads the same.
+        """
+        return open_lab(str(lab_id or "")[:200], owner=self.owner if self.is_stranger else None)
+
+    def start_lab(self, lab: Lab) -> LabFolder:
+        """Start a lab; the one that is going on where it is the same."""
+        from finetuning.lab import launch
+
+        plan = launch.planned(lab, self.limits)
+        going_on = newest_of(lab, plan, owner=self.owner if self.is_stranger else None)
+        if going_on is not None and going_on.state() in LAB_ACTIVE:
+            return going_on
+        return launch.begin(lab, plan, owner=self.owner, limits=self.limits)
+
+    def resume_lab(self, lab: LabFolder) -> None:
+        """Let a lab that ended early go on."""
+        from finetuning.lab import launch, strangers
+
+        if self.is_stranger:
+            strangers.require_no_other(self.owner)
+        launch.go_on(lab)
 
     # ---- what a form asks for ----
 

@@ -52,7 +52,7 @@ def test_building_the_page_loads_no_model_library() -> None:
 
 def test_a_page_that_follows_no_run_asks_for_nothing(laid_out: Callable[..., gr.Blocks]) -> None:
     blocks = laid_out(build_page, whole=True).blocks.values()
-    assert [block.active for block in blocks if isinstance(block, gr.Timer)] == [False] * 4
+    assert [block.active for block in blocks if isinstance(block, gr.Timer)] == [False] * 5
 
 
 def test_nothing_waits_for_a_change_of_state_which_gradio_may_lose(laid_out: Callable[..., gr.Blocks]) -> None:
