@@ -69,8 +69,9 @@ def choose_rows(
 
     Args:
         adapter: the folder of the adapter, or of the whole model.
-        source: a data source, of which the test split is taken, or all rows of a file. Left out, a run's own test
-            split, as its recipe has it; for an adapter that is no run's, the bundled corpus of its task.
+        source: a data source, of which the test split is taken, or all rows of a file. Left out, what
+            the run's recipe names (`evaluation.source`), else its own test split; for an adapter that is no run's, the bundled
+            corpus of its task.
         columns: see `data.sources.open_source`; what they leave open is as in the run.
         labels: the same.
         skip_empty: leave out rows with an empty field, as a run that does so.
@@ -86,6 +87,9 @@ def choose_rows(
     of_run = training.recipe.data if training.recipe and training.in_a_run else None
     usual, known = (of_run.columns or {}, of_run.labels or {}) if of_run else ({}, {})
     labels = {**known, **(labels or {})}
+    if source is None and training.recipe is not None and training.in_a_run:
+        source = training.recipe.evaluation.source
+        rows = rows if source is None else rows or training.recipe.data.test_rows
     if source is None and training.recipe is not None and (training.in_a_run or training.on_a_corpus):
         own: dict[str, Any] = {"data.columns": {**usual, **(columns or {})} or None, "data.labels": labels or None}
         own["data.skip_empty"] = skip_empty or training.recipe.data.skip_empty

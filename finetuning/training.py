@@ -125,7 +125,7 @@ def _judged(run: Run, recipe: Recipe, opened: Opened, findings: Findings) -> Jud
 
     if recipe.evaluation.source is None:
         return rows_of_run(run.tuned, opened, findings)
-    return choose_rows(run.tuned, recipe.evaluation.source, rows=recipe.data.test_rows)
+    return choose_rows(run.tuned)
 
 
 def _train(

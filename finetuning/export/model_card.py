@@ -48,8 +48,9 @@ tags: [{"before-after" if whole else "lora, before-after"}]
 def _shown(recipe: Recipe) -> Recipe:
     """The recipe as others may read it: of a file's path only its name, which tells nothing of this machine."""
     data = recipe.data
-    names = {"data.source": shown_spec(data.source), "data.test": shown_spec(data.test) if data.test else None}
     evaluation = recipe.evaluation
+    names = {"data.source": shown_spec(data.source), "data.test": shown_spec(data.test) if data.test else None}
+    names["evaluation.source"] = shown_spec(evaluation.source) if evaluation.source else None
     adapter, context = (Path(each).name if each else None for each in (recipe.model.adapter, evaluation.context))
     names |= {"model.adapter": adapter, "evaluation.context": context}
     named: dict[str, Any] = {"evaluation.metrics": list(map(shown_name, evaluation.metrics))}

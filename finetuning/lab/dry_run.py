@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,9 @@ class Share:
         return f"{tried}{len(cell.seeds)} judged"
 
 
-def shares(plan: Plan, opened: Opened) -> list[Share]:
-    """What each option takes; its rows are `opened`."""
-    return [_share(cell, plan, opened) for cell in plan.cells]
+def shares(plan: Plan, rows: Mapping[str, Opened]) -> list[Share]:
+    """What each option takes; `rows` are as `fitting.open_rows` gives them."""
+    return [_share(cell, plan, rows[cell.key]) for cell in plan.cells]
 
 
 def total(found: list[Share]) -> str:
@@ -71,7 +72,7 @@ def _share(cell: Cell, plan: Plan, opened: Opened) -> Share:
 
 def _trained(cell: Cell, plan: Plan, opened: Opened) -> Share:
     """The chosen trial is judged without being trained again."""
-    found = _of(cell.recipe, opened, rows=cell.rows)
+    found = _of(cell.recipe, opened)
     training, tries = found.training_s, len(cell.trials) if cell.is_tuned else 0
     pilots = 0.0
     if plan.minutes is not None:
@@ -91,16 +92,14 @@ def _untrained_s(cell: Cell, opened: Opened) -> float:
     plain = with_overrides(
         cell.recipe, {"evaluation.forgetting": False, "evaluation.few_shot": 0, "evaluation.context": None}
     )
-    alone = _of(plain, opened, rows=cell.rows)
+    alone = _of(plain, opened)
     own = cell.untrained.measured_as(cell.rows or len(opened.splits["train"]))
-    added = (
-        _of(with_overrides(plain, own), opened, rows=cell.rows).evaluation_s - alone.evaluation_s if own else 0.0
-    )
+    added = _of(with_overrides(plain, own), opened).evaluation_s - alone.evaluation_s if own else 0.0
     return alone.loading_s / 2 + len(cell.seeds) * (added or alone.evaluation_s / 2)
 
 
-def _of(recipe: Recipe, opened: Opened, *, rows: int | None) -> Estimate:
-    splits = dict(opened.splits)
+def _of(recipe: Recipe, opened: Opened) -> Estimate:
+    splits, rows = dict(opened.splits), recipe.data.train_rows
     if rows is not None:
         splits["train"] = splits["train"].select(range(min(rows, len(splits["train"]))))
     return estimate(with_overrides(recipe, {"evaluation.skip": False}), splits=splits, task=opened.task)

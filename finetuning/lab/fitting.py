@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from data.sources import shown_spec
 from finetuning.lab.plan import Plan
 from finetuning.preparation import open_data
-from finetuning.recipe import Recipe
+from finetuning.recipe import Recipe, with_overrides
 from plumbing.errors import ModelError, RecipeError
 
 if TYPE_CHECKING:
@@ -60,19 +60,21 @@ def require_bases(plan: Plan) -> None:
         )
 
 
-def open_rows(plan: Plan) -> Opened:
-    """The rows that the first option trains and is judged on, so that a mistake in the data is told before any run.
+def open_rows(plan: Plan) -> dict[str, Opened]:
+    """Cell → its rows, of which all are there to train on: a mistake in the data is told before any run.
 
     Raises:
         DataError: they cannot be read.
     """
-    cells = {_rows(cell.recipe): cell for cell in reversed(plan.cells)}
-    opened = {rows: open_data(cell.recipe) for rows, cell in cells.items()}
-    return opened[_rows(plan.cells[0].recipe)]
-
-
-def _rows(recipe: Recipe) -> str:
-    return repr((recipe.data.model_copy(update={"train_rows": None, "test_rows": None}), recipe.task))
+    known: dict[str, Opened] = {}
+    found = {}
+    for cell in plan.cells:
+        recipe = with_overrides(cell.recipe, {"data.train_rows": None})
+        how = repr((recipe.data, recipe.task, recipe.way.besides))
+        if how not in known:
+            known[how] = open_data(recipe)
+        found[cell.key] = known[how]
+    return found
 
 
 def _test_source(recipe: Recipe) -> Any:

@@ -208,6 +208,20 @@ class LabFolder:
             write_atomically(self.folder / "status.json", status.model_dump_json(indent=1))
         return status
 
+    def note_started(self, pid: int) -> None:
+        """Write down that `pid` is its process, unless that has taken the lab already."""
+        with locked(self.folder):
+            status = self.status()
+            if status.state == "waiting":
+                taken = {"state": "running", "pid": pid, "pid_started": process_started(pid)}
+                status = status.model_copy(update=taken)
+                write_atomically(self.folder / "status.json", status.model_dump_json(indent=1))
+
+    def process_alive(self) -> bool:
+        """Whether the process that it names is still that one."""
+        status = self.status()
+        return status.pid is not None and process_started(status.pid) == status.pid_started
+
     def request_cancel(self) -> None:
         """Ask it to stop."""
         write_atomically(self.folder / "cancel", "")

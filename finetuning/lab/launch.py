@@ -15,10 +15,11 @@ from finetuning.lab.lab import Lab
 from finetuning.lab.plan import Plan, make_plan
 from finetuning.limits import Limits
 from finetuning.runs.launch import ROOT, worker_environment
-from finetuning.runs.processes import process_started
 from plumbing import doors
 from plumbing.errors import RunError
 
+_WAITS_S = 60.0
+"""A lab has had its process by then."""
 _started_here: list[subprocess.Popen[bytes]] = []
 """Processes whose end this one has to collect."""
 
@@ -43,9 +44,9 @@ def begin(lab: Lab, plan: Plan, *, owner: str = "", limits: Limits | None = None
     Raises:
         UserError: its rows cannot be read, or it is beyond the limits.
     """
-    opened = open_rows(plan)
+    rows = open_rows(plan)
     if limits is not None:
-        strangers.require_room(plan, opened, limits, owner)
+        strangers.require_room(plan, rows, limits, owner)
         strangers.forget_oldest(limits)
     made = create_lab(lab, plan, owner=owner, limits=limits, door=doors.current())
     _start(made)
@@ -80,7 +81,11 @@ def settle(lab: LabFolder) -> None:
     _started_here[:] = [process for process in _started_here if process.poll() is None]
     with contextlib.suppress(RunError, OSError):
         status = lab.status()
-        if status.state != "running" or status.pid is None or process_started(status.pid) == status.pid_started:
+        if status.state == "waiting":  # whoever made it was ended before there was a process
+            gone = time.time() - (lab.folder / "status.json").stat().st_mtime > _WAITS_S
+        else:
+            gone = status.state == "running" and not lab.process_alive()
+        if not gone:
             return
         said = "Its process was ended from outside. It goes on where it was."
         lab.update(state="interrupted", phase="", ended=time.time(), error=said)
@@ -112,5 +117,4 @@ def _start(lab: LabFolder) -> None:
         lab.update(state="failed", ended=time.time(), error=f"Its process cannot be started: {error}")
         return
     _started_here.append(process)
-    if lab.status().state == "waiting":  # else it has taken the lab already
-        lab.update(state="running", pid=process.pid, pid_started=process_started(process.pid))
+    lab.note_started(process.pid)

@@ -76,7 +76,7 @@ class Runner:
             chosen = self._chosen(cell, steps)
             for seed in cell.seeds:
                 self._judge(cell, chosen, seed, steps)
-        except _Failed as error:
+        except (_Failed, UserError) as error:
             self.record.failed[cell.key] = str(error)
             self.lab.keep(self.record)
 
@@ -132,14 +132,15 @@ class Runner:
         if self.lab.measured(place) is not None:
             return
         self._tell(f"{cell.name}: seed {seed}")
-        if cell.is_tuned and seed == cell.seeds[0] and (run := self._run_at(trial_place(cell, trial))):
-            if run.state() == "finished" and not (run.evaluation / "report.json").is_file():
-                launch.judge(run)
-            run = self._to_its_end(run)
-            self.record.runs[place] = run.id
+        tried = self._run_at(trial_place(cell, trial)) if cell.is_tuned and seed == cell.seeds[0] else None
+        if tried is not None and place not in self.record.runs and tried.tuned.is_dir():
+            self.record.runs[place] = tried.id
             self.lab.keep(self.record)
-        else:
-            run = self._finished(place, self._recipe(cell, trial, seed, place=place, steps=steps, judged=True))
+            launch.judge(tried)
+        run = self._finished(place, self._recipe(cell, trial, seed, place=place, steps=steps, judged=True))
+        if not (run.evaluation / "report.json").is_file():  # it was noted, and not put back into the queue
+            launch.judge(run)
+            run = self._to_its_end(run)
         self.lab.keep_measured(place, of_run(run))
         if cell.recipe.strategy.whole and not self.settings.keep_whole:
             _drop_weights(run)

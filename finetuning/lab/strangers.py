@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +42,7 @@ def within(plan: Plan, limits: Limits) -> Plan:
     return plan.model_copy(update={"cells": cells})
 
 
-def require_room(plan: Plan, opened: Opened, limits: Limits, owner: str) -> None:
+def require_room(plan: Plan, rows: Mapping[str, Opened], limits: Limits, owner: str) -> None:
     """Refuse a lab whose rows or steps are beyond the limits, or a second one of the same visitor.
 
     Raises:
@@ -50,6 +50,7 @@ def require_room(plan: Plan, opened: Opened, limits: Limits, owner: str) -> None
         RunError: this owner has a lab that is not over.
     """
     for cell in plan.trained:
+        opened = rows[cell.key]
         limiting.check_rows(opened.splits, opened.task, limits, cell.recipe)
     require_no_other(owner)
 

@@ -75,6 +75,7 @@ def test_every_recipe_with_a_known_base_is_within_the_limits() -> None:
         ("data.source", "hub:a/b"),
         ("data.source", "/etc/passwd.csv"),
         ("data.test", "hub:a/b"),
+        ("evaluation.source", "hub:a/b"),
     ],
 )
 def test_a_recipe_beyond_a_limit_is_refused(setting: str, value: object) -> None:

@@ -119,7 +119,7 @@ def test_each_stranger_sees_their_own_labs_and_a_local_page_all(folder: Path) ->
 def test_a_lab_is_started_once_and_a_strangers_within_the_limits(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launch, "open_rows", lambda plan: None)
+    monkeypatch.setattr(launch, "open_rows", lambda plan: {})
     first = LOCAL.start_lab(load_lab(NAME))
     assert LOCAL.start_lab(load_lab(NAME)).id == first.id
     first.update(state="cancelled")
