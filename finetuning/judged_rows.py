@@ -69,8 +69,8 @@ def choose_rows(
 
     Args:
         adapter: the folder of the adapter, or of the whole model.
-        source: a data source, of which the test split is taken, or all rows of a file. Left out, what
-            the run's recipe names (`evaluation.source`), else its own test split; for an adapter that is no run's, the bundled
+        source: a data source, of which the test split is taken, or all rows of a file. Left out, what the recipe of
+            a run names (`evaluation.source`), else its own test split; for an adapter that is no run's, the bundled
             corpus of its task.
         columns: see `data.sources.open_source`; what they leave open is as in the run.
         labels: the same.
