@@ -7,8 +7,10 @@ import shutil
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from finetuning.lab.folder import LABS_FOLDER, LabFolder
 from finetuning.recipe import load_recipe
 from finetuning.runs.folder import Run
 from finetuning.runs.processes import end_by_force
@@ -19,6 +21,10 @@ def nothing_is_left_running(tmp_path):
     """Also after a test that failed half-way."""
     yield
     for file in tmp_path.rglob("status.json"):
+        if file.parents[1].name == LABS_FOLDER:
+            if (lab := LabFolder(file.parent)).process_alive():
+                psutil.Process(lab.status().pid).kill()
+            continue
         run = Run(file.parent)
         end_by_force(run.folder, run.status().pid if run.process_alive() else None)
 

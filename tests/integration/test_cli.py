@@ -45,6 +45,8 @@ def test_help_answers_at_once():
         (["evaluate", "../../etc"], "There is no such run"),
         (["chat", "last"], "No run has finished yet"),
         (["estimate", "sentiment-smollm2-lora", "--data", "corpus:tweets"], "tweets"),
+        (["sweep", "option-sentiment"], "Did you mean options-sentiment"),
+        (["sweep", "options-sentiment", "--only", "magic"], "There is no such option in this lab"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(run_cli, arguments, says):

@@ -1,0 +1,89 @@
+"""A lab by the command line and as a process of its own: to its end, and on from where it was killed."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from eval.lab.schema import LabResult
+from finetuning.lab import launch as labs
+from finetuning.lab.folder import list_labs
+from finetuning.lab.lab import load_lab
+from finetuning.runs.folder import list_runs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def lab_file(tmp_path, tiny_recipe):
+    """A lab of two runs and a pass of the base."""
+    recipe = tmp_path / "tiny-recipe.yaml"
+    recipe.write_text(tiny_recipe("data.test_rows=7").to_yaml())
+    values = {
+        "title": "Tiny",
+        "question": "Which?",
+        "recipe": str(recipe),
+        "seeds": [0],
+        "budget": {"steps": 20},
+        "options": [
+            {"name": "LoRA", "tune": {"training.learning_rate": [1e-4, 1e-2]}},
+            {"name": "base", "untrained": "base"},
+        ],
+    }
+    path = tmp_path / "tiny-lab.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def sweep(*arguments):
+    command = [sys.executable, "-m", "finetuning", "sweep", *map(str, arguments)]
+    environment = os.environ | {"COLUMNS": "160", "NO_COLOR": "1"}
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
+
+
+def test_a_lab_goes_to_its_end_and_what_it_is_asked_again_is_not_done_again(lab_file, runs, tmp_path):
+    done = sweep(lab_file, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    for said in ("is best here", "LoRA", "paired", "report.html"):
+        assert said in done.stdout
+    result = LabResult.model_validate_json((tmp_path / "out" / "tiny-lab.json").read_text())
+    assert [option.name for option in result.options] == ["LoRA", "base"] and len(result.pairs) == 1
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".html", ".md"}
+    assert len(list_runs(runs)) == 2
+    again = sweep(lab_file)
+    assert again.returncode == 0 and "has finished; --new starts another" in again.stdout
+    assert len(list_runs(runs)) == 2 and len(list_labs()) == 1
+
+
+def test_a_lab_whose_process_is_killed_goes_on_and_its_run_was_never_disturbed(lab_file, runs, wait_for):
+    lab = load_lab(lab_file)
+    made = labs.begin(lab, labs.planned(lab))
+    first = wait_for(lambda: made.record().runs.get("lora/try-1"))
+    psutil.Process(made.status().pid).kill()
+    wait_for(lambda: labs.settle(made) or made.status().state == "interrupted")
+    labs.go_on(made)
+    for _ in labs.wait(made):
+        pass
+    assert made.status().state == "finished", made.log_file.read_text()
+    assert made.record().runs["lora/try-1"] == first and len(list_runs(runs)) == 2
+    assert len(made.results().measured) == 2
+
+
+def test_a_lab_that_is_cancelled_stops_and_leaves_nothing_running(lab_file, runs, wait_for):
+    lab = load_lab(lab_file)
+    made = labs.begin(lab, labs.planned(lab))
+    wait_for(lambda: made.record().runs)
+    labs.cancel(made)
+    wait_for(lambda: made.status().state == "cancelled")
+    assert [run.status().state for run in list_runs(runs)] == ["cancelled"]
+    wait_for(lambda: not made.process_alive())
