@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,7 @@ from finetuning.lab.results import stored
 from finetuning.limits import Limits
 from plumbing.errors import RunError, UserError
 from ui.drawing import labs, text
-from ui.drawing.markup import Markup, clicked, tag
+from ui.drawing.markup import Markup, clicked, progress, tag
 from ui.server import libraries
 from ui.server.downloads import LAB_FILES, files_of_lab
 from ui.server.toast import toasts
@@ -69,17 +70,21 @@ class LabTab:
         visitor, lab = visitor_of(request), shipped_lab(name)
         return [about(lab), "", *_offered(stored(lab.name), visitor)]
 
-    @toasts
-    def estimate(self, name: str | None, request: gr.Request) -> Markup:
-        """What the lab takes on this machine."""
-        visitor, lab = visitor_of(request), shipped_lab(name)
+    def estimate(self, name: str | None, request: gr.Request) -> Iterator[Markup]:
+        """What the lab takes on this machine, or why it cannot be made here."""
+        visitor = visitor_of(request)
+        yield progress("Timing layers like those of its models …", 0, 0)
         libraries.ready()
         from finetuning.lab.dry_run import shares
         from finetuning.lab.fitting import open_rows
         from finetuning.lab.launch import planned
 
-        plan = planned(lab, visitor.limits)
-        return labs.takes(shares(plan, open_rows(plan)))
+        try:
+            plan = planned(shipped_lab(name), visitor.limits)
+            yield labs.takes(shares(plan, open_rows(plan)))
+        except UserError as error:
+            said = tag("div", visitor.shown(str(error)), class_="ba-strong")
+            yield tag("div", said, class_="ba-problems")
 
     @toasts
     def begin(self, name: str | None, request: gr.Request) -> list[Any]:

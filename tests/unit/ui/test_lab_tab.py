@@ -17,6 +17,7 @@ from eval.metrics import metric_named
 from eval.report.sections import TaskInfo
 from finetuning.lab import launch
 from finetuning.lab import results as lab_results
+from finetuning.lab.dry_run import Share
 from finetuning.lab.folder import LabFolder, create_lab
 from finetuning.lab.lab import lab_names, load_lab
 from finetuning.lab.plan import make_plan
@@ -126,6 +127,21 @@ def test_a_lab_is_started_once_and_a_strangers_within_the_limits(
     assert LOCAL.start_lab(load_lab(NAME)).id != first.id
     with pytest.raises(RecipeError, match="this public page allows 3"):
         Visitor("browser-a", Limits(lab_places=3)).start_lab(load_lab(NAME))
+
+
+def test_what_a_lab_takes_is_said_or_why_it_cannot_be_made_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ui.server.libraries.ready", lambda: None)
+    monkeypatch.setattr("finetuning.lab.fitting.open_rows", lambda plan: {})
+    shares = [Share(cell, 3, 600.0) for cell in make_plan(load_lab(NAME)).cells]
+    monkeypatch.setattr("finetuning.lab.dry_run.shares", lambda plan, rows: shares)
+    waiting, said = TAB.estimate(NAME, asked_by(LOCAL))
+    assert "progressbar" in waiting and "12 runs and passes, 30 to 50 min here." in said
+    *_, refused = TAB.estimate(NAME, asked_by(Visitor("browser-a", Limits(lab_places=3))))
+    assert "this public page allows 3" in refused
+    *_, refused = TAB.estimate("../x.yaml", asked_by(LOCAL))
+    assert "no such lab" in refused
 
 
 def test_an_open_lab_is_drawn_again_only_if_it_changed_and_says_what_went_wrong(folder: Path) -> None:
