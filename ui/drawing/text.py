@@ -31,7 +31,6 @@ LAB_STRANGER = "You see your own labs. Their runs wait in the queue like anybody
 LAB_NOT_MEASURED = "This lab was not measured yet. To measure it here: {command}"
 LAB_MEASURED = "As measured on {processor}, {cores} cores, in {minutes:.0f} minutes. Nothing was run to show it."
 NO_LABS = "There are no labs of yours yet."
-LAB_ENDED = "It has ended: what came out is below."
 
 STEPS = {
     1: "Task",
