@@ -39,14 +39,13 @@ def body(result: LabResult, *, level: int = 2) -> Markup:
 
     `level` is that of its headings.
     """
+    said = (words.how_chosen(result), words.what_is_tested(result))
     drawn = [plots.quality_plot(result), plots.forgetting_plot(result), plots.curve_plot(result)]
     parts: list[Child] = [
         tag("p", words.headline(result), class_="ba-headline"),
         option_table(result),
         *(plot for plot in drawn if plot),
-        _section(
-            "How it was chosen and judged", *map(_said, (words.how_chosen(result), words.what_is_tested(result)))
-        ),
+        _section(level, "How it was chosen and judged", *map(_said, said)),
         _notes(level, result),
         _pairs(result),
         _trials(result),

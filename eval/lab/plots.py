@@ -150,7 +150,7 @@ def _line(
     by_rows = sorted((option for option in options if option.rows), key=lambda option: option.rows or 0)
     if not by_rows:
         y = up.place(options[0].mean or 0.0)
-        ends = {"x1": LEFT, "x2": f"{across.end:.1f}", "y1": f"{y:.1f}", "y2": f"{y:.1f}"}
+        ends: dict[str, Child] = {"x1": LEFT, "x2": f"{across.end:.1f}", "y1": f"{y:.1f}", "y2": f"{y:.1f}"}
         return tag("line", class_=look, stroke_dasharray=dashes or None, **ends), (across.end, y)
     places = [(across.place(option.rows or 1), up.place(option.mean or 0.0)) for option in by_rows]
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -202,10 +202,15 @@ def _grid(up: Scale, name: str, *, sign: str = "") -> Markup:
     for tick in round_ticks(up.low, up.high):
         y = f"{up.place(tick):.1f}"
         marks.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="lab-grid"))
-        place = {"x": LEFT - 8, "y": f"{up.place(tick) + 4:.1f}", "text_anchor": "end"}
+        place: dict[str, Child] = {"x": LEFT - 8, "y": f"{up.place(tick) + 4:.1f}", "text_anchor": "end"}
         marks.append(tag("text", f"{tick:{sign}.3g}" if tick else "0", class_="lab-tick", **place))
     middle = f"{(TOP + HEIGHT - BOTTOM) / 2:.0f}"
-    upwards = {"x": 14, "y": middle, "transform": f"rotate(-90 14 {middle})", "text_anchor": "middle"}
+    upwards: dict[str, Child] = {
+        "x": 14,
+        "y": middle,
+        "transform": f"rotate(-90 14 {middle})",
+        "text_anchor": "middle",
+    }
     return join([*marks, tag("text", name, class_="lab-tick", **upwards)])
 
 

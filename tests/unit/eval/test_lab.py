@@ -14,6 +14,8 @@ from eval.metrics import metric_named
 from eval.report.sections import TaskInfo
 from eval.statistics import judge_labels
 
+KNOWN = """html head meta title style body main header section div p span h1 h2 table caption thead tbody tr th td
+    details summary dl dt dd figure figcaption svg g line circle polyline text"""
 HOSTILE = '<script>alert("1")</script>'
 ACCURACY, ROUGE = metric_named("accuracy"), metric_named("rougeL")
 
@@ -166,6 +168,12 @@ def test_the_html_file_fetches_nothing_runs_nothing_and_escapes_everything(found
     assert not re.search(r"url\(|@import|https?:", text)
     assert "default-src 'none'" in text and '<html lang="en">' in text and "prefers-color-scheme: dark" in text
     assert outline.tags.count("main") == outline.tags.count("h1") == 1
+    assert [each for each in outline.tags if re.fullmatch(r"h\w+", each) and each[1:].isdigit()] == [
+        "h1",
+        "h2",
+        "h2",
+    ]
+    assert set(outline.tags) <= set(KNOWN.split())
     for table in re.findall(r"<table.*?</table>", text, re.DOTALL):
         assert "<caption" in table and 'scope="col"' in table and 'scope="row"' in table
 
