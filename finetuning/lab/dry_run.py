@@ -75,13 +75,14 @@ def _trained(cell: Cell, plan: Plan, opened: Opened) -> Share:
     found = _of(cell.recipe, opened)
     training, tries = found.training_s, len(cell.trials) if cell.is_tuned else 0
     pilots = 0.0
-    if plan.minutes is not None:
+    if plan.is_timed(cell):
         pilots = found.loading_s / 2 + PILOT_STEPS * training / max(1, _steps(cell.recipe, opened))
+    if plan.minutes is not None:
         training = 60 * plan.minutes
     trained = tries + len(cell.seeds) - (1 if tries else 0)
     seconds = pilots + trained * training + (tries + len(cell.seeds)) * found.loading_s
     seconds += len(cell.seeds) * found.evaluation_s
-    return Share(cell, trained + (plan.minutes is not None), seconds)
+    return Share(cell, trained + plan.is_timed(cell), seconds)
 
 
 def _untrained_s(cell: Cell, opened: Opened) -> float:

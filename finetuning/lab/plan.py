@@ -67,6 +67,10 @@ class Plan(Settings):
     def untrained(self) -> list[Cell]:
         return [cell for cell in self.cells if cell.untrained is not None]
 
+    def is_timed(self, cell: Cell) -> bool:
+        """Whether its steps are timed: one of the cells of an option is, for however many rows."""
+        return self.minutes is not None and cell == next(each for each in self.trained if each.name == cell.name)
+
     def places(self) -> list[str]:
         """Everything that has to be done, by name, in its order: runs, and untrained options."""
         return [place for cell in (*self.trained, *self.untrained) for place in places_of(cell, self)]
@@ -76,7 +80,7 @@ def places_of(cell: Cell, plan: Plan) -> list[str]:
     """What has to be done of one cell. The trial that is chosen is the first seed's run as well."""
     if cell.untrained is not None:
         return [seed_place(cell, seed) for seed in cell.seeds]
-    pilot = [pilot_place(cell)] if plan.minutes is not None else []
+    pilot = [pilot_place(cell)] if plan.is_timed(cell) else []
     tries = [trial_place(cell, number) for number in range(len(cell.trials))] if cell.is_tuned else []
     return [*pilot, *tries, *(seed_place(cell, seed) for seed in cell.seeds)]
 

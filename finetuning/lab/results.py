@@ -259,6 +259,7 @@ def _notes(plan: Plan, measured: Mapping[str, Sequence[Measured]], record: Recor
         for one in dict.fromkeys(each.said for each in measured.get(cell.key, []) if each.said)
     ]
     if record.steps:
-        steps = [f"{cell.name} {record.steps[cell.key]:,}" for cell in plan.cells if cell.key in record.steps]
-        said.append(f"Steps that fitted into the budget: {', '.join(steps)}.")
+        steps = {cell.name: record.steps[cell.key] for cell in plan.cells if cell.key in record.steps}
+        fitted = ", ".join(f"{name} {count:,}" for name, count in steps.items())
+        said.append(f"Steps that fitted into the budget: {fitted}.")
     return said

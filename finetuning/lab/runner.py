@@ -47,6 +47,8 @@ class Runner:
         self.limits, self.record = lab.limits(), lab.record()
         self._resumed: set[str] = set()
         """Runs that were sent on already: one that ends early twice has failed."""
+        self._submitted: set[str] = set()
+        """Runs of this attempt: what made one of them fail would do so again."""
 
     def carry_out(self) -> None:
         """Do all that is left to do, and write down what is measured.
@@ -84,6 +86,11 @@ class Runner:
         """How many steps fit into the budget's minutes, by a few that are timed; None for another budget."""
         if self.plan.minutes is None:
             return None
+        known = {
+            each.name: self.record.steps.get(each.key) for each in self.plan.trained if self.plan.is_timed(each)
+        }
+        if not self.plan.is_timed(cell) and (steps := known[cell.name]) is not None:
+            return steps
         if cell.key not in self.record.steps:
             place = pilot_place(cell)
             self._tell(f"{cell.name}: timing a step")
@@ -170,6 +177,7 @@ class Runner:
         if run is None:
             self._check()
             run = submit(recipe, self.lab.runs, self.limits, owner=self.lab.owner, check=self._check)
+            self._submitted.add(run.id)
         if self.record.runs.get(place) != run.id:
             self.record.runs[place] = run.id
             self.lab.keep(self.record)
@@ -179,7 +187,9 @@ class Runner:
         """Wait until a run has finished; one that ended early, in an earlier attempt or by force, goes on once."""
         while True:
             try:
-                if run.status().state in RESUMABLE and run.id not in self._resumed:
+                state = run.status().state
+                again = run.id in self._resumed or (state == "failed" and run.id in self._submitted)
+                if state in RESUMABLE and not again:
                     self._resumed.add(run.id)
                     self._check()
                     launch.resume(run)
@@ -249,7 +259,7 @@ class Runner:
             return len(places_of(cell, self.plan))
         tries = len(cell.trials) if cell.is_tuned and cell.key in self.record.chosen else 0
         seeds = sum(self.lab.measured(seed_place(cell, seed)) is not None for seed in cell.seeds)
-        return tries + seeds + (cell.key in self.record.steps)
+        return tries + seeds + (cell.key in self.record.steps and self.plan.is_timed(cell))
 
     def _going_on(self, what: str, done: int, total: int) -> None:
         """Stop where that was asked for: a long pass of an untrained option asks, too."""
