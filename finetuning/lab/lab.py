@@ -231,6 +231,7 @@ def _is_kind(part: str) -> bool:
 
 def _nearest(place: tuple[int | str, ...]) -> str:
     """The setting that a misspelt one could have been."""
-    group: type[Settings] = {"options": Option, "budget": Budget}.get(str(place[0]), Lab) if place[1:] else Lab
+    groups: dict[str, type[Settings]] = {"options": Option, "budget": Budget}
+    group = groups.get(str(place[0]), Lab) if place[1:] else Lab
     close = difflib.get_close_matches(str(place[-1]), group.model_fields, n=1)
     return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(group.model_fields)}"

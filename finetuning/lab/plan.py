@@ -126,7 +126,8 @@ def _cells(lab: Lab, option: Option) -> Iterator[Cell]:
         if untrained is not None and (why := untrained.refused(recipe)):
             raise RecipeError(why[0].upper() + why[1:])
         by_rows = untrained is None or untrained.by_rows
-        for rows in (lab.rows or [None]) if by_rows else [None]:
+        counts: list[int | None] = [*lab.rows] if lab.rows and by_rows else [None]
+        for rows in counts:
             yield _cell(lab, option, name, recipe, rows)
 
 
@@ -202,7 +203,11 @@ def run_recipe(
 
 def pilot_recipe(cell: Cell, *, place: str, lab: str, title: str) -> Recipe:
     """The recipe of a run whose steps are timed: nothing of it is measured, kept or judged."""
-    own = {"training.max_steps": PILOT_STEPS, "training.eval_rows": 0, "training.eval_metric": False}
+    own: dict[str, Any] = {
+        "training.max_steps": PILOT_STEPS,
+        "training.eval_rows": 0,
+        "training.eval_metric": False,
+    }
     own |= {"training.patience": None, "evaluation.skip": True}
     own |= {"name": run_name(lab, place), "title": f"{title}: {cell.name}, pilot"}
     return with_overrides(cell.recipe, dict(cell.trials[0]) | own)
