@@ -127,8 +127,8 @@ def of_untrained(cell: Cell, seed: int, bases: Bases, tell: Progress) -> Measure
         UserError: it cannot answer.
     """
     from data.tasks.task import as_text
-    from eval.compare import hash_rows
     from eval.metrics import primary_of
+    from eval.provenance import hash_rows
     from eval.scores import row_scores
     from finetuning.strategies.counts import count_parameters
 

@@ -86,13 +86,13 @@ class Online(Tuning):
 
     beta: float
     eos_token_ids: list[int]
-    max_completion_length: int
-    num_generations: int
+    max_completion_length: Any
+    num_generations: Any
     processing_class: Any
     ref_model: Any
     temperature: float
     _buffered_inputs: Any
-    _metrics: dict[str, dict[str, list[float]]]
+    _metrics: Any
     _step: int
 
     def __init__(

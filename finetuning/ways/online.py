@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from finetuning.rewards import REWARDS, AnyReward
+from finetuning.rewards import REWARDS, AnyReward, Reward
 from finetuning.rewards.rouge import Rouge
 from finetuning.strategies.strategy import ModelKind
 from finetuning.ways.way import Sampling, Way
@@ -37,7 +37,7 @@ class Online(Way):
     """grpo: an answer's advantage is its reward less its group's mean, over their spread, and the KL term is part
     of the loss. rloo: its reward less the mean of the others', and the KL term is taken off the reward."""
     rewards: Annotated[list[AnyReward], Field(min_length=1, max_length=8)] = Field(
-        default_factory=lambda: [Rouge()]
+        default_factory=lambda: list[Reward]([Rouge()])
     )
     """What an answer is worth: the sum of these, each times its weight. Each has a name and settings, see
     `finetuning/rewards`: rouge, exact, length, format; and run, a reward model's."""

@@ -75,8 +75,8 @@ def loss(run: Run) -> Markup:
         return loss_so_far(run.folder / "metrics.jsonl", total=total)
     # The step with the lowest validation loss, where that is the one that a run ends with.
     kept = ("best so far" if going_on else "kept") if recipe.training.keep == "best" else ""
-    drawn = {"more": recipe.way.curves, "falls": recipe.way.loss_tells}
-    return loss_so_far(run.folder / "metrics.jsonl", total=total, kept=kept, **drawn)
+    way, file = recipe.way, run.folder / "metrics.jsonl"
+    return loss_so_far(file, total=total, kept=kept, more=way.curves, falls=way.loss_tells)
 
 
 def log(run: Run, visitor: Visitor) -> Markup:
