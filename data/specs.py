@@ -8,10 +8,10 @@ from pathlib import Path
 
 from data.readers.files import SUFFIXES, names_a_file
 from data.tasks import TASKS, Task
-from data.tasks.task import BESIDES, REJECTED
+from data.tasks.task import BESIDES, REJECTED, WHY
 
 CORPORA = Path(__file__).parent / "corpora"
-METADATA = ("topic", "style", "why")
+METADATA = ("topic", "style", WHY)
 """What a corpus' rows carry beside the task's columns."""
 FORMS = "corpus:NAME, file:PATH or hub:OWNER/NAME, or the path of a file that ends in " + ", ".join(SUFFIXES)
 

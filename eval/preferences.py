@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from data.repeats import one_row_a_text
 from data.splits import same_text
 from data.tasks import Task
-from data.tasks.task import LIKED, REJECTED
+from data.tasks.task import LIKED, REJECTED, WHY
 from eval.areas import area, area_intervals
-from eval.report.preferences import Areas, Divergence, Preference, Thumbs
+from eval.report.preferences import Areas, Divergence, OfKind, Preference, Thumbs
 from eval.statistics import judge_labels, mean_interval, wilson
 from models.context import max_positions
 from models.encoded import EncodedExample
@@ -93,7 +93,28 @@ def judge_pairs(pair: Pair, rows: Dataset, on_progress: OnRows | None = None) ->
         worse_gained=fmean(other.gained for other in bad),
         longer=fmean(one.found.tokens > other.found.tokens for one, other in both),
         divergence=_divergence(good),
+        kinds=_kinds([some[place].get(WHY) for place in places], base, tuned, margins),
     )
+
+
+def _kinds(
+    whys: Sequence[str | None], base: Sequence[float], tuned: Sequence[float], margins: Sequence[float]
+) -> list[OfKind]:
+    """By what is wrong with the worse answer, the most frequent first; nothing where rows do not say."""
+    found: dict[str, list[int]] = {}
+    for place, why in enumerate(whys):
+        if why:
+            found.setdefault(str(why), []).append(place)
+    return [
+        OfKind(
+            why=why,
+            pairs=len(places),
+            base=fmean(base[place] for place in places),
+            tuned=fmean(tuned[place] for place in places),
+            rewarded=fmean(margins[place] > 0 for place in places),
+        )
+        for why, places in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
 
 
 def judge_thumbs(pair: Pair, rows: Dataset, on_progress: OnRows | None = None) -> Thumbs | None:
@@ -166,10 +187,8 @@ def _areas(good: Sequence[_Answer], bad: Sequence[_Answer], groups: Sequence[str
         "rewarded": [one.gained for one in answers],
     }
     intervals = area_intervals(scores, marks, groups)
-    return Areas(
-        **{name: area(values, marks) for name, values in scores.items()},
-        **{f"{name}_interval": interval for name, interval in intervals.items()},
-    )
+    found = {name: area(values, marks) for name, values in scores.items()}
+    return Areas.model_validate(found | {f"{name}_interval": each for name, each in intervals.items()})
 
 
 def _alike(rows: Sequence[dict[str, Any]], task: Task) -> list[dict[str, Any]]:

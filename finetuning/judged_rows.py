@@ -18,7 +18,9 @@ from data.samples import sample
 from data.sources import Opened, OpenedTest, open_test, shown_spec
 from data.splits import same_text
 from data.tasks import Task
+from data.tasks.task import LIKED
 from data.trained_rows import TrainedRows, hash_rows
+from eval.preferences import good_answers
 from eval.report.sections import Findings, Selection
 from finetuning.preparation import how_read, open_data
 from finetuning.recipe import EvaluationSettings, Recipe, parse_recipe, read_yaml, with_overrides
@@ -286,6 +288,10 @@ def _judge(
             )
         test = test.select([place for place in range(len(test)) if place not in seen])
     judged = sample(test, rows, task)
+    eligible = repeats.given - repeats.repeated - repeats.contradictory - (0 if keep_trained else len(seen))
+    if LIKED in test.column_names:
+        eligible = len(good_answers(test, task))
+        notes = [*notes, f"What is written is compared with the good answers to {eligible:,} texts."]
     if findings is None and train is not None:
         others = train.select([]) if validation is None else validation
         findings = findings_of({"train": train, "validation": others, "test": judged}, task)
@@ -297,7 +303,7 @@ def _judge(
         trained_on=len(seen) if finds else None,
         trained_kept=bool(seen) and keep_trained,
         known_by=("run" if training.keys else "recipe") if finds else None,
-        eligible=repeats.given - repeats.repeated - repeats.contradictory - (0 if keep_trained else len(seen)),
+        eligible=eligible,
         notes=notes,
     )
     recipe = training.recipe

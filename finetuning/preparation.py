@@ -177,7 +177,7 @@ def encode_pairs(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: i
 def encode_thumbs(rows: Dataset, prompter: Prompter, max_tokens: int, *, limit: int | None = None) -> Dataset:
     """Rows as `prompt_ids`, `completion_ids` and `label`, whether the answer is a good one; errors as above."""
     encoded = _encode_answers(rows, prompter, ("completion_ids",), max_tokens, limit)
-    return encoded.add_column("label", rows[LIKED][:])  # type: ignore[call-arg]
+    return encoded.add_column("label", rows[LIKED][:])
 
 
 def _encode_answers(

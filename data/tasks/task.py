@@ -33,6 +33,8 @@ REJECTED = "rejected"
 """Beside a pair's better answer, which is the target: the worse one, a text; of a chat its last answer."""
 LIKED = "liked"
 """Beside an answer, which is the target: whether it is a good one."""
+WHY = "why"
+"""What is wrong with the worse answer of a pair, in a word or two, where a corpus says so."""
 BESIDES = (REJECTED, LIKED)
 """What some ways of learning need beside a task's own columns."""
 

@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from eval.metrics import metric_named
 from eval.report.headline import explanation as explanation
 from eval.report.headline import headline as headline
-from eval.report.preferences import preference_sentences, preference_table, thumbs_sentences
+from eval.report.preferences import (
+    KINDS_HEAD,
+    kinds_table,
+    preference_sentences,
+    preference_table,
+    thumbs_sentences,
+)
 from eval.report.rows_text import about_the_rows
 from eval.report.schema import Report, RowResult
 from eval.report.sections import ClassScores, Confusion, FewShot, Forgetting, TurnLikelihood, WithContext
@@ -178,6 +184,11 @@ def _preferences(report: Report) -> list[str]:
         lines = ["| tells the better answer | share of the pairs | 95 % interval |", "|---|---:|---|"]
         lines += [f"| {' | '.join(row)} |" for row in preference_table(found)]
         sections += ["## Which answer is preferred", "\n".join(lines), " ".join(preference_sentences(found))]
+        if found.kinds:
+            lines = [f"| {' | '.join(KINDS_HEAD)} |", "|---" + "|---:" * (len(KINDS_HEAD) - 1) + "|"]
+            sections.append(
+                "\n".join([*lines, *(f"| {' | '.join(map(_cell, row))} |" for row in kinds_table(found))])
+            )
     if thumbs := report.thumbs:
         sections += ["## Liked and disliked answers", " ".join(thumbs_sentences(thumbs))]
     return sections

@@ -3,7 +3,8 @@
 Two questions are asked. Which answer does a side find more probable? It is the one with the higher mean
 log-probability a token, the end of its turn included: a sum would take the shorter one. And what has tuning done?
 An answer's implicit reward is what its log-probability has gained from the base to the tuned side, summed, in nats:
-that of DPO and KTO, divided by beta. Knows values only.
+that of DPO and KTO, divided by beta. The base is the base model, also where training went on with an adapter, which
+is the reference of that training. Knows values only.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from eval.report.sections import Strict
 from eval.statistics import Interval, Judgement
 
 RULE = "A side prefers the answer with the higher mean log-probability a token, the end of its turn included."
-CHANCE = 0.5
+KINDS_HEAD = ("what is wrong with the worse answer", "pairs", "base", "tuned", "gained more")
 
 
 class Divergence(Strict):
@@ -25,6 +26,16 @@ class Divergence(Strict):
         "KL(tuned || base), exact over the whole vocabulary, the mean a token.",
     )
     tokens: int = Field(description="Tokens of the answers that it was measured at.", ge=1)
+
+
+class OfKind(Strict):
+    """The pairs whose worse answer has the same fault."""
+
+    why: str = Field(description="What is wrong with it.")
+    pairs: int = Field(description="How many there are.", ge=1)
+    base: float = Field(description="Share of them whose better answer the base prefers.", ge=0, le=1)
+    tuned: float = Field(description="The same of the tuned model.", ge=0, le=1)
+    rewarded: float = Field(description="Share of them whose better answer has gained more.", ge=0, le=1)
 
 
 class Preference(Strict):
@@ -55,6 +66,10 @@ class Preference(Strict):
         le=1,
     )
     divergence: Divergence = Field(description="On the better answers.")
+    kinds: list[OfKind] = Field(
+        default=[],
+        description="The same by what is wrong with the worse answer, where the rows say; few pairs each.",
+    )
 
 
 class Areas(Strict):
@@ -144,6 +159,14 @@ def preference_table(found: Preference) -> list[list[str]]:
         row("what the base finds more probable", found.base, found.base_interval),
         row("what the tuned model finds more probable", found.tuned, found.tuned_interval),
         row("what gained more by tuning", found.rewarded, found.rewarded_interval),
+    ]
+
+
+def kinds_table(found: Preference) -> list[list[str]]:
+    """By what is wrong with the worse answer: how many pairs, and in which share of them the better is told."""
+    return [
+        [kind.why, f"{kind.pairs:,}", f"{kind.base:.2f}", f"{kind.tuned:.2f}", f"{kind.rewarded:.2f}"]
+        for kind in found.kinds
     ]
 
 

@@ -49,7 +49,9 @@ def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
         count = answers * len(rows)
         tokens = count * max(rows)
         if computed_by_hand(recipe):
-            tokens = answers * sum(rows) - (count - 1) * train.shared
+            # What all prompts begin with is computed once, and so is a prompt with several answers.
+            answered = (answers - 1) * sum(train.answers[index] for index in order[at : at + size])
+            tokens = sum(rows) + answered - (len(rows) - 1) * train.shared
         supervised = answers * sum(train.answers[index] for index in order[at : at + size])
         batches.append(Batch(count, tokens, max(rows), supervised))
     return batches

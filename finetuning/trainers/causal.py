@@ -21,6 +21,7 @@ from trl.trainer.utils import FusedCausalLMOutput
 from finetuning.recipe import Recipe
 from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.tuning import Tuning, without_adapter_wrapper
+from models.fast.groups import completion_log_probs
 from models.fast.llama import LlamaLayers
 from models.fast.packing import PackedRows
 from models.fast.supports import supports
@@ -67,12 +68,14 @@ def causal_trainer(
     )
 
 
-def project_supervised_positions(model: PreTrainedModel) -> None:
+def project_supervised_positions(model: PreTrainedModel, *, in_groups: bool = False) -> None:
     """Replace the fused head that `SFTTrainer` has put on `model` by one that skips unsupervised positions.
 
     It answers the same call (`fused_lm_head=True`) with the same fields, [B, T-1] each and zero where the label is
     -100: log-probability of the label, entropy of the prediction, whether the label was the most probable token.
-    What is active in the model, and trained, is seen at each call.
+    What is active in the model, and trained, is seen at each call. `in_groups` says that rows may have a prompt in
+    common, as both answers of a pair have: it is computed once then, and which token was the most probable is not
+    told.
     """
     fused_forward = model.forward
     layers: LlamaLayers | None = None
@@ -90,6 +93,8 @@ def project_supervised_positions(model: PreTrainedModel) -> None:
         inputs.pop("num_items_in_batch", None)
         mask, router_loss = labels != -100, None
         are_rows = not (arguments or self.is_activation_checkpointing) and _are_rows(inputs)
+        if in_groups and are_rows and (found := _of_groups(self, inputs, mask)) is not None:
+            return found
         if are_rows and bool(mask.any()) and supports(self):
             if layers is None or not layers.is_current:
                 layers = LlamaLayers(self)
@@ -115,6 +120,31 @@ def project_supervised_positions(model: PreTrainedModel) -> None:
         )
 
     model.forward = types.MethodType(forward, model)
+
+
+def _of_groups(model: PreTrainedModel, inputs: dict[str, Any], mask: torch.Tensor) -> FusedCausalLMOutput | None:
+    """The same of rows of which some have the same prompt, and all of whose other tokens are supervised.
+
+    None of any other rows, and where the layers are not computed by hand.
+    """
+    lengths, first = inputs["attention_mask"].sum(dim=1).tolist(), (mask.int().argmax(dim=1) + 1).tolist()
+    if mask.sum(dim=1).tolist() != [length - start for length, start in zip(lengths, first, strict=True)]:
+        return None
+    rows = list(zip(inputs["input_ids"].tolist(), first, lengths, strict=True))
+    prompts = [ids[:start] for ids, start, _ in rows]
+    if len(set(map(tuple, prompts))) == len(prompts):
+        return None
+    scored = completion_log_probs(model, prompts, [ids[start:end] for ids, start, end in rows], entropy=True)
+    if scored is None:
+        return None
+    chosen, entropy = (
+        values[0].new_zeros(mask.shape).masked_scatter(mask, torch.cat(values))
+        for values in (scored.log_probs, scored.entropies or [])
+    )
+    nothing = torch.zeros_like(entropy)
+    return FusedCausalLMOutput(
+        log_probs=chosen, entropy=entropy, mean_logits=nothing, is_top1=nothing.bool(), label_mask=mask
+    )
 
 
 def _are_rows(inputs: dict[str, Any]) -> bool:

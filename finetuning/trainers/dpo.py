@@ -13,13 +13,12 @@ from trl import DPOConfig, DPOTrainer
 from finetuning.recipe import Recipe
 from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.reference import AgainstReference, weighted
-from finetuning.ways.dpo import Dpo
 
 
 class PairTrainer(AgainstReference, DPOTrainer):
     """`DPOTrainer` on rows from `preparation.encode_pairs`."""
 
-    measures = ("ref_chosen_logps", "ref_rejected_logps")
+    measures: tuple[str, ...] = ("ref_chosen_logps", "ref_rejected_logps")
     columns: ClassVar[tuple[str, ...]] = ("prompt_ids", "chosen_ids", "rejected_ids", *measures)
 
     def __init__(self, **options: Any) -> None:
@@ -37,17 +36,17 @@ class PairTrainer(AgainstReference, DPOTrainer):
 
     def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:
         self._pairs.append(len(inputs["input_ids"]) // 2)
-        loss = self._compute_loss(self.model, inputs, return_outputs=False)
+        loss = self._compute_loss(self.model, inputs, return_outputs=False)  # type: ignore[no-untyped-call]
         return float(loss) * self._pairs[-1], self._pairs[-1]
 
     def also_measured(self) -> dict[str, float]:
         pairs, self._pairs = self._pairs, []
-        found = {name: values for name, values in self._metrics["eval"].items() if name in Dpo.curves}
+        found = {name: each for name, each in self._metrics["eval"].items() if name.startswith("rewards/")}
         return {name: weighted(values, pairs) for name, values in found.items() if len(values) == len(pairs)}
 
 
 def pair_trainer(
-    way: Dpo,
+    settings: dict[str, Any],
     recipe: Recipe,
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -56,12 +55,13 @@ def pair_trainer(
     callbacks: list[TrainerCallback],
     validation: Dataset | None = None,
 ) -> PairTrainer:
-    """A trainer for rows from `preparation.encode_pairs`; after `prepare` it is ready for `.train()`."""
+    """A trainer for rows from `preparation.encode_pairs`; after `prepare` it is ready for `.train()`.
+
+    `settings` are those of `DPOConfig` that are the way's own.
+    """
     arguments = DPOConfig(
         **shared_arguments(recipe, output, len(train)),
-        beta=way.beta,
-        loss_type=[way.loss],
-        label_smoothing=way.label_smoothing,
+        **settings,
         max_length=None,  # rows that are too long were refused, none is cut
         precompute_ref_log_probs=True,
         disable_dropout=not getattr(recipe.strategy, "dropout", 0),

@@ -2,7 +2,8 @@
 
 How far the model is from its reference on average is estimated by answers to other prompts than their own. Each
 row keeps one such answer, of its own batch, so that the reference of that can be measured beforehand, too. So the
-batches are the same in every epoch, and only their order is another.
+batches are the same in every epoch, and only their order is another. Answers to one prompt stay together: it is
+computed once then, and a batch has thumbs of both kinds where there are both for each prompt.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import torch
 from datasets import Dataset
 from torch import Tensor
-from torch.utils.data import Sampler
 from transformers import PreTrainedTokenizerBase, TrainerCallback
 from trl import KTOConfig, KTOTrainer
 
@@ -20,16 +21,32 @@ from finetuning.recipe import Recipe
 from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.lengths import LikeLengthSampler
 from finetuning.trainers.reference import AgainstReference, weighted
-from finetuning.ways.kto import Kto
+from models.fast.groups import grouped
 
-_LOSSES = {"kto": "kto", "apo_zero": "apo_zero_unpaired"}
 _OTHER = "KL_completion_ids"
+
+
+class SamePromptSampler(LikeLengthSampler):
+    """The same batches in every epoch, of prompts of like length, with the answers to each one after the other."""
+
+    def __init__(self, prompts: Sequence[Sequence[int]], batch_size: int, *, seed: int) -> None:
+        super().__init__([len(prompt) for prompt in prompts], batch_size, seed=seed, regroup=False)
+        self._of_one_prompt = grouped([tuple(prompt) for prompt in prompts])
+
+    def _batches(self, generator: torch.Generator) -> list[list[int]]:
+        order = torch.randperm(len(self._of_one_prompt), generator=generator).tolist()
+        groups = [self._of_one_prompt[number] for number in order]
+        rows: list[int] = []
+        for start in range(0, len(groups), self.pool):
+            pool = sorted(groups[start : start + self.pool], key=lambda places: self.lengths[places[0]])
+            rows += [place for places in pool for place in places]
+        return [rows[at : at + self.batch_size] for at in range(0, len(rows), self.batch_size)]
 
 
 class ThumbTrainer(AgainstReference, KTOTrainer):
     """`KTOTrainer` on rows from `preparation.encode_thumbs`."""
 
-    measures = ("ref_logps", "ref_KL_logps")
+    measures: tuple[str, ...] = ("ref_logps", "ref_KL_logps")
     columns: ClassVar[tuple[str, ...]] = ("prompt_ids", "completion_ids", _OTHER, "label", *measures)
 
     calculate_KL: bool
@@ -42,18 +59,17 @@ class ThumbTrainer(AgainstReference, KTOTrainer):
         """How many up and down each batch has had since the last measurement."""
 
     def row_lengths(self, rows: Any) -> list[int]:
-        both = zip(rows["prompt_ids"], rows["completion_ids"], strict=True)
-        return [len(prompt) + len(answer) for prompt, answer in both]
+        return [len(prompt) for prompt in rows["prompt_ids"]]  # which answers to the same have in common
 
     def train_batches(self) -> list[list[int]]:
-        return self._sampler(self.train_dataset).batches()
+        return self._get_train_sampler().batches()
 
     def laid_out(self, rows: Dataset, batches: Sequence[Sequence[int]]) -> Dataset:
         if not self.calculate_KL:
             return rows
         others = answers_of_others(rows["prompt_ids"][:], batches)
         answers = rows["completion_ids"][:]
-        return rows.add_column(_OTHER, [answers[place] for place in others])  # type: ignore[call-arg]
+        return rows.add_column(_OTHER, [answers[place] for place in others])
 
     def reference_of(self, inputs: dict[str, Any]) -> Sequence[Tensor]:
         names = ("input_ids", "attention_mask", "completion_mask")
@@ -63,7 +79,7 @@ class ThumbTrainer(AgainstReference, KTOTrainer):
     def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:
         count, up = len(inputs["label"]), int(inputs["label"].sum())
         self._thumbs.append((up, count - up))
-        loss = self._compute_loss(self.model, inputs, return_outputs=False)
+        loss = self._compute_loss(self.model, inputs, return_outputs=False)  # type: ignore[no-untyped-call]
         return float(loss) * count, count
 
     def also_measured(self) -> dict[str, float]:
@@ -79,17 +95,15 @@ class ThumbTrainer(AgainstReference, KTOTrainer):
             found["rewards/margins"] = found["rewards/chosen"] - found["rewards/rejected"]
         return found
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        return self._sampler(train_dataset if train_dataset is not None else self.train_dataset)
-
-    def _sampler(self, rows: Any) -> LikeLengthSampler:
-        return LikeLengthSampler(
-            self.row_lengths(rows), self.args.train_batch_size, seed=self.args.seed, regroup=False
-        )
+    def _get_train_sampler(self, train_dataset: Any = None) -> SamePromptSampler:
+        rows = train_dataset if train_dataset is not None else self.train_dataset
+        return SamePromptSampler(rows["prompt_ids"][:], self.args.train_batch_size, seed=self.args.seed)
 
 
 def answers_of_others(prompts: Sequence[Sequence[int]], batches: Sequence[Sequence[int]]) -> list[int]:
-    """For each row the place of one whose answer was given to another prompt: before it in its batch, if there is.
+    """For each row the place of one whose answer was given to another prompt.
+
+    Where that can be, each answer of a batch is taken once: the estimate is of those that are learned from.
 
     Args:
         prompts: as tokens.
@@ -97,18 +111,26 @@ def answers_of_others(prompts: Sequence[Sequence[int]], batches: Sequence[Sequen
     """
     found = list(range(len(prompts)))
     for batch in batches:
-        for number, place in enumerate(batch):
-            before = (batch[(number - back) % len(batch)] for back in range(1, len(batch)))
-            found[place] = next((other for other in before if prompts[other] != prompts[place]), place)
-    # A batch may be of one prompt alone: then it is any row with another.
-    other = next((place for place in range(len(prompts)) if prompts[place] != prompts[0]), 0)
-    return [
-        (0 if prompts[place] != prompts[0] else other) if one == place else one for place, one in enumerate(found)
-    ]
+        most = 0
+        for back in range(1, len(batch)):
+            others = [batch[number - back] for number in range(len(batch))]
+            apart = sum(prompts[one] != prompts[other] for one, other in zip(batch, others, strict=True))
+            if apart > most:
+                most = apart
+                for one, other in zip(batch, others, strict=True):
+                    found[one] = other
+            if most == len(batch):
+                break
+    # A batch may be of one prompt, mostly: then it is any row with another.
+    another = next((place for place in range(len(prompts)) if prompts[place] != prompts[0]), 0)
+    for place, other in enumerate(found):
+        if prompts[other] == prompts[place]:
+            found[place] = 0 if prompts[place] != prompts[0] else another
+    return found
 
 
 def thumb_trainer(
-    way: Kto,
+    settings: dict[str, Any],
     recipe: Recipe,
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -117,15 +139,13 @@ def thumb_trainer(
     callbacks: list[TrainerCallback],
     validation: Dataset | None = None,
 ) -> ThumbTrainer:
-    """A trainer for rows from `preparation.encode_thumbs`; after `prepare` it is ready for `.train()`."""
-    liked = sum(train["label"])
-    up, down = way.weights(liked, len(train) - liked)
+    """A trainer for rows from `preparation.encode_thumbs`; after `prepare` it is ready for `.train()`.
+
+    `settings` are those of `KTOConfig` that are the way's own.
+    """
     arguments = KTOConfig(
         **shared_arguments(recipe, output, len(train)),
-        beta=way.beta,
-        loss_type=_LOSSES[way.loss],
-        desirable_weight=up,
-        undesirable_weight=down,
+        **settings,
         max_length=None,  # rows that are too long were refused, none is cut
         precompute_ref_log_probs=True,
         disable_dropout=not getattr(recipe.strategy, "dropout", 0),

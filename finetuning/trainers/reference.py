@@ -51,7 +51,7 @@ class AgainstReference(Tuning):
         self.ref_model = None
         self._projects = self.accelerator.device.type == "cpu"
         if self._projects:
-            project_supervised_positions(without_adapter_wrapper(self.model))
+            project_supervised_positions(without_adapter_wrapper(self.model), in_groups=True)
 
     def reference_of(self, inputs: dict[str, Any]) -> Sequence[Tensor]:
         """Of a batch what each of `measures` holds, [B] each, by the model as it is now."""
@@ -83,7 +83,7 @@ class AgainstReference(Tuning):
                 values = measured.get(f"{name}.{column}")
                 if values is None or len(values) != len(rows):
                     raise _other_rows(folder / REFERENCE_FILE)
-                rows = rows.add_column(column, values.tolist())  # type: ignore[call-arg]
+                rows = rows.add_column(column, values.tolist())
             splits[name] = rows
         self.train_dataset = splits["train"]
         self.eval_dataset = splits.get("validation")
@@ -105,10 +105,10 @@ class AgainstReference(Tuning):
         return outputs.log_probs.sum(dim=1)  # type: ignore[no-any-return]
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        if self._projects:  # logits of the whole vocabulary are not computed
+        if self._projects:  # neither logits of the whole vocabulary are computed, nor which is the highest
             for values in self._metrics.values():
-                for name in [name for name in values if name.startswith("logits/")]:
-                    del values[name]
+                for name in ("logits/chosen", "logits/rejected", "mean_token_accuracy"):
+                    values.pop(name, None)
         super().log(logs, start_time)  # type: ignore[misc]
 
     def _measured(self, splits: dict[str, Dataset], tell: Tell) -> dict[str, Tensor]:

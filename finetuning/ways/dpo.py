@@ -88,4 +88,5 @@ class Dpo(Preferring):
     ) -> PairTrainer:
         from finetuning.trainers.dpo import pair_trainer
 
-        return pair_trainer(self, recipe, model, tokenizer, train, output, callbacks, validation)
+        settings = {"beta": self.beta, "loss_type": [self.loss], "label_smoothing": self.label_smoothing}
+        return pair_trainer(settings, recipe, model, tokenizer, train, output, callbacks, validation)

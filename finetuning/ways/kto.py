@@ -95,4 +95,12 @@ class Kto(Preferring):
     ) -> ThumbTrainer:
         from finetuning.trainers.kto import thumb_trainer
 
-        return thumb_trainer(self, recipe, model, tokenizer, train, output, callbacks, validation)
+        liked = sum(train["label"])
+        up, down = self.weights(liked, len(train) - liked)
+        settings = {
+            "beta": self.beta,
+            "loss_type": {"kto": "kto", "apo_zero": "apo_zero_unpaired"}[self.loss],
+            "desirable_weight": up,
+            "undesirable_weight": down,
+        }
+        return thumb_trainer(settings, recipe, model, tokenizer, train, output, callbacks, validation)

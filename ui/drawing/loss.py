@@ -100,9 +100,9 @@ class Curve:
                         _add(validation, line["step"], line.get(f"eval_{name}"))
             points = {name: (train.points(), held.points()) for name, (train, held) in self._lines.items()}
             stretch = self._lines["loss"][0].stretch
-        train, validation = points.pop("loss")
-        total = total if train else 0
-        drawn = [charts.loss_curve(train, validation, total=total, stretch=stretch, kept=kept)]
+        losses, held_losses = points.pop("loss")
+        total = total if losses else 0
+        drawn = [charts.loss_curve(losses, held_losses, total=total, stretch=stretch, kept=kept)]
         for name, (measured, held) in points.items():
             if measured or held:
                 drawn.append(charts.curve(text.CURVES.get(name, name), measured, held, total=total))

@@ -18,6 +18,7 @@ from data.tasks import Task
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe, load_recipe, recipe_names, with_overrides
 from finetuning.strategies import STRATEGIES, Strategy
+from finetuning.ways import WAYS
 from models.adapter_files import MAX_RANK
 from plumbing.errors import RecipeError
 from ui.server.visitors import Visitor
@@ -35,6 +36,7 @@ LABELS = {
     "strategy.dora": "DoRA: slower, often better at small ranks",
     "strategy.blocks": "Blocks that learn",
     "strategy.new": "Start those blocks anew",
+    "way.beta": "Beta: how dear it is to leave the reference",
     "training.learning_rate": "Learning rate",
     "training.epochs": "Epochs",
     "data.train_rows": "Training rows",
@@ -96,7 +98,7 @@ class TrainForm:
     def filled(self, recipe: Recipe) -> dict[Any, Any]:
         """Updates that show the settings of `recipe`, and those only that its strategy has."""
         return {
-            field: _update(setting, value, strategy_of(recipe))
+            field: _update(setting, value, recipe)
             for setting, field, value in zip(FIELDS, self.fields, values_of(recipe), strict=True)
         }
 
@@ -157,10 +159,17 @@ def _shown(setting: str, chosen: str) -> Any:
     return gr.update(visible=setting.partition(".")[2] in strategy.model_fields)
 
 
-def _update(setting: str, value: Any, chosen: str) -> Any:
+def _update(setting: str, value: Any, recipe: Recipe) -> Any:
+    if setting.startswith("way."):
+        return gr.update(value=value, visible=_of_way(setting, recipe))
     if setting == "strategy.kind" or not (setting.startswith("strategy.") or setting == "model.precision"):
         return value
-    return _shown(setting, chosen) | {"value": value}
+    return _shown(setting, strategy_of(recipe)) | {"value": value}
+
+
+def _of_way(setting: str, recipe: Recipe) -> bool:
+    """Whether a recipe's way has such a setting."""
+    return setting.partition(".")[2] in type(recipe.way).model_fields
 
 
 # ---- laying it out ---------------------------------------------------------------------------------------------
@@ -209,9 +218,11 @@ def build_settings(
 
     def looks(setting: str) -> dict[str, Any]:
         last = {"strategy.kind": "strategy"}.get(setting, setting.partition(".")[2].replace("_", "-"))
-        visible = (
-            _shown(setting, has)["visible"] if setting.startswith("strategy.") and last != "strategy" else True
-        )
+        visible = True
+        if setting.startswith("strategy.") and last != "strategy":
+            visible = _shown(setting, has)["visible"]
+        if setting.startswith("way."):
+            visible = _of_way(setting, recipe)
         return {"label": LABELS[setting], "elem_id": f"{name}-{last}", "min_width": 120, "visible": visible}
 
     def number(setting: str, step: float, **more: Any) -> gr.Number:
@@ -234,7 +245,7 @@ def build_settings(
                 number("strategy.dropout", 0.01),
             ]
             ticks = [tick("strategy.rslora"), tick("strategy.dora")]
-            last = [optional("strategy.blocks"), tick("strategy.new")]
+            last = [optional("strategy.blocks"), tick("strategy.new"), number("way.beta", 0.05)]
         with gr.Row():
             sized = [
                 number("training.learning_rate", 1e-5),
@@ -262,16 +273,23 @@ def build_settings(
 
 
 def values_of(recipe: Recipe) -> list[Any]:
-    """The recipe's settings, in the order of `FIELDS`; of strategies that it has not, the usual ones."""
+    """The recipe's settings, in the order of `FIELDS`; of strategies and ways that it has not, the usual ones."""
     usual = {
         name: value for kind, each in STRATEGIES.items() for name, value in each(kind=kind).model_dump().items()
     }
     values = recipe.model_dump()
     values["strategy"] = usual | values["strategy"] | {"kind": strategy_of(recipe)}
+    values["way"] = _usual_of_ways() | values["way"]
     if recipe.model.precision == "nf4":
         values["model"]["precision"] = "auto"
     found = {field: values[section][name] for field in FIELDS for section, name in [field.split(".")]}
     return [written(value) if field in OPTIONAL else value for field, value in found.items()]
+
+
+def _usual_of_ways() -> dict[str, Any]:
+    """What the settings of ways are where nobody says, by their names."""
+    fields = ((name, each) for way in WAYS.values() for name, each in way.model_fields.items())
+    return {name: each.default for name, each in fields if not each.is_required() and name != "kind"}
 
 
 def read(
@@ -302,6 +320,8 @@ def read(
     settings: dict[str, Any] = dict(task or {})
     for field, value in given.items():
         section, _, last = field.partition(".")
+        if section == "way" and not _of_way(field, shipped):
+            continue
         if section != "strategy" or last in has:
             settings[field] = _read_field(field, value)
     settings |= chosen_strategy(strategy)

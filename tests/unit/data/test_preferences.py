@@ -9,10 +9,10 @@ from data.preferences import thumb_of
 from data.problems import ProblemsError
 from data.repeats import one_row_a_text
 from data.sources import open_source, open_test
-from data.specs import corpus_names
+from data.specs import CORPORA, corpus_names
 from data.tasks import DIALOGUE
 from data.tasks.own import OwnTask
-from data.tasks.task import LIKED, REJECTED
+from data.tasks.task import LIKED, REJECTED, WHY
 from data.trained_rows import hash_rows
 from plumbing.errors import DataError
 
@@ -329,3 +329,16 @@ def test_a_corpus_of_pairs_is_for_the_task_whose_input_it_has(tmp_path, monkeypa
     assert [len(thumbs.splits[name]) for name in ("train", "validation", "test")] == [8, 8, 8]
     plain = open_source("corpus:better", DIALOGUE)
     assert REJECTED not in plain.splits["train"].column_names and len(plain.splits["train"]) == 4
+
+
+def test_the_pairs_that_ship_are_as_their_card_says():
+    found = open_source("corpus:preferences", DIALOGUE, besides=PAIRS)
+    sizes = [len(found.splits[name]) for name in ("train", "validation", "test")]
+    cells = " | ".join(map(str, [sum(sizes), *sizes]))
+    assert f"| `preferences` | {cells} |" in (CORPORA / "README.md").read_text(encoding="utf-8")
+    said = inspect(found.splits, DIALOGUE, near=0.4).sentences()
+    assert said[:2] == ["No test row occurs in training.", "No duplicates and no near-duplicates."]
+    dialogues = open_source("corpus:dialogues", DIALOGUE).splits
+    for name, rows in found.splits.items():
+        assert set(rows["dialogue"]) == set(dialogues[name]["dialogue"])  # in the same split, so nothing leaks
+        assert all(row[WHY] for row in rows)

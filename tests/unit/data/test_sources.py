@@ -266,8 +266,9 @@ def test_a_corpus_keeps_its_fixed_splits_and_metadata():
     opened = open_source("corpus:reviews", SENTIMENT)
     assert set(opened.splits["test"].column_names) == {"text", "label", "topic", "style", "row"}
     assert open_source("corpus:reviews", SENTIMENT).splits["test"]["row"] == opened.splits["test"]["row"]
-    assert corpus_names() == ("chats", "dialogues", "handbook", "passages", "requests", "reviews")
+    assert corpus_names() == ("chats", "dialogues", "handbook", "passages", "preferences", "requests", "reviews")
     assert corpus_names(DIALOGUE) == ("dialogues",)
+    assert corpus_names(DIALOGUE, ("rejected",)) == corpus_names(DIALOGUE, ("liked",)) == ("preferences",)
 
 
 def test_a_corpus_can_be_the_test_set_of_a_file(tmp_path):

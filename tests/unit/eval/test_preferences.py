@@ -144,13 +144,18 @@ def test_pairs_that_are_too_long_for_the_model_are_left_out_and_counted(tiny_dia
 
 
 def test_a_report_has_pairs_beside_what_was_written(tiny_dialogue_pair):
-    result = compare(tiny_dialogue_pair, Dataset.from_list(ROWS), max_new_tokens=4)
+    rows = [row | {"why": "wrong fact" if place % 3 == 0 else "vague"} for place, row in enumerate(ROWS)]
+    result = compare(tiny_dialogue_pair, Dataset.from_list(rows), max_new_tokens=4)
     report = Report.model_validate_json(result.report.model_dump_json())
+    assert [(kind.why, kind.pairs) for kind in report.preference.kinds] == [("vague", 4), ("wrong fact", 2)]
+    assert sum(kind.pairs * kind.tuned for kind in report.preference.kinds) == pytest.approx(
+        report.preference.tuned * len(ROWS)
+    )
     assert report.primary.name == "rougeL" and report.n == len(ROWS) == len(result.rows)
     assert report.preference.pairs == len(ROWS) and report.thumbs is None
     written = to_markdown(report, result.rows)
     assert "## Which answer is preferred" in written and "nats a token away from the base" in written
-    assert "| what the tuned model finds more probable |" in written
+    assert "| what the tuned model finds more probable |" in written and "| wrong fact | 2 |" in written
     before = report.model_dump(exclude={"preference", "thumbs"})
     assert Report.model_validate(before).preference is None  # reports of before are read still
 

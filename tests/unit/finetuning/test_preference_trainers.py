@@ -258,6 +258,10 @@ def test_the_batches_of_thumbs_stay_together_and_change_their_order(ready, tmp_p
         order = list(sampler)
         epochs.append([order[at : at + 4] for at in range(0, len(order), 4)])
     assert epochs[0] != epochs[1] and sorted(epochs[0]) == sorted(epochs[1])
+    for batch in trainer.train_batches():  # both answers to a prompt, one with each thumb
+        prompts = [tuple(trainer.train_dataset["prompt_ids"][place]) for place in batch]
+        assert all(prompts.count(prompt) == 2 for prompt in prompts)
+        assert sum(trainer.train_dataset["label"][place] for place in batch) * 2 == len(batch)
     batch = trainer.train_batches()[0]
     answers = trainer.train_dataset["completion_ids"]
     own = [answers[place] for place in batch]
@@ -266,7 +270,8 @@ def test_the_batches_of_thumbs_stay_together_and_change_their_order(ready, tmp_p
 
 def test_the_answer_of_another_is_to_another_prompt():
     prompts = [[1], [1], [2], [3], [4]]
-    assert answers_of_others(prompts, [[0, 1, 2, 3], [4]]) == [3, 3, 1, 2, 0]
+    assert answers_of_others(prompts, [[0, 1, 2, 3], [4]]) == [2, 3, 0, 1, 0]  # of a batch each answer once
+    assert answers_of_others([[1], [2], [3]], [[2, 0, 1]]) == [2, 0, 1]  # the one before it, as TRL has it
     assert answers_of_others([[1], [1], [2]], [[0, 1], [2]]) == [2, 2, 0]
     assert answers_of_others([[1], [1]], [[0, 1]]) == [0, 0]  # there is no other
 

@@ -16,6 +16,8 @@ def test_the_recipes_that_ship_are_these():
         "dialogue-mistral-7b-qlora",
         "dialogue-qwen3-06b-qlora",
         "dialogue-qwen3-17b-qlora",
+        "dialogue-smollm2-dpo",
+        "dialogue-smollm2-kto",
         "dialogue-smollm2-qlora",
         "dialogue-smollm3-3b-qlora",
         "handbook-smollm2-lora",

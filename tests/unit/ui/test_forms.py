@@ -15,6 +15,7 @@ from datasets import Dataset
 
 from data.sources import Opened, open_source
 from data.tasks import DIALOGUE, SENTIMENT
+from data.tasks.own import USUAL
 from eval.report.folder import load
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe, recipe_names
@@ -22,6 +23,7 @@ from finetuning.runs.folder import create_run
 from plumbing.errors import DataError, ModelError, RecipeError
 from ui.page import build_page
 from ui.server import choices
+from ui.server.rows import RowsInUse
 from ui.server.visitors import LOCAL, Visitor
 from ui.tabs import data_form, train_form
 from ui.tabs.data_form import GUESS, Chosen
@@ -77,12 +79,45 @@ def test_a_label_may_hold_commas_and_signs_of_equality() -> None:
             data_form.read_labels(broken)
 
 
-@pytest.mark.parametrize("name", ["sentiment-smollm2-lora", "dialogue-smollm2-qlora", "sentiment-minilm-lora"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sentiment-smollm2-lora",
+        "dialogue-smollm2-qlora",
+        "sentiment-minilm-lora",
+        "dialogue-smollm2-dpo",
+        "dialogue-smollm2-kto",
+    ],
+)
 def test_an_untouched_form_gives_the_recipe_back(name: str) -> None:
     recipe = load_recipe(name)
     chosen = Chosen(recipe.data.source, None, None)
     fields = [float(value) if isinstance(value, int) else value for value in train_form.values_of(recipe)]
     assert train_form.read(train_form.recipes_of(str(recipe.task)), chosen, name, *fields) == recipe
+
+
+def test_a_recipe_of_pairs_has_the_pairs_that_it_ships_with() -> None:
+    pairs, plain = load_recipe("dialogue-smollm2-dpo"), load_recipe("dialogue-smollm2-qlora")
+    bundled, own = Chosen("corpus:dialogues", None, None), Chosen("file:/tmp/a.jsonl", {"summary": "a"}, None)
+    assert train_form.with_own_corpus(bundled, pairs).source == "corpus:preferences"
+    assert train_form.with_own_corpus(bundled, plain) == bundled and train_form.with_own_corpus(own, pairs) == own
+    values = dict(zip(train_form.FIELDS, train_form.values_of(pairs), strict=True)) | {"way.beta": 0.3}
+    known = train_form.recipes_of("dialogue")
+    assert train_form.read(known, own, pairs.name, *values.values()).way.beta == 0.3
+    assert train_form.read(known, own, plain.name, *values.values()).way == plain.way  # which has no beta
+
+
+def test_pairs_and_thumbs_are_seen_before_they_are_trained_on(tmp_path: Path) -> None:
+    rows = [{"prompt": f"Is {n} open?", "chosen": f"Shop {n} is.", "rejected": "<b>No.</b>"} for n in range(20)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    task, source = USUAL["generation"], f"file:{tmp_path}/a.jsonl"
+    known = RowsInUse()
+    pairs, thumbs, plain = (known.open(source, task, besides=each) for each in (("rejected",), ("liked",), ()))
+    drawn = data_form.preview(pairs)
+    assert "rejected</th>" in drawn and "&lt;b&gt;No.&lt;/b&gt;" in drawn and "<b>No" not in drawn
+    assert "liked</th>" in data_form.preview(thumbs) and ">up</div>" in data_form.preview(thumbs)
+    assert "rejected" not in data_form.preview(plain)
+    assert "fewer words" in data_form.summary(pairs) or "more words" in data_form.summary(pairs)
 
 
 def test_a_form_with_wrong_values_names_them() -> None:

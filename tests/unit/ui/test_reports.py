@@ -8,6 +8,7 @@ import pytest
 
 from eval.report.folder import save
 from eval.report.markdown import cost, explanation, few_shot_sentence, headline
+from eval.report.preferences import Preference, Thumbs, preference_sentences
 from eval.report.sections import ClassScores, ClassSide, Confusion, Selection, TurnLikelihood, WithContext
 from eval.statistics import Interval
 from plumbing.errors import RunError, UserError
@@ -236,3 +237,33 @@ def test_a_base_with_a_text_in_its_prompt_is_a_rival_and_a_chat_has_all_its_answ
     assert "base, &lt;b&gt;handbook.md in the prompt" in reports.details(found)
     assert "0.71, 1,340 tokens a question instead of 40" in reports.details(found)
     assert "900 tokens, where lower is better: 12.3 before and 5.7 after." in reports.verdict(found, text_rows())
+
+
+def test_pairs_and_thumbs_are_drawn_with_the_sentences_of_the_report() -> None:
+    interval = {"low": 0.4, "high": 0.7}
+    shares = {"base": 0.5, "tuned": 0.625, "rewarded": 0.875}
+    pairs = Preference.model_validate(
+        {
+            "pairs": 8,
+            **shares,
+            **{f"{name}_interval": interval for name in (*shares, "margin")},
+            "judgement": judgement(0.125).model_dump(),
+            "margin": 1.5,
+            "better_gained": 0.5,
+            "worse_gained": -1.0,
+            "longer": 0.25,
+            "divergence": {"nats": 0.5, "tokens": 90},
+            "kinds": [{"why": HOSTILE, "pairs": 8, **shares}],
+        }
+    )
+    areas = {**shares, **{f"{name}_interval": interval for name in (*shares, "difference")}}
+    thumbs = Thumbs.model_validate(
+        {"liked": 3, "disliked": 2, "areas": areas, "liked_gained": 1.0, "disliked_gained": -2.0}
+    )
+    found = report("dialogue")
+    assert "Which answer is preferred" not in reports.details(found)
+    drawn = reports.details(found.model_copy(update={"preference": pairs, "thumbs": thumbs}))
+    assert all(sentence in drawn for sentence in preference_sentences(pairs)[1:])
+    assert "what gained more by tuning</td><td>0.875</td>" in drawn
+    assert "<script" not in drawn and "&lt;script&gt;" in drawn
+    assert "3 held-out answers have a thumb up, 2 one down." in drawn and "-2.00" in drawn
