@@ -12,8 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from eval import statistics
-from eval.statistics import Interval, fewest_rows, judge_labels
+from eval.statistics import Interval, Outcome, fewest_rows, judge_labels
 
 Preferred = Literal["tuned", "base", "tie", "both bad"]
 """What a vote says, once it is known which side stood where."""
@@ -31,7 +30,7 @@ class WinRate(BaseModel):
     rate: float | None = Field(description="(tuned + ties / 2) / votes; None without a vote.", ge=0, le=1)
     interval: Interval | None = Field(description="95 % interval of the rate: 0.5 is in it where nothing is shown.")
     p_value: float | None = Field(description="Of the exact sign test: ties say nothing.", ge=0, le=1)
-    outcome: statistics.Outcome = Field(description="Whether the tuned side is preferred, or the base.")
+    outcome: Outcome = Field(description="Whether the tuned side is preferred, or the base.")
 
     @property
     def votes(self) -> int:
@@ -63,7 +62,7 @@ def win_rate(votes: Iterable[Preferred]) -> WinRate:
     )
 
 
-_HEADLINES: dict[statistics.Outcome, str] = {
+_HEADLINES: dict[Outcome, str] = {
     "better": "Preferred",
     "worse": "Not preferred",
     "no evidence": "No evidence of a preference",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from eval import votes as counting
+from eval.votes import counts, headline, win_rate
 from finetuning.votes.keeping import Vote, blind_votes, not_blind
 from finetuning.votes.lessons import Lessons
 from ui.drawing import text
@@ -16,9 +16,9 @@ def so_far(votes: Sequence[Vote], aside: Sequence[str] = ()) -> Markup:
     if not votes:
         return join(tag("div", sentence) for sentence in aside)
     counted = blind_votes(votes)
-    found = counting.win_rate(vote.preferred for vote in counted)
-    rest = " ".join([counting.counts(found), *not_blind(len(votes) - len(counted))])
-    rate = tag("div", tag("span", counting.headline(found), class_="ba-win-rate"), " ", rest)
+    found = win_rate(vote.preferred for vote in counted)
+    rest = " ".join([counts(found), *not_blind(len(votes) - len(counted))])
+    rate = tag("div", tag("span", headline(found), class_="ba-win-rate"), " ", rest)
     return join([rate, *(tag("div", sentence) for sentence in aside)])
 
 
