@@ -23,7 +23,7 @@ NO_MODELS = "There is no tuned model of this task yet. Train one in the Train ta
 NO_OWN_MODELS = "There is no tuned model of your own yet. Train one in the Train tab, under Your own."
 BADGE_WAITING = "What was tuned is checked before its first answer."
 
-BLIND = "Blind: vote before you are told which is which"
+BLIND = "Blind: vote first"
 BOTH_WRITE = "Both are being written: {tokens} tokens"
 WHICH = "Which answer is better?"
 VOTES = {"left": "Left is better", "right": "Right is better", "tie": "Tie", "both bad": "Both bad"}
