@@ -75,20 +75,20 @@ class Lessons:
     def sentence(self) -> str:
         """What the votes give, and what is left out or lacking."""
         name = self.lesson.name if len(self.rows) != 1 else self.lesson.name.removesuffix("s")
-        said = f"{len(self.rows):,} {name} on {self.questions:,} different messages"
+        said = f"{len(self.rows):,} {name} on {_messages(self.questions, 'different ')}"
         if self.left_out:
             left_out = "; ".join(f"{count:,} because {why}" for why, count in self.left_out.items())
             said += f" (votes left out: {left_out})"
-        more = f"{self.lacking:,} more {'is' if self.lacking == 1 else 'are'} needed to learn from them"
-        return f"{said}: {more}." if self.lacking else f"{said}."
+        more = f": to learn from them, vote on {_messages(self.lacking, 'more ')}" if self.lacking else ""
+        return f"{said}{more}."
 
     def require_enough(self) -> None:
         """Raise a `DataError` that says how many are needed, where these rows are too few."""
         if self.lacking:
             raise DataError(
-                f"The votes give {self.lesson.name} on {self.questions:,} different messages, and at least "
-                f"{MIN_ROWS_TO_SPLIT} are needed",
-                fix="Vote on more messages.",
+                f"The votes give {self.lesson.name} on {_messages(self.questions, 'different ')}, and "
+                f"{MIN_ROWS_TO_SPLIT} are needed at least",
+                fix=f"Vote on {_messages(self.lacking, 'more ')}.",
             )
 
     def write(self, path: Path) -> None:
@@ -111,6 +111,10 @@ class Lessons:
 
     def _text(self) -> str:
         return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in self.rows)
+
+
+def _messages(count: int, which: str) -> str:
+    return f"{count:,} {which}message{'s' * (count != 1)}"
 
 
 def _pair(vote: Vote) -> list[Row] | str:

@@ -32,7 +32,7 @@ LAB_NOT_MEASURED = "This lab was not measured yet. To measure it here: {command}
 LAB_MEASURED = "As measured on {processor}, {cores} cores, in {minutes:.0f} minutes. Nothing was run to show it."
 NO_LABS = "There are no labs of yours yet."
 
-BLIND = "Blind: vote before you are told which is which"
+BLIND = "Blind: vote first"
 BOTH_WRITE = "Both are being written: {tokens} tokens"
 WHICH = "Which answer is better?"
 VOTES = {"left": "Left is better", "right": "Right is better", "tie": "Tie", "both bad": "Both bad"}

@@ -168,12 +168,13 @@ def test_votes_give_pairs_and_thumbs() -> None:
 
 def test_too_few_are_said_with_how_many_are_needed() -> None:
     pairs = PAIRS.of([vote(number) for number in range(5)] + [vote(1, owner="b")])
-    assert pairs.sentence() == "6 pairs on 5 different messages: 3 more are needed to learn from them."
-    with pytest.raises(DataError, match="on 5 different messages, and at least 8 are needed"):
+    assert pairs.sentence() == "6 pairs on 5 different messages: to learn from them, vote on 3 more messages."
+    with pytest.raises(DataError, match=r"on 5 different messages, and 8 are needed at least\. Vote on 3 more"):
         pairs.require_enough()
     enough = PAIRS.of([vote(number) for number in range(8)])
     enough.require_enough()
-    assert "needed" not in enough.sentence()
+    assert enough.sentence() == "8 pairs on 8 different messages."
+    assert PAIRS.of([vote(1)]).sentence().startswith("1 pair on 1 different message: ")
 
 
 CHAT = [

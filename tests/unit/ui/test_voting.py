@@ -296,7 +296,7 @@ def test_votes_on_what_was_trained_again_are_not_those_on_it_now(tab: Compare, b
 
 def test_too_few_votes_start_nothing_and_say_how_many_are_needed(tab: Compare) -> None:
     give(tab, "left", asked(tab, "Ana: Soup?"))
-    with pytest.warns(UserWarning, match="at least 8 are needed"):
+    with pytest.warns(UserWarning, match="8 are needed at least"):
         tab.voting.learn_from(PAIRS)(KEY, request())
 
 
