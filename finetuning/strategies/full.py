@@ -36,10 +36,8 @@ class Full(Strategy):
     def measured(self, blocks: int) -> Full:
         return self
 
-    def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
-        return
-
     def apply(self, model: PreTrainedModel, kind: ModelKind, *, base: str, seed: int) -> Any:
+        self.require(model, kind, base)
         model.float().requires_grad_(True)
         return model
 
