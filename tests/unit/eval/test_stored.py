@@ -1,4 +1,4 @@
-"""What earlier versions wrote is read: reports and baselines of before say what they said, as do those that ship."""
+"""What earlier versions wrote is read: reports and baselines of before say what they said, and so do those of now."""
 
 import json
 from pathlib import Path
