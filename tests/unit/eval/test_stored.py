@@ -1,4 +1,4 @@
-"""What earlier versions wrote is read: reports and baselines of before say what they said, and so do those of now."""
+"""What earlier versions wrote is read: reports and baselines of before and of now say what they said."""
 
 import json
 from pathlib import Path
