@@ -177,6 +177,15 @@ def _expected(model: PreTrainedModel, found: Mapping[str, Any]) -> dict[str, tup
     return {name: tuple(places[name].shape) for name in written}
 
 
+def require_openable(model: PreTrainedModel) -> None:
+    """Refuse a model, before it is trained, whose files could not be opened once it was.
+
+    Raises:
+        ModelError: as where it joins the weights of experts.
+    """
+    _places(model)
+
+
 def _places(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """Name in a file → the model's own tensor. Some models have other names for themselves than in their files.
 

@@ -40,10 +40,8 @@ class Full(Strategy):
     def measured(self, blocks: int) -> Full:
         return Full()
 
-    def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
-        return
-
     def apply(self, model: PreTrainedModel, kind: ModelKind, *, base: str, seed: int) -> Any:
+        self.require(model, kind, base)
         model.float().requires_grad_(True)
         if self.new:
             start_anew([model], model, seed=seed)

@@ -65,6 +65,7 @@ class Last(Strategy):
         return Last(blocks=blocks)
 
     def require(self, model: PreTrainedModel, kind: ModelKind, base: str) -> None:
+        super().require(model, kind, base)
         blocks, wanted = blocks_of(model), self._wanted(kind)
         if wanted > len(blocks):
             raise RecipeError(

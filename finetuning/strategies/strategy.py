@@ -68,8 +68,12 @@ class Strategy(Settings):
 
         Raises:
             RecipeError: with what does not fit, and what would.
+            ModelError: what was tuned could not be opened afterwards.
         """
-        raise NotImplementedError
+        if self.whole:
+            from models.whole import require_openable
+
+            require_openable(model)
 
     def apply(self, model: PreTrainedModel, kind: ModelKind, *, base: str, seed: int) -> Any:
         """Returns `model` ready to train: what learns is in float32 and asks for gradients, all else is frozen.

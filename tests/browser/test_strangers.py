@@ -8,13 +8,16 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.app_process import running_app
-from tests.browser.steps import open_tab, open_train, start_small_run
+from tests.browser.steps import choose_classifier, open_tab, open_train, start_small_run
+
+STEPS = "of 4,000 steps"
+"""Half an hour of them: nothing here waits for the end."""
 
 
 @pytest.fixture(scope="module")
 def public_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("public")
-    with running_app(folder / "runs", folder / "app.log", "--public") as url:
+    with running_app(folder / "runs", folder / "app.log", "--public", "--limits", "steps=4000") as url:
         yield url
     assert "Traceback" not in (folder / "app.log").read_text(errors="replace")
 
@@ -38,16 +41,17 @@ def bea(public_url: str, chromium: Browser) -> Iterator[Page]:
 def test_each_browser_sees_its_own_run_and_is_told_its_limits(ana: Page, bea: Page) -> None:
     open_train(ana)
     expect(ana.get_by_label("Hub dataset")).to_have_count(0)
-    start_small_run(ana, train_rows=1000, batch_size=1)  # each step ends soon, and the run does not
-    expect(ana.locator("#sentiment-state")).to_contain_text("of 1,000 steps", timeout=90_000)
+    choose_classifier(ana)
+    start_small_run(ana, train_rows=640, epochs=100)
+    expect(ana.locator("#sentiment-state")).to_contain_text(STEPS, timeout=90_000)
 
     second = ana.context.new_page()
     second.goto(ana.url)
     open_train(second)
-    expect(second.locator("#sentiment-state")).to_contain_text("of 1,000 steps", timeout=15_000)
+    expect(second.locator("#sentiment-state")).to_contain_text(STEPS, timeout=15_000)
     second.reload()
     open_train(second)
-    expect(second.locator("#sentiment-state")).to_contain_text("of 1,000 steps", timeout=15_000)
+    expect(second.locator("#sentiment-state")).to_contain_text(STEPS, timeout=15_000)
     second.click("#sentiment-start")
     expect(second.locator(".toast-body").first).to_contain_text("You have a run that is not over", timeout=30_000)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
+from finetuning.strategies import Full, Last
 from models.loading import LoadedModel
 from models.whole import check_whole, load_beside
 from plumbing.errors import ModelError
@@ -79,6 +80,9 @@ def test_a_model_that_joins_weights_in_loading_is_refused_in_a_sentence(tmp_path
     tuned_from(base.model, tmp_path / "tuned")
     with pytest.raises(ModelError, match="joins weights in loading"):
         check_whole(tmp_path / "tuned", base)
+    for strategy in (Full(), Last(blocks=1)):  # and before anything is trained
+        with pytest.raises(ModelError, match="joins weights in loading"):
+            strategy.apply(base.model, "causal", base="mixtral", seed=0)
 
 
 @pytest.mark.parametrize("name", ["bert", "distilbert", "roberta"])
