@@ -15,10 +15,13 @@ from data.preferences import LIKED, REJECTED
 from data.sources import open_source
 from data.tasks import DIALOGUE
 from data.tasks.own import OwnTask
+from eval.report.folder import load
 from finetuning import cli
 from finetuning.limits import Limits
 from finetuning.preparation import open_data
 from finetuning.recipe import Recipe, load_recipe, with_overrides
+from finetuning.runs.folder import create_run
+from finetuning.training import run_training
 from finetuning.votes import keeping
 from finetuning.votes.keeping import Answer, Message, blind_votes, first_votes, forget, keep, read_votes, said_of
 from finetuning.votes.lessons import CUT_OFF, EMPTY, NEITHER, PAIRS, SAME, THUMBS
@@ -295,6 +298,25 @@ def test_what_cannot_be_learned_so_is_said(name: str, settings: dict, why: str) 
     voted = with_overrides(load_recipe(name), settings)
     with pytest.raises(RecipeError, match=why):
         votes_recipe(voted, "RUN-ID", PAIRS.of([vote(1)]), "file:/tmp/pairs.jsonl")
+
+
+def test_a_run_learns_from_votes_and_is_judged_on_others(
+    tiny_llama: Path, tiny_dialogue_adapter: Path, tmp_path: Path
+) -> None:
+    settings = [f"model.base={tiny_llama}", "model.precision=float32", "evaluation.forgetting=false"]
+    settings += ["strategy.rank=4", "strategy.alpha=8", "strategy.target_modules=[q_proj,v_proj]"]
+    voted = load_recipe("dialogue-smollm2-qlora", settings)
+    lessons = PAIRS.of([vote(number) for number in range(12)])
+    recipe = votes_recipe(
+        voted, str(tiny_dialogue_adapter), lessons, f"file:{lessons.write_into(tmp_path / 'rows')}"
+    )
+    short = {"training.max_steps": 1, "training.eval_rows": 0, "evaluation.max_new_tokens": 2}
+    run = create_run(with_overrides(recipe, short), tmp_path / "runs")
+    run_training(run, run.cancel_requested)
+    assert run.status().state == "finished", run.status().error
+    assert "It went on with the adapter" in run.status().facts["continues"]
+    report, rows = load(run.evaluation)
+    assert report.preference is not None and report.n == len(list(rows)) > 0
 
 
 # ---- the command line ----------------------------------------------------------------------------------------
