@@ -95,7 +95,7 @@ class Vote(_Strict):
     """Which side stood left."""
     vote: Choice
     seen: bool = False
-    """Whether the voter had seen one of these answers in Compare before, to the same, with the name of its side."""
+    """Whether the voter had seen one of these answers with the name of its side, in Compare and not long before."""
     owner: str = ""
     """Whose vote, opaque; empty on a page of one's own."""
 
@@ -128,11 +128,6 @@ class Vote(_Strict):
     def asked(self) -> tuple[tuple[str, str], ...]:
         """The prompt: role and content of each message."""
         return tuple((message.role, message.content) for message in self.prompt)
-
-    @property
-    def named(self) -> tuple[tuple[object, ...], ...]:
-        """Each answer of which the voter was told after the vote whose it is."""
-        return tuple((self.owner, self.asked, side) for side in self.models.sides)
 
 
 _OTHER: dict[Side, Side] = {"base": "tuned", "tuned": "base"}
@@ -181,8 +176,6 @@ def keep(vote: Vote, *, limits: Limits | None = None, folder: Path | None = None
             known = read_votes(folder).votes
             if any(each.ballot == vote.ballot for each in known):
                 raise UserError("This vote was given already", fix="Ask something else.")
-            if not vote.seen and {name for each in known for name in each.named} & {*vote.named}:
-                vote = vote.model_copy(update={"seen": True})
             if limits is not None:
                 _check(vote, known, path.stat().st_size if path.exists() else 0, limits)
             _append(path, vote.model_dump_json().encode() + b"\n")
@@ -289,10 +282,10 @@ def forget(owner: str | None, *, folder: Path | None = None) -> int:
 
 
 def first_votes(votes: Iterable[Vote]) -> list[Vote]:
-    """The first vote of each person on the same two answers."""
+    """The first vote of each person on the same two answers: by the second they know which side is which."""
     first: dict[tuple[object, ...], Vote] = {}
     for vote in votes:
-        first.setdefault(vote.named, vote)
+        first.setdefault((vote.owner, vote.asked, vote.models.sides), vote)
     return list(first.values())
 
 

@@ -148,15 +148,8 @@ def test_the_first_vote_on_a_question_counts_and_only_a_blind_one() -> None:
     assert left_out == "2 more votes were given by who knew the sides, and left out."
     assert repeated.startswith("These are on 1 different message: several votes on one say less")
     assert said_of([vote(1), vote(2)], [vote(1), vote(2)]) == []
-
-
-def test_who_has_voted_on_an_answer_knows_it_beside_another_model(folder: Path) -> None:
-    keep(vote(1))
-    others = {"tuned_sha256": "d" * 64}
-    keep(vote(1, ballot="e" * 32, models=others))
-    keep(vote(1, ballot="f" * 32, models=others, owner="b"))
-    keep(vote(1, ballot="0" * 32, models=others | {"base_sha256": "e" * 64, "contract_sha256": "e" * 64}))
-    assert [each.seen for each in read_votes().votes] == [False, True, False, False]
+    retrained = vote(1, "base", models={"tuned_sha256": "d" * 64})
+    assert blind_votes([votes[0], retrained]) == [votes[0], retrained]
 
 
 def test_more_than_can_be_read_is_said_and_nothing_is_counted_of_half_the_file(
