@@ -41,7 +41,7 @@ def launch_chromium(playwright: Playwright) -> Browser:
 
 
 def new_page(browser: Browser | BrowserContext) -> Page:
-    """An empty page as wide as a laptop's; a `Browser` gives it cookies of its own, a context those of its pages."""
+    """An empty page as wide as a laptop. A `Browser` gives it cookies of its own; a context, those of its pages."""
     page = browser.new_page()
     page.set_viewport_size({"width": 1280, "height": 800})
     page.set_default_timeout(1000 * LIMIT_S)
