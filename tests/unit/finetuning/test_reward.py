@@ -189,13 +189,12 @@ def test_it_is_estimated_and_counted(recipe_on, tiny_llama):
     assert 2 * (prompt + answer) == pytest.approx(both, abs=1)
 
 
-def test_a_pair_is_shown_with_the_better_answer_marked(recipe_on, tiny_llama):
+def test_a_pair_is_shown_with_both_answers_marked_the_better_first(recipe_on, tiny_llama):
     recipe = recipe_on(NAME, tiny_llama)
     row = open_data(recipe).splits["train"][0]
     shown = recipe.way.preview(row, load_tokenizer(resolve(str(tiny_llama))), recipe.task_definition)
-    marked = "".join(token for token, is_marked in shown if is_marked)
-    assert row["summary"] in marked and row["rejected"] not in marked
-    assert row["rejected"] in "".join(token for token, _ in shown)
+    marked = "".join(token if is_marked else "|" for token, is_marked in shown).strip("|")
+    assert marked == f"{row['summary']}<|im_end|>|{row['rejected']}<|im_end|>"
 
 
 def test_chats_have_reward_models_too(tiny_llama, tmp_path):
