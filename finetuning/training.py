@@ -273,7 +273,7 @@ def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Row
     )
 
 
-def _task_metric(recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Callable[[Any], float]:
+def _task_metric(recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Callable[[Any], float] | None:
     """What measures the metric on the rows that the validation loss is measured on, or on some of them."""
     return recipe.way.task_metric(rows.measured, loaded.tokenizer, recipe, rows.opened.task)
 

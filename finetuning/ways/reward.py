@@ -85,10 +85,8 @@ class Reward(Answering):
 
         require_room_for_pairs(rows, self.prompter(tokenizer, task), limit=limit)
 
-    def task_metric(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, task: Task) -> Any:
-        from finetuning.trainers.pair_metric import PairMetric
-
-        return PairMetric(rows, self.prompter(tokenizer, task))
+    def task_metric(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, task: Task) -> None:
+        return None
 
     def trainer(
         self,

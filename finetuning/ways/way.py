@@ -224,8 +224,11 @@ class Way(Settings):
 
     def task_metric(
         self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, task: Task
-    ) -> Callable[[Any], float]:
-        """What measures the metric of the verdict on some validation rows: of a model as it is at a step."""
+    ) -> Callable[[Any], float] | None:
+        """What measures the metric of the verdict on some validation rows: of a model as it is at a step.
+
+        None where its trainer measures it with the loss.
+        """
         from data.samples import sample
         from eval.preferences import good_answers
         from finetuning.trainers.task_metric import ROWS, TaskMetric

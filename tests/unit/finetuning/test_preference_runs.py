@@ -121,6 +121,16 @@ def test_it_is_judged_on_rows_without_pairs_as_well_and_that_is_said(finished, p
     )
 
 
+def test_an_answer_that_is_there_twice_is_left_out_and_nothing_is_said_to_be_added_to_another(finished, tmp_path):
+    if finished.recipe().way.kind != "kto":
+        pytest.skip("of answers with thumbs")
+    answers = [("One.", True), ("Two.", False), ("One.", True)]
+    rows = [{"dialogue": "Ana: Which?", "summary": said, "liked": liked} for said, liked in answers]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = choose_rows(finished.tuned, f"file:{tmp_path / 'a.jsonl'}").selection
+    assert (found.given, found.repeated, found.merged) == (3, 1, False)
+
+
 def test_other_worse_answers_are_other_rows(finished, tmp_path, pairs_file, monkeypatch):
     from plumbing.errors import RunError
 
