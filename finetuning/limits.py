@@ -104,7 +104,7 @@ class Limits(BaseModel):
     vote_characters: Positive = 20_000
     """Characters of what a vote is kept with: what was asked, and both answers."""
     votes_mb: Positive = 50
-    """Megabytes of all votes that are kept; none is removed, so beyond it none is added."""
+    """Megabytes of all votes that are kept; none is removed but by who gave it, so beyond it none is added."""
     hub: bool = False
     """Whether data sets are read from the Hub."""
     base_models: Annotated[tuple[str, ...], BeforeValidator(_names)] = (

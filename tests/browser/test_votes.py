@@ -40,3 +40,7 @@ def test_a_vote_is_given_by_keyboard_and_then_the_sides_have_their_names(page: P
     page.locator("#votes-learn button").first.click()
     expect(page.locator("#votes-learn")).to_contain_text("vote on 8 more messages")
     expect(page.locator("#votes-pairs")).to_be_disabled()
+    page.click("#votes-delete")
+    page.click("#votes-really")
+    expect(page.locator("#votes")).to_be_hidden(timeout=10_000)
+    expect(page.locator("#votes-learn")).to_be_hidden()
