@@ -152,10 +152,12 @@ def _options(counts: Counts | None) -> Iterable[Markup]:
         return
     rows: list[list[Child]] = []
     for one in counts.rows:
-        learn, total = one.count.trainable, one.count.total
+        learn, total, stored = one.count.trainable, one.count.total, one.count.stored
         button = _buttons([one.go]) if one.go else None
+        packed = tag("div", f"{stored:,} as stored", class_="ba-small") if stored < total else None
+        of = join([f"{total:,}", packed])
         share = f"{learn / total:.2%}"
-        rows.append([one.base, one.strategy, f"{learn:,}", f"{total:,}", share, f"{one.weight_mb:,.0f} MB", button])
+        rows.append([one.base, one.strategy, f"{learn:,}", of, share, f"{one.weight_mb:,.0f} MB", button])
     headers = ["base model", "strategy", "learn", "of", "share", "weights in memory", "try"]
     yield table(headers, rows, class_="ba-table ba-costs", label=said.COUNTS_CAPTION)
     yield tag("div", f"{said.COUNTS_CAPTION}. {said.TWICE}", class_="ba-note")

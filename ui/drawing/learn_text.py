@@ -110,7 +110,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
 COUNTS_CAPTION = "How many parameters learn, of how many, counted from the models' configurations just now"
 TWICE = (
     "Beside an adapter a classifier's total has its head twice, the original and the copy that learns. In 4 bits "
-    "two weights share a byte; they are counted as two here."
+    "two weights share a byte: as stored, they are one."
 )
 
 RANK_TITLE = "W + BA"

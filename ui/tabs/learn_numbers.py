@@ -26,11 +26,14 @@ from ui.tabs.leading import LAB, OWN, TAB, may, with_strategy
 from ui.tabs.train_form import strategies, strategy_of
 
 CAUSAL = "sentiment-smollm2-lora"
-COUNTED = (CAUSAL, "sentiment-distilbert-lora", "sentiment-minilm-lora")
+SMALLER = "sentiment-minilm-lora"
+CLASSIC = ("sentiment-distilbert-lora", "dialogue-llama2-7b-qlora")
+"""Recipes whose counts everybody has read somewhere."""
+COUNTED = (CAUSAL, SMALLER, *CLASSIC)
 """Recipes whose bases' parameters are counted, with each strategy."""
 OF_WAY = {
     said.SELF_SUPERVISED[0]: ("style-smollm2-lora",),
-    said.SUPERVISED[0]: (CAUSAL, "dialogue-smollm2-qlora", "sentiment-minilm-lora"),
+    said.SUPERVISED[0]: (CAUSAL, "dialogue-smollm2-qlora", SMALLER),
     said.REINFORCEMENT[0]: (
         "dialogue-smollm2-dpo", "dialogue-smollm2-kto", "dialogue-smollm2-reward", "dialogue-smollm2-grpo",
     ),
@@ -57,8 +60,10 @@ def numbers(limits: Limits | None) -> Numbers:
         report=report_of(bundled_folder() / CAUSAL / "eval"),
         rows={"reviews": rows_said("reviews") or ""},
         steps={
-            "task": _recipes((CAUSAL,), limits, label="Open this task"),
+            "task": [Go("Ask the base", f"{TAB}:compare")],
             "data": [Go("Bring rows of your own", OWN)],
+            "base": _recipes((SMALLER,), limits, label="Take a smaller one"),
+            "tune": _recipes((CAUSAL,), limits, label="Train it"),
             "evaluate": [Go("Ask base and tuned", f"{TAB}:compare"), Go("Read the report", f"{TAB}:evaluate")],
         },
         ways={title: _recipes(names, limits) for title, names in OF_WAY.items()},

@@ -119,6 +119,10 @@ def test_perplexity_is_that_of_a_plain_loss_whatever_the_batch(sides, batch_size
     tokens = sum(count for _, count, _ in base)
     assert (found.passages, found.tokens, found.answers) == (len(PASSAGES), tokens, [])
     expected = [math.exp(sum(loss * count for loss, count, _ in each) / tokens) for each in (base, tuned)]
+    firsts = [sides.tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in PASSAGES]
+    assert found.bytes == sum(map(len, PASSAGES)) - sum(len(sides.tokenizer.decode([one])) for one in firsts)
+    bits = [sum(loss * count for loss, count, _ in each) / math.log(2) / found.bytes for each in (base, tuned)]
+    assert found.bits_per_byte == pytest.approx(bits, rel=1e-4)
     assert [found.base_perplexity, found.tuned_perplexity] == pytest.approx(expected, rel=1e-4)
     assert expected[0] != pytest.approx(expected[1], rel=1e-2)
     same = sum(
@@ -176,6 +180,7 @@ def test_a_passage_begins_as_the_models_texts_do(by_hand, tiny_llama, make_adapt
     found = measure_forgetting(pair, PASSAGES, [])
     tokens = sum(len(row) - 1 for row in ids)
     assert (found.passages, found.tokens) == (len(PASSAGES), tokens)
+    assert found.bytes == sum(map(len, PASSAGES)), "every byte of a passage is predicted"
     for tuned, perplexity in ((False, found.base_perplexity), (True, found.tuned_perplexity)):
         total = 0.0
         for row in ids:

@@ -68,14 +68,25 @@ def test_steps_ways_and_options_are_headings_in_order_and_what_is_counted_comes_
 
 def test_the_classic_counts_stand_beside_the_words(tab: Learn, counts: drawing.Counts) -> None:
     lesson = drawing.lesson(learn_numbers.numbers(None), counts)
-    for number in ("134,515,008", "2,442,240", "628,994", "67,584,004"):
+    for number in ("134,515,008", "2,442,240"):
         assert number in lesson
+    for classic in ("628,994", "67,584,004", "16,777,216", "3,517,190,144 as stored"):
+        assert classic in lesson
     assert said.COUNTING not in lesson
     by_name = {(one.base, one.strategy): one for one in counts.rows}
     assert by_name["SmolLM2-135M", "Full fine-tuning"].count.trainable == 134_515_008
     assert by_name["SmolLM2-135M", "QLoRA"].weight_mb < by_name["SmolLM2-135M", "Full fine-tuning"].weight_mb / 3
-    heads = [one for one in counts.rows if one.strategy == "Transfer learning (head)"]
-    assert len(heads) == 2 and not any("Q" in one.strategy for one in counts.rows if one.base != "SmolLM2-135M")
+    heads = [one.base for one in counts.rows if one.strategy == "Transfer learning (head)"]
+    assert heads == ["all-MiniLM-L6-v2", "distilbert-base-uncased"]
+    assert [one.base for one in counts.rows if one.strategy == "QLoRA"] == ["SmolLM2-135M", "Llama-2-7b-hf"]
+    lora, qlora = (by_name["Llama-2-7b-hf", name] for name in ("LoRA", "QLoRA"))
+    assert lora.count.stored == lora.count.total and lora.weight_mb > 3 * qlora.weight_mb
+
+
+def test_each_step_and_each_way_has_a_button() -> None:
+    numbers = learn_numbers.numbers(None)
+    assert [name for name in said.STEPS if not numbers.steps.get(name)] == []
+    assert len(numbers.ways) == 3 and all(numbers.ways.values())
 
 
 def test_of_what_does_not_ship_nothing_is_offered_and_all_that_is_offered_opens(counts: drawing.Counts) -> None:
@@ -264,7 +275,7 @@ def test_a_recipe_is_asked_of_the_form_that_it_belongs_to_and_may_be_asked_for_t
         ("strategy:sentiment-smollm2-lora:full", "sentiment"),
         ("demonstration:overfitting", "sentiment"),
     ):
-        found = [tab.go(clicks(target))[2:][places.index(place)] for _ in range(2)]
+        found = [tab.go(clicks(target))[3:][places.index(place)] for _ in range(2)]
         assert [target_of(one) for one in found] == [target, target] and found[0] != found[1]
 
 
@@ -272,7 +283,8 @@ def test_other_targets_open_tabs_and_what_is_none_opens_nothing(tab: Learn) -> N
     tabs, forms, *_ = tab.go(clicks("own"))
     assert (tabs.selected, forms.selected) == ("train", "train-own")
     assert tab.go(clicks("tab:evaluate"))[0].selected == "evaluate"
-    assert tab.go(clicks("lab:ways-dialogue"))[0].selected == "lab"
+    opened, _, chosen, *_ = tab.go(clicks("lab:ways-dialogue"))
+    assert (opened.selected, chosen) == ("lab", "ways-dialogue")
     for wrong in ("", "tab:../x", "recipe:../../x", "recipe:nothing", "strategy:sentiment-smollm2-lora:x",
                   "demonstration:../x", "lab:x", "recipe:/etc/x.yaml", "strategy::", "x:y"):  # fmt: skip
         with pytest.warns(UserWarning, match="no such|opens nothing"):
