@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -118,14 +119,35 @@ def demonstrations(limits: Limits | None, *, offered: bool = True) -> list[tuple
 @functools.cache
 def counts(limits: Limits | None) -> Counts:
     """Parameters with each strategy, by `finetuning.estimates`."""
-    rows = [one for name in COUNTED for one in _counted(load_recipe(name), limits)]
-    of_causal = {strategy_of(recipe): one for recipe, one in zip(_variants(CAUSAL), rows, strict=False)}
+    rows = [replace(one, go=_opens(recipe, limits)) for name in COUNTED for recipe, one in _counted(name)]
+    of_causal = {strategy_of(recipe): one for recipe, one in _counted(CAUSAL)}
     recipe = load_recipe(CAUSAL)
     own, full = of_causal[strategy_of(recipe)], of_causal["full"]
     base_said = f"{full.base}: {full.count.total:,} parameters, {full.weight_mb:,.0f} MB of weights in float32"
     if packed := of_causal.get("qlora"):
         base_said += f" and {packed.weight_mb:,.0f} MB in 4 bits"
     return Counts(rows=rows, base_said=f"{base_said}.", tune_said=_tune_said(recipe, own))
+
+
+@functools.cache
+def _counted(name: str) -> list[tuple[Recipe, Counted]]:
+    """A recipe with each strategy, and its counts; over a base in 4 bits only where the model writes."""
+    from finetuning.estimates.estimate import parameter_count
+    from finetuning.estimates.memory import weight_mb
+
+    shipped, found = load_recipe(name), []
+    for _, strategy in strategies():
+        recipe = shipped if strategy == strategy_of(shipped) else with_strategy(shipped, strategy)
+        if recipe.way.writes or recipe.model.precision != "nf4":
+            count, base = parameter_count(recipe), short_name(recipe.model.base)
+            found.append((recipe, Counted(base, recipe.strategy_title, count, weight_mb(recipe, count))))
+    return found
+
+
+def _opens(recipe: Recipe, limits: Limits | None) -> Go | None:
+    """The button of a recipe with a strategy, where the visitor may train it."""
+    about = f"Open {short_name(recipe.model.base)} with {recipe.strategy_title} in Train"
+    return Go("Open", f"strategy:{recipe.name}:{strategy_of(recipe)}", about) if may(recipe, limits) else None
 
 
 def _tune_said(recipe: Recipe, own: Counted) -> str:
@@ -137,29 +159,6 @@ def _tune_said(recipe: Recipe, own: Counted) -> str:
         f"{recipe.title}: {number:,} steps of {recipe.training.batch_size} rows, at a learning rate of "
         f"{recipe.training.learning_rate:g}; {own.count.trainable:,} of {own.count.total:,} parameters learn."
     )
-
-
-def _variants(name: str) -> list[Recipe]:
-    """The recipe with each strategy; over a base in 4 bits only where the model writes."""
-    recipe = load_recipe(name)
-    found = []
-    for _, strategy in strategies():
-        variant = recipe if strategy == strategy_of(recipe) else with_strategy(recipe, strategy)
-        if recipe.way.writes or variant.model.precision != "nf4":
-            found.append(variant)
-    return found
-
-
-def _counted(recipe: Recipe, limits: Limits | None) -> Iterable[Counted]:
-    from finetuning.estimates.estimate import parameter_count
-    from finetuning.estimates.memory import weight_mb
-
-    for variant in _variants(recipe.name):
-        count, base = parameter_count(variant), short_name(recipe.model.base)
-        name = variant.strategy_title
-        target = f"strategy:{recipe.name}:{strategy_of(variant)}"
-        go = Go("Open", target, f"Open {base} with {name} in Train") if may(variant, limits) else None
-        yield Counted(base, name, count, weight_mb(variant, count), go)
 
 
 @functools.lru_cache(maxsize=300)
