@@ -28,6 +28,7 @@ from eval.floors.floor import Example
 from eval.metrics import bits_per_byte, primary_of
 from eval.metrics import perplexity as log_likelihood
 from eval.metrics.bits_per_byte import bits_of, bytes_of, bytes_predicted
+from eval.metrics.perplexity import of_mean
 from eval.report.schema import RowResult, SideResult
 from eval.report.sections import FewShot, FloorResult, MetricResult, Texts, TextSide, WithContext
 from eval.scores import judge
@@ -153,7 +154,7 @@ class Documents:
                 answer=answer.text,
                 scores={name: values[number] for name, values in scores.items()},
                 tokens=answer.tokens,
-                perplexity=math.exp(-nats[number] / max(1, self.tokens[number])),
+                perplexity=of_mean(nats[number] / max(1, self.tokens[number])),
             )
             for number, answer in enumerate(answers)
         ]
@@ -173,8 +174,8 @@ class Documents:
     def _side(self, nats: list[float]) -> TextSide:
         a_token, bits = _ratio(nats, self.tokens), _ratio([bits_of(value) for value in nats], self.bytes)
         return TextSide(
-            perplexity=math.exp(-sum(nats) / sum(self.tokens)),
-            perplexity_interval=Interval(low=math.exp(-a_token.high), high=math.exp(-a_token.low)),
+            perplexity=of_mean(sum(nats) / sum(self.tokens)),
+            perplexity_interval=Interval(low=of_mean(a_token.high), high=of_mean(a_token.low)),
             bits_per_byte=bits_of(sum(nats)) / sum(self.bytes),
             bits_per_byte_interval=bits,
         )

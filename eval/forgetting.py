@@ -9,12 +9,12 @@ Shapes: B passages, T tokens, V vocabulary.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from eval.metrics.bits_per_byte import bytes_predicted
+from eval.metrics.perplexity import of_mean
 from eval.report.sections import ChangedAnswer, Forgetting
 from eval.statistics import Judgement, judge_scores
 from models.text_rows import begin_of_text
@@ -90,8 +90,8 @@ def measure_forgetting(
         passages=len(rows),
         tokens=tokens,
         bytes=sum(bytes_predicted(text, [] if begin else row[:1], pair.tokenizer) for text, row in read),
-        base_perplexity=math.exp(-sum(likelihood[False]) / tokens),
-        tuned_perplexity=math.exp(-sum(likelihood[True]) / tokens),
+        base_perplexity=of_mean(sum(likelihood[False]) / tokens),
+        tuned_perplexity=of_mean(sum(likelihood[True]) / tokens),
         judgement=_judge(likelihood[False], likelihood[True], tokens),
         agreement=agreed / tokens,
         answers=[

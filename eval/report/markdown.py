@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from eval.metrics import Metric, metric_named
+from eval.report.figures import of_any_size
 from eval.report.figures import p_value as p_value
 from eval.report.figures import with_interval as with_interval
 from eval.report.headline import explanation as explanation
@@ -40,7 +41,7 @@ _WRITING_TITLES = {
 
 def cost(forgetting: Forgetting) -> str:
     """What the gain cost elsewhere, in a sentence or two."""
-    base, tuned = f"{forgetting.base_perplexity:,.1f}", f"{forgetting.tuned_perplexity:,.1f}"
+    base, tuned = map(of_any_size, (forgetting.base_perplexity, forgetting.tuned_perplexity))
     said = {
         "worse": f"General text suffered: perplexity, where lower is better, went from {base} to {tuned}",
         "better": f"General text did not suffer: perplexity, where lower is better, went from {base} to {tuned}",

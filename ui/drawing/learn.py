@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from eval.report.figures import of_any_size
 from eval.report.markdown import headline
 from eval.report.schema import Report
 from finetuning.demonstrations.demonstration import Demonstration, Measured, Results
@@ -244,8 +245,8 @@ def _measured(found: Measured, results: Results) -> Markup:
             f"{ends:.3f}; the training loss ended with {found.loss[-1][1]:.3f}."
         )
     if found.perplexity:
-        base, tuned = found.perplexity
-        said_of.append(f"Perplexity on general text went from {base:,.1f} to {tuned:,.1f}.")
+        base, tuned = map(of_any_size, found.perplexity)
+        said_of.append(f"Perplexity on general text went from {base} to {tuned}.")
     if found.agreement is not None:
         said_of.append(f"At {found.agreement:.0%} of its places both expect the same next token.")
     where = said.MEASURED_ON.format(

@@ -1,6 +1,7 @@
 """Perplexity, agreement and answers are those of each model alone, whatever the batch or the kind of pair."""
 
 import contextlib
+import copy
 import math
 import shutil
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from eval import forgetting as module
 from eval.forgetting import measure_forgetting
+from eval.report.sections import Forgetting
 from eval.statistics import judge_scores
 from models.loading import device, load_tokenizer
 from models.pair import open_pair
@@ -138,6 +140,15 @@ def test_perplexity_is_that_of_a_plain_loss_whatever_the_batch(sides, batch_size
     assert found.judgement.difference == pytest.approx(judgement.difference * len(PASSAGES) / tokens, abs=1e-4)
     assert (found.judgement.outcome, found.judgement.n) == (judgement.outcome, len(PASSAGES))
     assert found.judgement.p_value == judgement.p_value
+
+
+def test_of_a_ruined_model_the_perplexity_is_still_a_number(two_models):
+    ruined = copy.deepcopy(two_models.base)
+    with torch.no_grad():
+        ruined.get_output_embeddings().weight *= 1e5
+    found = measure_forgetting(TwoModels(two_models.tokenizer, two_models.base, ruined), PASSAGES, [])
+    assert 1e300 < found.tuned_perplexity < math.inf and found.judgement.outcome == "worse"
+    assert Forgetting.model_validate_json(found.model_dump_json()) == found
 
 
 def test_test_and_perplexity_speak_of_the_same_change():

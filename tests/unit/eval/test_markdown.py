@@ -252,6 +252,12 @@ def test_explanation_where_every_row_scores_the_same(make_report, texts):
             "General text suffered: perplexity, where lower is better, went from 10.0 to 12.0. ",
         ),
         (
+            "worse",
+            1010.0,
+            2.4e9,
+            "General text suffered: perplexity, where lower is better, went from 1,010.0 to 2.4e+09. ",
+        ),
+        (
             "better",
             10.0,
             9.0,
