@@ -219,13 +219,13 @@ def about_levels() -> Markup:
 # ---- what goes wrong -------------------------------------------------------------------------------------------
 
 
-def wrong(found: Sequence[tuple[Demonstration, str, Go | None]], results: Results | None) -> Markup:
-    """The demonstrations, (what is run, what is said of it, its button), with what came of them."""
+def wrong(found: Sequence[tuple[Demonstration, Go | None]], results: Results | None) -> Markup:
+    """The demonstrations, each with its button and with what came of it."""
     cards = []
-    for demonstration, about, go in found:
+    for demonstration, go in found:
         measured = results.runs.get(demonstration.name) if results else None
         came = _measured(measured, results) if measured and results else _not_run(demonstration)
-        parts = [tag("h3", demonstration.title), tag("p", about), came, _buttons([go] if go else [])]
+        parts = [tag("h3", demonstration.title), tag("p", demonstration.about), came, _buttons([go] if go else [])]
         cards.append(tag("div", *parts, class_="ba-stack"))
     return tag("div", _part(said.WRONG_TITLE, *cards), class_="ba-learn")
 

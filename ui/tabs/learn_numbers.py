@@ -46,7 +46,6 @@ CHAINS_FOLDER, LABS_FOLDER = RECIPES / "chains", RECIPES.parent / "labs"
 DRAWN = "up_proj"
 """The layer whose update is drawn."""
 RANK = 8
-_ABOUT = {"forgetting": said.FORGETTING, "overfitting": said.OVERFITTING}
 
 
 def numbers(limits: Limits | None) -> Numbers:
@@ -98,8 +97,8 @@ def _recipes(names: Iterable[str], limits: Limits | None, *, label: str = "") ->
     return [Go(label or recipe.title, f"recipe:{recipe.name}") for recipe in found if may(recipe, limits)]
 
 
-def demonstrations(limits: Limits | None, *, offered: bool = True) -> list[tuple[Demonstration, str, Go | None]]:
-    """What goes wrong on purpose, what is said of it, and its button where the visitor may train it.
+def demonstrations(limits: Limits | None, *, offered: bool = True) -> list[tuple[Demonstration, Go | None]]:
+    """What goes wrong on purpose, and its button where the visitor may train it.
 
     They train whole models, so whether a stranger may is not known before the libraries are there: `offered` says
     whether they are.
@@ -109,7 +108,7 @@ def demonstrations(limits: Limits | None, *, offered: bool = True) -> list[tuple
         one = load_demonstration(name)
         allowed = (limits is None or offered) and may(one.as_recipe(), limits)
         go = Go("Open it in Train", f"demonstration:{name}") if allowed else None
-        found.append((one, _ABOUT.get(name, ""), go))
+        found.append((one, go))
     return found
 
 

@@ -119,12 +119,12 @@ def test_a_stranger_is_offered_what_a_stranger_may_train() -> None:
     }  # fmt: skip
     assert offered == {*limits.base_models}
     libraries.ready()
-    assert [go is None for _, _, go in learn_numbers.demonstrations(limits)] == [True, False]
+    assert [go is None for _, go in learn_numbers.demonstrations(limits)] == [True, False]
     usual = Limits()
     allowed = {one.strategy: one.go is not None for one in learn_numbers.counts(usual).rows[:4]}
     assert allowed["LoRA"] and not allowed["Full fine-tuning"], "a whole model is more than they may keep"
     unknown = learn_numbers.demonstrations(usual, offered=False)
-    assert [go for _, _, go in unknown] == [None, None]
+    assert [go for _, go in unknown] == [None, None]
 
 
 # ---- W + BA ----------------------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ def test_a_demonstration_sets_nothing_that_its_button_cannot_fill_in() -> None:
         assert [each for each in settings if each not in FIELDS and not each.startswith("evaluation.")] == []
     usual = leading.with_strategy(load_recipe("sentiment-smollm2-lora"), "full").training.learning_rate
     assert load_demonstration("forgetting").as_recipe().training.learning_rate == pytest.approx(20 * usual)
-    assert "twenty times" in said.FORGETTING
+    assert "twenty times" in load_demonstration("forgetting").about
 
 
 # ---- what the buttons open -------------------------------------------------------------------------------------
