@@ -237,7 +237,7 @@ def _not_run(demonstration: Demonstration) -> Markup:
 
 def _measured(found: Measured, results: Results) -> Markup:
     said_of = [found.headline]
-    if found.validation:
+    if found.validation[1:]:
         step, lowest = min(found.validation, key=lambda point: point[1])
         last, ends = found.validation[-1]
         said_of.append(
@@ -252,7 +252,7 @@ def _measured(found: Measured, results: Results) -> Markup:
     where = said.MEASURED_ON.format(
         processor=results.processor, cores=results.cores, day=results.measured, minutes=found.seconds / 60
     )
-    curve = charts.loss_curve(found.loss, found.validation, kept=said.LOWEST if found.validation else "")
+    curve = charts.loss_curve(found.loss, found.validation, kept=said.LOWEST if found.validation[1:] else "")
     answers = _answers(found) if found.answers else None
     run = fold("What was run", tag("code", " ".join(found.set)))
     live = tag("p", " ".join(said_of), class_="ba-live")

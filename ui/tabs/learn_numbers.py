@@ -52,7 +52,7 @@ def numbers(limits: Limits | None) -> Numbers:
     """All but what is counted."""
     supervised = report_of(bundled_folder() / "dialogue-smollm2-qlora" / "eval")
     found = {
-        said.SELF_SUPERVISED[0]: rows_said("letters"),
+        said.SELF_SUPERVISED[0]: rows_said("letters", "letters"),
         said.SUPERVISED[0]: headline(supervised) if supervised else None,
         said.REINFORCEMENT[0]: rows_said("preferences", "pairs"),
     }

@@ -87,6 +87,7 @@ def test_each_step_and_each_way_has_a_button() -> None:
     numbers = learn_numbers.numbers(None)
     assert [name for name in said.STEPS if not numbers.steps.get(name)] == []
     assert len(numbers.ways) == 3 and all(numbers.ways.values())
+    assert "68 letters to learn from, 4 to watch, 22 to judge by" in numbers.way_said[said.SELF_SUPERVISED[0]]
 
 
 def test_of_what_does_not_ship_nothing_is_offered_and_all_that_is_offered_opens(counts: drawing.Counts) -> None:
@@ -252,6 +253,11 @@ def test_what_was_measured_is_drawn_with_both_curves() -> None:
     assert "lowest at step 1, 1.000, and ended at step 2 with 1.500" in drawn and drawn.count("<polyline") == 2
     assert "&lt;b&gt;positive" in drawn and "A chip, 2 cores, 2026-01-31; the run took 1.5 min" in drawn
     assert "--only overfitting" in drawn and "--only forgetting" not in drawn
+    once = results.model_copy(
+        update={"runs": {"forgetting": forgetting.model_copy(update={"validation": ((2, 1.5),)})}}
+    )
+    drawn = drawing.wrong(learn_numbers.demonstrations(None), once)
+    assert "went from 15.2 to 4,321.5" in drawn and "lowest" not in drawn.partition("Over-fitting")[0]
 
 
 def test_a_demonstration_sets_nothing_that_its_button_cannot_fill_in() -> None:
