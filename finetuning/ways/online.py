@@ -97,8 +97,14 @@ class Online(Way):
 
     @property
     def sampling(self) -> Sampling:
-        reads = bool(self.beta) + (self.algorithm == "rloo" or self.num_iterations > 1)
-        return Sampling(self.num_generations, self.num_iterations, reads, self.max_new_tokens)
+        by_itself = self.algorithm == "rloo" or self.num_iterations > 1
+        return Sampling(
+            answers=self.num_generations,
+            passes=self.num_iterations,
+            reads=bool(self.beta) + by_itself + len(self.runs),
+            has_reference=self.beta > 0,
+            new_tokens=self.max_new_tokens,
+        )
 
     @property
     def runs(self) -> tuple[str, ...]:
