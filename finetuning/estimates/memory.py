@@ -1,7 +1,7 @@
 """How much memory a run takes at its highest: weights, gradients, optimizer state and what a backward needs.
 
-A way that compares with a reference measures it beforehand, or holds what learns a second time where its answers are
-its own; so there is no second model, unless a run is read. A pair is two rows.
+A way that compares with a reference measures it beforehand, or, where its answers are its own, holds what learns a
+second time; so there is no second model, unless it reads a run. A pair is two rows.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def memory_mb(
     gradients = count.trainable * _GRADIENT / _MB
     moments = count.trainable * (_MOMENTS if recipe.training.optimizer == "adamw" else _MOMENTS / 4) / _MB
     beside = weights if recipe.kind == "reward" else 0.0  # the language model, which it is compared with
-    held = weights * len(recipe.way.runs) + _reference_mb(recipe, count)  # such a run is taken to be of the same base
+    held = weights * len(recipe.way.runs) + _reference_mb(recipe, count)  # such a run's base is taken for the same
     if recipe.strategy.whole:
         # Going back, activations go as gradients come. That of the vocabulary's own weight is there from the start,
         # and once more where the embedding adds its part.

@@ -29,8 +29,7 @@ class Sampling:
     passes: int
     """Optimizer steps on the same answers."""
     reads: int
-    """Passes over each answer without gradients: by the reference, by the model before its step, by what rewards it.
-    """
+    """Passes over each answer without gradients: by the reference, by the model before its step, by a reward model."""
     has_reference: bool
     """Whether it is held to what it was before its first step."""
     new_tokens: int
