@@ -29,7 +29,7 @@ class Sampling:
     passes: int
     """Optimizer steps on the same answers."""
     reads: int
-    """Passes over each answer without gradients: by the reference, by the model before its step, by a reward model."""
+    """Passes over each answer without gradients: of the reference, of itself before its step, of reward models."""
     has_reference: bool
     """Whether it is held to what it was before its first step."""
     new_tokens: int

@@ -401,7 +401,8 @@ def test_what_a_run_went_on_with_stands_beside_it_in_its_report(recipe_of, tmp_p
 def test_a_label_can_be_learned_by_being_right(reviews_file, tiny_llama, tmp_path):
     recipe = load_recipe("sentiment-smollm2-lora", [
         f"model.base={tiny_llama}", f"data.source=file:{reviews_file}", *ONLINE, *QUICK, "training.max_steps=2",
-        "way.rewards=[exact, {name: length, words: 1}]", "way.max_new_tokens=3", "training.gradient_checkpointing=true",
+        "way.rewards=[exact, {name: length, words: 1}]", "way.max_new_tokens=3",
+        "training.gradient_checkpointing=true",
     ])  # fmt: skip
     run = trained(recipe, tmp_path)
     assert run.status().state == "finished"
