@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import yaml
 
+from finetuning import cli
 from finetuning.chains import begin_anew, chain_names, is_chain, load_chain, take_up
 from finetuning.recipe import recipe_names
 from finetuning.runs import launch
@@ -143,6 +144,38 @@ def test_a_note_that_is_damaged_begins_anew(written, folder):
     take_up(plan, plan.chain.steps[0], {})
     (folder / ".chains" / "small.json").write_text("{")
     assert take_up(plan, plan.chain.steps[0], {})[1] == "begins"
+
+
+def test_a_chain_is_trained_by_one_command_and_goes_on_where_it_stopped(
+    tiny_llama, dialogues_file, folder, written, monkeypatch, capsys
+):
+    """The worker is this process, which is asked to stop in the second step."""
+    asked = [False, True, False]
+
+    def start(run):
+        stop = asked.pop(0)
+        run_training(run, lambda: stop and run.status().phase == "Fine-tuning")
+        return True
+
+    monkeypatch.setattr(launch, "_start", start)
+    small = {
+        "model.base": str(tiny_llama), "model.precision": "float32", "training.max_steps": 2,
+        "data.source": f"file:{dialogues_file}", "training.eval_rows": 0, "training.batch_size": 2,
+        "evaluation.skip": True,
+    }  # fmt: skip
+    names = {"start": {}, "further": {"model.adapter": "step:start"}}
+    steps = [
+        {"name": name, "title": name, "recipe": "dialogue-smollm2-qlora", "set": small | more}
+        for name, more in names.items()
+    ]
+    path = written(yaml.safe_dump({"name": "tiny", "title": "Tiny", "steps": steps}))
+    with pytest.raises(RunError, match="The run was cancelled"):
+        cli.train(path)
+    assert "Step 2 of 2, further" in capsys.readouterr().out
+    cli.train(path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "has finished" in said and "is resumed" in said and "The chain has finished" in said
+    assert len(list_runs(folder)) == 2 and not asked
 
 
 def test_three_steps_lead_from_one_run_to_the_next(tiny_llama, dialogues_file, folder, tmp_path, written):
