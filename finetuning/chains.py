@@ -179,7 +179,9 @@ def take_up(plan: Plan, step: Step, runs: Mapping[str, str], folder: Path | None
 
 def begin_anew(chain: Chain, folder: Path | None = None) -> None:
     """Forget which runs its steps have; the runs stay."""
-    _file(chain, folder or runs_folder()).unlink(missing_ok=True)
+    folder = folder or runs_folder()
+    with writing(folder):
+        _file(chain, folder).unlink(missing_ok=True)
 
 
 def _sentences(error: ValidationError) -> list[str]:
