@@ -60,6 +60,7 @@ def test_a_length_may_have_a_least_number_of_words():
         ("full stop", "Leo said “come.”", "Leo comes"),
         ("capital letter", "“Leo comes.”", "leo comes."),
         ("no list", "Leo comes - maybe.", "- Leo comes\n- Ana stays"),
+        ("no turns", "Ana asks: at 6:30?\nIn short: maybe.", "Leo comes.\nMrs. Ana: I stay."),
     ],
 )
 def test_each_rule_of_form(rule, keeps, breaks):
