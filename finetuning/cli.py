@@ -44,7 +44,8 @@ RecipeName = Annotated[str, typer.Argument(help="A recipe or a chain that ships,
 RecipeOrFile = Annotated[
     str,
     typer.Argument(
-        help="A recipe or a chain that ships, a YAML file of one, or a file or folder of rows of your own."
+        help="A recipe or a chain that ships, a YAML file of one, a file or folder of rows of your own, or "
+        "votes:NAME for the votes on a run or an adapter that ships."
     ),
 ]
 RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or the folder of an adapter or whole model.")]
@@ -66,12 +67,17 @@ TestSource = Annotated[str | None, typer.Option("--test", help="Another source w
 
 @app.command()
 def inspect(
-    file: Annotated[str, typer.Argument(help="A file or folder of rows of your own.")],
+    file: Annotated[str, typer.Argument(help="A file or folder of rows of your own, or votes:NAME.")],
     set_: Set = [],  # noqa: B006
     test: TestSource = None,
 ) -> None:
     """Say what FILE is, what could be learned from it, and which recipe suits."""
     from finetuning.proposal import propose
+    from finetuning.votes.training import is_votes
+
+    if is_votes(file):
+        _proposed_of_votes(file, set_, test)
+        return
 
     proposal = propose(file, test=test, settings=set_)
     _print_proposal(proposal)
@@ -100,13 +106,15 @@ def train(
     from finetuning.export.folder import copy_tuned
     from finetuning.proposal import is_own_file
     from finetuning.runs import launch
+    from finetuning.votes.training import is_votes
 
     if is_chain(recipe):
         _refuse_of_a_chain({"--data": data, "--test": test, "--export": export})
         _train_chain(recipe, set_, anew=anew)
         return
-    chosen = _proposed(recipe, set_, data, test) if is_own_file(recipe) else _recipe(recipe, set_, data, test)
-    if is_own_file(recipe) and not yes and not typer.confirm("Train this?"):
+    is_own = is_votes(recipe) or is_own_file(recipe)
+    chosen = _proposed(recipe, set_, data, test) if is_own else _recipe(recipe, set_, data, test)
+    if is_own and not yes and not typer.confirm("Train this?"):
         return
     run = launch.submit(chosen)
     console.print(f"Run [bold]{run.id}[/] in {run.folder}")
@@ -256,10 +264,11 @@ def votes(
     thumbs: Annotated[bool, typer.Option("--thumbs", help="Write answers with thumbs, and not pairs.")] = False,
 ) -> None:
     """Say which side people preferred in Compare who did not know which is which."""
+    from finetuning.votes.keeping import votes_on
     from finetuning.votes.lessons import PAIRS, THUMBS
-    from finetuning.votes.printing import chosen_votes, export_votes, print_votes
+    from finetuning.votes.printing import export_votes, print_votes
 
-    found = chosen_votes(on)
+    found = votes_on(on)
     print_votes(console, found)
     if export:
         export_votes(console, found, THUMBS if thumbs else PAIRS, export)
@@ -380,18 +389,31 @@ def _recipe(name: str, overrides: list[str], data: str | None, test: str | None)
 
 
 def _proposed(name: str, settings: list[str], data: str | None, test: str | None) -> Recipe:
-    """What suits a file, once it has been said."""
+    """What suits a file, or votes, once it has been said."""
     from finetuning.proposal import propose
+    from finetuning.votes.training import is_votes
 
     if data is not None:
         raise RecipeError(
             "A file stands where a recipe may, and --data names another", got=data, fix="Leave one of them out."
         )
+    if is_votes(name):
+        return _proposed_of_votes(name, settings, test)
     proposal = propose(name, test=test, settings=settings)
     _print_proposal(proposal)
     if proposal.error is not None:
         raise proposal.error
     return proposal.recipe
+
+
+def _proposed_of_votes(name: str, settings: list[str], test: str | None) -> Recipe:
+    """What learns from votes, once it has been said."""
+    from finetuning.votes.training import from_votes
+
+    recipe, said = from_votes(name, [*settings, *([f"data.test={test}"] if test else [])])
+    for sentence in said:
+        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+    return recipe
 
 
 def _print_proposal(proposal: Proposal) -> None:

@@ -51,7 +51,8 @@ def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
         if computed_by_hand(recipe):
             # What all prompts begin with is computed once, and so is a prompt with several answers.
             answered = sum(train.answers[index] for index in chosen)
-            tokens = sum(rows) + (answers - 1) * answered - (len(rows) - 1) * train.shared
+            again = (1 - 1 / train.rows_a_prompt) * sum(train.prompts[index] - train.shared for index in chosen)
+            tokens = round(sum(rows) + (answers - 1) * answered - (len(rows) - 1) * train.shared - again)
             if answers > 1:
                 both = [(train.prompts[index], train.answers[index]) for index in chosen]
                 pairs = sum(prompt**2 + answers * own * (prompt + own) for prompt, own in both)

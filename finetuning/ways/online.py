@@ -167,6 +167,9 @@ class Online(Way):
         ids = self.prompter(tokenizer, task).encode_prompt(task.input_of(row))
         return [(str(tokenizer.decode([token])), False) for token in ids]
 
+    def task_metric(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, task: Task) -> None:
+        """Its trainer measures it, of the answers that it rewards."""
+
     def trainer(
         self,
         recipe: Recipe,
