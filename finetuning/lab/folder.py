@@ -101,6 +101,8 @@ class Record(BaseModel):
     """Cell → the place of the best in its trials."""
     failed: dict[str, str] = Field(default_factory=dict)
     """Cell → why it has no score, in a sentence."""
+    files: dict[str, str | None] = Field(default_factory=dict)
+    """File that rows come from → its SHA-256 when the lab began; None of what is no file."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,30 @@ class LabFolder:
             status = status.model_copy(update=taken)
             write_atomically(self.folder / "status.json", status.model_dump_json(indent=1))
         return status
+
+    def put_back(self, door: Door) -> None:
+        """Let a lab that ended early, or with options that failed, wait for a process again: only one can do so.
+
+        Raises:
+            RunError: it is being worked on, or has nothing left to do.
+        """
+        with locked(self.folder):
+            status = self.status()
+            if status.state not in RESUMABLE and not (status.state == "finished" and self.record().failed):
+                what = "has finished" if status.state == "finished" else "is not over yet"
+                raise RunError(
+                    f"Only a lab that ended early can go on, and this one {what}", got=f"{self.id}: {status.state}"
+                )
+            self.withdraw_cancel()
+            again = {
+                "state": "waiting",
+                "pid": None,
+                "pid_started": None,
+                "error": None,
+                "ended": None,
+                "door": door,
+            }
+            write_atomically(self.folder / "status.json", status.model_copy(update=again).model_dump_json(indent=1))
 
     def note_started(self, pid: int) -> None:
         """Write down that `pid` is its process, unless that has taken the lab already."""

@@ -10,7 +10,7 @@ from eval.lab.schema import LabResult
 from finetuning.lab.dry_run import Share, minutes, total
 from finetuning.lab.folder import LabFolder, Record
 from finetuning.lab.lab import Lab
-from finetuning.lab.plan import Cell, Plan, seed_place, trial_place
+from finetuning.lab.plan import Cell, Plan, seed_place, trial_place, written
 from plumbing.errors import UserError
 from ui.drawing import text
 from ui.drawing.markup import Child, Markup, cell, counted, join, progress, table, tag
@@ -123,5 +123,5 @@ def _tried(each: Cell, record: Record) -> str:
     said = f"{begun} of {len(each.trials)}"
     if each.key in record.chosen:
         chosen = each.trials[record.chosen[each.key]]
-        said += ", " + ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in chosen.items()) + " chosen"
+        said += f", {written(chosen)} chosen"
     return said
