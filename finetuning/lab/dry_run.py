@@ -40,7 +40,7 @@ class Share:
 
 
 def shares(plan: Plan, rows: Mapping[str, Opened]) -> list[Share]:
-    """What each option takes; `rows` are as `fitting.open_rows` gives them."""
+    """What each option takes; `rows` are as `rows.open_rows` gives them."""
     return [_share(cell, plan, rows[cell.key]) for cell in plan.cells]
 
 

@@ -224,15 +224,9 @@ class LabFolder:
                     f"Only a lab that ended early can go on, and this one {what}", got=f"{self.id}: {status.state}"
                 )
             self.withdraw_cancel()
-            again = {
-                "state": "waiting",
-                "pid": None,
-                "pid_started": None,
-                "error": None,
-                "ended": None,
-                "door": door,
-            }
-            write_atomically(self.folder / "status.json", status.model_copy(update=again).model_dump_json(indent=1))
+            again = {"state": "waiting", "pid": None, "pid_started": None, "error": None, "ended": None}
+            status = status.model_copy(update=again | {"door": door})
+            write_atomically(self.folder / "status.json", status.model_dump_json(indent=1))
 
     def note_started(self, pid: int) -> None:
         """Write down that `pid` is its process, unless that has taken the lab already."""

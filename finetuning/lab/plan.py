@@ -185,23 +185,18 @@ def _require_choice(lab: Lab, tried: Sequence[Recipe], searched: Sequence[str]) 
     Raises:
         RecipeError: with the settings, and what would do.
     """
-    names = ", ".join(searched)
     if any(_measured_by(recipe, lab.choose) != _measured_by(tried[0], lab.choose) for recipe in tried):
-        by = (
-            "the validation loss of one is not that of another"
-            if lab.choose == "loss"
-            else "each has rows of its own"
-        )
-        remedy = " Or choose by the task's metric: choose: metric." if lab.choose == "loss" else ""
+        remedy = "" if lab.choose == "metric" else " Or choose by the task's metric: choose: metric."
         raise RecipeError(
-            f"The best cannot be chosen by validation rows: with other settings {by}",
-            got=names,
+            f"Which of these is best, the {lab.choose} of validation rows cannot tell: with other values it is of "
+            "something else",
+            got=", ".join(searched),
             fix=f"Make options of them: move what differs from tune: to across:.{remedy}",
         )
     longer = [name for name in searched if name not in _AS_LONG]
     if lab.budget is not None and lab.budget.minutes is not None and len(tried) > 1 and longer:
         raise RecipeError(
-            "A budget of minutes is made into steps once for an option, and a step may take longer with another value",
+            "With a budget in minutes the steps of an option are timed once, and some of these make them longer",
             got=", ".join(longer),
             fix="Make options of them: move them from tune: to across:. Or give the budget in steps.",
         )

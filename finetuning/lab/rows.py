@@ -1,4 +1,4 @@
-"""The rows of a lab, opened before anything is run: what options train on, and whether all are judged on the same."""
+"""The rows of a lab, opened before anything is run: what is trained on, and whether all are judged on the same."""
 
 from __future__ import annotations
 
@@ -101,20 +101,20 @@ def _require_same(plan: Plan, opened: Mapping[str, Opened]) -> None:
         RecipeError: with both, and how many rows each has.
     """
     known: dict[str, tuple[str, int]] = {}
-    first: tuple[Cell, str, int] | None = None
+    first: tuple[str, str, int] | None = None
     for cell in plan.cells:
         for seed in cell.seeds if cell.recipe.data.train_rows is not None else cell.seeds[:1]:
             recipe = with_overrides(cell.recipe, {"training.seed": seed})
             how = repr((recipe.data, recipe.task, recipe.way.besides, recipe.evaluation.source, recipe.kind, seed))
             if how not in known:
                 known[how] = _hash(recipe, rows_of(cell, seed, opened[cell.key]))
-            if first is None:
-                first = cell, *known[how]
-            elif known[how][0] != first[1]:
+            sha256, count = known[how]
+            first = first or (cell.name, sha256, count)
+            if sha256 != first[1]:
                 raise RecipeError(
-                    "The options of this lab are not judged on the same rows: "
-                    f"{first[0].name} on {first[2]:,}, and {cell.name} on {known[how][1]:,} that are not all of these",
-                    fix="Rows that one of them trains on are left out: give test: rows that none trains on.",
+                    f"The runs of this lab do not fit together: {first[0]} is judged on {first[2]:,} test rows, "
+                    f"and {cell.name} on {count:,} that are not the same",
+                    fix="Say with test: which rows judge all; what one of them trains on cannot be among these.",
                 )
 
 

@@ -76,8 +76,8 @@ class LabTab:
         yield progress("Timing layers like those of its models …", 0, 0)
         libraries.ready()
         from finetuning.lab.dry_run import shares
-        from finetuning.lab.fitting import open_rows
         from finetuning.lab.launch import planned
+        from finetuning.lab.rows import open_rows
 
         try:
             plan = planned(shipped_lab(name), visitor.limits)
