@@ -56,8 +56,8 @@ def what_is_tested(result: LabResult) -> str:
     pairs = len(result.pairs)
     corrected = (
         f" The p-values of the {pairs} pairs are corrected by Holm's method: the chance that any difference "
-        f"that is called one is none is at most {result.alpha:.0%}; the interval of a difference is that of its pair "
-        "alone."
+        f"that is called one is none is at most {result.alpha:.0%}. "
+        "The interval of a difference is that of its pair alone."
         if pairs > 1
         else ""
     )

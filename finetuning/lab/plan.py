@@ -23,6 +23,13 @@ from plumbing.errors import RecipeError, UserError
 
 PILOT_STEPS = 6
 """Of a run by which an option's steps are timed; the first is not counted."""
+UNMEASURED = {
+    "training.eval_rows": 0,
+    "training.eval_metric": False,
+    "training.patience": None,
+    "evaluation.skip": True,
+}
+"""Settings of such a run, of which nothing is measured."""
 _RUN_NAME = 63
 
 
@@ -261,12 +268,7 @@ def run_recipe(
 
 def pilot_recipe(cell: Cell, *, place: str, lab: str, title: str) -> Recipe:
     """The recipe of a run whose steps are timed: nothing of it is measured, kept or judged."""
-    own: dict[str, Any] = {
-        "training.max_steps": PILOT_STEPS,
-        "training.eval_rows": 0,
-        "training.eval_metric": False,
-    }
-    own |= {"training.patience": None, "evaluation.skip": True}
+    own: dict[str, Any] = UNMEASURED | {"training.max_steps": PILOT_STEPS}
     own |= {"name": run_name(lab, place), "title": f"{title}: {cell.name}, pilot"}
     return with_overrides(cell.recipe, dict(cell.trials[0]) | own)
 
