@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -278,7 +277,8 @@ def create_lab(lab: Lab, plan: Plan, *, owner: str = "", limits: Limits | None =
     place = labs_folder()
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
-        lab_id = f"{lab.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.randbelow(2**16):04x}"
+        now = datetime.now(UTC)  # ids sort in the order in which labs were made, also within a second
+        lab_id = f"{lab.name}-{now:%Y%m%d-%H%M%S}-{now.microsecond // 16:04x}"
         making = place / f".making-{lab_id}"
         making.mkdir()
         written = yaml.safe_dump(lab.model_dump(exclude_unset=True), sort_keys=False, allow_unicode=True)

@@ -13,7 +13,7 @@ from statistics import fmean
 
 from finetuning.besides import open_besides
 from finetuning.lab.folder import LabFolder, Tried
-from finetuning.lab.measured import Bases, of_run, of_untrained
+from finetuning.lab.measured import Bases, Measured, of_run, of_untrained
 from finetuning.lab.plan import (
     Cell,
     pilot_place,
@@ -156,7 +156,7 @@ class Runner:
         if not (run.evaluation / "report.json").is_file():  # it was noted, and not put back into the queue
             launch.judge(run)
             run = self._to_its_end(run)
-        self.lab.keep_measured(place, of_run(run))
+        self._keep(place, of_run(run))
         if cell.recipe.strategy.whole and not self.settings.keep_whole:
             _drop_weights(run)
 
@@ -166,9 +166,8 @@ class Runner:
             for seed in cell.seeds:
                 place = seed_place(cell, seed)
                 if self.lab.measured(place) is None:
-                    self._check_files()
                     self._tell(f"{cell.name}: seed {seed}" if cell.seeds[1:] else cell.name)
-                    self.lab.keep_measured(place, of_untrained(cell, seed, bases, self._going_on))
+                    self._keep(place, of_untrained(cell, seed, bases, self._going_on))
         except UserError as error:
             self._failed(cell, error)
 
@@ -254,6 +253,11 @@ class Runner:
                     got=spec.removeprefix("file:"),
                     fix="Put it back as it was, or start a new lab: --new.",
                 )
+
+    def _keep(self, place: str, measured: Measured) -> None:
+        """Write down what was measured, of the rows that the lab began with."""
+        self._check_files()
+        self.lab.keep_measured(place, measured)
 
     def _failed(self, cell: Cell, error: Exception) -> None:
         """Write down why an option has no score."""

@@ -24,6 +24,7 @@ from finetuning.lab.plan import make_plan
 from finetuning.limits import Limits
 from plumbing.errors import RecipeError, RunError
 from ui.drawing import labs
+from ui.server import downloads
 from ui.server.visitors import LOCAL, Files, Visitor
 from ui.tabs import lab as tab_module
 from ui.tabs.lab import LabTab, about, build_lab, shipped_lab
@@ -96,7 +97,7 @@ def test_foreign_text_in_a_lab_is_shown_as_text(folder: Path) -> None:
     assert "<img" not in labs.result(result(title=HOSTILE))
     lab = made()
     lab.update(state="failed", error=HOSTILE, phase=HOSTILE)
-    assert "<img" not in labs.state_of(lab, HOSTILE) and "&lt;img" in labs.state_of(lab, HOSTILE)
+    assert "<img" not in labs.state_of(lab, str) and "&lt;img" in labs.state_of(lab, str)
     assert "<img" not in labs.listing([lab])
 
 
@@ -133,7 +134,7 @@ def test_what_a_lab_takes_is_said_or_why_it_cannot_be_made_here(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ui.server.libraries.ready", lambda: None)
-    monkeypatch.setattr("finetuning.lab.fitting.open_rows", lambda plan: {})
+    monkeypatch.setattr("finetuning.lab.rows.open_rows", lambda plan: {})
     shares = [Share(cell, 3, 600.0) for cell in make_plan(load_lab(NAME)).cells]
     monkeypatch.setattr("finetuning.lab.dry_run.shares", lambda plan, rows: shares)
     waiting, said = TAB.estimate(NAME, asked_by(LOCAL))
@@ -159,6 +160,29 @@ def test_an_open_lab_is_drawn_again_only_if_it_changed_and_says_what_went_wrong(
     lab.update(state="finished")
     *_, state, cancel, resume, shown, _html, _md, _json = TAB.poll(lab.id, drawn, asked_by(LOCAL))
     assert "The base is gone." in state and "<svg" in shown and resume.visible and not cancel.visible
+
+
+def test_a_stranger_reads_no_path_of_this_machine_in_what_failed(folder: Path) -> None:
+    said = "There is no space left for runs (got: /srv/somebody/runs)."
+    for visitor, seen in ((Visitor("browser-a", Limits()), False), (LOCAL, True)):
+        lab = made(visitor.owner)
+        record = lab.record()
+        record.failed["closed-book"] = said
+        lab.keep(record)
+        found = result()
+        options = [*found.options, OptionResult(key="x", name="x", about="x", trained=True, failed=said)]
+        created = f"2026-01-0{2 + seen}T00:00:00+00:00"
+        lab_results.write(found.model_copy(update={"options": options, "created": created}), lab.folder)
+        lab.update(state="finished", error=said)
+        *_, state, _, _, shown, html, _md, _json = TAB.poll(lab.id, "", asked_by(visitor))
+        file = html.value["path"] if isinstance(html.value, dict) else html.value
+        for text in (state, shown, Path(file).read_text(encoding="utf-8")):
+            assert ("/srv/somebody" in text) == seen, text
+
+
+def test_labs_that_end_at_once_have_files_of_their_own(folder: Path) -> None:
+    one, other = downloads.files_of_lab(result()), downloads.files_of_lab(result(title="Another"))
+    assert not {*one} & {*other} and downloads.files_of_lab(result()) == one
 
 
 @pytest.mark.parametrize("name", ["status.json", "plan.json", "lab.yaml", "record.json", "results.json"])
