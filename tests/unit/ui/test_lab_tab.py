@@ -74,6 +74,12 @@ def made(owner: str = "") -> LabFolder:
     return create_lab(lab, make_plan(lab), owner=owner, door="page")
 
 
+def files_behind(buttons: list[Any]) -> list[Path]:
+    """What download buttons give."""
+    values = [button.value if hasattr(button, "value") else button["value"] for button in buttons]
+    return [Path(str(value["path"] if isinstance(value, dict) else value)) for value in values]
+
+
 def test_a_lab_that_was_not_measured_says_so_and_how_to_measure_it(folder: Path) -> None:
     shown = about(load_lab(NAME))
     assert "not measured yet" in shown and f"python -m finetuning sweep {NAME}" in shown
@@ -86,10 +92,9 @@ def test_what_was_measured_is_shown_without_running_anything_and_can_be_download
     shown, takes, *buttons = TAB.choose(NAME, asked_by(visitor))
     assert "other By heart" in shown and "<svg" in shown and "Nothing was run to show it" in shown and takes == ""
     assert not (folder / "runs").exists()
-    paths = [button.value if hasattr(button, "value") else button["value"] for button in buttons]
-    found = [path["path"] if isinstance(path, dict) else path for path in paths]
-    assert [Path(str(path)).suffix for path in found] == [".html", ".md", ".json"]
-    assert "<!doctype html>" in Path(str(found[0])).read_text(encoding="utf-8")
+    paths = files_behind(buttons)
+    assert [path.suffix for path in paths] == [".html", ".md", ".json"]
+    assert "<!doctype html>" in paths[0].read_text(encoding="utf-8")
     assert files._offers  # so that the door lets the visitor have them
 
 
@@ -164,7 +169,7 @@ def test_an_open_lab_is_drawn_again_only_if_it_changed_and_says_what_went_wrong(
 
 def test_a_stranger_reads_no_path_of_this_machine_in_what_failed(folder: Path) -> None:
     said = "There is no space left for runs (got: /srv/somebody/runs)."
-    for visitor, seen in ((Visitor("browser-a", Limits()), False), (LOCAL, True)):
+    for visitor, seen in ((Visitor("browser-a", Limits(), holder="a"), False), (LOCAL, True)):
         lab = made(visitor.owner)
         record = lab.record()
         record.failed["closed-book"] = said
@@ -174,9 +179,9 @@ def test_a_stranger_reads_no_path_of_this_machine_in_what_failed(folder: Path) -
         created = f"2026-01-0{2 + seen}T00:00:00+00:00"
         lab_results.write(found.model_copy(update={"options": options, "created": created}), lab.folder)
         lab.update(state="finished", error=said)
-        *_, state, _, _, shown, html, _md, _json = TAB.poll(lab.id, "", asked_by(visitor))
-        file = html.value["path"] if isinstance(html.value, dict) else html.value
-        for text in (state, shown, Path(file).read_text(encoding="utf-8")):
+        *_, state, _, _, shown, html, md, as_json = TAB.poll(lab.id, "", asked_by(visitor))
+        files = [file.read_text(encoding="utf-8") for file in files_behind([html, md, as_json])]
+        for text in (state, shown, *files):
             assert ("/srv/somebody" in text) == seen, text
 
 
