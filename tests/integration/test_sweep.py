@@ -54,7 +54,7 @@ def sweep(*arguments):
 def test_a_lab_goes_to_its_end_and_what_it_is_asked_again_is_not_done_again(lab_file, runs, tmp_path):
     done = sweep(lab_file, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    for said in ("is best here", "LoRA", "paired", "report.html"):
+    for said in ("is best here", "LoRA", "exact McNemar test", "report.html"):
         assert said in done.stdout
     result = LabResult.model_validate_json((tmp_path / "out" / "tiny-lab.json").read_text())
     assert [option.name for option in result.options] == ["LoRA", "base"] and len(result.pairs) == 1
@@ -87,3 +87,4 @@ def test_a_lab_is_cancelled_killed_and_resumed_with_its_runs_and_trains_nothing_
     assert made.status().state == "finished", made.log_file.read_text()
     assert made.record().runs["lora/try-1"] == first and len(list_runs(runs)) == 2
     assert len(made.results().measured) == 2
+    wait_for(lambda: labs.settle(made) or not made.process_alive())
