@@ -47,7 +47,9 @@ class Choices:
 
     def shaped(self, tables: Mapping[str, Table]) -> dict[str, Table]:
         """The splits of a source with a column for each that is needed."""
-        named = {**self.usual, **self.columns}
+        there = {column for table in tables.values() for column in table.columns}
+        usual = {name: column for name, column in self.usual.items() if column in there}
+        named = {**usual, **self.columns}
         return shaped(tables, self.task, instructed=self.instructed, besides=self.besides, columns=named)
 
     def mapping(self, table: Table) -> ColumnMapping:

@@ -1,7 +1,8 @@
 """Which side people prefer who were not told which is which: the win rate, its interval, and the exact sign test.
 
-A vote is for one side; for neither, a tie, which counts as half of one for each; or it says that both answers are
-bad, which prefers nothing and is counted apart. Knows outcomes of votes, not who gave them or where they are kept.
+A vote is for one side; for neither, a tie, which counts as half of one for each in the rate and is left out of the
+test; or it says that both answers are bad, which prefers nothing and is counted apart. Knows outcomes of votes, not
+who gave them or where they are kept.
 """
 
 from __future__ import annotations
@@ -70,28 +71,27 @@ _HEADLINES: dict[Outcome, str] = {
 
 
 def headline(found: WinRate) -> str:
-    """The win rate in a sentence: `Preferred: the tuned model won 0.71 of 24 votes (0.52 to 0.85), p = 0.022.`"""
+    """The win rate in a sentence: `Preferred: the tuned model won 0.71 of 24 votes (…), sign test p = 0.022.`"""
     if found.rate is None or found.interval is None or found.p_value is None:
         return "There are no votes for a side yet."
     said = _HEADLINES[found.outcome]
     votes = "1 vote" if found.votes == 1 else f"{found.votes:,} votes"
     p_value = "p < 0.001" if found.p_value < 0.001 else f"p = {found.p_value:.3f}"
-    within = f"{found.interval.low:.2f} to {found.interval.high:.2f}"
-    return f"{said}: the tuned model won {found.rate:.2f} of {votes} ({within}), {p_value}."
+    within = f"95 % interval {found.interval.low:.2f} to {found.interval.high:.2f}"
+    return f"{said}: the tuned model won {found.rate:.2f} of {votes} ({within}), sign test {p_value}."
 
 
 def counts(found: WinRate) -> str:
-    """What the rate is of, and what is not in it, in a sentence or two; what more it takes where they are few."""
-    said = [f"{found.tuned:,} for tuned, {found.base:,} for base, {_ties(found.ties)}, which count half"]
+    """What the rate is of, and how each kind of vote counts, in a sentence; if they are few, what more it takes."""
+    said = [f"{found.tuned:,} for tuned, {found.base:,} for base"]
+    if found.ties:
+        ties = "1 tie, which counts" if found.ties == 1 else f"{found.ties:,} ties, each of which counts"
+        said.append(f"{ties} as half a vote for either and is left out of the test")
     if found.both_bad:
-        said.append(f"both bad, {found.both_bad:,} more")
+        said.append(f"both bad: {found.both_bad:,}, not counted")
     sentence = f"{'; '.join(said)}."
     decided, least = found.tuned + found.base, fewest_rows()
     if decided < least:
         more = least - decided
         sentence += f" {more} more vote{'s' * (more > 1)} for a side before they can show anything."
     return sentence
-
-
-def _ties(count: int) -> str:
-    return "1 tie" if count == 1 else f"{count:,} ties"

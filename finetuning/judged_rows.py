@@ -312,7 +312,7 @@ def _judge(
     selection = Selection(
         given=repeats.given,
         repeated=repeats.repeated,
-        merged=bool(repeats.repeated) and not task.is_classification,
+        merged=bool(repeats.repeated) and task.kind == "generation" and LIKED not in test.column_names,
         contradictory=repeats.contradictory,
         trained_on=len(seen) if finds else None,
         trained_kept=bool(seen) and keep_trained,

@@ -67,8 +67,8 @@ class Limits(BaseModel):
     max_tokens: Positive = 1024
     """Tokens of the longest row, prompt and completion together."""
     batch_size: Positive = 32
-    """Rows an optimizer step: batch size times gradient accumulation. Where a model learns from its own answers,
-    those."""
+    """Rows an optimizer step: batch size times gradient accumulation. Where each has several answers, as a pair has
+    and one that the model answers itself, those."""
     new_tokens: Positive = 128
     """Tokens of a generated answer in an evaluation."""
     test_rows: Positive = 200
@@ -104,7 +104,7 @@ class Limits(BaseModel):
     vote_characters: Positive = 20_000
     """Characters of what a vote is kept with: what was asked, and both answers."""
     votes_mb: Positive = 50
-    """Megabytes of all votes that are kept; none is removed, so beyond it none is added."""
+    """Megabytes of all votes that are kept; none is removed but by who gave it, so beyond it none is added."""
     hub: bool = False
     """Whether data sets are read from the Hub."""
     base_models: Annotated[tuple[str, ...], BeforeValidator(_names)] = (
@@ -159,11 +159,12 @@ def check_recipe(recipe: Recipe, limits: Limits, *, adapter: str | None = None) 
     """
     training, evaluation, sampling = recipe.training, recipe.evaluation, recipe.way.sampling
     rows_a_step = training.batch_size * training.gradient_accumulation
-    answers = rows_a_step * sampling.answers if sampling else 0
+    answers = sampling.answers if sampling else recipe.way.answers_a_row
+    several = "way.num_generations" if sampling else "the answers of a row"
     compared = (
         ("strategy.rank", getattr(recipe.strategy, "rank", 0), limits.rank),
         ("training.batch_size", rows_a_step, limits.batch_size),
-        ("training.batch_size times way.num_generations", answers, limits.batch_size),
+        (f"training.batch_size times {several}", rows_a_step * answers if answers > 1 else 0, limits.batch_size),
         ("way.max_new_tokens", sampling.new_tokens if sampling else 0, limits.new_tokens),
         ("training.max_tokens", training.max_tokens, limits.max_tokens),
         ("strategy.blocks", getattr(recipe.strategy, "blocks", 0) or 0, limits.blocks),
@@ -250,8 +251,7 @@ def check_rows(splits: Mapping[str, Dataset], task: Task, limits: Limits, recipe
         )
     for split in splits.values():
         for row in split:
-            columns = (*task.columns, *((REJECTED,) if REJECTED in row else ()))
-            longest = max(_characters(row[column]) for column in columns)
+            longest = max(map(len, (task.text_of(row), *task.references(row), row.get(REJECTED, ""))))
             if longest > limits.row_characters:
                 raise RecipeError(
                     f"Row {row['row']} has {longest:,} characters, and this public page takes "
@@ -403,10 +403,6 @@ def _steps(recipe: Recipe, rows: Dataset, task: Task) -> int:
     from finetuning.trainers.arguments import steps
 
     return steps(recipe, recipe.rows_of_tokens(rows, task))
-
-
-def _characters(value: str | list[str]) -> int:
-    return len(value) if isinstance(value, str) else max(map(len, value), default=0)
 
 
 def _bytes(folder: Path) -> int:

@@ -21,6 +21,7 @@ from eval.report.markdown import (
     turns_sentence,
     with_interval,
 )
+from eval.report.preferences import preference_sentences, thumbs_sentences
 from eval.report.rewards_text import calibration_sentence, length_sentence, margin_sentence
 from eval.report.rows_text import about_the_rows
 from eval.report.schema import Report
@@ -59,6 +60,10 @@ def _about_the_answers(report: Report) -> list[str]:
         said.append(turns_sentence(report.turns))
     if report.texts:
         said.append(texts_sentence(report.texts, report))
+    if report.preference:
+        said += preference_sentences(report.preference)
+    if report.thumbs:
+        said += thumbs_sentences(report.thumbs)
     if report.confusion and len(report.confusion.labels) > 2:
         said.append(confused_sentence(report.confusion))
     if report.rewards:

@@ -155,7 +155,7 @@ def propose(name: str, *, test: str | None = None, settings: Sequence[str] = ())
     found, why = _task_of(tables, form, chosen, _chosen_kind(settings))
     task = TASKS[found] if isinstance(found, str) else _named(found, path).definition()
     count = sum(len(each.rows) + len(each.problems) for each in tables.values())
-    way = _chosen_way(settings) or next(iter(ways_for(form, task)), "")
+    way = chosen_way(settings) or next(iter(ways_for(form, task)), "")
     base = (WAYS[way].recipe if way else "") or task.recipe or USUAL[task.kind].recipe
     spec = f"file:{path.absolute()}"
     own = found if isinstance(found, str) else _named(found, path)
@@ -392,7 +392,8 @@ def _chosen_columns(settings: Sequence[str]) -> dict[str, str]:
     return chosen
 
 
-def _chosen_way(settings: Sequence[str]) -> str | None:
+def chosen_way(settings: Sequence[str]) -> str | None:
+    """Returns the way that is chosen in settings as they are written; None where none is."""
     written = (setting.partition("=") for setting in settings)
     return next((value for key, _, value in written if key in ("way", "way.kind") and value in WAYS), None)
 

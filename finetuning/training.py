@@ -225,7 +225,8 @@ def _fine_tune(
     run.remove_torn_checkpoints()
     if earlier is not None and checkpoint is None:
         journal.fact(continues=earlier.put_into(model))
-    last = run.cut_metrics(checkpoint_step(checkpoint) if checkpoint else 0)
+    done, total = checkpoint_step(checkpoint) if checkpoint else 0, steps(recipe, len(rows.train))
+    last = run.cut_metrics(done)
     before = float(last.get("seconds", 0.0))
     tokens_before = int(last.get("tokens", 0))
     recorder = Recorder(journal, seconds_before=before, tokens_before=tokens_before, curves=recipe.way.curves)
@@ -236,9 +237,13 @@ def _fine_tune(
             recipe, model, loaded.tokenizer, rows.train, str(run.checkpoints), callbacks, rows.validation
         )
     trainer.prepare(journal.tell)
-    journal.phase("Fine-tuning", total=steps(recipe, len(rows.train)))
+    journal.phase("Fine-tuning", total=total)
     started = time.perf_counter()
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if done < total:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    else:  # it was stopped after its last step: the library would take one more
+        trainer._load_from_checkpoint(str(checkpoint))
+        trainer.state.global_step = done
     seconds = before + time.perf_counter() - started
     journal.write(training_seconds=round(seconds, 2))
     journal.fact(peak_memory_mb=_peak_memory_mb())
@@ -268,7 +273,7 @@ def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Row
     )
 
 
-def _task_metric(recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Callable[[Any], float]:
+def _task_metric(recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Callable[[Any], float] | None:
     """What measures the metric on the rows that the validation loss is measured on, or on some of them."""
     return recipe.way.task_metric(rows.measured, loaded.tokenizer, recipe, rows.opened.task)
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from models.adapter_files import WEIGHTS_FILE
 from models.whole import is_whole, weight_files
+
+
+def bundled_folder() -> Path:
+    """Where the adapters that ship lie, by their recipes' names: `$BEFORE_AFTER_BUNDLED`, else `bundled/` here."""
+    return Path(os.environ.get("BEFORE_AFTER_BUNDLED", Path(__file__).parent / "bundled"))
 
 
 def weights_sha256(folder: Path) -> str:

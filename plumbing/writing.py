@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write `text` beside `path`, flush it to disk, and rename it over `path`; nothing stays if that fails."""
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write `content` beside `path`, flush it to disk, and rename it over `path`; nothing stays if that fails."""
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with scratch.open("w", encoding="utf-8") as handle:
-            handle.write(text)
+        with scratch.open("wb") as handle:
+            handle.write(content.encode("utf-8") if isinstance(content, str) else content)
             handle.flush()
             os.fsync(handle.fileno())
         scratch.replace(path)

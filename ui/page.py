@@ -152,10 +152,7 @@ def _lead_row_to_compare(view: ReportView, tabs: gr.Tabs, compare: Compare) -> N
 
     shown = [tabs, compare.task, compare.model, *compare.hinted, compare.asked]
     view.flips.click(go, view.shown, shown, **ACT).success(
-        compare.answer_asked,
-        [compare.asked, compare.model, compare.turns, compare.voting.blind],
-        compare.outputs,
-        **CHAT,
+        compare.answer_asked, [compare.asked, compare.model, compare.turns], compare.outputs, **CHAT
     )
 
 

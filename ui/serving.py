@@ -9,6 +9,7 @@ import ipaddress
 import logging
 import os
 import re
+import signal
 import sys
 import threading
 import time
@@ -91,7 +92,7 @@ def serve(arguments: argparse.Namespace) -> None:
         os.environ |= {PORT: str(port), HOST: "127.0.0.1" if ":" in arguments.host else arguments.host}
         page = _launched(arguments, port, limits, login)
     libraries.import_in_background()  # the page is there, and somebody who looks at it will need them
-    threading.Thread(target=_copy_votes, name="votes", daemon=True).start()
+    _copy_votes_if_asked()
     page.block_thread()
 
 
@@ -201,16 +202,35 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _copy_votes() -> None:
-    """Copy votes to a dataset on the Hub, if the environment names one; without, the page is the same."""
-    from finetuning.votes.keeping import votes_folder
-    from finetuning.votes.publishing import dataset_of, start
+def _copy_votes_if_asked() -> None:
+    """Copy votes while the page is served, and once more when it ends, if the environment names a dataset."""
+    from finetuning.votes.publishing import DATASET, TOKEN, dataset_of
 
-    try:
-        if start(votes_folder()) is not None:
+    if dataset_of() is not None:
+        # A container is stopped by this signal, which would end the program before the last copy: as Ctrl+C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        threading.Thread(target=_copy_votes, name="votes", daemon=True).start()
+    elif os.environ.get(DATASET, "").strip():
+        print(f"app.py: votes are not copied to the dataset in ${DATASET}: ${TOKEN} is not set", file=sys.stderr)
+
+
+def _copy_votes() -> None:
+    """Begin to copy votes to a dataset on the Hub; tried again until that can be reached. The page is the same."""
+    from finetuning.votes.keeping import votes_folder
+    from finetuning.votes.publishing import EVERY_MINUTES, dataset_of, start
+
+    said = ""
+    while True:
+        try:
+            start(votes_folder())
+        except RunError as error:
+            if str(error) != said:
+                print(f"app.py: {error}", file=sys.stderr)
+            said = str(error)
+            time.sleep(60 * EVERY_MINUTES)
+        else:
             print(f"app.py: votes are copied to the dataset {dataset_of()}", file=sys.stderr)
-    except RunError as error:
-        print(f"app.py: {error}", file=sys.stderr)
+            return
 
 
 def _keep_the_queue_moving() -> None:

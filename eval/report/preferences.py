@@ -114,7 +114,8 @@ def preference_sentences(found: Preference) -> list[str]:
     return [
         f"Of {found.pairs:,} held-out pairs the base prefers the better answer in {found.base:.0%}, the tuned "
         f"model in {found.tuned:.0%}: {outcome} ({test.test}, p {p_value(test)}). {RULE}{left}",
-        f"Tuning made the better answer gain more than the worse in {found.rewarded:.0%} of them "
+        f"From the base to the tuned model the better answer gained more than the worse in {found.rewarded:.0%} "
+        f"of them "
         f"({found.rewarded_interval.low:.0%} to {found.rewarded_interval.high:.0%}), by {found.margin:+.2f} nats "
         f"on average ({found.margin_interval.low:+.2f} to {found.margin_interval.high:+.2f}): the better ones "
         f"{found.better_gained:+.2f}, the worse {found.worse_gained:+.2f}.",
@@ -133,7 +134,7 @@ def thumbs_sentences(found: Thumbs) -> list[str]:
             f"{areas.base:.0%} of all such pairs for the base and in {areas.tuned:.0%} for the tuned model (area "
             f"under the ROC curve; the difference is probably between {areas.difference_interval.low:+.2f} and "
             f"{areas.difference_interval.high:+.2f}).",
-            f"By what tuning made them gain, {areas.rewarded:.0%} are in that order "
+            f"By what they gained from the base to the tuned model, {areas.rewarded:.0%} are in that order "
             f"({areas.rewarded_interval.low:.0%} to {areas.rewarded_interval.high:.0%}): the liked gained "
             f"{found.liked_gained or 0:+.2f} nats on average, the disliked {found.disliked_gained or 0:+.2f}.",
         ]
@@ -161,7 +162,7 @@ def preference_table(found: Preference) -> list[list[str]]:
         row("the longer answer", found.longer, None),
         row("what the base finds more probable", found.base, found.base_interval),
         row("what the tuned model finds more probable", found.tuned, found.tuned_interval),
-        row("what gained more by tuning", found.rewarded, found.rewarded_interval),
+        row("what gained more from base to tuned", found.rewarded, found.rewarded_interval),
     ]
 
 

@@ -17,7 +17,8 @@ RecipeName = Annotated[str, typer.Argument(help="A recipe or a chain that ships,
 RecipeOrFile = Annotated[
     str,
     typer.Argument(
-        help="A recipe or a chain that ships, a YAML file of one, or a file or folder of rows of your own."
+        help="A recipe or a chain that ships, a YAML file of one, a file or folder of rows of your own, or "
+        "votes:NAME for the votes on a run or an adapter that ships."
     ),
 ]
 RunName = Annotated[str, typer.Argument(help="A run's id, `last`, or the folder of an adapter or whole model.")]

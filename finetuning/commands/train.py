@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from finetuning.commands.following import console, follow_to_its_end, minutes, print_outcome
-from finetuning.commands.inspect import print_proposal
+from finetuning.commands.inspect import print_proposal, proposed_of_votes
 from finetuning.commands.options import RecipeOrFile, Set, Source, TestSource, recipe_of, refuse_of_a_chain
 from plumbing.errors import RecipeError
 
@@ -35,13 +35,15 @@ def train(
     from finetuning.export.folder import copy_tuned
     from finetuning.proposal import is_own_file
     from finetuning.runs import launch
+    from finetuning.votes.training import is_votes
 
     if is_chain(recipe):
         refuse_of_a_chain({"--data": data, "--test": test, "--export": export})
         _train_chain(recipe, set_, anew=anew)
         return
-    chosen = _proposed(recipe, set_, data, test) if is_own_file(recipe) else recipe_of(recipe, set_, data, test)
-    if is_own_file(recipe) and not yes and not typer.confirm("Train this?"):
+    is_own = is_votes(recipe) or is_own_file(recipe)
+    chosen = _proposed(recipe, set_, data, test) if is_own else recipe_of(recipe, set_, data, test)
+    if is_own and not yes and not typer.confirm("Train this?"):
         return
     run = launch.submit(chosen)
     console.print(f"Run [bold]{run.id}[/] in {run.folder}")
@@ -72,13 +74,16 @@ def _train_chain(name: str, settings: list[str], *, anew: bool) -> None:
 
 
 def _proposed(name: str, settings: list[str], data: str | None, test: str | None) -> Recipe:
-    """What suits a file, once it has been said."""
+    """What suits a file, or votes, once it has been said."""
     from finetuning.proposal import propose
+    from finetuning.votes.training import is_votes
 
     if data is not None:
         raise RecipeError(
             "A file stands where a recipe may, and --data names another", got=data, fix="Leave one of them out."
         )
+    if is_votes(name):
+        return proposed_of_votes(name, settings, test)
     proposal = propose(name, test=test, settings=settings)
     print_proposal(proposal)
     if proposal.error is not None:

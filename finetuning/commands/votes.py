@@ -20,10 +20,11 @@ def votes(
     thumbs: Annotated[bool, typer.Option("--thumbs", help="Write answers with thumbs, and not pairs.")] = False,
 ) -> None:
     """Say which side people preferred in Compare who did not know which is which."""
+    from finetuning.votes.keeping import votes_on
     from finetuning.votes.lessons import PAIRS, THUMBS
-    from finetuning.votes.printing import chosen_votes, export_votes, print_votes
+    from finetuning.votes.printing import export_votes, print_votes
 
-    found = chosen_votes(on)
+    found = votes_on(on)
     print_votes(console, found)
     if export:
         export_votes(console, found, THUMBS if thumbs else PAIRS, export)

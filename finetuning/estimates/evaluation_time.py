@@ -35,7 +35,7 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
         # Its own pass over each pair, whose prompt is read once, and the language model's over each of its answers.
         pairs = [prompt + 2 * answer for prompt, answer in zip(test.prompts, test.answers, strict=True)]
         own = work.passes(replace(test, prompts=pairs), 0)
-        return own + work.passes(replace(test, rows=2 * test.rows, prompts=test.whole), 0)
+        return own + work.read(replace(test, rows=2 * test.rows), 0)
     if not recipe.way.writes:
         return 2 * work.passes(test, 0) + work.passes(train, 0)  # both sides; the frozen base for its probe
     if not recipe.task_definition.target_column:

@@ -42,6 +42,8 @@ class Lengths:
     """Tokens of each that are learned; None where these are its answer."""
     texts: list[list[int]] | None = None
     """The lengths of the texts that share each row; None where none do."""
+    rows_a_prompt: float = 1.0
+    """Rows that go through the model together because their prompt is the same, of which it is computed once."""
 
     @property
     def whole(self) -> list[int]:
@@ -96,15 +98,17 @@ def _lengths(recipe: Recipe, rows: Dataset, tokenizer: Any, task: Task) -> Lengt
     chosen = sorted(random.Random(recipe.training.seed).sample(range(len(rows)), min(_SAMPLE, len(rows))))
     some: list[dict[str, Any]] = [dict(row) for row in rows.select(chosen)]
     way = recipe.way
+    together = len(rows) / max(1, len({task.text_of(row) for row in rows})) if way.together else 1.0
     if tokenizer is not None:
-        return Lengths(len(rows), *way.lengths(some, tokenizer, task), way.learned(some, tokenizer, task))
+        learned = way.learned(some, tokenizer, task)
+        return Lengths(len(rows), *way.lengths(some, tokenizer, task), learned, rows_a_prompt=together)
     given = [len(_guessed(task.text_of(row))) for row in some]
     if not task.target_column:
         return Lengths(len(rows), [0] * len(given), [tokens + 1 for tokens in given], 0)
     reads_prompts = recipe.kind != "classifier"
     around = _PROMPT_TOKENS if reads_prompts else 0
     answers = [len(_guessed(task.references(row)[0])) + 1 if reads_prompts else 0 for row in some]
-    return Lengths(len(rows), [around + tokens for tokens in given], answers, 0)
+    return Lengths(len(rows), [around + tokens for tokens in given], answers, 0, rows_a_prompt=together)
 
 
 def _guessed(text: str) -> Sequence[int]:

@@ -51,7 +51,8 @@ def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
         tokens, answered = answers * len(rows) * max(rows), sum(train.answers[index] for index in chosen)
         if computed_by_hand(recipe):
             # What all prompts begin with is computed once, and so is a prompt with several answers.
-            tokens = sum(rows) + (answers - 1) * answered - (len(rows) - 1) * train.shared
+            again = (1 - 1 / train.rows_a_prompt) * sum(train.prompts[index] - train.shared for index in chosen)
+            tokens = round(sum(rows) + (answers - 1) * answered - (len(rows) - 1) * train.shared - again)
         supervised = answers * sum(train.supervised[index] for index in chosen)
         alone = rows * answers if train.texts is None else [each for index in chosen for each in train.texts[index]]
         batches.append(Batch(len(alone), tokens, max(alone), supervised))

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
+from finetuning.runs.beginning import hash_tokens
 from finetuning.trainers.causal import project_supervised_positions
 from finetuning.trainers.tuning import Tuning, without_adapter_wrapper
 from plumbing.errors import RunError
@@ -71,19 +72,17 @@ class AgainstReference(Tuning):
         if self.eval_dataset is not None:
             splits["validation"] = self.laid_out(self.eval_dataset, self.in_batches(self.eval_dataset))
         folder = Path(self.args.output_dir)
+        of = {name: hash_tokens(rows) for name, rows in splits.items()}
         if any(folder.glob("checkpoint-*")):
-            measured = _kept(folder / REFERENCE_FILE)
+            measured = _kept(folder / REFERENCE_FILE, of)
         else:
             measured = self._measured(splits, tell)
             folder.mkdir(parents=True, exist_ok=True)
-            save_file(measured, folder / REFERENCE_FILE)
+            save_file(measured, folder / REFERENCE_FILE, metadata=of)
             flush(folder)
         for name, rows in splits.items():
             for column in self.measures:
-                values = measured.get(f"{name}.{column}")
-                if values is None or len(values) != len(rows):
-                    raise _other_rows(folder / REFERENCE_FILE)
-                rows = rows.add_column(column, values.tolist())
+                rows = rows.add_column(column, measured[f"{name}.{column}"].tolist())
             splits[name] = rows
         self.train_dataset = splits["train"]
         self.eval_dataset = splits.get("validation")
@@ -125,7 +124,7 @@ class AgainstReference(Tuning):
                 for places in self.in_batches(rows):
                     batch = [{column: rows[place][column] for column in wanted} for place in places]
                     inputs = self._prepare_inputs(self.data_collator(batch))  # type: ignore[attr-defined]
-                    with torch.no_grad(), self.compute_loss_context_manager():  # type: ignore[attr-defined]
+                    with torch.no_grad(), self.accelerator.autocast():  # as in training, which it is compared with
                         values = self.reference_of(inputs)
                     for column, each in zip(self.measures, values, strict=True):
                         found[f"{name}.{column}"][places] = each.float().cpu()
@@ -151,19 +150,19 @@ def weighted(values: Sequence[float], counts: Sequence[int]) -> float:
     return sum(value * count for value, count in zip(values, counts, strict=True)) / max(1, sum(counts))
 
 
-def _kept(path: Path) -> dict[str, Tensor]:
+def _kept(path: Path, of: dict[str, str]) -> dict[str, Tensor]:
+    """What was measured; `of` are the hashes of the rows of now, by their split."""
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            if file.metadata() == of:
+                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError):
         raise RunError(
             "What the model found the answers before it learned cannot be read",
             got=path.name,
             fix="Start a new run.",
         ) from None
-
-
-def _other_rows(path: Path) -> RunError:
-    return RunError(
+    raise RunError(
         "The rows have changed since the run began: the reference was measured on others",
         got=path.name,
         fix="Start a new run, or put the data back as it was.",

@@ -52,7 +52,10 @@ class PairsTrainer(Tuning, RewardTrainer):
 
     def also_measured(self) -> dict[str, float]:
         margins, self._margins = self._margins, []
-        return {"accuracy": fmean(margin > 0 for margin in margins), "margin": fmean(margins)} if margins else {}
+        if not margins:
+            return {}
+        accuracy = fmean(margin > 0 for margin in margins)
+        return {"accuracy": accuracy, "metric": accuracy, "margin": fmean(margins)}
 
 
 def reward_trainer(

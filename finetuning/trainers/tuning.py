@@ -95,6 +95,9 @@ class Tuning(LikeLengthBatches):
         for places in self.in_batches(rows):
             yield [{name: rows[place][name] for name in wanted} for place in places]
 
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """None: TRL writes one with each checkpoint, and a run has one of its own."""
+
     def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
         """Of a whole model a checkpoint holds what learns; the rest is as its base has it."""
         if isinstance(self.model, PeftModel):

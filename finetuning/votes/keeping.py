@@ -1,8 +1,8 @@
-"""The votes on answers: one JSON Lines file beside the runs, `votes/votes.jsonl`, which is only ever added to.
+"""The votes on answers: one JSON Lines file beside the runs, `votes/votes.jsonl`.
 
-Whoever adds a line holds the lock of the folder, and the line is on the disk before anybody is told that it is
-kept. A crash may leave half a line behind. It stays where it is, the next vote begins a line of its own, and
-whoever reads the file is told of every line that is no whole vote.
+It is only added to, but where somebody has their votes deleted. Whoever writes holds the lock of the folder, and a
+vote is on the disk before anybody is told that it is kept. A crash may leave half a line behind. It stays where it
+is, the next vote begins a line of its own, and whoever reads the file is told of every line that is no whole vote.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from eval.votes import Preferred
 from finetuning.limits import Limits
 from finetuning.runs.folder import runs_folder
 from finetuning.runs.locks import locked, writing
-from plumbing.errors import RunError, UserError
+from plumbing.errors import DataError, RunError, UserError
 from plumbing.reading import read_file
 from plumbing.remembered import Remembered
+from plumbing.writing import write_atomically
 
 FOLDER = "votes"
 """Beside the runs."""
@@ -30,6 +31,8 @@ _MAX_BYTES = 2**28
 """Read at once: some hundred thousand votes."""
 _SHOWN = 5
 """Lines that a sentence names."""
+NO_VOTES = "Nobody has voted yet: tick Blind in Compare."
+_NOT_KEPT = "Untick Blind to see which side is which."
 
 Side = Literal["base", "tuned"]
 Choice = Literal["left", "right", "tie", "both bad"]
@@ -69,6 +72,11 @@ class Models(_Strict):
     contract_sha256: _Sha256
     """Of everything that decides how a message becomes tokens, see `models.prompting.PromptContract`."""
 
+    @property
+    def sides(self) -> tuple[tuple[str, str], tuple[str, str]]:
+        """What decides how base and tuned answer; the base does alike beside every model tuned from it."""
+        return (self.base_sha256, self.contract_sha256), (self.tuned_sha256, self.contract_sha256)
+
 
 class Vote(_Strict):
     """A line of the file."""
@@ -87,16 +95,28 @@ class Vote(_Strict):
     """Which side stood left."""
     vote: Choice
     seen: bool = False
-    """Whether the voter had seen these very answers before with the names of their sides."""
+    """Whether the voter had seen one of these answers with the name of its side, in Compare and not long before."""
     owner: str = ""
     """Whose vote, opaque; empty on a page of one's own."""
 
     @property
+    def same(self) -> bool:
+        """Whether both sides said the same."""
+        return self.base.text.strip() == self.tuned.text.strip()
+
+    @property
     def preferred(self) -> Preferred:
-        """What the vote says of the sides."""
-        if self.vote in ("tie", "both bad"):
-            return "tie" if self.vote == "tie" else "both bad"
+        """What the vote says of the sides; of two answers that are the same, neither is preferred."""
+        if self.vote == "both bad":
+            return "both bad"
+        if self.vote == "tie" or self.same:
+            return "tie"
         return self.left if self.vote == "left" else _OTHER[self.left]
+
+    @property
+    def name(self) -> str:
+        """What was voted on, as people call it: a run's id, or the name of an adapter that ships."""
+        return self.models.tuned.partition(":")[2]
 
     @property
     def characters(self) -> int:
@@ -105,10 +125,9 @@ class Vote(_Strict):
         return sum(map(len, [*texts, self.base.text, self.tuned.text]))
 
     @property
-    def question(self) -> tuple[str, ...]:
-        """What was voted on by whom: a second vote on the same was given by somebody who knew the sides."""
-        asked = (f"{message.role}\n{message.content}" for message in self.prompt)
-        return (self.owner, self.models.tuned_sha256, self.base.text, self.tuned.text, *asked)
+    def asked(self) -> tuple[tuple[str, str], ...]:
+        """The prompt: role and content of each message."""
+        return tuple((message.role, message.content) for message in self.prompt)
 
 
 _OTHER: dict[Side, Side] = {"base": "tuned", "tuned": "base"}
@@ -165,15 +184,17 @@ def keep(vote: Vote, *, limits: Limits | None = None, folder: Path | None = None
 def _check(vote: Vote, known: Sequence[Vote], kept_bytes: int, limits: Limits) -> None:
     """Refuse a stranger's vote beyond the limits, beside those that are known and the bytes that these take."""
     if sum(each.owner == vote.owner for each in known) >= limits.votes:
-        raise UserError(f"You have given {limits.votes:,} votes, and this public page keeps no more of a visitor")
+        raise UserError(
+            f"You have given {limits.votes:,} votes, and this public page keeps no more of a visitor", fix=_NOT_KEPT
+        )
     if vote.characters > limits.vote_characters:
         raise UserError(
             f"The message and both answers have {vote.characters:,} characters, and this public page keeps votes "
             f"on up to {limits.vote_characters:,}",
-            fix="Ask something shorter.",
+            fix=f"Ask something shorter. {_NOT_KEPT}",
         )
     if kept_bytes > limits.votes_mb * 1_000_000:
-        raise UserError("This public page has no room for more votes")
+        raise UserError("This public page has no room for more votes", fix=_NOT_KEPT)
 
 
 def _append(path: Path, line: bytes) -> None:
@@ -201,38 +222,70 @@ def read_votes(folder: Path | None = None) -> Kept:
         raise RunError(f"The votes cannot be read: {error.strerror or error}", got=str(folder / FILE)) from None
 
 
-def stamp() -> str:
-    """Changes with every vote; empty where there is none."""
-    try:
-        found = (votes_folder() / FILE).stat()
-    except OSError:
-        return ""
-    return f"{found.st_mtime_ns}.{found.st_size}"
+def votes_on(name: str | None) -> list[Vote]:
+    """Everybody's votes on one model, named as in `Vote.name` or `Models.tuned`; of None all.
+
+    Raises:
+        DataError: there are none on it.
+        RunError: the votes cannot be read.
+    """
+    votes = read_votes().votes
+    found = [vote for vote in votes if name is None or name in (vote.name, vote.models.tuned)]
+    if name is not None and not found:
+        known = ", ".join(dict.fromkeys(vote.name for vote in votes))
+        fix = f"There are votes on: {known}." if known else NO_VOTES
+        raise DataError("There are no votes on this model", got=name, fix=fix)
+    return found
 
 
 def _read(path: str) -> Kept:
     try:
-        data = read_file(Path(path), limit=_MAX_BYTES)
+        data = read_file(Path(path), limit=_MAX_BYTES + 1)
     except FileNotFoundError:
         return Kept()
-    votes, aside = [], []
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        if line.strip():
-            try:
-                votes.append(Vote.model_validate_json(line))
-            except ValidationError:
-                aside.append(number)
-    return Kept(tuple(votes), tuple(aside))
+    if len(data) > _MAX_BYTES:
+        raise OSError(f"{FILE} is longer than {_MAX_BYTES:,} bytes")
+    found = [(number, _vote_in(line)) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip()]
+    votes = tuple(vote for _, vote in found if vote is not None)
+    return Kept(votes, tuple(number for number, vote in found if vote is None))
+
+
+def _vote_in(line: bytes) -> Vote | None:
+    try:
+        return Vote.model_validate_json(line)
+    except ValidationError:
+        return None
 
 
 _kept = Remembered(_read, most=8)
 
 
+def forget(owner: str | None, *, folder: Path | None = None) -> int:
+    """Take the votes of `owner`, or of None everybody's, out of the file; returns how many these were.
+
+    Lines of others, and of nobody who is known, stay as they are. What was made of the votes before stays as well:
+    rows that a run learns from, and copies elsewhere.
+
+    Raises:
+        RunError: the file cannot be read or written.
+    """
+    folder = folder or votes_folder()
+    path = folder / FILE
+    if not path.exists():
+        return 0
+    with writing(folder), locked(folder):
+        before = read_votes(folder).votes
+        lines = [] if owner is None else read_file(path, limit=_MAX_BYTES).split(b"\n")
+        stay = [line for line in lines if (vote := _vote_in(line)) is None or vote.owner != owner]
+        write_atomically(path, b"\n".join(stay))
+    return len(before) if owner is None else sum(vote.owner == owner for vote in before)
+
+
 def first_votes(votes: Iterable[Vote]) -> list[Vote]:
-    """The first vote of each person on each question: by the second they know which side is which."""
-    first: dict[tuple[str, ...], Vote] = {}
+    """The first vote of each person on the same two answers: by the second they know which side is which."""
+    first: dict[tuple[object, ...], Vote] = {}
     for vote in votes:
-        first.setdefault(vote.question, vote)
+        first.setdefault((vote.owner, vote.asked, vote.models.sides), vote)
     return list(first.values())
 
 
@@ -241,9 +294,15 @@ def blind_votes(votes: Iterable[Vote]) -> list[Vote]:
     return [vote for vote in first_votes(votes) if not vote.seen]
 
 
-def not_blind(count: int) -> list[str]:
-    """What there is to say where so many votes are not among `blind_votes`."""
-    if not count:
-        return []
-    others = "1 more vote was" if count == 1 else f"{count:,} more votes were"
-    return [f"{others} given by who knew the sides, and left out."]
+def said_of(votes: Sequence[Vote], counted: Sequence[Vote]) -> list[str]:
+    """What there is to say of a win rate that is of `counted`, out of `votes`."""
+    said = []
+    if left_out := len(votes) - len(counted):
+        others = "1 more vote was" if left_out == 1 else f"{left_out:,} more votes were"
+        said.append(f"{others} given by who knew the sides, and left out.")
+    if (messages := len({vote.asked for vote in counted})) < len(counted):
+        said.append(
+            f"These are on {messages:,} different message{'s' * (messages > 1)}: several votes on one say less "
+            "than as many on others, so interval and test are too sure."
+        )
+    return said

@@ -35,8 +35,6 @@ class Lesson:
     """What its rows are called."""
     way: str
     """The kind of way, as in a recipe."""
-    batch_size: int
-    """Rows a step."""
     of_vote: Callable[[Vote], list[Row] | str]
     """The rows that a vote gives, or why it gives none."""
 
@@ -120,9 +118,7 @@ def _messages(count: int, which: str) -> str:
 def _pair(vote: Vote) -> list[Row] | str:
     better, worse = _sides(vote)
     if better is None or worse is None:
-        return NEITHER
-    if better.text.strip() == worse.text.strip():
-        return SAME
+        return SAME if vote.same else NEITHER
     if not (better.text.strip() and worse.text.strip()):
         return EMPTY
     if not better.whole:
@@ -136,9 +132,7 @@ def _thumbs(vote: Vote) -> list[Row] | str:
         return [_thumb(vote, answer, liked=False) for text, answer in bad.items() if text] or EMPTY
     better, worse = _sides(vote)
     if better is None or worse is None:
-        return NEITHER
-    if better.text.strip() == worse.text.strip():
-        return SAME
+        return SAME if vote.same else NEITHER
     up = [_thumb(vote, better, liked=True)] if better.whole and better.text.strip() else []
     down = [_thumb(vote, worse, liked=False)] if worse.text.strip() else []
     return [*up, *down] or EMPTY
@@ -163,6 +157,6 @@ def _said(answer: Answer) -> list[dict[str, str]]:
     return [{"role": "assistant", "content": answer.text}]
 
 
-PAIRS = Lesson("pairs", "dpo", 4, _pair)
-THUMBS = Lesson("thumbs", "kto", 8, _thumbs)
+PAIRS = Lesson("pairs", "dpo", _pair)
+THUMBS = Lesson("thumbs", "kto", _thumbs)
 LESSONS = (PAIRS, THUMBS)

@@ -7,8 +7,8 @@ classify.py   an encoder with a head learns the labels
 online.py     a language model writes answers and learns from what they are worth: GRPO, RLOO
 dpo.py        a language model learns which of two answers is the better one
 kto.py        a language model learns from answers with a thumb up or down
-preferring.py what these two have in common
 reward.py     a language model with a head of one number learns which of two answers is the better
+answering.py  what these three have in common; preferring.py: what dpo and kto have
 """
 
 from __future__ import annotations

@@ -46,8 +46,15 @@ class Kto(Preferring):
         "thumb is up, and less if it is down."
     )
     curves: ClassVar[tuple[str, ...]] = ("rewards/margins", "kl", "rewards/chosen", "rewards/rejected")
-    more_passes: ClassVar[int] = 1
-    passes_before: ClassVar[int] = 2
+    together: ClassVar[bool] = True
+
+    @property
+    def more_passes(self) -> int:
+        return int(self.loss == "kto")  # over the answers to other prompts
+
+    @property
+    def passes_before(self) -> int:
+        return 1 + self.more_passes
 
     def unfit(self, recipe: Recipe) -> str | None:
         if self.loss == "kto" and recipe.training.batch_size < 2:

@@ -6,14 +6,13 @@ one prompt mean anything.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from data.tasks.task import REJECTED
 from finetuning.strategies.strategy import ModelKind
-from finetuning.ways.way import Way
+from finetuning.ways.answering import Answering
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -22,10 +21,9 @@ if TYPE_CHECKING:
     from data.tasks import Task
     from finetuning.recipe import Recipe
     from finetuning.trainers.reward import PairsTrainer
-    from models.prompting import PromptContract, Prompter
 
 
-class Reward(Way):
+class Reward(Answering):
     """Two answers to one prompt: the better one is to get the higher number."""
 
     kind: Literal["reward"] = "reward"
@@ -37,12 +35,14 @@ class Reward(Way):
     model_kind: ClassVar[ModelKind] = "reward"
     writes: ClassVar[bool] = False
     besides: ClassVar[tuple[str, ...]] = (REJECTED,)
+    recipe: ClassVar[str] = "dialogue-smollm2-reward"
+    title: ClassVar[str] = "reward model"
     answers_a_row: ClassVar[int] = 2
     curves: ClassVar[tuple[str, ...]] = ("accuracy", "margin")
     pipeline: ClassVar[str] = "text-classification"
     marked: ClassVar[str] = (
-        "One pair as the model sees it. It learns to give the marked answer a higher number than the one below it, "
-        "each behind the same prompt."
+        "One pair as the model sees it. Marked are its two answers, each of which follows the prompt by itself: "
+        "the model learns to give the first a higher number than the second."
     )
 
     def refused(self, task: Task) -> str | None:
@@ -58,14 +58,6 @@ class Reward(Way):
             f"A reward model: it gives an answer to a {task.noun[0]} one number, the higher the better, and writes "
             f"nothing itself. The task of the answers: {task.learns}"
         )
-
-    def contract(self, tokenizer: PreTrainedTokenizerBase, task: Task) -> PromptContract:
-        return self.prompter(tokenizer, task).contract
-
-    def prompter(self, tokenizer: PreTrainedTokenizerBase, task: Task) -> Prompter:
-        from models.prompting import Prompter
-
-        return Prompter(tokenizer, task)
 
     def encode(
         self,
@@ -93,36 +85,8 @@ class Reward(Way):
 
         require_room_for_pairs(rows, self.prompter(tokenizer, task), limit=limit)
 
-    def lengths(
-        self, rows: Sequence[Mapping[str, Any]], tokenizer: PreTrainedTokenizerBase, task: Task
-    ) -> tuple[list[int], list[int], int]:
-        from models.prefix import shared_start
-
-        prompter = self.prompter(tokenizer, task)
-        better, worse = prompter.encode_rows(rows), prompter.encode_rows([_turned(row, task) for row in rows])
-        starts = [example.answer_start for example in better]
-        answers = [
-            round((len(one.input_ids) + len(other.input_ids)) / 2 - start)
-            for one, other, start in zip(better, worse, starts, strict=True)
-        ]
-        prompts = [example.input_ids[:start] for example, start in zip(better, starts, strict=True)]
-        return starts, answers, len(shared_start(prompts))
-
-    def preview(
-        self, row: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, task: Task
-    ) -> list[tuple[str, bool]]:
-        prompter = self.prompter(tokenizer, task)
-        better, worse = prompter.encode_row(row), prompter.encode_row(_turned(row, task))
-        start = better.answer_start
-        pieces = [(token, place >= start) for place, token in enumerate(better.input_ids)]
-        pieces += [(token, False) for token in worse.input_ids[start:]]
-        shown = [(str(tokenizer.decode([token])), marked) for token, marked in pieces]
-        return [*shown[: len(better.input_ids)], ("\n", False), *shown[len(better.input_ids) :]]
-
-    def task_metric(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, task: Task) -> Any:
-        from finetuning.trainers.pair_metric import PairMetric
-
-        return PairMetric(rows, self.prompter(tokenizer, task))
+    def task_metric(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, task: Task) -> None:
+        return None
 
     def trainer(
         self,
@@ -146,8 +110,3 @@ class Reward(Way):
             validation,
             center_rewards_coefficient=self.center_rewards_coefficient,
         )
-
-
-def _turned(row: Mapping[str, Any], task: Task) -> dict[str, Any]:
-    """The row with the worse answer in the place of the better."""
-    return dict(row) | {task.target_column: row[REJECTED]}

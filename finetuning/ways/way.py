@@ -70,10 +70,8 @@ class Way(Settings):
 
     answers_a_row: ClassVar[int] = 1
     """Answers to a row's prompt that go through the model, prompt and all: two of a pair."""
-    more_passes: ClassVar[int] = 0
-    """Passes over a batch without gradients that a step takes beside its own."""
-    passes_before: ClassVar[int] = 0
-    """Passes over all rows before the first step, to measure what the model finds them then."""
+    together: ClassVar[bool] = False
+    """Whether rows with the same prompt go through the model together, so that it is computed once."""
 
     loss_tells: ClassVar[bool] = True
     """Whether its training loss falls where the model gets better."""
@@ -84,6 +82,16 @@ class Way(Settings):
     def sampling(self) -> Sampling | None:
         """How it learns from answers of the model's own; None where it learns from those of its rows."""
         return None
+
+    @property
+    def more_passes(self) -> int:
+        """Passes over a batch without gradients that a step takes beside its own."""
+        return 0
+
+    @property
+    def passes_before(self) -> int:
+        """Passes over all rows before the first step, to measure what the model finds them then."""
+        return 0
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -216,8 +224,11 @@ class Way(Settings):
 
     def task_metric(
         self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, task: Task
-    ) -> Callable[[Any], float]:
-        """What measures the metric of the verdict on some validation rows: of a model as it is at a step."""
+    ) -> Callable[[Any], float] | None:
+        """What measures the metric of the verdict on some validation rows: of a model as it is at a step.
+
+        None where its trainer measures it with the loss.
+        """
         from data.samples import sample
         from eval.preferences import good_answers
         from finetuning.trainers.task_metric import ROWS, TaskMetric

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
-from tests.browser.app_process import launch_chromium, running_app
+from tests.browser.app_process import launch_chromium, new_page, running_app
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +38,7 @@ def console_errors() -> list[str]:
 
 @pytest.fixture
 def page(app_url: str, chromium: Browser, console_errors: list[str]) -> Iterator[Page]:
-    page = chromium.new_page(viewport={"width": 1280, "height": 800})
+    page = new_page(chromium)
 
     def note(message: ConsoleMessage) -> None:
         # Gradio's own page asks another host for a font, which our policy forbids; that changes nothing.

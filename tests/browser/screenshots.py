@@ -14,9 +14,8 @@ sys.path.insert(0, str(ROOT))  # run as a script, the rooms are not on the path
 
 from playwright.sync_api import Page, sync_playwright  # noqa: E402
 
-from tests.browser.app_process import launch_chromium, running_app  # noqa: E402
+from tests.browser.app_process import launch_chromium, new_page, running_app  # noqa: E402
 from tests.browser.steps import (  # noqa: E402
-    FIRST_ANSWER_S,
     evaluate,
     open_tab,
     open_train,
@@ -32,28 +31,28 @@ def main(out: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         folder = Path(scratch)
         with running_app(folder / "runs", folder / "app.log") as url:
-            page = launch_chromium(playwright).new_page(viewport={"width": 1280, "height": 800})
+            page = new_page(launch_chromium(playwright))
             page.goto(url)
             _go_through(page, out)
 
 
 def _go_through(page: Page, out: Path) -> None:
-    wait_for_answers(page, timeout_s=FIRST_ANSWER_S)
+    wait_for_answers(page)
     open_train(page)
     start_small_run(page, train_rows=320, test_rows=100)
-    wait_for_run(page, "finished", timeout_s=600)
+    wait_for_run(page, "finished")
     _save(page, out / "train.png", whole=True)
     open_tab(page, "Evaluate")
-    evaluate(page, rows=100, timeout_s=300)
+    evaluate(page, rows=100)
     _save(page, out / "evaluate.png", whole=True)
     open_tab(page, "Runs")
     page.locator("#runs-table tbody tr").first.click()
-    page.wait_for_selector("#runs-verdict .ba-headline", timeout=10_000)
+    page.wait_for_selector("#runs-verdict .ba-headline")
     _save(page, out / "runs.png", whole=True)
     open_tab(page, "Compare")
     page.get_by_label("Dialogue summary").first.check()
-    page.wait_for_selector("#after .ba-growing", timeout=120_000)
-    wait_for_answers(page, timeout_s=120)
+    page.wait_for_selector("#after .ba-growing")
+    wait_for_answers(page)
     _save(page, out / "compare.png")
 
 

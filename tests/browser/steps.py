@@ -7,9 +7,6 @@ from playwright.sync_api import Page, TimeoutError, expect
 from finetuning.recipe import load_recipe
 from finetuning.runs.states import RESUMABLE
 
-FIRST_ANSWER_S = 180
-"""The first visitor waits for the base model, which may have to be fetched."""
-
 ENDS = ("finished", *RESUMABLE, "damaged")
 """How a run can end, as the page says it."""
 
@@ -18,18 +15,18 @@ def open_tab(page: Page, name: str) -> None:
     page.get_by_role("tab", name=name, exact=True).click()
 
 
-def wait_for_answers(page: Page, *, timeout_s: float = 60) -> None:
+def wait_for_answers(page: Page) -> None:
     """Until both answers are complete and scored."""
-    page.wait_for_selector("#before .ba-score", timeout=1000 * timeout_s)
-    page.wait_for_selector("#after .ba-score", timeout=1000 * timeout_s)
-    page.wait_for_selector(".ba-growing", state="detached", timeout=1000 * timeout_s)
+    page.wait_for_selector("#before .ba-score")
+    page.wait_for_selector("#after .ba-score")
+    page.wait_for_selector(".ba-growing", state="detached")
 
 
 def open_train(page: Page) -> None:
     """The Train tab with its data read."""
     open_tab(page, "Train")
     open_tab(page, "Sentiment · LoRA")
-    page.wait_for_selector("#sentiment-tokens .ba-trained", timeout=60_000)
+    page.wait_for_selector("#sentiment-tokens .ba-trained")
 
 
 def choose_classifier(page: Page, *, task: str = "sentiment") -> None:
@@ -38,7 +35,7 @@ def choose_classifier(page: Page, *, task: str = "sentiment") -> None:
     page.locator(f"#{task}-another button").first.click()
     page.locator(f"#{task}-recipe input").click()
     page.get_by_role("option", name=recipe.title).click()
-    expect(page.locator(f"#{task}-base input")).to_have_value(recipe.model.base, timeout=30_000)
+    expect(page.locator(f"#{task}-base input")).to_have_value(recipe.model.base)
 
 
 def start_small_run(
@@ -57,26 +54,26 @@ def start_small_run(
         page.locator(f"#{task}-{name}").locator("input, textarea").fill(str(value))
         page.keyboard.press("Tab")
     page.click(f"#{task}-start")
-    page.wait_for_selector(f"#{task}-state .ba-state", timeout=30_000)
+    page.wait_for_selector(f"#{task}-state .ba-state")
 
 
-def evaluate(page: Page, *, rows: int, timeout_s: float = 90) -> None:
+def evaluate(page: Page, *, rows: int) -> None:
     """The chosen model on the first `rows` test rows, in the open Evaluate tab."""
     page.fill("#evaluate-rows input, #evaluate-rows textarea", str(rows))
     page.keyboard.press("Tab")
     page.click("#evaluate-run")
-    page.wait_for_selector("#evaluate-progress .ba-progress", timeout=10_000)
-    page.wait_for_selector("#evaluate-verdict .ba-headline", timeout=1000 * timeout_s)
-    page.wait_for_selector("#evaluate-flips tbody tr", timeout=10_000)
+    page.wait_for_selector("#evaluate-progress .ba-progress")
+    page.wait_for_selector("#evaluate-verdict .ba-headline")
+    page.wait_for_selector("#evaluate-flips tbody tr")
 
 
-def wait_for_run(page: Page, state: str, *, task: str = "sentiment", timeout_s: float = 400) -> None:
+def wait_for_run(page: Page, state: str, *, task: str = "sentiment") -> None:
     """Until the run has ended, which must be in `state`; else the error says what the page showed of it."""
     ends = ", ".join(f"#{task}-state .ba-state-{end}" for end in ENDS)
     try:
-        page.wait_for_selector(ends, timeout=1000 * timeout_s)
+        page.wait_for_selector(ends)
     except TimeoutError as error:
-        raise AssertionError(f"Not ended after {timeout_s:.0f} s: {shown(page, task)}") from error
+        raise AssertionError(f"Not ended: {shown(page, task)}") from error
     assert page.locator(f"#{task}-state .ba-state-{state}").count(), f"Not {state}: {shown(page, task)}"
 
 

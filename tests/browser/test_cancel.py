@@ -6,6 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.app_process import new_page
 from tests.browser.steps import choose_classifier, open_tab, open_train, start_small_run
 
 STEPS = "of 4,000 steps"
@@ -18,34 +19,34 @@ def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: B
     choose_classifier(page)
     start_small_run(page, train_rows=640, epochs=100)
     state = page.locator("#sentiment-state")
-    expect(state).to_contain_text(STEPS, timeout=90_000)
+    expect(state).to_contain_text(STEPS)
     with chromium.new_context() as other:  # another browser on one's own machine sees the same run, live
-        second = other.new_page()
+        second = new_page(other)
         second.goto(page.url)
         open_train(second)
-        expect(second.locator("#sentiment-state")).to_contain_text(STEPS, timeout=15_000)
+        expect(second.locator("#sentiment-state")).to_contain_text(STEPS)
     page.dblclick("#sentiment-start")  # the same form once more is the same run
-    expect(page.locator(".toast-body").first).to_contain_text("it is shown below", timeout=15_000)
+    expect(page.locator(".toast-body").first).to_contain_text("it is shown below")
     page.locator("#sentiment-seed input").fill("7")
     page.keyboard.press("Tab")
     page.dblclick("#sentiment-start")  # and so are two clicks on another
-    expect(state.locator(".ba-state-queued")).to_be_visible(timeout=15_000)
+    expect(state.locator(".ba-state-queued")).to_be_visible()
     expect(state).to_contain_text("next, when the run that is going on ends")
     page.click("#sentiment-cancel")  # a run that has not begun is cancelled at once
-    expect(state.locator(".ba-state-cancelled")).to_be_visible(timeout=15_000)
+    expect(state.locator(".ba-state-cancelled")).to_be_visible()
     expect(page.locator("#sentiment-compare")).to_be_hidden()
 
     open_tab(page, "Runs")
     page.locator("#runs-table tbody tr", has=page.locator(".ba-state-running")).first.click()
     running = page.locator("#runs-state")
-    expect(running.locator(".ba-state-running")).to_be_visible(timeout=15_000)
+    expect(running.locator(".ba-state-running")).to_be_visible()
     page.click("#runs-cancel")
-    expect(running.locator(".ba-state-cancelled")).to_be_visible(timeout=60_000)
+    expect(running.locator(".ba-state-cancelled")).to_be_visible()
     expect(page.locator("#runs-cancel")).to_be_hidden()
     page.click("#runs-resume")
-    expect(running).to_contain_text(STEPS, timeout=90_000)
+    expect(running).to_contain_text(STEPS)
     page.click("#runs-cancel")
-    expect(running.locator(".ba-state-cancelled")).to_be_visible(timeout=60_000)
+    expect(running.locator(".ba-state-cancelled")).to_be_visible()
 
     made = len(list(runs_folder.glob("sentiment-*/recipe.yaml"))) - runs
     assert made == 2, "two forms, each sent twice"  # looked at now, when a third would have been made long ago
@@ -55,7 +56,7 @@ def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: B
     expect(page.locator("#runs-really")).to_be_hidden()
     page.click("#runs-delete")
     page.click("#runs-really")
-    expect(page.locator("#runs-table tbody tr")).to_have_count(before - 1, timeout=15_000)
+    expect(page.locator("#runs-table tbody tr")).to_have_count(before - 1)
     expect(page.locator("#runs-detail")).to_be_hidden()
     open_tab(page, "Train")  # whose newest run is another: the page goes on
     expect(page.locator("#sentiment-start")).to_be_enabled()

@@ -6,11 +6,11 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.steps import FIRST_ANSWER_S, wait_for_answers
+from tests.browser.steps import wait_for_answers
 
 
 def test_the_first_page_shows_two_answers_without_a_click(page: Page) -> None:
-    wait_for_answers(page, timeout_s=FIRST_ANSWER_S)
+    wait_for_answers(page)
     for panel in ("#before", "#after"):
         expect(page.locator(f"{panel} .ba-answer .ba-text")).not_to_be_empty()
         expect(page.locator(f"{panel} .ba-bar-row")).to_have_count(2)
@@ -23,14 +23,14 @@ def test_the_first_page_shows_two_answers_without_a_click(page: Page) -> None:
 
 def test_an_example_streams_and_is_scored_against_its_reference(page: Page) -> None:
     page.click("#example-1")
-    page.wait_for_selector(".ba-growing", timeout=60_000)
-    expect(page.locator("#reference")).to_contain_text("positive", timeout=60_000)
+    page.wait_for_selector(".ba-growing")
+    expect(page.locator("#reference")).to_contain_text("positive")
     wait_for_answers(page)
     assert re.match("[✓✗] (positive|negative)", page.inner_text("#after .ba-score"))
     page.fill("#box textarea", "Not bad at all.")
     page.click("#send")
-    expect(page.locator("#message .ba-text")).to_have_text("Not bad at all.", timeout=30_000)
-    expect(page.locator("#after .ba-bar-row")).to_have_count(2, timeout=30_000)
+    expect(page.locator("#message .ba-text")).to_have_text("Not bad at all.")
+    expect(page.locator("#after .ba-bar-row")).to_have_count(2)
     expect(page.locator("#past")).to_be_empty()
     expect(page.locator("#follow")).to_be_hidden()
     wait_for_answers(page)
@@ -43,18 +43,18 @@ def test_an_example_streams_and_is_scored_against_its_reference(page: Page) -> N
 
 def test_dialogues_are_stopped_followed_up_and_scored(page: Page) -> None:
     page.get_by_label("Dialogue summary").first.check()
-    page.wait_for_selector("#before .ba-growing", timeout=90_000)
-    expect(page.locator("#before .ba-stats")).to_contain_text(re.compile("[2-9] tokens"), timeout=60_000)
+    page.wait_for_selector("#before .ba-growing")
+    expect(page.locator("#before .ba-stats")).to_contain_text(re.compile("[2-9] tokens"))
     page.click("#stop")
-    page.wait_for_selector(".ba-growing", state="detached", timeout=5_000)
+    page.wait_for_selector(".ba-growing", state="detached")
     expect(page.locator("#before .ba-stats")).to_contain_text("stopped")
     page.fill("#box textarea", "Who said <b>that</b>?")
     page.click("#follow")
-    page.wait_for_selector("#past .ba-turn", timeout=30_000)
+    page.wait_for_selector("#past .ba-turn")
     expect(page.locator("#message .ba-text")).to_have_text("Who said <b>that</b>?")
     expect(page.locator("#box textarea")).to_have_value("")
     page.click("#example-2")
-    expect(page.locator("#past")).to_be_empty(timeout=30_000)
+    expect(page.locator("#past")).to_be_empty()
     wait_for_answers(page)
     assert re.match(r"ROUGE-L 0\.\d\d", page.inner_text("#before .ba-score"))
     expect(page.locator("#reference")).to_contain_text("Reference")
@@ -65,7 +65,7 @@ def test_an_empty_message_is_a_toast_and_changes_nothing(page: Page) -> None:
     shown = page.inner_text("#message")
     page.fill("#box textarea", "   ")
     page.click("#send")
-    expect(page.get_by_text("The message is empty")).to_be_visible(timeout=10_000)
+    expect(page.get_by_text("The message is empty")).to_be_visible()
     assert page.inner_text("#message") == shown
 
 
@@ -74,5 +74,5 @@ def test_a_message_longer_than_the_model_takes_is_kept_in_its_box(page: Page) ->
     long = "It was long. " * 4000
     page.fill("#box textarea", long)
     page.click("#send")
-    expect(page.get_by_text("The message is too long")).to_be_visible(timeout=20_000)
+    expect(page.get_by_text("The message is too long")).to_be_visible()
     assert page.input_value("#box textarea") == long

@@ -25,7 +25,7 @@ def test_a_shipped_adapter_is_evaluated_and_a_row_is_opened_in_compare(page: Pag
     expect(page.locator("#evaluate-few-shot input")).not_to_be_checked()
     expect(page.locator("#evaluate-forgetting input")).not_to_be_checked()
     verdict = page.locator("#evaluate-verdict")
-    expect(verdict.locator(".ba-headline")).to_contain_text("on 400 reviews", timeout=15_000)  # what it came with
+    expect(verdict.locator(".ba-headline")).to_contain_text("on 400 reviews")  # what it came with
     expect(page.locator("#evaluate-progress")).to_contain_text("when this model was tuned")
     evaluate(page, rows=ROWS)
 
@@ -58,7 +58,7 @@ def test_a_shipped_adapter_is_evaluated_and_a_row_is_opened_in_compare(page: Pag
 
     rows.first.locator("button").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#message .ba-text")).to_have_text(review, timeout=60_000)
+    expect(page.locator("#message .ba-text")).to_have_text(review)
     expect(page.get_by_role("tab", name="Compare", exact=True)).to_have_attribute("aria-selected", "true")
     expect(page.locator("#model input")).to_have_value("Sentiment · LoRA · shipped")
     wait_for_answers(page)
@@ -72,7 +72,7 @@ def test_a_file_is_evaluated_on_a_narrow_screen_and_its_markup_is_text(page: Pag
     page.locator("#evaluate-sentiment-source").get_by_label("Upload a file").check()
     file = write_reviews(tmp_path / "reviews.csv")
     page.locator("#evaluate-sentiment-file input[type=file]").set_input_files(file)
-    expect(page.locator("#evaluate-sentiment-mapping")).to_be_visible(timeout=10_000)
+    expect(page.locator("#evaluate-sentiment-mapping")).to_be_visible()
     evaluate(page, rows=4)
 
     expect(page.locator("#evaluate-flips")).to_contain_text(HOSTILE)

@@ -33,13 +33,13 @@ def test_script_in_a_file_is_text(page: Page, tmp_path: Path, place: str) -> Non
     page.get_by_label("Upload a file").first.check()
     page.locator("#sentiment-file input[type=file]").set_input_files(file)
     says = {"texts": "train ·", "labels": "onerror", "columns": "It is not clear"}[place]
-    expect(page.locator("#sentiment-data")).to_contain_text(says, timeout=30_000)
+    expect(page.locator("#sentiment-data")).to_contain_text(says)
     # What is drawn last: the tokens of a row, or none where no row can be read.
     tokens = page.locator("#sentiment-tokens")
     if place == "texts":
-        expect(tokens).to_contain_text("onerror", timeout=30_000)
+        expect(tokens).to_contain_text("onerror")
     else:
-        expect(tokens.locator(".ba-trained")).to_have_count(0, timeout=30_000)
+        expect(tokens.locator(".ba-trained")).to_have_count(0)
     assert page.locator(".gradio-container img[src=x], .gradio-container svg[onload]").count() == 0
     assert page.evaluate("window.hacked") is None
 
@@ -47,17 +47,17 @@ def test_script_in_a_file_is_text(page: Page, tmp_path: Path, place: str) -> Non
 def test_script_in_the_form_and_in_the_chat_is_text(page: Page) -> None:
     page.fill("#box textarea", SCRIPT)
     page.click("#send")
-    expect(page.locator("#message")).to_contain_text("onerror", timeout=60_000)
+    expect(page.locator("#message")).to_contain_text("onerror")
     page.click("#stop")
     open_train(page)
     page.locator("#sentiment-another button").first.click()
     page.locator("#sentiment-base input").fill(SCRIPT)
     page.keyboard.press("Enter")
     page.click("#sentiment-start")  # the run fails, and says why
-    expect(page.locator("#sentiment-state .ba-problems")).to_contain_text("onerror", timeout=30_000)
+    expect(page.locator("#sentiment-state .ba-problems")).to_contain_text("onerror")
     open_tab(page, "Runs")
     page.locator("#runs-table tbody tr").first.click()
-    expect(page.locator("#runs-state")).to_contain_text("onerror", timeout=10_000)
+    expect(page.locator("#runs-state")).to_contain_text("onerror")
     page.click("#runs-delete")
     page.click("#runs-really")
     assert page.locator(".gradio-container img[src=x], .gradio-container svg[onload]").count() == 0

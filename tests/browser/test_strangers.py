@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.app_process import running_app
+from tests.browser.app_process import new_page, running_app
 from tests.browser.steps import choose_classifier, open_tab, open_train, start_small_run
 
 STEPS = "of 4,000 steps"
@@ -24,16 +24,16 @@ def public_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def ana(public_url: str, chromium: Browser) -> Iterator[Page]:
-    with chromium.new_context(viewport={"width": 1280, "height": 800}) as browser:
-        page = browser.new_page()
+    with chromium.new_context() as browser:
+        page = new_page(browser)
         page.goto(public_url)
         yield page
 
 
 @pytest.fixture
 def bea(public_url: str, chromium: Browser) -> Iterator[Page]:
-    with chromium.new_context(viewport={"width": 1280, "height": 800}) as browser:
-        page = browser.new_page()
+    with chromium.new_context() as browser:
+        page = new_page(browser)
         page.goto(public_url)
         yield page
 
@@ -43,17 +43,17 @@ def test_each_browser_sees_its_own_run_and_is_told_its_limits(ana: Page, bea: Pa
     expect(ana.get_by_label("Hub dataset")).to_have_count(0)
     choose_classifier(ana)
     start_small_run(ana, train_rows=640, epochs=100)
-    expect(ana.locator("#sentiment-state")).to_contain_text(STEPS, timeout=90_000)
+    expect(ana.locator("#sentiment-state")).to_contain_text(STEPS)
 
-    second = ana.context.new_page()
+    second = new_page(ana.context)
     second.goto(ana.url)
     open_train(second)
-    expect(second.locator("#sentiment-state")).to_contain_text(STEPS, timeout=15_000)
+    expect(second.locator("#sentiment-state")).to_contain_text(STEPS)
     second.reload()
     open_train(second)
-    expect(second.locator("#sentiment-state")).to_contain_text(STEPS, timeout=15_000)
+    expect(second.locator("#sentiment-state")).to_contain_text(STEPS)
     second.click("#sentiment-start")
-    expect(second.locator(".toast-body").first).to_contain_text("You have a run that is not over", timeout=30_000)
+    expect(second.locator(".toast-body").first).to_contain_text("You have a run that is not over")
 
     open_train(bea)
     expect(bea.locator("#sentiment-state .ba-state")).to_have_count(0)
@@ -61,9 +61,9 @@ def test_each_browser_sees_its_own_run_and_is_told_its_limits(ana: Page, bea: Pa
     bea.locator("#sentiment-rank input").fill("64")
     bea.keyboard.press("Tab")
     bea.click("#sentiment-start")
-    expect(bea.locator(".toast-body").first).to_contain_text("“Rank” is 64, at most 32", timeout=30_000)
+    expect(bea.locator(".toast-body").first).to_contain_text("“Rank” is 64, at most 32")
     open_tab(bea, "Runs")
-    expect(bea.locator("#runs-table")).to_contain_text("No runs yet", timeout=10_000)
+    expect(bea.locator("#runs-table")).to_contain_text("No runs yet")
 
     ana.click("#sentiment-cancel")
-    expect(ana.locator("#sentiment-state .ba-state-cancelled")).to_be_visible(timeout=60_000)
+    expect(ana.locator("#sentiment-state .ba-state-cancelled")).to_be_visible()

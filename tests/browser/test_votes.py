@@ -6,18 +6,18 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.browser.steps import FIRST_ANSWER_S, wait_for_answers
+from tests.browser.steps import wait_for_answers
 
 QUESTION = "The tea was cold, and the cake was worse."
 
 
 def test_a_vote_is_given_by_keyboard_and_then_the_sides_have_their_names(page: Page) -> None:
-    wait_for_answers(page, timeout_s=FIRST_ANSWER_S)
+    wait_for_answers(page)
     expect(page.locator("#vote")).to_be_hidden()
     page.get_by_label("Blind").check()
     page.fill("#box textarea", QUESTION)
     page.click("#send")
-    expect(page.locator("#vote")).to_be_visible(timeout=60_000)
+    expect(page.locator("#vote")).to_be_visible()
     for panel, place in (("#before", "Left"), ("#after", "Right")):
         expect(page.locator(f"{panel} h2")).to_have_text(place)
         assert not re.search("before|after|base|tuned|tokens|%", page.inner_text(panel), re.IGNORECASE)
@@ -32,7 +32,7 @@ def test_a_vote_is_given_by_keyboard_and_then_the_sides_have_their_names(page: P
         page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Tie")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.locator("#votes")).to_contain_text("won 0.50 of 1 vote", timeout=10_000)
+    expect(page.locator("#votes")).to_contain_text("won 0.50 of 1 vote")
     expect(page.locator("#before h2")).to_contain_text("a tie, by your vote")
     expect(page.locator("#vote")).to_be_hidden()
     titles = sorted(page.locator(f"{panel} h2").inner_text() for panel in ("#before", "#after"))
@@ -40,3 +40,7 @@ def test_a_vote_is_given_by_keyboard_and_then_the_sides_have_their_names(page: P
     page.locator("#votes-learn button").first.click()
     expect(page.locator("#votes-learn")).to_contain_text("vote on 8 more messages")
     expect(page.locator("#votes-pairs")).to_be_disabled()
+    page.click("#votes-delete")
+    page.click("#votes-really")
+    expect(page.locator("#votes")).to_be_hidden()
+    expect(page.locator("#votes-learn")).to_be_hidden()

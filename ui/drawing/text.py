@@ -39,13 +39,23 @@ VOTES = {"left": "Left is better", "right": "Right is better", "tie": "Tie", "bo
 """A vote → its button."""
 VOTED = {"better": "your vote", "tie": "a tie, by your vote", "both bad": "both bad, by your vote"}
 """What stands beside the name of a side after a vote."""
-VOTE_KEPT = "A vote is kept here with the message and both answers."
-VOTE_COPIED = "A vote is kept with the message and both answers, and copied to the dataset {dataset}."
+VOTE_KEPT = (
+    "A vote is kept on this page's server, with the message, both answers, the time and a name that stands for "
+    "your browser or login. Whoever runs the page can read it. You can delete your votes below."
+)
+VOTE_COPIED = (
+    "A copy goes to the dataset {dataset} on the Hub, whose earlier versions still hold what is deleted here."
+)
 NOTHING_HIDDEN = "There is nothing to vote on here"
-LEARN_TITLE = "Learn from these votes"
+LEARN_TITLE = "Your votes: learn from them, or delete them"
 LEARN_FROM = {"pairs": "Learn from the pairs (DPO)", "thumbs": "Learn from the thumbs (KTO)"}
 """What votes are made into → the button that starts a run on it."""
 LEARNS_ON = "A run that goes on with the adapter that was voted on:"
+FORGET = "Delete all votes"
+FORGET_ASKED = (
+    "Really delete all your votes, on every model? What a run has learned from stays with it until it is deleted."
+)
+FORGOTTEN = "{count} deleted."
 STARTED = "It is in the Runs tab: {run}."
 
 STEPS = {

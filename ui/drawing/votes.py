@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from eval.votes import counts, headline, win_rate
-from finetuning.votes.keeping import Vote, blind_votes, not_blind
+from finetuning.votes.keeping import Vote, blind_votes, said_of
 from finetuning.votes.lessons import Lessons
 from ui.drawing import text
 from ui.drawing.markup import Markup, join, sentences, tag
@@ -17,7 +17,7 @@ def so_far(votes: Sequence[Vote], aside: Sequence[str] = ()) -> Markup:
         return join(tag("div", sentence) for sentence in aside)
     counted = blind_votes(votes)
     found = win_rate(vote.preferred for vote in counted)
-    rest = " ".join([counts(found), *not_blind(len(votes) - len(counted))])
+    rest = " ".join([counts(found), *said_of(votes, counted)])
     rate = tag("div", tag("span", headline(found), class_="ba-win-rate"), " ", rest)
     return join([rate, *(tag("div", sentence) for sentence in aside)])
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 MOST_TOKENS = 1024
-"""Of a message with its instruction and what was said before. Others wait while they are read, which takes two slow
-cores some 10 s a side."""
+"""Of a message with its instruction, what was said before, and its answer: a row as long can be learned from, once
+somebody has voted. Others wait while they are read, which takes two slow cores some 10 s a side."""
 _WEIGHED_TOKENS = 64
 """Of a prompt, to find what the second side costs a token of the answer, which nobody can stop."""
 
@@ -123,11 +123,10 @@ def check_length(pair: Pair, turn: Turn, turns: list[Turn]) -> None:
     """Refuse a message that does not fit into the model with its answer, or that others would wait for too long."""
     longest = int(getattr(pair.model.config, "max_position_embeddings", MOST_TOKENS))
     if pair.kind == "causal":
-        room = longest - pair.task.answer_tokens
+        room = min(longest, MOST_TOKENS) - pair.task.answer_tokens
         length = max(len(prompt_tokens(pair, turn, turns, name)) for name in ("base", "tuned"))
     else:
-        room, length = longest, len(pair.tokenizer(turn.message)["input_ids"])
-    room = min(room, MOST_TOKENS)
+        room, length = min(longest, MOST_TOKENS), len(pair.tokenizer(turn.message)["input_ids"])
     if length > room:
         before = " with what was said before" if turns else ""
         raise UserError(

@@ -53,24 +53,25 @@ class Ballots:
         """Remember that `owner` is shown this turn, unless its sides are hidden, or nothing has answered it."""
         if turn.models is None or turn.is_hidden:
             return
-        key = _question(owner, turn, turn.models)
         with self._lock:
-            self._named[key] = None
-            self._named.move_to_end(key)
+            for key in _answers(owner, turn):
+                self._named[key] = None
+                self._named.move_to_end(key)
             while len(self._named) > _REMEMBERED:
                 self._named.popitem(last=False)
 
     def has_seen(self, owner: str, turn: Turn) -> bool:
-        """Whether `owner` was shown the answers to the same question with the names of their sides.
+        """Whether `owner` was shown one of these answers to the same question with the name of its side.
 
-        Answers are greedy, so they were the same: whoever remembers them knows which side is which.
+        Answers are greedy: the base says the same beside every model that was tuned from it.
         """
-        return turn.models is not None and _question(owner, turn, turn.models) in self._named
+        return any(key in self._named for key in _answers(owner, turn))
 
 
-def _question(owner: str, turn: Turn, models: Models) -> str:
-    asked = json.dumps([owner, models.tuned, models.tuned_sha256, turn.asked])
-    return hashlib.sha256(asked.encode()).hexdigest()
+def _answers(owner: str, turn: Turn) -> list[str]:
+    """What stands for each of the two answers."""
+    sides = turn.models.sides if turn.models else ()
+    return [hashlib.sha256(json.dumps([owner, turn.asked, side]).encode()).hexdigest() for side in sides]
 
 
 BALLOTS = Ballots()
@@ -88,17 +89,17 @@ def models_of(pair: Pair, choice: Choice) -> Models:
     )
 
 
-def vote_on(turn: Turn, given: Given, *, seen: bool) -> Vote:
-    """The vote that is given on a hidden turn, to be kept; `seen` as in `Vote`."""
-    assert turn.ballot is not None and turn.models is not None
+def vote_on(turn: Turn, ballot: Ballot, given: Given, *, seen: bool) -> Vote:
+    """The vote that is given on a turn whose sides `ballot` hides, to be kept; `seen` as in `Vote`."""
+    assert turn.models is not None
     return Vote(
-        ballot=turn.ballot.id,
+        ballot=ballot.id,
         time=time.time(),
         prompt=[Message.model_validate(message) for message in turn.asked],
         base=_answer(turn, turn.base),
         tuned=_answer(turn, turn.tuned),
         models=turn.models,
-        left=turn.ballot.left,
+        left=ballot.left,
         vote=given,
         seen=seen,
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import time
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +17,7 @@ from data.tasks import STARTING_POINTS, Task
 from finetuning.recipe import load_recipe, recipe_names
 from finetuning.runs.folder import Run
 from models.prompting import PromptContract, task_of
+from models.tuned import bundled_folder
 from models.whole import is_whole
 from plumbing.errors import ModelError, RunError, UserError
 from ui.drawing import text
@@ -41,12 +41,6 @@ class Choice:
     """`causal` answers in words, `classifier` with label probabilities, `reward` not at all."""
     whole: bool = False
     """Whether it stands in memory beside its base, and not on it."""
-
-
-def bundled_folder() -> Path:
-    """Where the adapters that ship lie: `$BEFORE_AFTER_BUNDLED`, else `models/bundled/`."""
-    default = Path(__file__).parents[2] / "models" / "bundled"
-    return Path(os.environ.get("BEFORE_AFTER_BUNDLED", default))
 
 
 def place_of(task: Task) -> str:

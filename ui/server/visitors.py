@@ -29,7 +29,7 @@ from finetuning.limits import Limits
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import with_whole_paths
 from finetuning.runs.folder import ACTIVE, Run, list_runs, open_run
-from finetuning.votes.keeping import Vote, read_votes
+from finetuning.votes.keeping import Vote, forget, read_votes
 from finetuning.votes.keeping import keep as keep_vote
 from plumbing.errors import DataError, RunError, UserError
 from plumbing.redaction import redact
@@ -275,6 +275,14 @@ class Visitor:
             UserError: it was given already, or it is beyond the limits.
         """
         keep_vote(vote.model_copy(update={"owner": self.owner}), limits=self.limits)
+
+    def forget_votes(self) -> int:
+        """Delete the votes that this visitor may see; returns how many these were.
+
+        Raises:
+            RunError: their file cannot be written.
+        """
+        return forget(self.owner if self.is_stranger else None)
 
     # ---- files ----
 

@@ -137,13 +137,16 @@ class Compare(Answers):
 
     @toasts
     def answer_asked(
-        self, asked: Turn | None, key: str | None, turns: list[Turn], request: gr.Request, blind: bool = False
+        self, asked: Turn | None, key: str | None, turns: list[Turn], request: gr.Request
     ) -> Iterator[Updates]:
-        """The test row that another tab asked for, from the message box."""
+        """The test row that another tab asked for, from the message box.
+
+        Its sides are never hidden: the click was on both answers, with their names.
+        """
         if asked is None:  # it could not be asked, which was said
             return
         yield {self.asked: None}
-        yield from self.answer(asked, key, request, shown=turns, accepted={self.box: ""}, blind=blind)
+        yield from self.answer(asked, key, request, shown=turns, accepted={self.box: ""})
 
     def stop_answer(self, request: gr.Request) -> Any:
         """Stop what this browser session has going, and say so before it has ended."""

@@ -17,10 +17,10 @@ from eval.report.headline import headline
 from finetuning.demonstrations.demonstration import Demonstration, demonstration_names, load_demonstration
 from finetuning.limits import Limits
 from finetuning.recipe import RECIPES, Recipe, load_recipe, recipe_names, with_overrides
+from models.tuned import bundled_folder
 from ui.drawing import learn_text as said
 from ui.drawing.learn import Counted, Counts, Go, Numbers, Update
 from ui.drawing.reports import report_of
-from ui.server.choices import bundled_folder
 from ui.server.models_in_use import short_name
 from ui.tabs.leading import LAB, OWN, TAB, may, with_strategy
 from ui.tabs.train_form import strategies, strategy_of

@@ -6,6 +6,7 @@ the page that is shown are read, and a poll reads no more than when their files 
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,6 @@ from typing import Any
 import gradio as gr
 
 from finetuning.runs.folder import ACTIVE, RESUMABLE, Run
-from finetuning.votes.keeping import stamp
 from plumbing.errors import RunError, UserError
 from ui.drawing import reports, text, votes
 from ui.drawing.markup import Child, Markup, clicked, join, table, tag
@@ -75,7 +75,7 @@ class Runs:
         """The run that was clicked."""
         visitor = visitor_of(request)
         run = visitor.run(clicked(event, "run"))
-        return [run.id, _seen(run), *self._draw(run, visitor)]
+        return [run.id, _seen(run, visitor), *self._draw(run, visitor)]
 
     def refresh(self, listed: str, page: int, request: gr.Request) -> Any:
         """The table again, if a run came, went or changed."""
@@ -106,7 +106,7 @@ class Runs:
             run = visitor.run(run_id)
         except RunError:
             return self._closed()
-        now = _seen(run)
+        now = _seen(run, visitor)
         return gr.skip() if now == drawn else [run_id, now, *self._draw(run, visitor)]
 
     @toasts
@@ -205,9 +205,12 @@ def _votes(run: Run, visitor: Visitor) -> gr.HTML:
     return gr.HTML(value=drawn, visible=bool(drawn))
 
 
-def _seen(run: Run) -> str:
-    """Changes whenever something that is drawn of an open run has changed."""
-    return f"{run_view.fingerprint(run)} {stamp()}"
+def _seen(run: Run, visitor: Visitor) -> str:
+    """Changes whenever something that is drawn of an open run has changed: of votes the visitor's own on it."""
+    votes = 0
+    with contextlib.suppress(RunError):  # which is said where votes are drawn
+        votes = sum(vote.models.tuned == f"run:{run.id}" for vote in visitor.votes())
+    return f"{run_view.fingerprint(run)} {votes}"
 
 
 def _recipe(run: Run) -> str:

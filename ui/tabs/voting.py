@@ -1,30 +1,30 @@
 """Votes in the Compare tab: the switch that hides which side is which, the four buttons, and what the votes say.
 
 A vote is kept before the names of the sides are shown. What is learned from votes is learned by a run like any
-other.
+other. Whoever gave votes can delete them.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from finetuning.recipe import Recipe, load_recipe
 from finetuning.votes.keeping import Choice as Given
 from finetuning.votes.keeping import votes_folder
 from finetuning.votes.lessons import LESSONS, Lesson, Lessons
 from finetuning.votes.publishing import dataset_of
-from finetuning.votes.training import votes_recipe
-from plumbing.errors import RecipeError, UserError
+from finetuning.votes.training import LEARNED, voted_on, votes_recipe
+from plumbing.errors import UserError
 from ui.drawing import text, votes
 from ui.drawing.answers import Turn
 from ui.drawing.markup import tag
 from ui.server import libraries
 from ui.server.ballots import BALLOTS, vote_on, votes_on
-from ui.server.choices import Choice, find
+from ui.server.choices import find
 from ui.server.scratch import new_folder
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
@@ -32,11 +32,6 @@ from ui.tabs.events import ACT, ONCE, QUICK, Updates
 
 if TYPE_CHECKING:
     from ui.tabs.answer import Answers
-
-LEARNED = "learned"
-"""Folder in that of the votes, with the files that runs of one's own page learn from."""
-RUN, SHIPPED = "run:", "bundled:"
-"""What the key of a choice begins with."""
 
 
 @dataclass
@@ -52,6 +47,11 @@ class Voting:
     lessons: gr.HTML
     starts: list[gr.Button]
     """One for each of `LESSONS`."""
+    delete: gr.Button
+    asked: gr.Row
+    """Around the second question before votes are deleted."""
+    really: gr.Button
+    keep: gr.Button
 
     @property
     def told(self) -> list[Any]:
@@ -61,16 +61,15 @@ class Voting:
     def tell(self, key: str | None, request: gr.Request) -> list[Any]:
         """What the visitor's votes on the chosen model say; outputs: `told`."""
         visitor = visitor_of(request)
-        try:
+        found, aside, given_any = [], [], False
+        with contextlib.suppress(UserError):  # which is said when the model is asked, or there is a vote
+            given_any, aside = bool(visitor.votes()), visitor.said_of_votes()
             found = votes_on(find(key, visitor), visitor) if key else []
-            aside = visitor.said_of_votes()
-        except UserError:  # which is said when the model is asked
-            found, aside = [], []
         given = [lesson.of(found) for lesson in LESSONS]
         drawn = votes.line(votes.so_far(found, aside))
         buttons = [gr.Button(interactive=not lessons.lacking) for lessons in given]
         shown = gr.HTML(value=drawn, visible=bool(drawn))
-        return [shown, gr.Accordion(visible=bool(found)), votes.lessons(given), *buttons]
+        return [shown, gr.Accordion(visible=given_any), votes.lessons(given), *buttons]
 
     def give(self, given: Given, page: Answers) -> Callable[..., Any]:
         """The handler of the button for the vote `given`: keeps it, then shows the names of the sides."""
@@ -78,11 +77,11 @@ class Voting:
         @toasts
         def vote(key: str | None, turns: list[Turn], request: gr.Request) -> Updates:
             turn, visitor = turns[-1] if turns else None, visitor_of(request)
-            if turn is None or not turn.is_hidden or turn.models is None:
+            ballot = turn.ballot if turn else None  # another click may take it away meanwhile
+            if turn is None or ballot is None or ballot.vote is not None or turn.models is None:
                 raise UserError(text.NOTHING_HIDDEN, fix="Tick Blind, and ask something.")
-            visitor.vote(vote_on(turn, given, seen=BALLOTS.has_seen(visitor.owner, turn)))
-            assert turn.ballot is not None
-            turn.ballot.vote = given
+            visitor.vote(vote_on(turn, ballot, given, seen=BALLOTS.has_seen(visitor.owner, turn)))
+            ballot.vote = given
             BALLOTS.note(visitor.owner, turn)
             return page.show(turns) | dict(zip(self.told, self.tell(key, request), strict=True))
 
@@ -113,7 +112,7 @@ class Voting:
             libraries.ready()
             from finetuning.preparation import open_data
 
-            voted, adapter = _voted(choice, visitor)
+            voted, adapter = voted_on(choice.key)
             with visitor.starting():
                 recipe = votes_recipe(voted, adapter, lessons, _written(lessons, visitor))
                 opened = open_data(recipe)
@@ -126,18 +125,12 @@ class Voting:
 
         return start
 
-
-def _voted(choice: Choice, visitor: Visitor) -> tuple[Recipe, str]:
-    """The recipe that what was voted on was tuned by, and what it is called as an adapter to go on with."""
-    if choice.key.startswith(RUN):
-        run = visitor.run(choice.key.removeprefix(RUN))
-        return run.recipe(), run.id
-    try:
-        return load_recipe(choice.key.removeprefix(SHIPPED)), str(choice.folder.absolute())
-    except RecipeError:
-        raise RecipeError(
-            "It is not known how this adapter was tuned, so it cannot go on", got=choice.label, fix="Choose a run."
-        ) from None
+    @toasts
+    def forget(self, key: str | None, request: gr.Request) -> Updates:
+        """Delete the visitor's votes, all of them."""
+        count = visitor_of(request).forget_votes()
+        gr.Info(text.FORGOTTEN.format(count="1 vote" if count == 1 else f"{count:,} votes"), title="Deleted")
+        return {self.asked: gr.Row(visible=False)} | dict(zip(self.told, self.tell(key, request), strict=True))
 
 
 def _written(lessons: Lessons, visitor: Visitor) -> str:
@@ -153,7 +146,8 @@ def _written(lessons: Lessons, visitor: Visitor) -> str:
 def build_bar(*, public: bool) -> tuple[gr.Row, dict[Given, gr.Button]]:
     """The four buttons, under the answers; out of sight until there is something to vote on."""
     dataset = dataset_of()
-    kept = text.VOTE_COPIED.format(dataset=dataset) if dataset else text.VOTE_KEPT if public else None
+    copied = [text.VOTE_COPIED.format(dataset=dataset)] if dataset else []
+    kept = " ".join([text.VOTE_KEPT, *copied]) if public or copied else None
     with gr.Row(visible=False, equal_height=True, elem_id="vote", elem_classes="ba-actions ba-vote") as bar:
         note = tag("span", kept, class_="ba-small") if kept else None
         gr.HTML(tag("div", tag("b", text.WHICH), note), elem_classes="ba-plain")
@@ -178,7 +172,12 @@ def build_voting(bar: gr.Row, buttons: dict[Given, gr.Button]) -> Voting:
                 gr.Button(text.LEARN_FROM[lesson.name], scale=0, elem_id=f"votes-{lesson.name}")
                 for lesson in LESSONS
             ]
-    return Voting(blind, bar, buttons, line, learn, lessons, starts)
+            delete = gr.Button(text.FORGET, scale=0, elem_id="votes-delete")
+        with gr.Row(visible=False, elem_classes="ba-actions ba-asked") as asked:
+            gr.HTML(tag("div", text.FORGET_ASKED, class_="ba-strong"), elem_classes="ba-plain")
+            really = gr.Button("Delete them", variant="stop", scale=0, elem_id="votes-really")
+            keep = gr.Button("Keep them", scale=0, elem_id="votes-keep")
+    return Voting(blind, bar, buttons, line, learn, lessons, starts, delete, asked, really, keep)
 
 
 def connect(voting: Voting, page: Answers, model: gr.Dropdown) -> None:
@@ -187,5 +186,8 @@ def connect(voting: Voting, page: Answers, model: gr.Dropdown) -> None:
         button.click(voting.give(given, page), [model, page.turns], [*page.outputs, *voting.told], **ACT)
     voting.blind.input(voting.switch(page), [voting.blind, page.turns], page.outputs, **QUICK)
     model.change(voting.tell, model, voting.told, **QUICK)
+    voting.delete.click(lambda: gr.Row(visible=True), None, voting.asked, **QUICK)
+    voting.keep.click(lambda: gr.Row(visible=False), None, voting.asked, **QUICK)
+    voting.really.click(voting.forget, model, [voting.asked, *voting.told], **ACT)
     for lesson, button in zip(LESSONS, voting.starts, strict=True):
         button.click(voting.learn_from(lesson), model, None, **ONCE)

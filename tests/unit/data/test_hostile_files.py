@@ -31,7 +31,8 @@ _spec = importlib.util.spec_from_file_location("hostile_files", Path(__file__).w
 hostile_files = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(hostile_files)
 
-LONGEST_S = 60  # what is bounded takes a third of that on a slow machine; what is not, hours
+LONGEST_S = 60
+"""Of a processor's time, which other work on the machine does not lengthen. What is bounded takes a third of it."""
 MOST_MEMORY_MB = 2_000
 HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0000-\U000e007f]"
@@ -145,11 +146,11 @@ def in_time():
     def stop(signum, frame):
         raise TimeoutError(f"more than {LONGEST_S} s")
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(LONGEST_S)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
     yield
-    signal.alarm(0)
-    signal.signal(signal.SIGALRM, before)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+    signal.signal(signal.SIGPROF, before)
 
 
 def written(folder, name, writer):
@@ -171,7 +172,7 @@ def test_big_files_take_bounded_time_and_memory(tmp_path):
         [sys.executable, __file__, str(tmp_path), *hostile_files.BIG],
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=3600,
         env=os.environ | {"PYTHONPATH": str(Path.cwd())},
     )
     assert said.returncode == 0, said.stderr[-2000:]
@@ -239,12 +240,12 @@ def _main(folder, *chosen):
         tasks = TASKS_TRIED
         if what in hostile_files.BIG:
             tasks = ("dialogue",) if what in DIALOGUES else ("sentiment",)
-        started = time.monotonic()
+        started = time.process_time()
         if what in OF_ONES_OWN:
             ended = come_as_ones_own(path, (OF_ONES_OWN[what],), inspected=False)
         else:
             ended = go_in(path, tasks=tasks)
-        seconds = round(time.monotonic() - started, 1)
+        seconds = round(time.process_time() - started, 1)
         # Not `ru_maxrss`: a process starts with that of the one that started it.
         status = Path("/proc/self/status").read_text(encoding="ascii")
         memory_mb = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) // 1024

@@ -133,6 +133,19 @@ def test_columns_of_pairs_can_be_named_and_a_reference_beside_them_is_not_the_be
     assert in_order(opened(tmp_path, both))[7]["output"] == GOOD.format(n=7)
 
 
+def test_columns_that_were_named_for_other_rows_hold_where_there_are_such(tmp_path):
+    """Of a second source for the test, and of other rows that a model is judged on later."""
+    named = {REJECTED: "worse", "output": "completion"}
+    spec = source(tmp_path, [by_hand(n) for n in range(COUNT)])
+    other = source(tmp_path, [texts(n) for n in range(COUNT, 2 * COUNT)], "b.jsonl")
+    found = open_source(spec, TEXT, test=other, columns=named, besides=PAIRS)
+    judged = open_test(other, TEXT, usual_columns=named, besides=PAIRS)
+    for rows in (found.splits["test"], judged.rows):
+        assert rows[0]["output"] == GOOD.format(n=COUNT) and rows[0][REJECTED] == BAD.format(n=COUNT)
+    alike = source(tmp_path, [by_hand(n) for n in range(COUNT, 2 * COUNT)], "c.jsonl")
+    assert open_test(alike, TEXT, usual_columns=named, besides=PAIRS).rows[0][REJECTED] == BAD.format(n=COUNT)
+
+
 def test_without_asking_pairs_are_answers_as_before(tmp_path):
     found = opened(tmp_path, [texts(n) for n in range(COUNT)], besides=())
     assert REJECTED not in found.splits["train"].column_names

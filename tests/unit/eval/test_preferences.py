@@ -252,7 +252,10 @@ def test_sentences_say_what_was_measured(make_report, text_row):
     )
     written = to_markdown(make_report("dialogue", [row], preference=preference), [row])
     assert "prefers the better answer in 50%, the tuned model in 60%: no evidence of a difference" in written
-    assert "gain more than the worse in 80% of them (40% to 70%), by +1.25 nats" in written
+    assert (
+        "to the tuned model the better answer gained more than the worse in 80% of them (40% to 70%), by +1.25"
+        in written
+    )
     assert "the better ones -0.50, the worse -1.75" in written and "2 more are too long" in written
     assert "longer answer would be right in 65%" in written and "0.031 nats a token" in written
     thumbs = Thumbs(liked=3, disliked=0)

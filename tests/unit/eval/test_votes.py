@@ -46,9 +46,16 @@ def test_no_votes_have_no_rate_and_few_say_how_many_are_needed():
 
 
 def test_the_sentence_names_rate_interval_and_test():
-    assert headline(of(tuned=12, base=2, ties=2)).startswith("Preferred: the tuned model won 0.81 of 16 votes (0.5")
-    assert headline(of(tuned=12, base=2, ties=2)).endswith("p = 0.013.")
+    assert headline(of(tuned=12, base=2, ties=2)).startswith(
+        "Preferred: the tuned model won 0.81 of 16 votes (95 % interval 0.5"
+    )
+    assert headline(of(tuned=12, base=2, ties=2)).endswith("), sign test p = 0.013.")
     assert headline(of(base=20)).startswith("Not preferred: ") and headline(of(base=20)).endswith("p < 0.001.")
     assert headline(of(tuned=1)).startswith("No evidence of a preference: the tuned model won 1.00 of 1 vote (")
-    said = "4 for tuned, 2 for base, 1 tie, which count half; both bad, 3 more."
-    assert counts(of(tuned=4, base=2, ties=1, both_bad=3)) == said
+
+
+def test_how_ties_and_both_bad_count_is_said():
+    said = "4 for tuned, 2 for base; 1 tie, which counts as half a vote for either and is left out of the test; "
+    assert counts(of(tuned=4, base=2, ties=1, both_bad=3)) == f"{said}both bad: 3, not counted."
+    assert "2 ties, each of which counts" in counts(of(tuned=4, base=2, ties=2))
+    assert counts(of(tuned=4, base=2)) == "4 for tuned, 2 for base."

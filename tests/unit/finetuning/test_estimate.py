@@ -296,6 +296,14 @@ def test_pairs_are_two_rows_and_what_is_measured_before_the_first_step_takes_tim
     assert found["kto"].training_s == pytest.approx(2 * (1 + 0.3) * sft.training_s, rel=0.05)
     assert found["dpo"].evaluation_s > sft.evaluation_s and found["dpo"].weight_mb == sft.weight_mb
     assert found["dpo"].memory_mb < sft.memory_mb + 1  # no second model
+    without = estimate(load_recipe("dialogue-smollm2-kto", [*settings, by_modules, "way.loss=apo_zero"]))
+    assert without.training_s == pytest.approx(2 * (1 + 0.1) * sft.training_s, rel=0.05)  # no others' answers
+    # By hand a prompt is computed once for both of its answers, whether these are a pair or two thumbs.
+    pairs = estimate(load_recipe("dialogue-smollm2-dpo", settings))
+    thumbs = estimate(load_recipe("dialogue-smollm2-kto", [*settings, "training.batch_size=8"]))
+    once = pairs.training_s / (1 + 0.1)
+    assert thumbs.training_s == pytest.approx((1 + 0.3) * once, rel=0.05)
+    assert once < 0.8 * found["dpo"].training_s / (1 + 0.1)
     full = estimate(load_recipe("dialogue-smollm2-dpo", [*settings, "strategy.kind=full"]))
     supervised = estimate(load_recipe("dialogue-smollm2-dpo", [*settings, "strategy.kind=full", "way=sft"]))
     assert full.memory_mb < supervised.memory_mb + 1

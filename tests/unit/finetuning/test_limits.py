@@ -7,6 +7,7 @@ import pytest
 
 from data.sources import Opened, open_source
 from data.tasks import SENTIMENT
+from data.tasks.own import USUAL
 from finetuning import limits
 from finetuning.limits import Limits, check_recipe, check_rows, keep_upload, make_room, read_limits
 from finetuning.recipe import load_recipe, recipe_names, with_overrides
@@ -96,6 +97,27 @@ def test_policy_optimisation_beyond_a_limit_is_refused(settings: dict[str, objec
     check_recipe(recipe, Limits())
     with pytest.raises(RecipeError, match=said):
         check_recipe(with_overrides(recipe, settings), Limits())
+
+
+@pytest.mark.parametrize("way", ["dpo", "reward"])
+def test_a_pair_counts_as_its_two_answers(way: str) -> None:
+    recipe = load_recipe(f"dialogue-smollm2-{way}")
+    check_recipe(with_overrides(recipe, {"training.batch_size": 16}), Limits())
+    with pytest.raises(RecipeError, match="times the answers of a row is 34, at most 32"):
+        check_recipe(with_overrides(recipe, {"training.batch_size": 17}), Limits())
+
+
+def test_every_text_of_a_row_is_bounded_the_worse_answer_and_all_of_a_chat() -> None:
+    turns = [{"role": role, "content": "a" * 30} for role in ("user", "assistant", "user")]
+    chat = {"messages": turns, "answer": "b", "rejected": "c", "row": 7}
+
+    def check(**changed: object) -> None:
+        check_rows({"train": [chat | changed]}, USUAL["chat"], Limits(row_characters=120))  # type: ignore[dict-item]
+
+    check()
+    for column, value in (("messages", turns * 2), ("answer", "b" * 121), ("rejected", "c" * 121)):
+        with pytest.raises(RecipeError, match=r"Row 7 has \d+ characters, and this public page takes 120"):
+            check(**{column: value})
 
 
 def test_a_whole_model_is_trained_where_it_is_small() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer
 
 from data.problems import ProblemsError
@@ -193,6 +194,47 @@ def test_the_reference_is_the_model_that_training_begins_with(ready, tmp_path, w
     assert column in trainer.eval_dataset.column_names
 
 
+def test_of_a_new_adapter_it_is_the_base_which_the_adapter_switched_off_gives_by_hand_too(
+    ready, tmp_path, monkeypatch
+):
+    calls, own = [], LlamaLayers.__call__
+    monkeypatch.setattr(LlamaLayers, "__call__", lambda *given: calls.append(1) or own(*given))
+    recipe, loaded, model, rows, _ = ready("dpo")
+    trainer = trainer_of(recipe, loaded, model, rows, tmp_path)
+    moved(trainer.model)
+    batch, told = some(trainer), len(calls)
+    with torch.no_grad():
+        now = torch.stack(list(trainer.reference_of(batch)))
+        with trainer.model.disable_adapter():
+            off = torch.stack(list(trainer.reference_of(batch)))
+    assert told and len(calls) == told + 2
+    plain = AutoModelForCausalLM.from_pretrained(loaded.source.path, dtype=torch.float32)
+    expected = torch.zeros(2, 4)
+    for place in range(4):
+        for side, name in enumerate(("chosen_ids", "rejected_ids")):
+            prompt, answer = (rows[place][column] for column in ("prompt_ids", name))
+            with torch.no_grad():
+                found = plain(input_ids=torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+            expected[side, place] = found[len(prompt) - 1 : -1][range(len(answer)), answer].sum()
+    kept = torch.tensor([trainer.train_dataset[column][:4] for column in trainer.measures])
+    for ours in (kept, off):
+        torch.testing.assert_close(ours, expected, atol=1e-4, rtol=1e-5)
+    assert not torch.allclose(now, expected, atol=1e-2)
+
+
+def test_it_is_measured_in_the_precision_of_training(ready, tmp_path, monkeypatch):
+    """A GPU multiplies a whole model's float32 weights in bfloat16: what is compared has to be rounded alike."""
+    recipe, loaded, model, rows, _ = ready("dpo", "strategy.kind=full")
+    trainer = recipe.way.trainer(recipe, model, loaded.tokenizer, rows, str(tmp_path / "c"), [])
+    monkeypatch.setattr(trainer.accelerator, "autocast", lambda: torch.autocast("cpu", torch.bfloat16))
+    own, seen = trainer.reference_of, set()
+    monkeypatch.setattr(
+        trainer, "reference_of", lambda inputs: seen.add(torch.is_autocast_enabled("cpu")) or own(inputs)
+    )
+    trainer.prepare(lambda *_: None)
+    assert seen == {True}
+
+
 def test_an_attempt_that_goes_on_has_the_reference_of_the_first(ready, tmp_path):
     recipe, loaded, model, rows, held = ready("dpo")
     first = trainer_of(recipe, loaded, model, rows, tmp_path, held)
@@ -203,11 +245,13 @@ def test_an_attempt_that_goes_on_has_the_reference_of_the_first(ready, tmp_path)
     again.prepare(lambda *said: told.append(said))
     assert again.train_dataset["ref_chosen_logps"][:] == first.train_dataset["ref_chosen_logps"][:]
     assert not told  # nothing is measured
-    fewer = recipe.way.trainer(
-        recipe, model, loaded.tokenizer, rows.select(range(9)), str(tmp_path / "checkpoints"), [], held
-    )
-    with pytest.raises(RunError, match="The rows have changed since the run began"):
-        fewer.prepare(lambda *_: None)
+    turned = held.select([*range(1, len(held)), 0])  # as many, and others: their numbers would be taken for these
+    for train, validation in ((rows.select(range(9)), held), (rows, turned)):
+        other = recipe.way.trainer(
+            recipe, model, loaded.tokenizer, train, str(tmp_path / "checkpoints"), [], validation
+        )
+        with pytest.raises(RunError, match="The rows have changed since the run began"):
+            other.prepare(lambda *_: None)
     (tmp_path / "checkpoints" / REFERENCE_FILE).unlink()
     with pytest.raises(RunError, match="cannot be read"):
         again.prepare(lambda *_: None)
@@ -234,8 +278,10 @@ def test_measuring_can_be_stopped(ready, tmp_path):
 
 @pytest.mark.parametrize("way", ["dpo", "kto"])
 def test_the_validation_loss_is_that_of_all_rows_and_so_are_the_curves(ready, tmp_path, way):
-    recipe, loaded, model, rows, held = ready(way)
-    trainer = trainer_of(recipe, loaded, model, rows, tmp_path, held)
+    recipe, loaded, model, rows, _ = ready(way)
+    trainer = trainer_of(recipe, loaded, model, rows, tmp_path, rows)
+    sizes = list(map(len, trainer.in_batches(rows)))
+    assert len(set(sizes)) == 2  # the last one is smaller: a mean of the batches' means would be wrong
     moved(trainer.model)
     before = torch.get_rng_state()
     found = trainer.evaluate()
@@ -246,6 +292,16 @@ def test_the_validation_loss_is_that_of_all_rows_and_so_are_the_curves(ready, tm
         found["eval_rewards/chosen"] - found["eval_rewards/rejected"], abs=1e-5
     )
     assert set(recipe.way.curves) == {name.removeprefix("eval_") for name in found if name != "eval_loss"}
+    batch = trainer._prepare_inputs(trainer.data_collator([dict(row) for row in trainer.eval_dataset]))
+    trainer.model.eval()
+    with torch.no_grad():
+        loss, count = trainer.summed_loss(batch)  # of all rows at once
+    assert count == len(rows)
+    whole = trainer.also_measured()
+    for name in ("rewards/chosen", "rewards/rejected", "rewards/margins"):
+        assert found[f"eval_{name}"] == pytest.approx(whole[name], rel=1e-4)
+    if way == "dpo":  # of thumbs it depends on the average of a batch
+        assert found["eval_loss"] == pytest.approx(loss / count, rel=1e-5)
 
 
 def test_the_batches_of_thumbs_stay_together_and_change_their_order(ready, tmp_path):

@@ -248,6 +248,9 @@ def test_pairs_and_thumbs_are_learned_as_such_unless_somebody_says_otherwise(wri
     assert {row["liked"] for row in thumbs.divided.splits["train"]} == {True, False}
     both = propose(write(PAIRS), settings=["way=kto"])
     assert both.recipe.way.kind == "kto" and len(both.divided.splits["train"]) % 2 == 0
+    judge = propose(write(PAIRS), settings=["way=reward"])
+    assert judge.base == "dialogue-smollm2-reward" and judge.recipe.strategy.kind == "lora"
+    assert judge.recipe.title == "Your own texts · reward model" and not judge.recipe.evaluation.forgetting
     alone = propose(write(PAIRS), settings=["way=sft"])
     assert alone.recipe.way.kind == "sft" and alone.base == "passages-smollm2-lora"
     assert "rejected" not in alone.divided.splits["train"][0] and "Way: sft." in "\n".join(alone.sentences())

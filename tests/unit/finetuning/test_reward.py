@@ -12,14 +12,13 @@ from eval.gate import Baseline, check_run, frozen_rows, measured, tuned_in
 from eval.metrics import metric_named
 from eval.report.folder import load as load_report
 from finetuning.chat import converse
-from finetuning.estimates.estimate import estimate, parameter_count
+from finetuning.estimates.estimate import estimate
 from finetuning.evaluation import evaluate_adapter
 from finetuning.export.model_card import front_matter
 from finetuning.judged_rows import choose_rows
 from finetuning.preparation import open_data
 from finetuning.recipe import load_recipe
 from finetuning.runs.folder import create_run
-from finetuning.strategies.counts import count_parameters
 from finetuning.training import run_training
 from models.loading import load, load_tokenizer
 from models.pair import open_pair
@@ -30,10 +29,11 @@ from plumbing.errors import DataError, ModelError, RecipeError
 NAME = "dialogue-smollm2-reward"
 LEARNS = [
     "model.precision=float32",
-    "training.max_steps=30",
+    "training.batch_size=8",
+    "training.max_steps=12",
     "training.learning_rate=0.01",
     "training.warmup_share=0",
-    "training.eval_steps=10",
+    "training.eval_steps=6",
     "training.eval_metric=true",
 ]
 
@@ -56,7 +56,7 @@ def pairs(tmp_path_factory):
     return f"data.source=file:{path}"
 
 
-@pytest.fixture(scope="module", params=["lora", "full", "last"])
+@pytest.fixture(scope="module", params=["lora", "full"])
 def run(request, recipe_on, tiny_llama, pairs, tmp_path_factory):
     """A finished run."""
     rate = [] if request.param == "lora" else ["training.learning_rate=0.002"]
@@ -72,7 +72,7 @@ def test_it_learns_which_answer_is_the_better(run):
     assert {"accuracy", "margin"} <= lines[0].keys() and lines[-1]["tokens"] > lines[0]["tokens"]
     assert lines[-1]["loss"] < lines[0]["loss"] and lines[-1]["accuracy"] > 0.9
     measured_on_the_way = run.evaluations()
-    assert [line["step"] for line in measured_on_the_way] == [10, 20, 30]
+    assert [line["step"] for line in measured_on_the_way] == [6, 12]
     assert all(line["eval_accuracy"] == line["eval_metric"] for line in measured_on_the_way)
     report, rows = load_report(run.evaluation)
     rows = list(rows)
@@ -117,11 +117,11 @@ def test_it_is_not_talked_to(run):
 
 
 def test_a_run_goes_on_as_if_it_had_not_been_stopped(recipe_on, tiny_llama, tmp_path):
-    settings = [*LEARNS, "training.max_steps=6", "training.eval_steps=3"]
+    settings = [*LEARNS, "training.max_steps=4", "training.eval_steps=2"]
     straight = create_run(recipe_on(NAME, tiny_llama, *settings), tmp_path / "straight")
     run_training(straight, lambda: straight.status().state == "evaluating")
     stopped = create_run(recipe_on(NAME, tiny_llama, *settings), tmp_path / "stopped")
-    run_training(stopped, lambda: len(stopped.metrics()[0]) >= 3)
+    run_training(stopped, lambda: len(stopped.metrics()[0]) >= 2)
     assert stopped.status().state == "cancelled"
     stopped.write_status(stopped.status().model_copy(update={"state": "queued"}))
     run_training(stopped, lambda: stopped.status().state == "evaluating")
@@ -174,13 +174,10 @@ def test_rows_without_a_worse_answer_and_too_long_ones_are_refused(recipe_on, ti
     recipe.way.require_room(rows, tokenizer, task, limit=1000, new_tokens=0)
 
 
-def test_it_is_estimated_and_counted(recipe_on, tiny_llama):
-    for strategy in ("lora", "full", "last"):
-        recipe = recipe_on(NAME, tiny_llama, "model.precision=float32", f"strategy={strategy}")
-        loaded = load(resolve(recipe.model.base), kind="reward", precision="float32")
-        assert parameter_count(recipe) == count_parameters(recipe.apply_strategy(loaded.model))
-        found = estimate(recipe)
-        assert found.training_s > 0 and found.evaluation_s > 0 and found.memory_mb > 700
+def test_it_is_estimated(recipe_on, tiny_llama):
+    recipe = recipe_on(NAME, tiny_llama, "model.precision=float32")
+    found = estimate(recipe)
+    assert found.training_s > 0 and found.evaluation_s > 0 and found.memory_mb > 700
     tokenizer = load_tokenizer(resolve(str(tiny_llama)))
     row, task = open_data(recipe).splits["train"][0], recipe.task_definition
     (prompt,), (answer,), _ = recipe.way.lengths([row], tokenizer, task)
@@ -189,13 +186,12 @@ def test_it_is_estimated_and_counted(recipe_on, tiny_llama):
     assert 2 * (prompt + answer) == pytest.approx(both, abs=1)
 
 
-def test_a_pair_is_shown_with_the_better_answer_marked(recipe_on, tiny_llama):
+def test_a_pair_is_shown_with_both_answers_marked_the_better_first(recipe_on, tiny_llama):
     recipe = recipe_on(NAME, tiny_llama)
     row = open_data(recipe).splits["train"][0]
     shown = recipe.way.preview(row, load_tokenizer(resolve(str(tiny_llama))), recipe.task_definition)
-    marked = "".join(token for token, is_marked in shown if is_marked)
-    assert row["summary"] in marked and row["rejected"] not in marked
-    assert row["rejected"] in "".join(token for token, _ in shown)
+    marked = "".join(token if is_marked else "|" for token, is_marked in shown).strip("|")
+    assert marked == f"{row['summary']}<|im_end|>|{row['rejected']}<|im_end|>"
 
 
 def test_chats_have_reward_models_too(tiny_llama, tmp_path):
@@ -211,7 +207,7 @@ def test_chats_have_reward_models_too(tiny_llama, tmp_path):
     file = tmp_path / "chats.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     settings = [f"model.base={tiny_llama}", f"data.source=file:{file}", "task.kind=chat", *LEARNS]
-    made = create_run(load_recipe(NAME, [*settings, "training.max_steps=20", "training.eval_steps=20"]), tmp_path)
+    made = create_run(load_recipe(NAME, [*settings, "training.max_steps=8", "training.eval_steps=8"]), tmp_path)
     run_training(made, made.cancel_requested)
     report, judged = load_report(made.evaluation)
     assert report.about.kind == "chat" and next(iter(judged)).messages[0].content == "Is box 1 there?"

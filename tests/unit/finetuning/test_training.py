@@ -6,12 +6,14 @@ import weakref
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import DistilBertConfig, DistilBertModel
 from transformers.models.llama.modeling_llama import LlamaMLP
 
 from eval.report.folder import load as load_report
 from eval.report.markdown import explanation
 from finetuning.export.folder import copy_tuned
+from finetuning.runs import launch
 from finetuning.runs.folder import Run, create_run
 from finetuning.training import run_training
 from models.adapters import BaseOrigin
@@ -198,6 +200,25 @@ def test_gradient_checkpointing_is_heeded_where_layers_are_computed_by_hand(
     monkeypatch.setattr(LlamaLayers, "__call__", lambda *_: pytest.fail("by hand, which keeps everything"))
     settings = ["training.gradient_checkpointing=true", "evaluation.few_shot=0", "training.max_steps=1"]
     assert run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, *settings), tmp_path).metrics()[0]
+
+
+@pytest.mark.parametrize("strategy", ["lora", "full"])
+def test_a_run_that_was_stopped_after_its_last_step_learns_nothing_more(
+    strategy, tiny_llama, recipe_on, tmp_path, monkeypatch
+):
+    settings = ["training.schedule=constant", "evaluation.skip=true", f"strategy={strategy}"]
+    run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama, *settings), tmp_path)
+    run_training(run, lambda: run.status().done >= 1 and run.status().phase == "Fine-tuning")
+    name = "adapter_model.safetensors" if strategy == "lora" else "model.safetensors"
+    learned = load_file(run.checkpoints / "checkpoint-2" / name)
+    assert run.status().state == "cancelled"
+    monkeypatch.setattr(launch, "_start", lambda queued: None)
+    launch.resume(run)
+    run_training(run, run.cancel_requested)
+    assert run.status().state == "finished" and [line["step"] for line in run.metrics()[0]] == [1, 2]
+    saved = load_file(run.tuned / name)
+    assert all(torch.equal(value, saved[name].float()) for name, value in learned.items())
+    assert "Step " in run.status().facts["kept"] and run.status().training_seconds > 0
 
 
 @pytest.mark.cuda

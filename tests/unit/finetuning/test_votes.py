@@ -15,13 +15,18 @@ from data.preferences import LIKED, REJECTED
 from data.sources import open_source
 from data.tasks import DIALOGUE
 from data.tasks.own import OwnTask
+from eval.report.folder import load
 from finetuning import cli
 from finetuning.limits import Limits
-from finetuning.recipe import load_recipe, with_overrides
+from finetuning.preparation import open_data
+from finetuning.recipe import Recipe, load_recipe, with_overrides
+from finetuning.runs.folder import create_run
+from finetuning.training import run_training
 from finetuning.votes import keeping
-from finetuning.votes.keeping import Answer, Message, blind_votes, first_votes, keep, read_votes
+from finetuning.votes.keeping import Answer, Message, blind_votes, first_votes, forget, keep, read_votes, said_of
 from finetuning.votes.lessons import CUT_OFF, EMPTY, NEITHER, PAIRS, SAME, THUMBS
-from finetuning.votes.training import votes_recipe
+from finetuning.votes.training import is_votes, votes_recipe
+from models.tuned import weights_sha256
 from plumbing.errors import DataError, RecipeError, RunError, UserError
 from tests.unit.finetuning.vote_samples import vote
 
@@ -53,9 +58,10 @@ def test_a_vote_is_read_as_it_was_kept(folder: Path) -> None:
 )
 def test_what_stood_where_says_which_side_is_preferred(left: str, given: str, preferred: str) -> None:
     assert vote(left=left, vote=given).preferred == preferred
-    assert (
-        vote(left=left, vote="both bad").preferred == "both bad" and vote(left=left, vote="tie").preferred == "tie"
-    )
+    assert vote(left=left, vote="both bad").preferred == "both bad"
+    assert vote(left=left, vote="tie").preferred == "tie"
+    same = vote(left=left, vote=given, base=Answer(text="Yes. "), tuned=Answer(text="Yes."))
+    assert same.preferred == "tie", "of two answers that are the same none can be the better"
 
 
 def test_half_a_line_stays_and_is_said_and_the_next_vote_has_a_line_of_its_own(folder: Path) -> None:
@@ -95,17 +101,20 @@ def test_nobody_votes_twice_on_one_ballot(folder: Path) -> None:
 
 
 WRITER = """
-import sys
 from finetuning.votes.keeping import keep
 from tests.unit.finetuning.vote_samples import vote
-for number in range(int(sys.argv[1]), int(sys.argv[1]) + 12):
+print("ready", flush=True)
+for number in range(12):
     keep(vote(number))
 """
 
 
 def test_two_processes_write_whole_lines(folder: Path) -> None:
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, start], cwd=ROOT) for start in ("0", "100")]
-    assert [writer.wait(timeout=120) for writer in writers] == [0, 0]
+    with subprocess.Popen([sys.executable, "-c", WRITER], cwd=ROOT, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"ready\n"
+        for number in range(12):
+            keep(vote(100 + number))
+    assert other.returncode == 0
     assert len(read_votes().votes) == 24 and not read_votes().aside
 
 
@@ -114,7 +123,7 @@ def test_a_strangers_votes_have_limits(folder: Path) -> None:
     for number in range(2):
         keep(vote(number, owner="a"), limits=limits)
     keep(vote(2, owner="b"), limits=limits)
-    with pytest.raises(UserError, match="given 2 votes"):
+    with pytest.raises(UserError, match=r"given 2 votes.*Untick Blind"):
         keep(vote(3, owner="a"), limits=limits)
     keep(vote(3, owner="a"))  # of one's own page
     with pytest.raises(UserError, match=r"have 2\d\d characters.* up to 200"):
@@ -135,8 +144,35 @@ def test_the_first_vote_on_a_question_counts_and_only_a_blind_one() -> None:
     votes = [vote(1, "tuned"), vote(1, "base", ballot="f" * 32), vote(1, "base", owner="b"), vote(2, seen=True)]
     assert [each.preferred for each in first_votes(votes)] == ["tuned", "base", "tuned"]
     assert [each.preferred for each in blind_votes(votes)] == ["tuned", "base"]
+    left_out, repeated = said_of(votes, blind_votes(votes))
+    assert left_out == "2 more votes were given by who knew the sides, and left out."
+    assert repeated.startswith("These are on 1 different message: several votes on one say less")
+    assert said_of([vote(1), vote(2)], [vote(1), vote(2)]) == []
     retrained = vote(1, "base", models={"tuned_sha256": "d" * 64})
-    assert blind_votes([*votes[:1], retrained]) == [votes[0], retrained]
+    assert blind_votes([votes[0], retrained]) == [votes[0], retrained]
+
+
+def test_more_than_can_be_read_is_said_and_nothing_is_counted_of_half_the_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(vote(1))
+    monkeypatch.setattr(keeping, "_MAX_BYTES", 100)
+    for use in (read_votes, lambda: keep(vote(2))):
+        with pytest.raises(RunError, match="longer than 100 bytes"):
+            use()
+
+
+def test_votes_that_are_deleted_are_gone_and_nothing_else_is(folder: Path) -> None:
+    assert forget("a") == 0
+    for number, owner in enumerate(("a", "b", "a")):
+        keep(vote(number, owner=owner))
+    path = folder / keeping.FILE
+    path.write_bytes(path.read_bytes() + b'{"half \xff')
+    assert forget("a") == 2
+    assert [each.owner for each in read_votes().votes] == ["b"] and read_votes().aside == (2,)
+    keep(vote(3, owner="a"))
+    assert [each.ballot for each in read_votes().votes] == [vote(1).ballot, vote(3).ballot]
+    assert forget(None) == 2 and path.read_bytes() == b"", "an empty file, so that copies of it are emptied"
 
 
 # ---- learning from them --------------------------------------------------------------------------------------
@@ -215,11 +251,24 @@ def test_the_recipe_goes_on_with_the_adapter_that_was_voted_on() -> None:
     assert recipe.model.adapter == "RUN-ID" and recipe.model.base == voted.model.base
     assert recipe.strategy == voted.strategy and recipe.task == voted.task
     assert recipe.way.besides == (REJECTED,) and recipe.data.source == "file:/tmp/pairs.jsonl"
-    assert recipe.training.learning_rate == pytest.approx(voted.training.learning_rate / 10)
+    usual = load_recipe("dialogue-smollm2-dpo").training
+    assert recipe.training.learning_rate == usual.learning_rate < voted.training.learning_rate
+    assert recipe.training.batch_size == usual.batch_size < voted.training.batch_size
     assert recipe.name == "dialogue-smollm2-qlora-votes" and "votes" in recipe.title
     again = votes_recipe(recipe, "OTHER", THUMBS.of([vote(number) for number in range(30)]), "file:/tmp/t.jsonl")
     assert again.name == recipe.name and again.training.learning_rate == recipe.training.learning_rate
     assert again.way.besides == (LIKED,) and again.title.count("votes") == 1
+
+
+def test_what_was_set_for_other_rows_or_another_end_does_not_stay() -> None:
+    others = {"evaluation.skip": True, "evaluation.source": "file:/tmp/test.csv", "data.test": "file:/tmp/test.csv"}
+    others |= {"training.max_steps": 3, "training.batch_size": 1, "training.gradient_accumulation": 16}
+    voted = with_overrides(load_recipe("dialogue-smollm2-qlora"), others | {"training.learning_rate": 1e-5})
+    for lessons in (PAIRS.of([vote(1)]), THUMBS.of([vote(1)])):
+        recipe = votes_recipe(voted, "RUN-ID", lessons, "file:/tmp/rows.jsonl")
+        assert not recipe.evaluation.skip and recipe.evaluation.source is None and recipe.data.test is None
+        assert recipe.training.max_steps is None and recipe.training.learning_rate == 1e-5
+        assert recipe.training.batch_size * recipe.training.gradient_accumulation == 2
 
 
 def test_columns_of_another_file_do_not_stay() -> None:
@@ -244,6 +293,25 @@ def test_what_cannot_be_learned_so_is_said(name: str, settings: dict, why: str) 
         votes_recipe(voted, "RUN-ID", PAIRS.of([vote(1)]), "file:/tmp/pairs.jsonl")
 
 
+def test_a_run_learns_from_votes_and_is_judged_on_others(
+    tiny_llama: Path, tiny_dialogue_adapter: Path, tmp_path: Path
+) -> None:
+    settings = [f"model.base={tiny_llama}", "model.precision=float32", "evaluation.forgetting=false"]
+    settings += ["strategy.rank=4", "strategy.alpha=8", "strategy.target_modules=[q_proj,v_proj]"]
+    voted = load_recipe("dialogue-smollm2-qlora", settings)
+    lessons = PAIRS.of([vote(number) for number in range(12)])
+    recipe = votes_recipe(
+        voted, str(tiny_dialogue_adapter), lessons, f"file:{lessons.write_into(tmp_path / 'rows')}"
+    )
+    short = {"training.max_steps": 1, "training.eval_rows": 0, "evaluation.max_new_tokens": 2}
+    run = create_run(with_overrides(recipe, short), tmp_path / "runs")
+    run_training(run, run.cancel_requested)
+    assert run.status().state == "finished", run.status().error
+    assert "It went on with the adapter" in run.status().facts["continues"]
+    report, rows = load(run.evaluation)
+    assert report.preference is not None and report.n == len(list(rows)) > 0
+
+
 # ---- the command line ----------------------------------------------------------------------------------------
 
 
@@ -266,7 +334,7 @@ def test_the_command_prints_the_win_rate_and_writes_pairs(folder: Path, tmp_path
     with pytest.raises(DataError, match="about several tasks"):
         said("--export", str(tmp_path / "pairs.jsonl"))
     written = said("dialogue-smollm2-qlora", "--export", str(tmp_path / "pairs.jsonl"))
-    assert "9 pairs on 9 different messages" in written and "way=dpo" in written
+    assert "9 pairs on 9 different messages" in written and "train votes:NAME" in written
     assert len((tmp_path / "pairs.jsonl").read_text().splitlines()) == 9
     said("dialogue-smollm2-qlora", "--thumbs", "--export", str(tmp_path / "thumbs.jsonl"))
     assert len((tmp_path / "thumbs.jsonl").read_text().splitlines()) == 18
@@ -274,3 +342,57 @@ def test_the_command_prints_the_win_rate_and_writes_pairs(folder: Path, tmp_path
         said("somebody")
     with pytest.raises(DataError, match="cannot be written"):
         said("dialogue-smollm2-qlora", "--export", str(folder / keeping.FILE / "pairs.jsonl"))
+
+
+@pytest.fixture
+def shipped(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An adapter that ships, of which the files are enough, and nine votes on it."""
+    adapter = tmp_path / "bundled" / "dialogue-smollm2-qlora"
+    adapter.mkdir(parents=True)
+    (adapter / "adapter_config.json").write_text("{}")
+    (adapter / "adapter_model.safetensors").write_bytes(b"weights")
+    monkeypatch.setenv("BEFORE_AFTER_BUNDLED", str(adapter.parent))
+    for number in range(9):
+        keep(vote(number, "base" if number == 0 else "tuned", models={"tuned_sha256": weights_sha256(adapter)}))
+    return adapter
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+@pytest.mark.parametrize("way", ["dpo", "kto"])
+def test_train_takes_votes_as_it_takes_a_file(shipped: Path, folder: Path, monkeypatch, way: str, as_file: bool):
+    monkeypatch.setattr(cli.console, "_width", 200)
+    started: list[Recipe] = []
+    monkeypatch.setattr("finetuning.runs.launch.submit", lambda recipe: started.append(recipe) or sys.exit(7))
+    name = str(folder / keeping.FILE) if as_file else "votes:dialogue-smollm2-qlora"
+    settings = ["--set", f"way={way}", "--set", "training.epochs=2"] if way != "dpo" else []
+    asked = CliRunner().invoke(cli.app, ["train", name, *settings], input="n\n")
+    assert not started and "on 9 different messages" in asked.stdout and "Train this?" in asked.stdout
+    done = CliRunner().invoke(cli.app, ["train", name, "--yes", *settings], env={"COLUMNS": "200"})
+    assert done.exit_code == 7
+    [recipe] = started
+    assert (recipe.way.kind, recipe.model.adapter) == (way, str(shipped))
+    assert (recipe.training.epochs == 2) == (way != "dpo")
+    opened = open_data(recipe)
+    assert sum(map(len, opened.splits.values())) == (9 if way == "dpo" else 18)
+
+
+def test_votes_that_cannot_be_learned_from_are_a_sentence(shipped: Path, folder: Path) -> None:
+    def refused(*arguments: str) -> str:
+        done = CliRunner().invoke(cli.app, ["inspect", *arguments])
+        assert isinstance(done.exception, UserError)
+        return str(done.exception)
+
+    assert "no votes on this model" in refused("votes:somebody")
+    (shipped / "adapter_model.safetensors").write_bytes(b"others")
+    assert "before it was trained again" in refused("votes:dialogue-smollm2-qlora")
+    keep(vote(50, models={"tuned": "run:a-20260101-000000-0000"}))
+    assert "Name one of them: votes:dialogue-smollm2-qlora, votes:a-2026" in refused(str(folder / keeping.FILE))
+    assert "There is no such run" in refused("votes:a-20260101-000000-0000")
+    keep(vote(51, models={"tuned": "bundled:from-elsewhere"}))
+    assert "not known how this adapter was tuned" in refused("votes:from-elsewhere")
+
+
+def test_a_file_of_that_name_without_votes_is_a_file_of_rows(tmp_path: Path) -> None:
+    path = tmp_path / keeping.FILE
+    path.write_text('{"prompt": "Open?", "chosen": "Yes.", "rejected": "No."}\n')
+    assert not is_votes(str(path)) and not is_votes(str(tmp_path / "no" / keeping.FILE)) and is_votes("votes:a")

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +19,9 @@ from finetuning.votes import keeping, publishing
 from finetuning.votes.keeping import keep
 from plumbing.errors import RunError
 from tests.unit.finetuning.vote_samples import vote
+from ui import serving
 
+ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "hf_" + "x" * 30
 BOTH = {publishing.DATASET: "ana/votes", publishing.TOKEN: TOKEN}
 
@@ -117,3 +123,49 @@ def test_a_hub_that_is_not_there_is_a_sentence_without_the_token(tmp_path: Path)
     assert TOKEN not in str(refused.value)
     with pytest.raises(RunError, match="not copied"):
         publishing.start(tmp_path / "votes", BOTH | {publishing.DATASET: "a/b/c"}, endpoint="http://127.0.0.1:9")
+
+
+PAGE = """
+import time
+from ui.serving import _copy_votes_if_asked
+_copy_votes_if_asked()
+time.sleep(100)
+"""
+
+
+def test_a_page_that_is_stopped_as_containers_are_copies_what_was_voted_last(tmp_path: Path, hub: Hub) -> None:
+    folder = tmp_path / keeping.FOLDER
+    keep(vote(1), folder=folder)
+    environment = os.environ | BOTH | {"BEFORE_AFTER_RUNS": str(tmp_path), "HF_ENDPOINT": hub.url}
+    with subprocess.Popen(
+        [sys.executable, "-c", PAGE], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+    ) as page:
+        until = time.monotonic() + 60
+        while not hub.files and time.monotonic() < until:
+            time.sleep(0.05)
+        keep(vote(2), folder=folder)
+        page.terminate()
+    [copied] = hub.files.values()
+    assert copied == (folder / keeping.FILE).read_bytes()
+
+
+def test_a_page_tries_until_the_hub_is_there_and_says_so_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tries: list[Path] = []
+
+    def start(folder: Path) -> None:
+        tries.append(folder)
+        if len(tries) < 3:
+            raise RunError("The votes are not copied")
+
+    for name, value in BOTH.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(publishing, "start", start)
+    monkeypatch.setattr(serving.time, "sleep", lambda seconds: None)
+    serving._copy_votes()
+    said = capsys.readouterr().err
+    assert len(tries) == 3 and said.count("not copied") == 1 and "are copied to the dataset ana/votes" in said
+    monkeypatch.delenv(publishing.TOKEN)
+    serving._copy_votes_if_asked()
+    assert "$HF_TOKEN is not set" in capsys.readouterr().err

@@ -149,7 +149,7 @@ def test_an_error_that_nobody_foresaw_leaves_no_loading_either(
 
 def test_a_message_too_long_changes_nothing_on_the_page(tab: Compare, monkeypatch: pytest.MonkeyPatch) -> None:
     page = shown(tab.run_example(0)("sentiment", SENTIMENT_KEY, [], request()))
-    monkeypatch.setattr(answering, "MOST_TOKENS", 200)
+    monkeypatch.setattr(answering, "MOST_TOKENS", 200 + SENTIMENT.answer_tokens)
     with pytest.warns(UserWarning, match=r"too long: it makes .* tokens, and at most 200 are read here"):
         after = shown(tab.write("long " * 100, SENTIMENT_KEY, page[tab.turns], request()))
     assert after[tab.turns] == page[tab.turns] and after[tab.before] == page[tab.before]

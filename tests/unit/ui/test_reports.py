@@ -264,6 +264,6 @@ def test_pairs_and_thumbs_are_drawn_with_the_sentences_of_the_report() -> None:
     assert "Which answer is preferred" not in reports.details(found)
     drawn = reports.details(found.model_copy(update={"preference": pairs, "thumbs": thumbs}))
     assert all(sentence in drawn for sentence in preference_sentences(pairs)[1:])
-    assert "what gained more by tuning</td><td>0.875</td>" in drawn
+    assert "what gained more from base to tuned</td><td>0.875</td>" in drawn
     assert "<script" not in drawn and "&lt;script&gt;" in drawn
     assert "3 held-out answers have a thumb up, 2 one down." in drawn and "-2.00" in drawn

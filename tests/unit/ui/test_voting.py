@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import re
 import shutil
@@ -18,9 +19,11 @@ from gradio.state_holder import SessionState
 from finetuning.limits import Limits
 from finetuning.runs import launch
 from finetuning.runs.folder import open_run
-from finetuning.votes.keeping import read_votes
+from finetuning.votes import publishing
+from finetuning.votes.keeping import keep, read_votes
 from finetuning.votes.lessons import PAIRS
 from tests.unit.finetuning.vote_samples import MODELS as ANSWERED
+from tests.unit.finetuning.vote_samples import vote
 from ui.drawing import text
 from ui.drawing.answers import Ballot, Side, Turn, panel, past, reference_line, waiting_panel
 from ui.server import ballots
@@ -29,6 +32,7 @@ from ui.server.models_in_use import MODELS, ModelsInUse
 from ui.server.visitors import LOCAL, Visitor
 from ui.tabs import runs
 from ui.tabs.compare import Compare, build_compare
+from ui.tabs.voting import build_bar
 
 KEY = "bundled:dialogue-smollm2-qlora"
 SENTIMENT = "bundled:sentiment-smollm2-lora"
@@ -39,28 +43,33 @@ def request(visitor: Visitor = LOCAL, session: str = "page1") -> gr.Request:
     return gr.Request(request=behind, session_hash=session)  # type: ignore[arg-type]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def bundled(
-    tmp_path: Path, tiny_adapter: Path, tiny_dialogue_adapter: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
-    """Tiny adapters under the names of recipes, none of them open; nobody has seen an answer yet."""
-    folder = tmp_path / "bundled"
+    tmp_path_factory: pytest.TempPathFactory, tiny_adapter: Path, tiny_dialogue_adapter: Path
+) -> Iterator[Path]:
+    """Tiny adapters under the names of recipes, none of them open at first."""
+    folder = tmp_path_factory.mktemp("bundled")
     shutil.copytree(tiny_adapter, folder / SENTIMENT.partition(":")[2])
     shutil.copytree(tiny_dialogue_adapter, folder / KEY.partition(":")[2])
-    monkeypatch.setenv("BEFORE_AFTER_BUNDLED", str(folder))
-    monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(MODELS, "_open", ModelsInUse()._open)
-    monkeypatch.setattr(BALLOTS, "_named", Ballots()._named)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("BEFORE_AFTER_BUNDLED", str(folder))
+        patch.setattr(MODELS, "_open", ModelsInUse()._open)
+        yield folder
 
 
-@pytest.fixture
-def blocks(bundled: Path, laid_out: Callable[..., Any]) -> tuple[gr.Blocks, Compare]:
-    def build() -> tuple[gr.Blocks, Compare]:
+@pytest.fixture(scope="module")
+def blocks(bundled: Path) -> tuple[gr.Blocks, Compare]:
+    async def inside_a_loop() -> tuple[gr.Blocks, Compare]:  # else Gradio makes loops of its own, and closes none
         with gr.Blocks() as page:
             return page, build_compare(gr.HTML(elem_id="status"))
 
-    return laid_out(build, whole=True)
+    return asyncio.run(inside_a_loop())
+
+
+@pytest.fixture(autouse=True)
+def nobody_has_voted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(BALLOTS, "_named", Ballots()._named)
 
 
 @pytest.fixture
@@ -154,9 +163,14 @@ def test_what_is_sent_is_the_same_whoever_stands_left_but_for_the_answers(
 
 @pytest.mark.parametrize("key", [KEY, SENTIMENT])
 def test_nothing_that_is_sent_names_a_side_or_comes_before_both_are_whole(
-    blocks: tuple[gr.Blocks, Compare], key: str
+    blocks: tuple[gr.Blocks, Compare], key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent = [each for each in sent_for(blocks, "Ana: Soup?\nLeo: Yes.", key) if isinstance(each[LEFT], str)]
+    monkeypatch.setattr(MODELS, "_open", ModelsInUse()._open)  # what is sent while it opens as well
+    everything = sent_for(blocks, "Ana: Soup?\nLeo: Yes.", key)
+    states = [value for update in everything for name, value in update.items() if name.startswith("state-")]
+    assert states and set(states) == {None}, "the state that knows the sides is never sent"
+    assert not re.search("ballot|sha256", json.dumps(everything))
+    sent = [each for each in everything if isinstance(each[LEFT], str)]
     assert any("tokens" in update[LEFT] for update in sent)
     for update in sent:
         assert ">Left<" in update[LEFT] and ">Right<" in update[RIGHT]
@@ -166,13 +180,6 @@ def test_nothing_that_is_sent_names_a_side_or_comes_before_both_are_whole(
             assert not re.search("ba-(base|tuned|bar|stats|right|wrong)", drawn)
             around = re.sub(r'<div class="ba-text">.*?</div>', "", drawn, flags=re.DOTALL)
             assert not TELLING.search(re.sub(r' (class|style)="[^"]*"', "", around))
-
-
-def test_the_state_that_knows_the_sides_is_never_sent(blocks: tuple[gr.Blocks, Compare]) -> None:
-    sent = sent_for(blocks, "Ana: Soup?", KEY)
-    states = [value for update in sent for name, value in update.items() if name.startswith("state-")]
-    assert states and set(states) == {None}
-    assert not re.search("ballot|sha256", json.dumps(sent))
 
 
 def hidden(**more: Any) -> Turn:
@@ -286,9 +293,14 @@ def test_votes_on_what_was_trained_again_are_not_those_on_it_now(tab: Compare, b
     give(tab, "left", asked(tab, "Ana: Soup?"))
     assert tab.voting.tell(KEY, request())[0].visible
     weights = bundled / KEY.partition(":")[2] / "adapter_model.safetensors"
-    weights.write_bytes(weights.read_bytes() + b" ")
-    ballots._weights._kept.clear()
-    assert not tab.voting.tell(KEY, request())[0].visible
+    before = weights.read_bytes()
+    try:
+        weights.write_bytes(before + b" ")
+        ballots._weights._kept.clear()
+        assert not tab.voting.tell(KEY, request())[0].visible
+    finally:
+        weights.write_bytes(before)
+        ballots._weights._kept.clear()
 
 
 # ---- learning from votes -------------------------------------------------------------------------------------
@@ -315,7 +327,7 @@ def test_enough_votes_start_a_run_that_goes_on_with_the_adapter(
     for number in range(9):
         turn.message, turn.ballot = f"Ana: Is {number} open?", Ballot(f"{number:032x}", "base")
         turn.base.text, turn.tuned.text = f"Ana asks about {number}.", f"{number}?"
-        visitor.vote(vote_on(turn, "left", seen=False))
+        visitor.vote(vote_on(turn, turn.ballot, "left", seen=False))
     told = tab.voting.tell(KEY, request(visitor))
     assert told[3].interactive
     tab.voting.learn_from(PAIRS)(KEY, request(visitor))
@@ -329,16 +341,67 @@ def test_enough_votes_start_a_run_that_goes_on_with_the_adapter(
     assert len(visitor.runs()) == 1, "the same run is not started twice"
 
 
-def test_an_open_run_is_drawn_again_when_somebody_has_voted(tab: Compare, tmp_path: Path) -> None:
+def test_an_open_run_is_drawn_again_when_this_visitor_has_voted_on_it(tmp_path: Path) -> None:
     run = SimpleNamespace(id="a", folder=tmp_path)
-    before = runs._seen(run)  # type: ignore[arg-type]
-    give(tab, "left", asked(tab, "Ana: Soup?"))
-    assert runs._seen(run) != before  # type: ignore[arg-type]
+    ana, bea = (Visitor(name, Limits(), holder=name) for name in ("browser-a", "browser-b"))
+
+    def seen() -> list[str]:
+        return [runs._seen(run, visitor) for visitor in (ana, bea, LOCAL)]  # type: ignore[arg-type]
+
+    before = seen()
+    keep(vote(1, owner="browser-a"))
+    assert seen() == before, "on another model"
+    keep(vote(2, owner="browser-a", models={"tuned": "run:a"}))
+    assert [now != then for now, then in zip(seen(), before, strict=True)] == [True, False, True]
+
+
+def test_what_is_kept_is_said_beside_the_buttons(
+    laid_out: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(*, public: bool) -> str:
+        bar, _ = laid_out(lambda: build_bar(public=public))
+        return html.unescape(str(bar.children[0].value))  # type: ignore[union-attr]
+
+    assert text.VOTE_KEPT not in said(public=False)
+    assert text.VOTE_KEPT in said(public=True) and "Hub" not in said(public=True)
+    for name, value in ((publishing.DATASET, "ana/votes"), (publishing.TOKEN, "hf_x")):
+        monkeypatch.setenv(name, value)
+    for public in (False, True):
+        assert text.VOTE_KEPT in said(public=public) and "the dataset ana/votes on the Hub" in said(public=public)
+
+
+def test_each_visitor_deletes_their_own_votes_and_knows_the_sides_by_then(
+    tab: Compare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(gr, "Info", lambda message, **_: said.append(message))
+    ana = Visitor("browser-a", Limits(), holder="browser-a")
+    give(tab, "left", asked(tab, "Ana: Soup?", visitor=ana), visitor=ana)
+    keep(vote(1, owner="browser-b"))
+    assert tab.voting.tell(SENTIMENT, request(ana))[1].visible, "votes on whatever model"
+    page = tab.voting.forget(KEY, request(ana))
+    assert said == ["1 vote deleted."] and not page[tab.voting.learn].visible and not page[tab.voting.line].visible
+    assert [each.owner for each in read_votes().votes] == ["browser-b"]
+    give(tab, "left", asked(tab, "Ana: Soup?", visitor=ana), visitor=ana)
+    assert read_votes().votes[-1].seen
+
+
+def test_who_was_told_what_the_base_says_knows_it_beside_another_model() -> None:
+    memory, turn, other = Ballots(), hidden(), hidden()
+    turn.models, other.models = ANSWERED, ANSWERED.model_copy(update={"tuned_sha256": "d" * 64})
+    memory.note("a", turn)
+    assert not memory.has_seen("a", other), "it was hidden"
+    turn.ballot = None
+    memory.note("a", turn)
+    assert memory.has_seen("a", other) and not memory.has_seen("b", other)
+    other.models = other.models.model_copy(update={"contract_sha256": "e" * 64})
+    assert not memory.has_seen("a", other), "the base is asked otherwise"
 
 
 def test_what_a_vote_is_kept_with_is_what_both_were_asked() -> None:
     turn = hidden()
     turn.models = ANSWERED
-    kept = vote_on(turn, "right", seen=True)
+    assert turn.ballot is not None
+    kept = vote_on(turn, turn.ballot, "right", seen=True)
     assert [(each.role, each.content) for each in kept.prompt] == [("system", "Be kind."), ("user", "Fine soup.")]
     assert kept.preferred == "base" and kept.seen and kept.ballot == "0" * 32
