@@ -36,8 +36,8 @@ def upgrade_settings(settings: dict[str, Any]) -> dict[str, Any]:
         group, dot, last = name.partition(".")
         if name == "strategy" and isinstance(value, str):
             found["strategy.kind"] = "lora"
-        elif name == "trainer":
-            found["way"] = WAY_OF_TRAINER.get(value, value)
+        elif name in ("trainer", "way"):  # a way was its name alone
+            found["way.kind"] = WAY_OF_TRAINER.get(value, value)
         else:
             found[f"{RENAMED.get(group, group)}{dot}{last}"] = value
     return found

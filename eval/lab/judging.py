@@ -9,13 +9,27 @@ Knows numbers, nothing about models or wording.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import combinations
 from statistics import fmean
 
 from eval.lab.schema import OptionResult, PairResult
 from eval.metrics.metric import Metric
-from eval.statistics import Interval, Judgement, Outcome, judge_labels, judge_scores, mean_interval, wilson
+from eval.statistics import (
+    DRAWS,
+    Interval,
+    Judgement,
+    Outcome,
+    judge_labels,
+    judge_scores,
+    mean_interval,
+    wilson,
+)
+
+_FLIPS = 8
+"""Flips of a permutation test, for each pair and divided by alpha: with 2 it could just find something."""
 
 
 def mean_over_seeds(scores: Sequence[Sequence[float]]) -> list[float]:
@@ -34,16 +48,21 @@ def interval_of(scores: Sequence[float], metric: Metric) -> Interval:
     return mean_interval(scores)
 
 
-def judged(one: Sequence[float], other: Sequence[float], metric: Metric, *, alpha: float = 0.05) -> Judgement:
+def judged(one: Sequence[float], other: Sequence[float], metric: Metric) -> Judgement:
     """The paired test that suits the scores: means over several seeds are no longer right or wrong."""
     test = judge_labels if _is_binary(metric, one, other) else judge_scores
-    return test(one, other, alpha=alpha, higher_is_better=metric.higher_is_better)
+    return test(one, other, higher_is_better=metric.higher_is_better)
 
 
 def all_pairs(options: Sequence[OptionResult], metric: Metric, *, alpha: float = 0.05) -> list[PairResult]:
-    """Every pair of `options`, which have scores, with Holm's correction over all of them."""
+    """Every pair of `options`, which have scores, by one test, with Holm's correction over all of them."""
     pairs = list(combinations(options, 2))
-    tests = [judged(one.scores, other.scores, metric, alpha=alpha) for one, other in pairs]
+    test: Callable[..., Judgement] = judge_labels
+    if not _all_binary(options, metric):
+        # Of so many flips, that the smallest p-value there is can be multiplied by all pairs.
+        test = partial(judge_scores, draws=max(DRAWS, math.ceil(_FLIPS * len(pairs) / alpha)))
+    better = metric.higher_is_better
+    tests = [test(one.scores, other.scores, alpha=alpha, higher_is_better=better) for one, other in pairs]
     corrected = holm([test.p_value for test in tests])
     return [
         PairResult(
@@ -74,10 +93,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def name_of_test(options: Sequence[OptionResult], metric: Metric) -> str:
-    """The test that `judged` takes for these options."""
-    if all(_is_binary(metric, option.scores) for option in options):
-        return "exact McNemar test"
-    return "paired permutation test"
+    """The test that `all_pairs` takes for these options."""
+    return "exact McNemar test" if _all_binary(options, metric) else "paired permutation test"
+
+
+def _all_binary(options: Sequence[OptionResult], metric: Metric) -> bool:
+    return all(_is_binary(metric, option.scores) for option in options)
 
 
 def _is_binary(metric: Metric, *scores: Sequence[float]) -> bool:

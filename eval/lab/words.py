@@ -25,19 +25,23 @@ def headline(result: LabResult) -> str:
     if not ranked:
         return "No option could be measured."
     best, *others = ranked
-    digits = result.by.digits
-    said = (
-        f"{titled(best, result)} is best here: {result.by.title} {best.mean:.{digits}f} on {rows_judged(result)}."
-    )
+    number = f"{result.by.named} {_said(best, result)} on {rows_judged(result)}."
     if not others:
-        return f"{titled(best, result)}: {result.by.title} {best.mean:.{digits}f} on {rows_judged(result)}."
+        return f"{titled(best, result)}: {number}"
+    said = f"{titled(best, result)} is best here: {number}"
     alike = [option for option in others if outcome_of(result, best, option) == "no evidence"]
     if not alike:
-        return f"{said} Each of the {len(others)} others is worse, and the difference is no chance."
-    if len(alike) == len(others):
+        which = f"Each of the {len(others)} others" if others[1:] else titled(others[0], result)
+        return f"{said} {which} is worse, by more than chance explains."
+    if len(alike) == len(others) and others[1:]:
         return f"{said} There is no evidence that any of the {len(others)} others is worse."
-    names = [f"{titled(option, result)} ({option.mean:.{digits}f})" for option in alike]
+    names = [f"{titled(option, result)} ({_said(option, result)})" for option in alike]
     return f"{said} There is no evidence that {_listed(names)} {'is' if len(names) == 1 else 'are'} worse."
+
+
+def _said(option: OptionResult, result: LabResult) -> str:
+    """Its score in a sentence."""
+    return result.by.said(option.mean or 0.0)
 
 
 def what_is_tested(result: LabResult) -> str:
@@ -52,7 +56,8 @@ def what_is_tested(result: LabResult) -> str:
     pairs = len(result.pairs)
     corrected = (
         f" The p-values of the {pairs} pairs are corrected by Holm's method: the chance that any difference "
-        f"that is called one is none is at most {result.alpha:.0%}."
+        f"that is called one is none is at most {result.alpha:.0%}. "
+        "The interval of a difference is that of its pair alone."
         if pairs > 1
         else ""
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from finetuning.estimates.estimate import Estimate, estimate
-from finetuning.lab.plan import PILOT_STEPS, Cell, Plan
+from finetuning.lab.plan import PILOT_STEPS, UNMEASURED, Cell, Plan
 from finetuning.recipe import Recipe, with_overrides
 from plumbing.errors import ModelError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from data.sources import Opened
 
 _UNSURE = 0.25
+_STEPS = (20, 40)
+"""Of two estimates that tell how long a step is: so many that a run with either writes as many checkpoints."""
 _FLOOR_S = 2.0
 """What asks no model: reading the rows, and some thousand words."""
 
@@ -40,7 +42,7 @@ class Share:
 
 
 def shares(plan: Plan, rows: Mapping[str, Opened]) -> list[Share]:
-    """What each option takes; `rows` are as `fitting.open_rows` gives them."""
+    """What each option takes; `rows` are as `rows.open_rows` gives them."""
     return [_share(cell, plan, rows[cell.key]) for cell in plan.cells]
 
 
@@ -72,17 +74,23 @@ def _share(cell: Cell, plan: Plan, opened: Opened) -> Share:
 
 def _trained(cell: Cell, plan: Plan, opened: Opened) -> Share:
     """The chosen trial is judged without being trained again."""
-    found = _of(cell.recipe, opened)
-    training, tries = found.training_s, len(cell.trials) if cell.is_tuned else 0
-    pilots = 0.0
+    recipe, pilot = cell.recipe, 0.0
     if plan.is_timed(cell):
-        pilots = found.loading_s / 2 + PILOT_STEPS * training / max(1, _steps(cell.recipe, opened))
+        timed = _of(recipe, opened, UNMEASURED | {"training.max_steps": PILOT_STEPS})
+        pilot = timed.loading_s + timed.training_s
     if plan.minutes is not None:
-        training = 60 * plan.minutes
+        recipe = with_overrides(recipe, {"training.max_steps": _steps_in(plan.minutes, recipe, opened)})
+    found, tries = _of(recipe, opened), len(cell.trials) if cell.is_tuned else 0
     trained = tries + len(cell.seeds) - (1 if tries else 0)
-    seconds = pilots + trained * training + (tries + len(cell.seeds)) * found.loading_s
+    seconds = pilot + trained * found.training_s + (tries + len(cell.seeds)) * found.loading_s
     seconds += len(cell.seeds) * found.evaluation_s
     return Share(cell, trained + plan.is_timed(cell), seconds)
+
+
+def _steps_in(minutes: float, recipe: Recipe, opened: Opened) -> int:
+    """About how many steps a budget of minutes will be."""
+    few, many = (_of(recipe, opened, UNMEASURED | {"training.max_steps": count}).training_s for count in _STEPS)
+    return max(1, int(60 * minutes * (_STEPS[1] - _STEPS[0]) / max(1e-9, many - few)))
 
 
 def _untrained_s(cell: Cell, opened: Opened) -> float:
@@ -95,18 +103,15 @@ def _untrained_s(cell: Cell, opened: Opened) -> float:
     )
     alone = _of(plain, opened)
     own = cell.untrained.measured_as(cell.rows or len(opened.splits["train"]))
-    added = _of(with_overrides(plain, own), opened).evaluation_s - alone.evaluation_s if own else 0.0
+    added = _of(plain, opened, own).evaluation_s - alone.evaluation_s if own else 0.0
     return alone.loading_s / 2 + len(cell.seeds) * (added or alone.evaluation_s / 2)
 
 
-def _of(recipe: Recipe, opened: Opened) -> Estimate:
+def _of(recipe: Recipe, opened: Opened, changes: Mapping[str, Any] | None = None) -> Estimate:
+    """The estimate of a run of `recipe` that is judged, with some changes."""
     splits, rows = dict(opened.splits), recipe.data.train_rows
     if rows is not None:
         splits["train"] = splits["train"].select(range(min(rows, len(splits["train"]))))
-    return estimate(with_overrides(recipe, {"evaluation.skip": False}), splits=splits, task=opened.task)
-
-
-def _steps(recipe: Recipe, opened: Opened) -> int:
-    from finetuning.trainers.arguments import steps
-
-    return steps(recipe, len(opened.splits["train"]))
+    return estimate(
+        with_overrides(recipe, {"evaluation.skip": False, **(changes or {})}), splits=splits, task=opened.task
+    )

@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -101,6 +100,8 @@ class Record(BaseModel):
     """Cell → the place of the best in its trials."""
     failed: dict[str, str] = Field(default_factory=dict)
     """Cell → why it has no score, in a sentence."""
+    files: dict[str, str | None] = Field(default_factory=dict)
+    """File that rows come from → its SHA-256 when the lab began; None of what is no file."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +209,24 @@ class LabFolder:
             write_atomically(self.folder / "status.json", status.model_dump_json(indent=1))
         return status
 
+    def put_back(self, door: Door) -> None:
+        """Let a lab that ended early, or with options that failed, wait for a process again: only one can do so.
+
+        Raises:
+            RunError: it is being worked on, or has nothing left to do.
+        """
+        with locked(self.folder):
+            status = self.status()
+            if status.state not in RESUMABLE and not (status.state == "finished" and self.record().failed):
+                what = "has finished" if status.state == "finished" else "is not over yet"
+                raise RunError(
+                    f"Only a lab that ended early can go on, and this one {what}", got=f"{self.id}: {status.state}"
+                )
+            self.withdraw_cancel()
+            again = {"state": "waiting", "pid": None, "pid_started": None, "error": None, "ended": None}
+            status = status.model_copy(update=again | {"door": door})
+            write_atomically(self.folder / "status.json", status.model_dump_json(indent=1))
+
     def note_started(self, pid: int) -> None:
         """Write down that `pid` is its process, unless that has taken the lab already."""
         with locked(self.folder):
@@ -258,7 +277,8 @@ def create_lab(lab: Lab, plan: Plan, *, owner: str = "", limits: Limits | None =
     place = labs_folder()
     with writing(place):
         place.mkdir(parents=True, exist_ok=True)
-        lab_id = f"{lab.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.randbelow(2**16):04x}"
+        now = datetime.now(UTC)  # ids sort in the order in which labs were made, also within a second
+        lab_id = f"{lab.name}-{now:%Y%m%d-%H%M%S}-{now.microsecond // 16:04x}"
         making = place / f".making-{lab_id}"
         making.mkdir()
         written = yaml.safe_dump(lab.model_dump(exclude_unset=True), sort_keys=False, allow_unicode=True)

@@ -55,7 +55,8 @@ class Budget(Settings):
     steps: Annotated[int, Field(ge=1)] | None = None
     """Optimizer steps."""
     minutes: Annotated[float, Field(gt=0, le=10_000)] | None = None
-    """Minutes of training here: some steps of each option are timed first, and it gets as many as fit."""
+    """Minutes of training steps here: some of each option are timed first, and it gets as many as fit. Checkpoints
+    and validation rows come on top."""
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Budget:
@@ -67,7 +68,7 @@ class Budget(Settings):
         """`24 steps`."""
         if self.steps is not None:
             return f"{self.steps:,} steps"
-        return f"as many steps as fit into {self.minutes:g} minutes of training"
+        return f"as many steps as fit into {self.minutes:g} minute{'' if self.minutes == 1 else 's'} of training"
 
 
 class Option(Settings):
@@ -117,7 +118,8 @@ class Lab(Settings):
     test: _Text | None = None
     """Judge every option on the test split of this source. Left out: on that of the recipes' own data."""
     choose: Literal["loss", "metric"] = "loss"
-    """By what of the validation rows a setting is chosen: the lowest loss, or the task's metric on some of them."""
+    """By what of the validation rows a setting is chosen: the lowest loss, or the task's metric on at most 24 of
+    them, which of texts takes a minute or so each time."""
     tune: Space = Field(default_factory=dict)
     """Settings of which the best is chosen, for each option that names none of its own."""
     draws: Annotated[int, Field(ge=1, le=100)] | None = None

@@ -9,12 +9,14 @@ import time
 from collections.abc import Iterator
 
 from finetuning.lab import strangers
-from finetuning.lab.fitting import open_rows, require_bases, require_fit
-from finetuning.lab.folder import ACTIVE, RESUMABLE, LabFolder, create_lab
+from finetuning.lab.fitting import require_bases, require_fit
+from finetuning.lab.folder import ACTIVE, LabFolder, create_lab
 from finetuning.lab.lab import Lab
 from finetuning.lab.plan import Plan, make_plan
+from finetuning.lab.rows import open_rows
 from finetuning.limits import Limits
-from finetuning.runs.launch import ROOT, worker_environment
+from finetuning.runs import launch as runs
+from finetuning.runs.folder import open_run
 from plumbing import doors
 from plumbing.errors import RunError
 
@@ -42,7 +44,7 @@ def begin(lab: Lab, plan: Plan, *, owner: str = "", limits: Limits | None = None
     """Make the lab's folder and start its process.
 
     Raises:
-        UserError: its rows cannot be read, or it is beyond the limits.
+        UserError: its rows cannot be read, are not the same for all options, or it is beyond the limits.
     """
     rows = open_rows(plan)
     if limits is not None:
@@ -60,20 +62,22 @@ def go_on(lab: LabFolder) -> None:
         RunError: it is being worked on, or has nothing left to do.
     """
     settle(lab)
-    state = lab.status().state
-    if state not in RESUMABLE and not (state == "finished" and lab.record().failed):
-        what = "has finished" if state == "finished" else "is not over yet"
-        raise RunError(f"Only a lab that ended early can go on, and this one {what}", got=f"{lab.id}: {state}")
-    lab.withdraw_cancel()
-    lab.update(state="waiting", pid=None, pid_started=None, error=None, ended=None, door=doors.current())
+    lab.put_back(doors.current())
     _start(lab)
 
 
 def cancel(lab: LabFolder) -> None:
-    """Ask a lab to stop: its run keeps a checkpoint, and no other is started. One that is over stays as it is."""
+    """Ask a lab to stop: its run keeps a checkpoint, and no other is started. One that is over stays as it is.
+
+    Of one whose process is gone the run may still go on by itself: it is stopped all the same.
+    """
     settle(lab)
-    if lab.status().state in ACTIVE:
+    if (state := lab.status().state) in ACTIVE:
         lab.request_cancel()
+    elif state == "interrupted":
+        for run_id in lab.record().runs.values():
+            with contextlib.suppress(RunError):  # it was deleted
+                runs.cancel(open_run(run_id, lab.runs))
 
 
 def settle(lab: LabFolder) -> None:
@@ -106,8 +110,8 @@ def _start(lab: LabFolder) -> None:
         with lab.log_file.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "finetuning.lab.worker", str(folder)],
-                cwd=ROOT,
-                env=worker_environment(),
+                cwd=runs.ROOT,
+                env=runs.worker_environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

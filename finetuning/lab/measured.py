@@ -15,15 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from data.sources import shown_spec
 from eval.lab.schema import Cost, Elsewhere
 from eval.report.sections import TaskInfo
+from finetuning.lab.rows import judged_rows
 from finetuning.lab.untrained import Asked
 from finetuning.preparation import open_data
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs.folder import Run
 
 if TYPE_CHECKING:
-    from datasets import Dataset
-
-    from data.sources import Opened
     from data.tasks import Task
     from finetuning.lab.plan import Cell
     from models.pair import Pair
@@ -128,6 +126,7 @@ def of_untrained(cell: Cell, seed: int, bases: Bases, tell: Progress) -> Measure
     """
     from data.tasks.task import as_text
     from eval.metrics import primary_of
+    from eval.preferences import good_answers
     from eval.provenance import hash_rows
     from eval.scores import row_scores
     from finetuning.strategies.counts import count_parameters
@@ -135,13 +134,13 @@ def of_untrained(cell: Cell, seed: int, bases: Bases, tell: Progress) -> Measure
     assert cell.untrained is not None
     recipe = with_overrides(cell.recipe, {"training.seed": seed})
     opened = open_data(recipe)
-    task, test = opened.task, judged_rows(recipe, opened)
+    task, test, train = opened.task, judged_rows(recipe, opened), opened.splits["train"]
     inputs, references = [task.input_of(row) for row in test], [task.references(row) for row in test]
     asked = Asked(
         recipe,
         task,
         inputs,
-        [(task.input_of(row), task.references(row)[0]) for row in opened.splits["train"]],
+        [(task.input_of(row), task.references(row)[0]) for row in good_answers(train, task)],
         seed,
         lambda: bases.open(recipe, task, lambda what: tell(what, 0, 0)),
         lambda done, total: tell(cell.name, done, total),
@@ -165,14 +164,3 @@ def of_untrained(cell: Cell, seed: int, bases: Bases, tell: Progress) -> Measure
         computed={"weights in": asked.pair.precision} if cell.untrained.asks_model else {},
         said=answered.said,
     )
-
-
-def judged_rows(recipe: Recipe, opened: Opened) -> Dataset:
-    """The rows that a run of `recipe` is judged on."""
-    from data.samples import sample
-    from data.sources import open_test
-
-    if recipe.evaluation.source is None:
-        return opened.splits["test"]
-    found = open_test(recipe.evaluation.source, opened.task)
-    return sample(found.rows, recipe.data.test_rows, opened.task)

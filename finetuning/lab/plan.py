@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -22,6 +23,13 @@ from plumbing.errors import RecipeError, UserError
 
 PILOT_STEPS = 6
 """Of a run by which an option's steps are timed; the first is not counted."""
+UNMEASURED = {
+    "training.eval_rows": 0,
+    "training.eval_metric": False,
+    "training.patience": None,
+    "evaluation.skip": True,
+}
+"""Settings of such a run, of which nothing is measured."""
 _RUN_NAME = 63
 
 
@@ -42,6 +50,11 @@ class Cell(Settings):
     def is_tuned(self) -> bool:
         """Whether there is something to choose."""
         return len(self.trials) > 1
+
+    @property
+    def asks_base(self) -> bool:
+        """Whether a base model is loaded for it."""
+        return self.untrained is None or self.untrained.asks_model
 
     @property
     def about(self) -> str:
@@ -112,15 +125,18 @@ def make_plan(lab: Lab) -> Plan:
             cells += _cells(lab, option)
         except UserError as error:
             raise RecipeError(f"{option.name}: {error.problem}", got=error.got, fix=error.fix) from None
+    named = Counter((cell.name, cell.rows) for cell in cells)
+    if twice := [name for (name, _), count in named.items() if count > 1]:
+        raise RecipeError(f"Two options of this lab are called {twice[0]}", fix="Give one of them another name.")
     return Plan(cells=_with_keys(cells), minutes=lab.budget.minutes if lab.budget else None)
 
 
 def _cells(lab: Lab, option: Option) -> Iterator[Cell]:
-    given = load_recipe(option.recipe or lab.recipe, ["evaluation.few_shot=0", *lab.set, *option.set])
+    # What else would score is an option of its own here, and is not measured beside each run again.
+    alone = ["evaluation.few_shot=0", "evaluation.context="]
+    given = load_recipe(option.recipe or lab.recipe, [*alone, *lab.set, *option.set])
     for settings in points(option.across, None, seed=""):
-        name = ", ".join(
-            [option.name, *(f"{key.rpartition('.')[2]} {_said(one)}" for key, one in settings.items())]
-        )
+        name = f"{option.name}, {written(settings)}" if settings else option.name
         recipe = with_overrides(given, settings)
         untrained = option.untrained
         if untrained is not None and (why := untrained.refused(recipe)):
@@ -144,9 +160,9 @@ def _cell(lab: Lab, option: Option, name: str, recipe: Recipe, rows: int | None)
     if len(found) > 1:
         own["training.eval_metric"] = lab.choose == "metric"
     whole = with_whole_paths(with_overrides(recipe, own))
-    for settings in found:  # each of them has to be a recipe, before the first is run
-        with_overrides(whole, settings)
-    by_seed = option.untrained is None or option.untrained.by_seed
+    _require_choice(lab, [with_overrides(whole, settings) for settings in found], list(space))
+    untrained, drawn = option.untrained, whole.data.train_rows is not None
+    by_seed = untrained is None or untrained.by_seed or (untrained.by_rows and drawn)
     return Cell(
         key="x",
         name=name,
@@ -156,6 +172,50 @@ def _cell(lab: Lab, option: Option, name: str, recipe: Recipe, rows: int | None)
         seeds=lab.seeds if by_seed else lab.seeds[:1],
         untrained=option.untrained,
     )
+
+
+_AS_LONG = {
+    "training.learning_rate",
+    "training.schedule",
+    "training.warmup_share",
+    "training.weight_decay",
+    "training.max_grad_norm",
+    "training.keep",
+    "strategy.alpha",
+}
+"""Settings with any value of which a step takes as long."""
+
+
+def _require_choice(lab: Lab, tried: Sequence[Recipe], searched: Sequence[str]) -> None:
+    """Refuse settings of which validation rows cannot tell the best, or that do not get the same budget.
+
+    Raises:
+        RecipeError: with the settings, and what would do.
+    """
+    if any(_measured_by(recipe, lab.choose) != _measured_by(tried[0], lab.choose) for recipe in tried):
+        remedy = "" if lab.choose == "metric" else " Or choose by the task's metric: choose: metric."
+        raise RecipeError(
+            f"Which of these is best, the {lab.choose} of validation rows cannot tell: with other values it is of "
+            "something else",
+            got=", ".join(searched),
+            fix=f"Make options of them: move what differs from tune: to across:.{remedy}",
+        )
+    longer = [name for name in searched if name not in _AS_LONG]
+    if lab.budget is not None and lab.budget.minutes is not None and len(tried) > 1 and longer:
+        raise RecipeError(
+            "With a budget in minutes the steps of an option are timed once, and some of these make them longer",
+            got=", ".join(longer),
+            fix="Make options of them: move them from tune: to across:. Or give the budget in steps.",
+        )
+
+
+def _measured_by(recipe: Recipe, choose: str) -> tuple[object, ...]:
+    """What has to be the same of two recipes, so that what they measure of validation rows can be compared."""
+    data = recipe.data.model_copy(update={"train_rows": None})
+    rows = (data, recipe.task, recipe.evaluation.source, recipe.training.eval_rows)
+    if choose == "metric":
+        return (*rows, recipe.evaluation.max_new_tokens)
+    return (*rows, recipe.way, recipe.model.base)
 
 
 def _with_keys(cells: Sequence[Cell]) -> list[Cell]:
@@ -170,6 +230,11 @@ def _with_keys(cells: Sequence[Cell]) -> list[Cell]:
         known.add(key)
         found.append(cell.model_copy(update={"key": key}))
     return found
+
+
+def written(settings: Mapping[str, Any]) -> str:
+    """`learning_rate 0.001, rank 8`: settings as a person calls them."""
+    return ", ".join(f"{name.rpartition('.')[2]} {_said(value)}" for name, value in settings.items())
 
 
 def _said(value: Any) -> str:
@@ -203,12 +268,7 @@ def run_recipe(
 
 def pilot_recipe(cell: Cell, *, place: str, lab: str, title: str) -> Recipe:
     """The recipe of a run whose steps are timed: nothing of it is measured, kept or judged."""
-    own: dict[str, Any] = {
-        "training.max_steps": PILOT_STEPS,
-        "training.eval_rows": 0,
-        "training.eval_metric": False,
-    }
-    own |= {"training.patience": None, "evaluation.skip": True}
+    own: dict[str, Any] = UNMEASURED | {"training.max_steps": PILOT_STEPS}
     own |= {"name": run_name(lab, place), "title": f"{title}: {cell.name}, pilot"}
     return with_overrides(cell.recipe, dict(cell.trials[0]) | own)
 

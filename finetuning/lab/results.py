@@ -24,6 +24,7 @@ from finetuning.lab.folder import HTML_FILE, MARKDOWN_FILE, RESULTS_FILE, LabFol
 from finetuning.lab.lab import RESULTS, Lab
 from finetuning.lab.measured import Measured
 from finetuning.lab.plan import Cell, Plan, seed_place
+from finetuning.ways.way import Way
 from plumbing.errors import RunError
 from plumbing.reading import read_text
 from plumbing.writing import write_atomically
@@ -95,7 +96,7 @@ def results_of(lab: LabFolder) -> LabResult:
         machine=_machine(whole),
         minutes=round(status.seconds / 60, 2),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        notes=_notes(plan, whole, record),
+        notes=_notes(settings, plan, whole, record),
     )
     compared = result.compared
     judged_pairs = {"pairs": all_pairs(compared, metric), "test": name_of_test(compared, metric)}
@@ -112,7 +113,7 @@ def _option(
         "key": cell.key,
         "name": cell.name,
         "about": cell.about,
-        "base": cell.recipe.model.base if cell.untrained is None or cell.untrained.asks_model else "",
+        "base": cell.recipe.model.base if cell.asks_base else "",
         "trained": cell.untrained is None,
         "rows": cell.rows,
         "trials": _trials(cell, record),
@@ -129,7 +130,7 @@ def _option(
             SeedResult(seed=seed, score=fmean(one.scores), run=one.run)
             for seed, one in zip(cell.seeds, measured, strict=True)
         ],
-        scores=[round(score, 6) for score in scores],
+        scores=scores,  # not rounded: what is as often above as below would no longer be so
         mean=fmean(scores),
         interval=interval_of(scores, metric),
         gain=gain.difference if gain else None,
@@ -173,25 +174,27 @@ def _cost(costs: Sequence[Cost]) -> Cost:
 
 
 class _Bases:
-    """What the bases of a lab score and find probable, by what was measured of them beside what was tuned."""
+    """What the bases of a lab score and find probable, by what was measured of them beside what was tuned.
+
+    A base in 4 bits is another one than the same in 32.
+    """
 
     def __init__(self, plan: Plan, measured: Mapping[str, Sequence[Measured]]) -> None:
-        self._scores: dict[str, list[float]] = {}
-        self._perplexity: dict[str, float] = {}
+        self._scores: dict[tuple[str, str], list[float]] = {}
+        self._perplexity: dict[tuple[str, str], float] = {}
         for cell in plan.trained:
             for one in measured.get(cell.key, []):
                 if one.base_scores is not None:
-                    self._scores.setdefault(cell.recipe.model.base, one.base_scores)
+                    self._scores.setdefault(_base_of(cell, one), one.base_scores)
                 if one.elsewhere is not None:
-                    self._perplexity.setdefault(cell.recipe.model.base, one.elsewhere.base_perplexity)
+                    self._perplexity.setdefault(_base_of(cell, one), one.elsewhere.base_perplexity)
 
     def scores_of(self, cell: Cell, measured: Sequence[Measured]) -> list[float] | None:
         """The scores of an option's own base; None where it has none that answers."""
         own = [one.base_scores for one in measured if one.base_scores is not None]
         if own:
             return mean_over_seeds(own)
-        asks = cell.untrained is not None and cell.untrained.asks_model
-        return self._scores.get(cell.recipe.model.base) if asks else None
+        return self._scores.get(_base_of(cell, measured[0])) if cell.untrained and cell.asks_base else None
 
     def elsewhere_of(self, cell: Cell, measured: Sequence[Measured]) -> Elsewhere | None:
         """What an option cost on general text. A base that nothing was trained of has lost nothing."""
@@ -200,9 +203,12 @@ class _Bases:
             ratio = math.exp(fmean(math.log(one.ratio) for one in own))
             base = own[0].base_perplexity
             return Elsewhere(base_perplexity=base, tuned_perplexity=base * ratio)
-        asks = cell.untrained is not None and cell.untrained.asks_model
-        known = self._perplexity.get(cell.recipe.model.base) if asks else None
+        known = self._perplexity.get(_base_of(cell, measured[0])) if cell.untrained and cell.asks_base else None
         return Elsewhere(base_perplexity=known, tuned_perplexity=known) if known is not None else None
+
+
+def _base_of(cell: Cell, measured: Measured) -> tuple[str, str]:
+    return cell.recipe.model.base, measured.computed.get("weights in", "")
 
 
 # ---- of the whole lab --------------------------------------------------------------------------------------
@@ -251,13 +257,16 @@ def _machine(measured: Mapping[str, Sequence[Measured]]) -> dict[str, str]:
     }
 
 
-def _notes(plan: Plan, measured: Mapping[str, Sequence[Measured]], record: Record) -> list[str]:
+def _notes(settings: Lab, plan: Plan, measured: Mapping[str, Sequence[Measured]], record: Record) -> list[str]:
     """What there is to know of single options."""
     said = [
         f"{cell.name}: {one}."
         for cell in plan.cells
         for one in dict.fromkeys(each.said for each in measured.get(cell.key, []) if each.said)
     ]
+    for cell in plan.trained:
+        if cell.is_tuned and settings.choose == "loss" and cell.recipe.way.validated != Way.validated:
+            said.append(f"{cell.name} was chosen by its {cell.recipe.way.validated.rstrip(',')}.")
     if record.steps:
         steps = {cell.name: record.steps[cell.key] for cell in plan.cells if cell.key in record.steps}
         fitted = ", ".join(f"{name} {count:,}" for name, count in steps.items())

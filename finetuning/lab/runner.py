@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
+from statistics import fmean
 
+from finetuning.besides import open_besides
 from finetuning.lab.folder import LabFolder, Tried
-from finetuning.lab.measured import Bases, of_run, of_untrained
+from finetuning.lab.measured import Bases, Measured, of_run, of_untrained
 from finetuning.lab.plan import (
     Cell,
     pilot_place,
@@ -20,12 +22,15 @@ from finetuning.lab.plan import (
     run_recipe,
     seed_place,
     trial_place,
+    written,
 )
 from finetuning.lab.strangers import submit
 from finetuning.recipe import Recipe
 from finetuning.runs import launch
+from finetuning.runs.beginning import file_hashes
 from finetuning.runs.folder import ACTIVE, RESUMABLE, Run, list_runs, open_run
 from plumbing.errors import RunError, UserError
+from plumbing.redaction import redact
 
 POLL_S = 0.5
 
@@ -58,6 +63,10 @@ class Runner:
             RunError: no option could be measured.
         """
         self.record.failed.clear()  # what failed is tried again
+        self._check_files()
+        self.lab.keep(self.record)
+        for cell in self.plan.cells[:1]:  # they have one metric
+            open_besides(cell.recipe.task_definition)
         for cell in self.plan.trained:
             self._trained(cell)
         bases = Bases()
@@ -79,8 +88,7 @@ class Runner:
             for seed in cell.seeds:
                 self._judge(cell, chosen, seed, steps)
         except (_Failed, UserError) as error:
-            self.record.failed[cell.key] = str(error)
-            self.lab.keep(self.record)
+            self._failed(cell, error)
 
     def _steps(self, cell: Cell) -> int | None:
         """How many steps fit into the budget's minutes, by a few that are timed; None for another budget."""
@@ -124,12 +132,12 @@ class Runner:
     def _tried(self, cell: Cell, number: int, steps: int | None) -> Tried:
         """One trial: a run that ends once it is trained."""
         place = trial_place(cell, number)
-        self._tell(f"{cell.name}: trying {_written(cell.trials[number])}")
+        self._tell(f"{cell.name}: trying {written(cell.trials[number]) or 'its recipe'}")
         recipe = self._recipe(cell, number, cell.seeds[0], place=place, steps=steps, judged=False)
         try:
             run = self._finished(place, recipe)
         except _Failed as error:
-            return Tried(run=self.record.runs.get(place, ""), said=str(error))
+            return Tried(run=self.record.runs.get(place, ""), said=redact(str(error)))
         value = validation_of(run, by=self.settings.choose)
         return Tried(run=run.id, value=value, said="" if value is not None else "it measured no validation rows")
 
@@ -148,7 +156,7 @@ class Runner:
         if not (run.evaluation / "report.json").is_file():  # it was noted, and not put back into the queue
             launch.judge(run)
             run = self._to_its_end(run)
-        self.lab.keep_measured(place, of_run(run))
+        self._keep(place, of_run(run))
         if cell.recipe.strategy.whole and not self.settings.keep_whole:
             _drop_weights(run)
 
@@ -159,10 +167,9 @@ class Runner:
                 place = seed_place(cell, seed)
                 if self.lab.measured(place) is None:
                     self._tell(f"{cell.name}: seed {seed}" if cell.seeds[1:] else cell.name)
-                    self.lab.keep_measured(place, of_untrained(cell, seed, bases, self._going_on))
+                    self._keep(place, of_untrained(cell, seed, bases, self._going_on))
         except UserError as error:
-            self.record.failed[cell.key] = str(error)
-            self.lab.keep(self.record)
+            self._failed(cell, error)
 
     # ---- one run ---------------------------------------------------------------------------------------------
 
@@ -176,6 +183,7 @@ class Runner:
         run = self._run_at(place) or self._made_and_not_noted(recipe)
         if run is None:
             self._check()
+            self._check_files()
             run = submit(recipe, self.lab.runs, self.limits, owner=self.lab.owner, check=self._check)
             self._submitted.add(run.id)
         if self.record.runs.get(place) != run.id:
@@ -218,15 +226,43 @@ class Runner:
             return None
 
     def _made_and_not_noted(self, recipe: Recipe) -> Run | None:
-        """A run of this lab that was submitted when its process was ended: its name has the lab's number in it."""
+        """A run of just this recipe that was submitted when the lab's process was ended.
+
+        The recipe's name has the lab's number in it.
+        """
         for run in list_runs(self.lab.runs, owner=self.lab.owner):
             if run.id.startswith(f"{recipe.name}-") and run.id not in self.record.runs.values():
                 with contextlib.suppress(UserError):
-                    if run.recipe().name == recipe.name and run.state() != "damaged":
+                    if run.recipe() == recipe and run.state() != "damaged":
                         return run
         return None
 
     # ---- small things ----------------------------------------------------------------------------------------
+
+    def _check_files(self) -> None:
+        """Refuse to go on with other rows than the lab began with: what is compared has one split.
+
+        Raises:
+            RunError: with the file that has changed.
+        """
+        now = {spec: found for cell in self.plan.cells for spec, found in file_hashes(cell.recipe).items()}
+        for spec, found in now.items():
+            if self.record.files.setdefault(spec, found) != found:
+                raise RunError(
+                    "The file has changed since the lab began",
+                    got=spec.removeprefix("file:"),
+                    fix="Put it back as it was, or start a new lab: --new.",
+                )
+
+    def _keep(self, place: str, measured: Measured) -> None:
+        """Write down what was measured, of the rows that the lab began with."""
+        self._check_files()
+        self.lab.keep_measured(place, measured)
+
+    def _failed(self, cell: Cell, error: Exception) -> None:
+        """Write down why an option has no score."""
+        self.record.failed[cell.key] = redact(str(error))
+        self.lab.keep(self.record)
 
     def _recipe(self, cell: Cell, trial: int, seed: int, *, place: str, steps: int | None, judged: bool) -> Recipe:
         return run_recipe(
@@ -296,16 +332,12 @@ def steps_in(minutes: float, run: Run) -> int:
     Raises:
         _Failed: it has too few to say.
     """
-    seconds = [line["seconds"] for line in run.metrics()[0] if line.get("seconds") is not None]
-    if len(seconds) < 2 or seconds[-1] <= seconds[0]:
+    seconds = [line["step_seconds"] for line in run.metrics()[0][1:] if line.get("step_seconds")]
+    if not seconds:
         raise _Failed("its steps could not be timed")
-    return max(1, int(60 * minutes * (len(seconds) - 1) / (seconds[-1] - seconds[0])))
+    return max(1, int(60 * minutes / fmean(seconds)))
 
 
 def _drop_weights(run: Run) -> None:
     """Remove what a run has tuned: as large as its base, and no longer needed. What it measured stays."""
     shutil.rmtree(run.tuned, ignore_errors=True)
-
-
-def _written(settings: dict[str, object]) -> str:
-    return ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in settings.items()) or "its recipe"

@@ -160,9 +160,13 @@ def hash_tokens(encoded: Dataset) -> str:
 
 
 def note_submitted(run: Run, recipe: Recipe) -> None:
-    """Write down which files the rows come from, and their hashes. A file that is not there has none."""
-    files = {spec: _hash_of(spec) for spec in _files(recipe)}
-    write_atomically(run.folder / SUBMITTED_FILE, json.dumps(files, indent=2))
+    """Write down which files the rows come from, and their hashes."""
+    write_atomically(run.folder / SUBMITTED_FILE, json.dumps(file_hashes(recipe), indent=2))
+
+
+def file_hashes(recipe: Recipe) -> dict[str, str | None]:
+    """Each file that the rows come from, and its SHA-256; one that is not there has none."""
+    return {spec: _hash_of(spec) for spec in _files(recipe)}
 
 
 def check_submitted(run: Run, recipe: Recipe) -> None:

@@ -34,7 +34,8 @@ class Recorder(TrainerCallback):
         self.curves = tuple(curves)
         self.seconds_before = seconds_before
         self.tokens_before = tokens_before
-        self.started = time.perf_counter()
+        self.started = self._step_began = time.perf_counter()
+        self._step_s = 0.0
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -43,9 +44,15 @@ class Recorder(TrainerCallback):
         self.journal.write(done=state.global_step, total=state.max_steps)
         self.journal.has_to_stop()  # looks now, so that the first step counts as one; it is asked again at its end
 
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._step_began = time.perf_counter()
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        self._step_s = time.perf_counter() - self._step_began
         if self.journal.has_to_stop():
             control.should_training_stop = True
             control.should_save = True
@@ -78,6 +85,7 @@ class Recorder(TrainerCallback):
                 "tokens": self.tokens_before + int(logs.get("num_tokens", 0)),
                 "token_accuracy": logs.get("mean_token_accuracy"),
                 "seconds": round(time.perf_counter() - self.started, 3),
+                "step_seconds": round(self._step_s, 4),  # of the step alone, without checkpoints and validation
                 "memory_mb": _held_memory_mb(),
             }
             | numbers_of(logs, self.curves)

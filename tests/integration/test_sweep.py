@@ -13,7 +13,7 @@ from eval.lab.schema import LabResult
 from finetuning.lab import launch as labs
 from finetuning.lab.folder import list_labs
 from finetuning.lab.lab import load_lab
-from finetuning.runs.folder import list_runs
+from finetuning.runs.folder import WORKING, list_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -54,7 +54,7 @@ def sweep(*arguments):
 def test_a_lab_goes_to_its_end_and_what_it_is_asked_again_is_not_done_again(lab_file, runs, tmp_path):
     done = sweep(lab_file, "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    for said in ("is best here", "LoRA", "paired", "report.html"):
+    for said in ("is best here", "LoRA", "exact McNemar test", "report.html"):
         assert said in done.stdout
     result = LabResult.model_validate_json((tmp_path / "out" / "tiny-lab.json").read_text())
     assert [option.name for option in result.options] == ["LoRA", "base"] and len(result.pairs) == 1
@@ -65,25 +65,26 @@ def test_a_lab_goes_to_its_end_and_what_it_is_asked_again_is_not_done_again(lab_
     assert len(list_runs(runs)) == 2 and len(list_labs()) == 1
 
 
-def test_a_lab_whose_process_is_killed_goes_on_and_its_run_was_never_disturbed(lab_file, runs, wait_for):
+def test_a_lab_is_cancelled_killed_and_resumed_with_its_runs_and_trains_nothing_twice(lab_file, runs, wait_for):
     lab = load_lab(lab_file)
     made = labs.begin(lab, labs.planned(lab))
     first = wait_for(lambda: made.record().runs.get("lora/try-1"))
+    labs.cancel(made)
+    wait_for(lambda: made.status().state == "cancelled")
+    assert [run.status().state for run in list_runs(runs)] == ["cancelled"]
+    wait_for(lambda: not made.process_alive())
+
+    labs.go_on(made)
+    wait_for(lambda: list_runs(runs)[-1].status().state in WORKING)
     psutil.Process(made.status().pid).kill()
     wait_for(lambda: labs.settle(made) or made.status().state == "interrupted")
+    labs.cancel(made)  # its run, which goes on by itself
+    wait_for(lambda: list_runs(runs)[-1].status().state == "cancelled")
+
     labs.go_on(made)
     for _ in labs.wait(made):
         pass
     assert made.status().state == "finished", made.log_file.read_text()
     assert made.record().runs["lora/try-1"] == first and len(list_runs(runs)) == 2
     assert len(made.results().measured) == 2
-
-
-def test_a_lab_that_is_cancelled_stops_and_leaves_nothing_running(lab_file, runs, wait_for):
-    lab = load_lab(lab_file)
-    made = labs.begin(lab, labs.planned(lab))
-    wait_for(lambda: made.record().runs)
-    labs.cancel(made)
-    wait_for(lambda: made.status().state == "cancelled")
-    assert [run.status().state for run in list_runs(runs)] == ["cancelled"]
-    wait_for(lambda: not made.process_alive())
+    wait_for(lambda: labs.settle(made) or not made.process_alive())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from eval.lab import document
 from eval.lab.schema import LabResult
 from finetuning.lab.dry_run import Share, minutes, total
 from finetuning.lab.folder import LabFolder, Record
 from finetuning.lab.lab import Lab
-from finetuning.lab.plan import Cell, Plan, seed_place, trial_place
+from finetuning.lab.plan import Cell, Plan, seed_place, trial_place, written
 from plumbing.errors import UserError
 from ui.drawing import text
 from ui.drawing.markup import Child, Markup, cell, counted, join, progress, table, tag
@@ -86,29 +86,29 @@ def _chip(state: str) -> Markup:
     return tag("span", state, class_=f"ba-state ba-state-{state}")
 
 
-def state_of(lab: LabFolder, error: str = "") -> Markup:
-    """What a lab is doing, and how far each of its options is.
+def state_of(lab: LabFolder, shown: Callable[[str], str]) -> Markup:
+    """What a lab is doing, how far each of its options is, and what is wrong.
 
-    `error` is what is wrong with it, as its visitor may read it.
+    `shown` makes of a text what its visitor may read.
     """
     status = lab.status()
     doing = "stopping after this step" if lab.cancel_requested() and status.state == "running" else status.phase
     parts: list[Child] = [tag("div", _chip(status.state), "  ", doing, class_="ba-note")]
     if status.state == "running":
         parts.append(progress(counted(doing or "Starting", status.done, status.total), status.done, status.total))
-    if error:
-        parts.append(tag("div", tag("div", error, class_="ba-strong"), class_="ba-problems"))
-    parts.append(_cells(lab, lab.plan(), lab.record()))
+    if status.error:
+        parts.append(tag("div", tag("div", shown(status.error), class_="ba-strong"), class_="ba-problems"))
+    parts.append(_cells(lab, lab.plan(), lab.record(), shown))
     return tag("div", *parts, class_="ba-stack")
 
 
-def _cells(lab: LabFolder, plan: Plan, record: Record) -> Markup:
+def _cells(lab: LabFolder, plan: Plan, record: Record, shown: Callable[[str], str]) -> Markup:
     rows = [
         [
             each.name if each.rows is None else f"{each.name}, {each.rows:,} rows",
             _tried(each, record),
             f"{sum(lab.measured(seed_place(each, seed)) is not None for seed in each.seeds)} of {len(each.seeds)}",
-            cell(record.failed.get(each.key, "")),
+            cell(shown(record.failed.get(each.key, ""))),
         ]
         for each in (*plan.trained, *plan.untrained)
     ]
@@ -123,5 +123,5 @@ def _tried(each: Cell, record: Record) -> str:
     said = f"{begun} of {len(each.trials)}"
     if each.key in record.chosen:
         chosen = each.trials[record.chosen[each.key]]
-        said += ", " + ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in chosen.items()) + " chosen"
+        said += f", {written(chosen)} chosen"
     return said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import shutil
 import time
@@ -63,7 +64,7 @@ LAB_FILES = ("html", "md", "json")
 
 def files_of_lab(result: LabResult) -> list[str]:
     """The lab's HTML file, and the same as Markdown and as JSON, to be offered for download."""
-    named = (result.name, result.created)
+    named = hashlib.sha256(result.model_dump_json().encode()).digest()
     made_at, found = _of_labs.get(named, (-math.inf, []))
     if time.monotonic() - made_at > scratch.LASTS_S / 2:
         target = scratch.new_folder(served=True)
@@ -75,5 +76,5 @@ def files_of_lab(result: LabResult) -> list[str]:
     return found
 
 
-_of_labs: OrderedDict[tuple[str, str], tuple[float, list[str]]] = OrderedDict()
-"""The same of labs, by their names and when they ended."""
+_of_labs: OrderedDict[bytes, tuple[float, list[str]]] = OrderedDict()
+"""The same of labs, by a hash of all that they found: two visitors' labs may have one name, and end at once."""

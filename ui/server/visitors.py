@@ -214,8 +214,10 @@ class Visitor:
 
         plan = launch.planned(lab, self.limits)
         going_on = newest_of(lab, plan, owner=self.owner if self.is_stranger else None)
-        if going_on is not None and going_on.state() in LAB_ACTIVE:
-            return going_on
+        if going_on is not None:
+            launch.settle(going_on)
+            if going_on.state() in LAB_ACTIVE:
+                return going_on
         return launch.begin(lab, plan, owner=self.owner, limits=self.limits)
 
     def resume_lab(self, lab: LabFolder) -> None:

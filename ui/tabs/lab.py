@@ -76,8 +76,8 @@ class LabTab:
         yield progress("Timing layers like those of its models …", 0, 0)
         libraries.ready()
         from finetuning.lab.dry_run import shares
-        from finetuning.lab.fitting import open_rows
         from finetuning.lab.launch import planned
+        from finetuning.lab.rows import open_rows
 
         try:
             plan = planned(shipped_lab(name), visitor.limits)
@@ -138,13 +138,14 @@ class LabTab:
         """Let the open lab go on."""
         if lab_id:
             visitor = visitor_of(request)
-            visitor.resume_lab(visitor.lab(lab_id))
+            with visitor.starting():
+                visitor.resume_lab(visitor.lab(lab_id))
 
     def _draw(self, lab: LabFolder, visitor: Visitor) -> list[Any]:
         state = lab.state()
         try:
-            title, status = lab.lab().title, lab.status()
-            said, found = labs.state_of(lab, visitor.shown(status.error or "")), lab.results()
+            title = lab.lab().title
+            said, found = labs.state_of(lab, visitor.shown), _as_shown(lab.results(), visitor)
             again = bool(found and lab.record().failed)
         except UserError as error:
             title, found, again = "A damaged lab", None, False
@@ -206,6 +207,14 @@ def _settle(lab: LabFolder) -> None:
     from finetuning.lab.launch import settle
 
     settle(lab)
+
+
+def _as_shown(result: LabResult | None, visitor: Visitor) -> LabResult | None:
+    """A lab's results as their visitor may read them: why an option failed may name a folder of this machine."""
+    if result is None:
+        return None
+    options = [option.model_copy(update={"failed": visitor.shown(option.failed)}) for option in result.options]
+    return result.model_copy(update={"options": options})
 
 
 def _offered(result: LabResult | None, visitor: Visitor) -> list[Any]:

@@ -24,7 +24,7 @@ class OfFloor(Untrained):
     name: str
     """As in `eval.floors`: TF-IDF + logistic regression."""
 
-    by_seed: ClassVar[bool] = True
+    by_seed: ClassVar[bool] = False
     by_rows: ClassVar[bool] = True
     asks_model: ClassVar[bool] = False
 

@@ -63,7 +63,7 @@ class Untrained(Settings):
     """Its name in a lab."""
 
     by_seed: ClassVar[bool]
-    """Whether its answers depend on the seed, which draws training rows and examples."""
+    """Whether the seed draws more for it than training rows, where these are a number of all: examples."""
     by_rows: ClassVar[bool]
     """Whether they depend on how many training rows there are."""
     asks_model: ClassVar[bool]

@@ -12,7 +12,7 @@ from eval.lab import schema as module
 from eval.lab.schema import Cost, Elsewhere, LabResult, OptionResult, SeedResult, TrialResult, json_schema
 from eval.metrics import metric_named
 from eval.report.sections import TaskInfo
-from eval.statistics import judge_labels
+from eval.statistics import judge_labels, judge_scores
 
 KNOWN = """html head meta title style body main header section div p span h1 h2 table caption thead tbody tr th td
     details summary dl dt dd figure figcaption svg g line circle polyline text"""
@@ -103,6 +103,21 @@ def test_a_pair_differs_by_its_corrected_p_and_the_better_side_is_the_metrics(fo
     assert words.outcome_of(found, found.option("full"), found.option("base")) == "worse"
 
 
+def test_all_pairs_are_judged_by_one_test_whether_or_not_some_have_one_seed():
+    one, other, several = option("a", right(4)), option("b", right(12)), option("c", right(9), right(11))
+    pairs = judging.all_pairs([one, other, several], ACCURACY)
+    assert judging.name_of_test([one, other, several], ACCURACY) == "paired permutation test"
+    by_flips, exact = (test(right(4), right(12)).interval for test in (judge_scores, judge_labels))
+    assert pairs[0].interval == by_flips != exact
+
+
+def test_a_clear_difference_is_found_among_however_many_pairs():
+    high, *low = (option(f"o{score}", [score] * 40, metric=ROUGE) for score in (0.9, 0.1, 0.2))
+    # At an alpha that is as small as 300 pairs make one of 0.05.
+    pairs = judging.all_pairs([high, *low], ROUGE, alpha=0.0005)
+    assert [pair.outcome for pair in pairs] == ["worse", "worse", "better"]
+
+
 def test_of_a_curve_those_with_the_most_rows_are_compared():
     made = result(*(option(f"a{rows}", right(rows), rows=rows, trainable=9) for rows in (4, 8, 16)),
                   option("level", right(3)), option("b8", right(5), rows=8))  # fmt: skip
@@ -120,7 +135,15 @@ def test_the_headline_names_the_best_and_whatever_is_not_shown_to_be_worse(found
     )
     alone = result(option("a", right(5)))
     assert words.headline(alone) == "a: accuracy 0.25 on 20 reviews."
-    assert "Each of the 1 others is worse" in words.headline(result(option("a", right(0)), option("b", right(20))))
+    assert "a is worse, by more" in words.headline(result(option("a", right(0)), option("b", right(20))))
+    assert "no evidence that a (0.25) is worse" in words.headline(
+        result(option("a", right(5)), option("b", right(6)))
+    )
+    read = metric_named("perplexity")
+    texts = result(
+        *(option(key, [-score] * 20, metric=read) for key, score in (("a", 1.0), ("b", 2.0))), metric=read
+    )
+    assert words.headline(texts).startswith("a is best here: perplexity 2.72 on 20 reviews.")
 
 
 def test_what_is_tested_and_how_it_was_chosen_is_said_precisely(found):

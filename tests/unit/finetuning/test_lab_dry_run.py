@@ -13,17 +13,17 @@ OPENED = type("Opened", (), {"splits": {"train": list(range(40)), "test": [], "v
 
 @pytest.fixture
 def estimated(monkeypatch):
-    """Every run loads for 10 s, trains for 100 and is evaluated for 30; examples take 7 more, and are seen."""
-    seen = []
+    """Every run loads for 10 s, trains for 5 s a step or for 100, measures validation rows for 9 of these, and is
+    evaluated for 30; examples take 7 more."""
 
     def estimate(recipe, *, splits, task):
-        seen.append(recipe)
         if recipe.model.base == "far/away":
             raise ModelError("Nothing is known about this base model")
-        return Estimate(0, 0, 0, 0.0, 0.0, 10.0, 100.0, 30.0 + 7.0 * (recipe.few_shot > 0))
+        steps, validation = recipe.training.max_steps, 9.0 if recipe.training.eval_rows else 0.0
+        training = 5.0 * steps + validation if steps else 100.0
+        return Estimate(0, 0, 0, 0.0, 0.0, 10.0, training, 30.0 + 7.0 * (recipe.few_shot > 0))
 
     monkeypatch.setattr(dry_run, "estimate", estimate)
-    return seen
 
 
 def taken(**more):
@@ -38,7 +38,8 @@ def test_the_chosen_trial_is_not_trained_again_and_judged_once_a_seed(estimated)
     assert share.runs == 4 and share.what == "3 tried, 2 judged"
     assert share.seconds == 4 * 100 + (3 + 2) * 10 + 2 * 30
     (share,) = taken(options=[{"name": "a"}], tune=tune, budget={"minutes": 2})
-    assert share.seconds > 4 * 120 + 5 * 10 + 2 * 30  # and some steps that are timed first
+    # Some steps that are timed first; then as many as two minutes hold, and the validation rows beside them.
+    assert share.runs == 5 and share.seconds == (10 + 6 * 5) + 4 * (120 + 9) + 5 * 10 + 2 * 30
 
 
 def test_what_is_not_trained_takes_its_pass_alone_and_what_is_not_known_is_said(estimated):

@@ -7,8 +7,8 @@ from eval.report.folder import load as load_report
 from finetuning.lab import launch as labs
 from finetuning.lab.folder import LabFolder, create_lab, list_labs, newest_of, open_lab
 from finetuning.lab.lab import parse_lab
-from finetuning.lab.plan import make_plan, run_name, trial_place
-from finetuning.lab.runner import Runner, Stopped, best_of
+from finetuning.lab.plan import make_plan, run_name, run_recipe, trial_place
+from finetuning.lab.runner import Runner, Stopped, best_of, steps_in
 from finetuning.lab.worker import carry_out
 from finetuning.runs import launch
 from finetuning.runs.folder import create_run, list_runs, open_run
@@ -70,6 +70,7 @@ def carried_out(lab):
 
 
 LORA = {"name": "LoRA", "tune": {RATE: [1e-3, 1e-2]}}
+WORDS = {"kind": "floor", "name": "TF-IDF + logistic regression"}
 
 
 def judged(run):
@@ -128,31 +129,58 @@ def once(monkeypatch, owner, name, *, before=None, after=None):
     monkeypatch.setattr(owner, name, cutting)
 
 
-KILLED = {
-    "a run is submitted and not noted": ("finetuning.lab.runner", "submit", {"after": lambda *_: True}),
-    "chosen and not judged": (LabFolder, "keep", {"after": lambda _, record: bool(record.chosen)}),
-    "judged and not written down": (LabFolder, "keep_measured", {"before": lambda *_: True}),
-}
-
-
 def test_a_lab_that_was_killed_anywhere_goes_on_and_trains_nothing_twice(make_lab, monkeypatch):
     import finetuning.lab.runner as module
 
-    ended = []
-    for when, (owner, name, where) in KILLED.items():
-        lab = make_lab(LORA, title=when, seeds=[0])
-        with monkeypatch.context() as cutting:
-            once(cutting, module if isinstance(owner, str) else owner, name, **where)
+    lab = make_lab(LORA, seeds=[0])
+    with monkeypatch.context() as cutting:
+        once(cutting, module, "submit", after=lambda *_: True)  # a run is submitted and not noted
+        once(cutting, LabFolder, "keep", after=lambda _, record: bool(record.chosen))  # chosen and not judged
+        once(cutting, LabFolder, "keep_measured", before=lambda *_: True)  # judged and not written down
+        for _ in range(3):
             with pytest.raises(KilledError):
                 Runner(lab).carry_out()
-            assert carried_out(lab) == "finished", when
-        found = lab.results().options[0]
-        ended.append((found.scores, found.settings, [trial.value for trial in found.trials]))
-        assert ended[-1] == ended[0] and len(list_runs()) == 2 * len(ended), when
+        assert carried_out(lab) == "finished"
+    assert len(list_runs()) == 2 and lab.results().options[0].mean is not None
+
+
+def test_a_run_of_another_lab_is_not_taken_for_ones_own(make_lab, monkeypatch):
+    lab, other = make_lab({"name": "LoRA"}, seeds=[0]), make_lab({"name": "LoRA"}, seeds=[0], title="Other")
+    recipe = run_recipe(other.plan().cells[0], 0, 0, place="lora/seed-0", lab=lab.id, title="Other", steps=None,
+                        judged=True)  # fmt: skip
+    launch.cancel(create_run(recipe))  # their ids end alike, so that their runs have one name
+    assert carried_out(lab) == "finished" and len(list_runs()) == 2
+    assert open_run(lab.record().runs["lora/seed-0"]).recipe().title.startswith("Tiny")
+
+
+def test_a_file_that_changes_stops_the_lab_before_it_compares_what_learned_from_other_rows(
+    make_lab, reviews_file, tmp_path, monkeypatch
+):
+    import finetuning.lab.runner as module
+
+    mine = tmp_path / "mine.jsonl"
+    mine.write_text(reviews_file.read_text())
+    lab = make_lab({"name": "base", "untrained": "base"}, {"name": "words", "untrained": WORDS},
+                   set=[f"data.source=file:{mine}"])  # fmt: skip
+    real, given = module.of_untrained, reviews_file.read_text()
+
+    def measuring(cell, *rest):
+        if cell.key == "words":
+            mine.write_text(given.replace("warm", "mild"))
+        return real(cell, *rest)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "of_untrained", measuring)
+        assert carried_out(lab) == "finished"
+    base, words = lab.results().options
+    assert base.mean is not None and "file has changed since the lab began" in words.failed
+    assert carried_out(lab) == "failed" and "Put it back as it was" in lab.status().error
+    mine.write_text(given)
+    assert carried_out(lab) == "finished" and lab.results().options[1].mean is not None
 
 
 def test_what_is_cancelled_stops_its_run_starts_no_other_and_goes_on_when_it_is_called_again(make_lab, monkeypatch):
-    lab = make_lab(LORA)
+    lab = make_lab({"name": "LoRA"})
     real = launch._start
 
     def start(run):
@@ -170,7 +198,7 @@ def test_what_is_cancelled_stops_its_run_starts_no_other_and_goes_on_when_it_is_
         Runner(lab).carry_out()
     lab.withdraw_cancel()
     assert carried_out(lab) == "finished"
-    assert len(list_runs()) == 3
+    assert len(list_runs()) == 2
 
 
 def test_an_option_that_fails_is_said_and_does_not_stop_the_others(make_lab):
@@ -208,16 +236,26 @@ def test_the_minutes_of_a_budget_become_steps_by_a_few_that_are_timed(make_lab, 
     lab = make_lab({"name": "LoRA"}, budget={"minutes": 0.5}, seeds=[0])
     assert carried_out(lab) == "finished"
     pilot, final = (open_run(lab.record().runs[place]) for place in ("lora/pilot", "lora/seed-0"))
-    assert (
-        len(pilot.metrics()[0]) == 3 and not judged(pilot) and not pilot.tuned.is_dir() and not pilot.evaluations()
-    )
+    steps = pilot.metrics()[0]
+    assert len(steps) == 3 and not judged(pilot) and not pilot.tuned.is_dir() and not pilot.evaluations()
     assert len(final.metrics()[0]) == 2 and judged(final)
     assert "Steps that fitted into the budget: LoRA 2." in lab.results().notes
+    assert all(line["step_seconds"] > 0 for line in steps)
+    assert sum(line["step_seconds"] for line in steps) <= steps[-1]["seconds"] + 0.01
+
+
+def test_checkpoints_between_steps_are_no_part_of_a_budget(runs, recipe_on, tiny_llama):
+    run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama), runs)
+    for step in range(1, 5):  # a first one that warms up, then two seconds each, and eight to the next
+        run.append_metrics(
+            {"step": step, "loss": 1.0, "seconds": 10.0 * step, "step_seconds": 2.0 + 7 * (step == 1)}
+        )
+    assert steps_in(1, run) == 30
 
 
 def test_options_that_are_no_run_answer_the_same_rows(make_lab):
     options = [
-        {"name": "TF-IDF", "untrained": {"kind": "floor", "name": "TF-IDF + logistic regression"}},
+        {"name": "TF-IDF", "untrained": WORDS},
         {"name": "two examples", "untrained": {"kind": "examples", "count": 2}},
         {"name": "all that fit", "untrained": {"kind": "examples", "count": "most"}},
         {"name": "a text", "untrained": {"kind": "context", "text": "corpus:handbook.md"}},
@@ -260,6 +298,8 @@ def test_a_lab_whose_process_is_gone_is_interrupted_and_only_what_ended_early_go
     monkeypatch.setattr(labs, "_start", started.append)
     lab.request_cancel()
     labs.go_on(lab)
+    with pytest.raises(RunError, match="not over yet"):
+        lab.put_back("page")  # another one, which saw it interrupted as well
     assert started == [lab] and lab.status().state == "waiting" and not lab.cancel_requested()
     with pytest.raises(RunError, match="not over yet"):
         labs.go_on(lab)
@@ -287,17 +327,3 @@ def test_a_run_that_was_not_evaluated_is_judged_later_and_learns_nothing_more(ru
     assert run.status().state == "finished" and judged(run) and run.metrics()[0] == learned
     with pytest.raises(RunError, match="without an evaluation"):
         launch.judge(run)
-
-
-def test_a_run_is_judged_on_the_rows_that_its_recipe_names(runs, recipe_on, tiny_llama, tmp_path, reviews_file):
-    other = tmp_path / "other.jsonl"
-    lines = reviews_file.read_text().splitlines()
-    other.write_text("\n".join([*lines[:4], *(line.replace("The", "A") for line in lines[:8])]) + "\n")
-    settings = [f"evaluation.source=file:{other}", "evaluation.forgetting=false", "evaluation.few_shot=0"]
-    run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama, *settings), runs)
-    launch.reconcile(runs)
-    report, rows = load_report(run.evaluation)
-    assert report.data.spec.endswith("other.jsonl")
-    inputs = [row.input for row in rows]
-    assert sum(text.startswith("A ") for text in inputs) == 8
-    assert report.data.selection.trained_on + len(inputs) == 12  # what it was trained on is left out

@@ -4,21 +4,19 @@ import random
 
 import pytest
 
-from finetuning.lab import fitting, launch, strangers
+from finetuning.lab import launch, strangers
 from finetuning.lab.fitting import require_bases, require_fit
-from finetuning.lab.lab import LABS, Lab, lab_names, load_lab, parse_lab
+from finetuning.lab.lab import LABS, lab_names, load_lab, parse_lab
 from finetuning.lab.plan import Plan, make_plan, pilot_recipe, run_recipe, seed_place, trial_place
 from finetuning.lab.results import stored
 from finetuning.lab.searches import Range, points
 from finetuning.limits import Limits
 from finetuning.overrides import read_yaml
-from finetuning.recipe import recipe_names
 from plumbing import network
 from plumbing.errors import ModelError, RecipeError
 
 RATE = "training.learning_rate"
-WAYS = {"dialogue-smollm2-dpo", "dialogue-smollm2-grpo"}
-"""Recipes that `ways-dialogue` compares."""
+DPO, QLORA = "dialogue-smollm2-dpo", "dialogue-smollm2-qlora"
 
 
 def lab(**more):
@@ -39,8 +37,6 @@ def lab(**more):
 
 @pytest.mark.parametrize("name", lab_names())
 def test_every_lab_that_ships_fits_together_and_survives_being_written_down(name):
-    if name == "ways-dialogue" and not set(recipe_names()) >= WAYS:
-        pytest.skip("its ways have no recipes yet")
     found = load_lab(name)
     plan = make_plan(found)
     require_fit(plan)
@@ -48,6 +44,10 @@ def test_every_lab_that_ships_fits_together_and_survives_being_written_down(name
     assert found.name == name and len(found.seeds) == 3 and found.budget is not None
     assert all(cell.is_tuned for cell in plan.trained), "a rate is chosen for each option"
     assert len({cell.key for cell in plan.cells}) == len(plan.cells)
+    # What else would score is an option, and is not measured once more beside each run.
+    assert all(cell.recipe.few_shot == 0 and cell.recipe.evaluation.context is None for cell in plan.cells)
+    for cell in filter(plan.is_timed, plan.trained):
+        pilot_recipe(cell, place="a/pilot", lab="x-0001", title="T")
     text = (LABS / f"{name}.yaml").read_text()
     assert text.startswith("# ") and f"python -m finetuning sweep {name}" in text
 
@@ -120,6 +120,9 @@ def test_a_lab_of_ones_own_is_named_after_its_file(tmp_path):
         ({"across": {"strategy.rank": [4, 0]}}, "rank"),
         ({"untrained": {"kind": "floor", "name": "longest turn"}}, "none of the task sentiment"),
         ({"recipe": "sentiment-minilm-lora", "untrained": "base"}, "answers nothing before it is trained"),
+        # Of other test rows, or of another beta, a loss says something else.
+        ({"tune": {"data.test_rows": [20, 30]}}, "validation rows cannot tell"),
+        ({"recipe": DPO, "tune": {"way.beta": [0.1, 0.3]}}, "Or choose by the task's metric"),
     ],
 )
 def test_an_option_that_is_wrong_is_named_before_anything_is_run(option, says):
@@ -171,6 +174,32 @@ def test_the_chosen_trial_is_the_first_seeds_run_and_everything_has_a_place_of_i
     assert lora.recipe.few_shot == 0, "rivals are options of their own"
 
 
+def test_what_no_loss_can_tell_the_metric_may_and_steps_are_timed_only_where_each_takes_as_long():
+    beta, rank = {"way.beta": [0.1, 0.3]}, {"strategy.rank": [4, 8]}
+    options = [{"name": "a"}]
+    assert make_plan(lab(recipe=DPO, choose="metric", tune=beta, options=options)).cells[0].is_tuned
+    assert make_plan(lab(tune=rank, budget={"steps": 5}, options=options)).cells[0].is_tuned
+    with pytest.raises(RecipeError, match="steps of an option are timed once") as caught:
+        make_plan(lab(tune=rank | {RATE: [1e-4, 1e-3]}, budget={"minutes": 1}, options=options))
+    assert caught.value.got == "strategy.rank"
+
+
+def test_a_name_is_that_of_one_option():
+    options = [{"name": "a", "across": {"strategy.rank": [4]}}, {"name": "a, rank 4"}]
+    with pytest.raises(RecipeError, match="Two options of this lab are called a, rank 4"):
+        make_plan(lab(options=options))
+
+
+def test_a_seed_counts_where_it_draws_something():
+    options = [
+        {"name": "words", "untrained": {"kind": "floor", "name": "TF-IDF + logistic regression"}},
+        {"name": "examples", "untrained": {"kind": "examples", "count": 2}},
+        {"name": "base", "untrained": "base"},
+    ]
+    for rows, counts in ((None, [1, 3, 1]), ([16], [3, 3, 1])):
+        assert [len(cell.seeds) for cell in make_plan(lab(options=options, rows=rows)).cells] == counts
+
+
 def test_combinations_across_are_options_and_rows_are_a_curve():
     found = lab(
         rows=[16, 64],
@@ -192,33 +221,25 @@ def test_combinations_across_are_options_and_rows_are_a_curve():
 # ---- whether they fit --------------------------------------------------------------------------------------
 
 UNFIT = {
-    "the task": {"name": "b", "recipe": "dialogue-smollm2-qlora"},
-    "data.test_rows": {"name": "b", "set": ["data.test_rows=20"]},
-    "the test rows of": {"name": "b", "set": ["data.test=corpus:requests"]},
+    "the task": {"name": "b", "recipe": QLORA},
+    "answers of up to": {"name": "b", "recipe": QLORA, "set": ["evaluation.max_new_tokens=20"]},
+    "a verdict on": {"name": "b", "recipe": "dialogue-smollm2-reward"},
 }
 
 
 @pytest.mark.parametrize("what", UNFIT)
 def test_runs_that_do_not_fit_together_are_refused_with_both_options_and_what_differs(what):
-    plan = make_plan(lab(options=[{"name": "a"}, UNFIT[what]]))
+    recipe = "sentiment-smollm2-lora" if what == "the task" else QLORA
+    plan = make_plan(lab(recipe=recipe, options=[{"name": "a"}, UNFIT[what]]))
     with pytest.raises(RecipeError, match="do not fit together: a has") as caught:
         require_fit(plan)
     assert what in str(caught.value) and "and b " in str(caught.value) and caught.value.fix
 
 
-def test_other_answers_and_another_metric_do_not_fit_either():
-    dialogue = {"recipe": "dialogue-smollm2-qlora", "options": [{"name": "a"}, {"name": "b"}]}
-    values = lab(**dialogue).model_dump(exclude_unset=True)
-    values["options"][1]["set"] = ["evaluation.max_new_tokens=20"]
-    with pytest.raises(RecipeError, match="answers of up to 64, and b 20"):
-        require_fit(make_plan(Lab.model_validate(values)))
-
-
-def test_options_that_train_on_different_rows_fit_where_the_lab_says_which_rows_judge_all():
-    options = [{"name": "a"}, {"name": "b", "set": ["data.skip_empty=true"]}]
-    with pytest.raises(RecipeError, match="fit together"):
-        require_fit(make_plan(lab(options=options)))
-    require_fit(make_plan(lab(options=options, test="corpus:reviews")))
+def test_settings_that_are_tried_have_to_fit_as_well():
+    tune = {"evaluation.max_new_tokens": [20, 30]}
+    with pytest.raises(RecipeError, match=r"a \(max_new_tokens 20\) has answers of up to 20, and a \(max_new_tok"):
+        require_fit(make_plan(lab(recipe=QLORA, options=[{"name": "a", "tune": tune}])))
 
 
 def test_there_has_to_be_something_to_choose_by():
@@ -236,12 +257,6 @@ def test_a_lab_that_needs_the_hub_is_refused_where_it_cannot_be_reached(monkeypa
             require_bases(make_plan(load_lab(name)))
     monkeypatch.setattr(network, "hub_reachable", lambda: True)
     require_bases(make_plan(load_lab("aligned")))
-
-
-def test_rows_that_cannot_be_read_are_told_before_any_run(tmp_path):
-    plan = make_plan(lab(set=[f"data.source=file:{tmp_path / 'none.csv'}"]))
-    with pytest.raises(Exception, match=r"none\.csv"):
-        fitting.open_rows(plan)
 
 
 # ---- strangers ---------------------------------------------------------------------------------------------
@@ -276,9 +291,8 @@ def test_a_stranger_has_one_lab_at_a_time_and_the_oldest_that_have_ended_go(tmp_
     for one in made:
         one.update(state="finished")
     strangers.forget_oldest(Limits(labs=2))
-    left = {one.id for one in list_labs()}
-    assert mine.id in left and len(left) == 2
-    assert made[0].limits() == Limits() and mine.limits() is None
+    assert [one.id for one in list_labs()] == [mine.id, made[2].id]
+    assert made[2].limits() == Limits() and mine.limits() is None
 
 
 def test_a_lab_begins_only_once_it_is_known_to_fit(tmp_path, monkeypatch):

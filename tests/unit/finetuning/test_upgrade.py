@@ -9,6 +9,7 @@ from eval.gate import read_baseline
 from finetuning.recipe import load_recipe, parse_recipe
 from finetuning.runs.beginning import Beginning
 from finetuning.runs.folder import Run
+from finetuning.upgrade import upgrade_settings
 from models.pair import open_pair
 from plumbing.errors import RunError
 
@@ -107,6 +108,7 @@ def test_a_run_is_read_and_what_it_began_from_is_that_of_its_recipe(old_run):
     assert old_run.tuned == old_run.folder / "adapter"
     beginning = Beginning.load(old_run)
     beginning.check_settings(old_run, recipe)
+    assert upgrade_settings({"way": "sft", "strategy.rank": 4}) == {"way.kind": "sft", "strategy.rank": 4}
     other = parse_recipe(OF_A_RUN | {"lora": OF_A_RUN["lora"] | {"rank": 4}})
     with pytest.raises(RunError, match=r"strategy\.rank was 8 at the checkpoint and is 4"):
         beginning.check_settings(old_run, other)

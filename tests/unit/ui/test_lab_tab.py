@@ -24,6 +24,7 @@ from finetuning.lab.plan import make_plan
 from finetuning.limits import Limits
 from plumbing.errors import RecipeError, RunError
 from ui.drawing import labs
+from ui.server import downloads
 from ui.server.visitors import LOCAL, Files, Visitor
 from ui.tabs import lab as tab_module
 from ui.tabs.lab import LabTab, about, build_lab, shipped_lab
@@ -73,6 +74,12 @@ def made(owner: str = "") -> LabFolder:
     return create_lab(lab, make_plan(lab), owner=owner, door="page")
 
 
+def files_behind(buttons: list[Any]) -> list[Path]:
+    """What download buttons give."""
+    values = [button.value if hasattr(button, "value") else button["value"] for button in buttons]
+    return [Path(str(value["path"] if isinstance(value, dict) else value)) for value in values]
+
+
 def test_a_lab_that_was_not_measured_says_so_and_how_to_measure_it(folder: Path) -> None:
     shown = about(load_lab(NAME))
     assert "not measured yet" in shown and f"python -m finetuning sweep {NAME}" in shown
@@ -85,10 +92,9 @@ def test_what_was_measured_is_shown_without_running_anything_and_can_be_download
     shown, takes, *buttons = TAB.choose(NAME, asked_by(visitor))
     assert "other By heart" in shown and "<svg" in shown and "Nothing was run to show it" in shown and takes == ""
     assert not (folder / "runs").exists()
-    paths = [button.value if hasattr(button, "value") else button["value"] for button in buttons]
-    found = [path["path"] if isinstance(path, dict) else path for path in paths]
-    assert [Path(str(path)).suffix for path in found] == [".html", ".md", ".json"]
-    assert "<!doctype html>" in Path(str(found[0])).read_text(encoding="utf-8")
+    paths = files_behind(buttons)
+    assert [path.suffix for path in paths] == [".html", ".md", ".json"]
+    assert "<!doctype html>" in paths[0].read_text(encoding="utf-8")
     assert files._offers  # so that the door lets the visitor have them
 
 
@@ -96,7 +102,7 @@ def test_foreign_text_in_a_lab_is_shown_as_text(folder: Path) -> None:
     assert "<img" not in labs.result(result(title=HOSTILE))
     lab = made()
     lab.update(state="failed", error=HOSTILE, phase=HOSTILE)
-    assert "<img" not in labs.state_of(lab, HOSTILE) and "&lt;img" in labs.state_of(lab, HOSTILE)
+    assert "<img" not in labs.state_of(lab, str) and "&lt;img" in labs.state_of(lab, str)
     assert "<img" not in labs.listing([lab])
 
 
@@ -133,7 +139,7 @@ def test_what_a_lab_takes_is_said_or_why_it_cannot_be_made_here(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ui.server.libraries.ready", lambda: None)
-    monkeypatch.setattr("finetuning.lab.fitting.open_rows", lambda plan: {})
+    monkeypatch.setattr("finetuning.lab.rows.open_rows", lambda plan: {})
     shares = [Share(cell, 3, 600.0) for cell in make_plan(load_lab(NAME)).cells]
     monkeypatch.setattr("finetuning.lab.dry_run.shares", lambda plan, rows: shares)
     waiting, said = TAB.estimate(NAME, asked_by(LOCAL))
@@ -159,6 +165,29 @@ def test_an_open_lab_is_drawn_again_only_if_it_changed_and_says_what_went_wrong(
     lab.update(state="finished")
     *_, state, cancel, resume, shown, _html, _md, _json = TAB.poll(lab.id, drawn, asked_by(LOCAL))
     assert "The base is gone." in state and "<svg" in shown and resume.visible and not cancel.visible
+
+
+def test_a_stranger_reads_no_path_of_this_machine_in_what_failed(folder: Path) -> None:
+    said = "There is no space left for runs (got: /srv/somebody/runs)."
+    for visitor, seen in ((Visitor("browser-a", Limits(), holder="a"), False), (LOCAL, True)):
+        lab = made(visitor.owner)
+        record = lab.record()
+        record.failed["closed-book"] = said
+        lab.keep(record)
+        found = result()
+        options = [*found.options, OptionResult(key="x", name="x", about="x", trained=True, failed=said)]
+        created = f"2026-01-0{2 + seen}T00:00:00+00:00"
+        lab_results.write(found.model_copy(update={"options": options, "created": created}), lab.folder)
+        lab.update(state="finished", error=said)
+        *_, state, _, _, shown, html, md, as_json = TAB.poll(lab.id, "", asked_by(visitor))
+        files = [file.read_text(encoding="utf-8") for file in files_behind([html, md, as_json])]
+        for text in (state, shown, *files):
+            assert ("/srv/somebody" in text) == seen, text
+
+
+def test_labs_that_end_at_once_have_files_of_their_own(folder: Path) -> None:
+    one, other = downloads.files_of_lab(result()), downloads.files_of_lab(result(title="Another"))
+    assert not {*one} & {*other} and downloads.files_of_lab(result()) == one
 
 
 @pytest.mark.parametrize("name", ["status.json", "plan.json", "lab.yaml", "record.json", "results.json"])

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.markup import escape
 from rich.table import Table
 
+from finetuning.commands.following import console, progress
 from plumbing.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from finetuning.lab.folder import LabFolder
     from finetuning.lab.lab import Lab
     from finetuning.lab.plan import Plan
-
-console = Console()
 
 
 def sweep(
@@ -122,7 +120,7 @@ def _print_labs() -> None:
 
 def _print_plan(lab: Lab, plan: Plan) -> None:
     from finetuning.lab.dry_run import minutes, shares, total
-    from finetuning.lab.fitting import open_rows
+    from finetuning.lab.rows import open_rows
 
     found = shares(plan, open_rows(plan))
     table = Table("option", "rows", "what is done", "runs", "time here")
@@ -130,8 +128,8 @@ def _print_plan(lab: Lab, plan: Plan) -> None:
         cell = share.cell
         time = minutes(share.seconds) if share.seconds is not None else "not known"
         rows = f"{cell.rows:,}" if cell.rows else ""
-        table.add_row(_escape(cell.name), rows, _escape(f"{cell.about}: {share.what}"), str(share.runs), time)
-    console.print(_escape(lab.question), highlight=False)
+        table.add_row(escape(cell.name), rows, escape(f"{cell.about}: {share.what}"), str(share.runs), time)
+    console.print(escape(lab.question), highlight=False)
     console.print(table)
     console.print(f"{total(found)[0].upper()}{total(found)[1:]}.", highlight=False)
 
@@ -140,15 +138,14 @@ def _follow(lab: LabFolder) -> None:
     """Show what the lab does until it has ended."""
     from finetuning.lab.launch import wait
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=not console.is_terminal) as bar:
+    with progress() as bar:
         task, said = bar.add_task("Waiting", total=None), ""
         for _ in wait(lab):
             status = lab.status()
             if status.phase != said and not console.is_terminal:
-                console.print(_escape(f"{status.done} of {status.total}: {status.phase}"), highlight=False)
+                console.print(escape(f"{status.done} of {status.total}: {status.phase}"), highlight=False)
             said = status.phase
-            bar.update(task, description=_escape(said or status.state), completed=status.done, total=status.total)
+            bar.update(task, description=escape(said or status.state), completed=status.done, total=status.total)
 
 
 def _print_outcome(lab: LabFolder, out: Path | None) -> None:
@@ -172,16 +169,10 @@ def _print_outcome(lab: LabFolder, out: Path | None) -> None:
 def _print_result(result: LabResult) -> None:
     from eval.lab import words
 
-    console.print(f"[bold]{_escape(words.headline(result))}[/]", highlight=False)
+    console.print(f"[bold]{escape(words.headline(result))}[/]", highlight=False)
     table = Table(*words.heads(result))
     for option in result.options:
-        table.add_row(*map(_escape, words.row_of(option, result)))
+        table.add_row(*map(escape, words.row_of(option, result)))
     console.print(table)
     for sentence in (words.how_chosen(result), words.what_is_tested(result), *result.notes):
         console.print(sentence, highlight=False, markup=False)
-
-
-def _escape(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
