@@ -106,7 +106,7 @@ def test_a_run_is_estimated_by_its_shared_rows(recipe, tmp_path, monkeypatch):
 def test_a_stranger_is_held_to_steps_of_shared_rows(recipe):
     opened = open_data(recipe)
     long = recipe.model_copy(update={"training": recipe.training.model_copy(update={"max_steps": None})})
-    steps = -(-long.rows_of_tokens(opened.splits["train"], opened.task) // 2) * 4
+    steps = -(-long.rows_of_tokens(opened.splits["train"], opened.task) // 2) * round(long.training.epochs)
     check_rows(opened.splits, opened.task, Limits(steps=steps), long)
     with pytest.raises(RecipeError, match=f"That makes {steps} training steps"):
         check_rows(opened.splits, opened.task, Limits(steps=steps - 1), long)
