@@ -373,9 +373,9 @@ def _with_lengths(proposal: Proposal, settings: Sequence[str]) -> Proposal:
 
 
 def enough_epochs(recipe: Recipe, rows: int, steps: int = ENOUGH_STEPS) -> float:
-    """Returns how often that many training rows are gone through for so many steps, to half an epoch; 1 to 10."""
+    """Returns how often so many training rows are gone through for so many steps, to half an epoch; at most 10."""
     a_step = min(USUAL_STEP, recipe.training.batch_size * recipe.training.gradient_accumulation)
-    return max(1.0, min(MOST_EPOCHS, math.ceil(2 * steps * a_step / max(1, rows)) / 2))
+    return min(MOST_EPOCHS, math.ceil(2 * steps * a_step / max(1, rows)) / 2)
 
 
 def _bytes(text: str) -> int:

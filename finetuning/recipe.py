@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from data.tasks import TASKS, Task
@@ -27,6 +26,7 @@ from finetuning.upgrade import upgrade
 from finetuning.ways import WAYS, AnyWay
 from plumbing.errors import RecipeError
 from plumbing.reading import read_text
+from plumbing.yaml_text import to_yaml
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -233,7 +233,7 @@ class Recipe(Settings):
 
     def to_yaml(self) -> str:
         """The complete recipe, as saved with a run."""
-        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+        return to_yaml(self.model_dump())
 
 
 def _require_metrics(task: Task, evaluation: EvaluationSettings) -> None:

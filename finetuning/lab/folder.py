@@ -26,7 +26,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from eval.lab.schema import LabResult
@@ -42,6 +41,7 @@ from plumbing.doors import Door
 from plumbing.errors import RecipeError, RunError
 from plumbing.reading import read_text
 from plumbing.writing import write_atomically
+from plumbing.yaml_text import to_yaml
 
 LABS_FOLDER = "labs"
 RESULTS_FILE, HTML_FILE, MARKDOWN_FILE = "results.json", "report.html", "report.md"
@@ -281,7 +281,7 @@ def create_lab(lab: Lab, plan: Plan, *, owner: str = "", limits: Limits | None =
         lab_id = f"{lab.name}-{now:%Y%m%d-%H%M%S}-{now.microsecond // 16:04x}"
         making = place / f".making-{lab_id}"
         making.mkdir()
-        written = yaml.safe_dump(lab.model_dump(exclude_unset=True), sort_keys=False, allow_unicode=True)
+        written = to_yaml(lab.model_dump(exclude_unset=True))
         (making / "lab.yaml").write_text(written, encoding="utf-8")
         (making / "plan.json").write_text(plan.model_dump_json(indent=1), encoding="utf-8")
         if owner:

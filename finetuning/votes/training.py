@@ -138,4 +138,4 @@ def votes_recipe(voted: Recipe, adapter: str, lessons: Lessons, source: str) -> 
     if isinstance(voted.task, OwnTask):  # whose columns were those of another file
         changes["task"] = voted.task.model_copy(update={"inputs": None, "target": None}).model_dump()
     recipe = with_overrides(voted, changes)
-    return with_overrides(recipe, {"training.epochs": enough_epochs(recipe, len(lessons.rows))})
+    return with_overrides(recipe, {"training.epochs": max(1.0, enough_epochs(recipe, len(lessons.rows)))})

@@ -303,7 +303,8 @@ def test_empty_and_senseless_fields_are_answered_by_every_queued_handler(cleo: S
         right = cleo.values(handler)
         of_type = [types[number] for number in handler["inputs"]]
         empty = [
-            value if kind in ("radio", "checkbox") else None for kind, value in zip(of_type, right, strict=True)
+            value if kind in ("radio", "checkbox", "slider") else None
+            for kind, value in zip(of_type, right, strict=True)
         ]
         senseless = {"textbox": "x", "number": -1.5}
         odd = [senseless.get(kind, value) for kind, value in zip(of_type, right, strict=True)]

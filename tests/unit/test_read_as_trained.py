@@ -12,6 +12,7 @@ from finetuning.judged_rows import choose_rows
 from finetuning.recipe import load_recipe
 from finetuning.runs.beginning import Beginning
 from finetuning.runs.folder import create_run
+from models.adapters import BaseOrigin
 from models.prompting import PromptContract
 
 
@@ -25,6 +26,7 @@ def untrained_run(recipe, folder, train_sha256):
     """As a run leaves it, without the weights, which nobody asks for the rows."""
     run = create_run(recipe, folder)
     run.tuned.mkdir()
+    BaseOrigin("tiny", "local", "", "", "float32", "causal").save(run.tuned)
     PromptContract(recipe.task, "Well?", "", {}).save(run.tuned)
     Beginning(settings={}, train_sha256=train_sha256, weights_sha256="", precision="float32").save(run)
     return run

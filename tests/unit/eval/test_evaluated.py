@@ -14,7 +14,7 @@ from plumbing.errors import RecipeError
 ANSWERS = ["Leo will repair the laptop on Friday.", "They talk about soup.", ""]
 REFERENCES = [["Leo repairs it on Friday."], ["Ana asks about soup.", "They talk."], ["Nothing."]]
 LABELS = ["refund", "delivery", "refund"], [["refund"], ["refund"], ["delivery"]]
-OF_WORDS = [metric for metric in METRICS.values() if metric.row or metric.whole]
+OF_WORDS = [metric for metric in METRICS.values() if metric.tasks and (metric.row or metric.whole)]
 
 SHARE = """
 import datasets

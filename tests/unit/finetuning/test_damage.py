@@ -6,11 +6,11 @@ import os
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from rich.console import Console
 from typer.testing import CliRunner
 
 from data.trained_rows import KEYS_FILE, TrainedRows
 from finetuning import cli
+from finetuning.commands import following
 from finetuning.recipe import load_recipe
 from finetuning.runs import launch
 from finetuning.runs.beginning import BEGAN_FILE, SUBMITTED_FILE, Beginning, check_submitted
@@ -151,7 +151,7 @@ def test_damaged_runs_are_shown_as_such_and_the_rest_works(tmp_path, monkeypatch
     launch.reconcile(tmp_path)
     assert started
     monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path))
-    monkeypatch.setattr(cli, "console", Console(width=200))
+    monkeypatch.setattr(following.console, "_width", 200)
     listed = CliRunner().invoke(cli.app, ["runs"])
     assert listed.exit_code == 0, listed.output
     assert listed.output.count("│ damaged ") == 5 and good.id in listed.output

@@ -209,3 +209,10 @@ def test_a_mapping_as_a_whole_is_yaml_of_texts(override, labels):
 def test_a_setting_that_may_be_left_out_can_be_taken_back():
     recipe = load_recipe("sentiment-smollm2-lora", ["data.test=a.csv", "data.test=null", "data.train_rows=null"])
     assert (recipe.data.test, recipe.data.train_rows) == (None, None)
+
+
+@pytest.mark.parametrize("text", ["\x85", "a\u2028b", "two\nlines", "Größe 🙂"])
+def test_a_saved_recipe_reads_as_what_was_saved(text, tmp_path):
+    recipe = with_overrides(load_recipe("sentiment-smollm2-lora"), {"title": text})
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+    assert load_recipe(str(tmp_path / "recipe.yaml")).title == text

@@ -44,7 +44,8 @@ def test_losses_equal_trls_step_by_step_in_float32(settings, tiny_llama, recipe_
 
     loaded, rows = prepared(recipe)
     # The same batches for TRL: only the sampler is ours, the loss is its own.
-    monkeypatch.setattr(SFTTrainer, "_get_train_sampler", CausalTrainer._get_train_sampler)
+    for name in ("_get_train_sampler", "row_lengths"):
+        monkeypatch.setattr(SFTTrainer, name, getattr(CausalTrainer, name), raising=False)
     arguments = SFTConfig(
         **shared_arguments(recipe, str(tmp_path / "b"), len(rows)), max_length=None, completion_only_loss=True
     )

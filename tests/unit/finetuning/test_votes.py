@@ -17,6 +17,7 @@ from data.tasks import DIALOGUE
 from data.tasks.own import OwnTask
 from eval.report.folder import load
 from finetuning import cli
+from finetuning.commands import following
 from finetuning.limits import Limits
 from finetuning.preparation import open_data
 from finetuning.recipe import Recipe, load_recipe, with_overrides
@@ -322,7 +323,7 @@ def said(*arguments: str) -> str:
 
 
 def test_the_command_prints_the_win_rate_and_writes_pairs(folder: Path, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(cli.console, "_width", 200)
+    monkeypatch.setattr(following.console, "_width", 200)
     assert "Nobody has voted yet" in said()
     for number in range(9):
         keep(vote(number, "base" if number == 0 else "tuned"))
@@ -360,7 +361,7 @@ def shipped(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 @pytest.mark.parametrize("as_file", [False, True])
 @pytest.mark.parametrize("way", ["dpo", "kto"])
 def test_train_takes_votes_as_it_takes_a_file(shipped: Path, folder: Path, monkeypatch, way: str, as_file: bool):
-    monkeypatch.setattr(cli.console, "_width", 200)
+    monkeypatch.setattr(following.console, "_width", 200)
     started: list[Recipe] = []
     monkeypatch.setattr("finetuning.runs.launch.submit", lambda recipe: started.append(recipe) or sys.exit(7))
     name = str(folder / keeping.FILE) if as_file else "votes:dialogue-smollm2-qlora"

@@ -126,11 +126,11 @@ def test_a_start_that_reads_long_holds_up_nobody_elses_and_two_at_once_are_one_r
     )
     open_data = TrainTask._open
 
-    def wait_for_slow(self: TrainTask, chosen: Any, visitor: Visitor, task: Any) -> Any:
+    def wait_for_slow(self: TrainTask, chosen: Any, visitor: Visitor, *more: Any) -> Any:
         if visitor == slow:
             reading.set()
-            go_on.wait(10)
-        return open_data(self, chosen, visitor, task)
+            go_on.wait(300)
+        return open_data(self, chosen, visitor, *more)
 
     def slowly(*args: Any, **options: Any) -> Any:
         time.sleep(0.1)
@@ -141,7 +141,7 @@ def test_a_start_that_reads_long_holds_up_nobody_elses_and_two_at_once_are_one_r
     monkeypatch.setattr(launch, "submit", slowly)
     with ThreadPoolExecutor() as pool:
         clicks = [pool.submit(tab.start_run, request_of(slow), *filled(tab)) for _ in range(2)]
-        assert reading.wait(10)
+        assert reading.wait(60)
         tab.start_run(request_of(ANA), *filled(tab))
         assert [run.owner for run in list_runs()] == [ANA.owner]
         go_on.set()
