@@ -18,6 +18,7 @@ from typing import Any
 from benchmarks.machine import idle, processor
 from benchmarks.results import commit, table, tell
 from benchmarks.seeds import finished_run
+from eval.report.figures import of_any_size
 from eval.report.folder import load
 from eval.report.headline import headline
 from finetuning.demonstrations.demonstration import (
@@ -111,7 +112,7 @@ def markdown(found: dict[str, Measured]) -> str:
             one.headline,
             f"{one.loss[0][1]:.3f} → {one.loss[-1][1]:.3f}",
             f"{min(loss for _, loss in one.validation):.3f}, {one.validation[-1][1]:.3f}" if one.validation else "",
-            "{:,.1f} → {:,.1f}".format(*one.perplexity) if one.perplexity else "",
+            " → ".join(map(of_any_size, one.perplexity or ())),
             f"{one.seconds:,.0f} s",
         )
         for name, one in found.items()

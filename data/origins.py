@@ -239,7 +239,8 @@ def _said(checked: Checked, given: int, task: Task, where: str) -> list[str]:
     if task.kind == "text":
         documents = len({row["document"] for row in checked.rows})
         what = "1 document" if documents == 1 else f"{documents:,} documents"
-        return [f"{len(checked.rows):,} passages of {what} of {where}, cut at blank lines."]
+        passages = f"{len(checked.rows):,} passages of {what} of {where}"
+        return [f"{passages}, cut at blank lines, long paragraphs at sentences."]
     return [*_left_out(given - len(checked.rows), task, where), *chats.said_of(checked.chats, where)]
 
 

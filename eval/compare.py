@@ -162,7 +162,7 @@ def compare(
         near_ties=_near_ties(rows) if task.is_classification else None,
         writing=writing(rows, max_new_tokens) if answers else None,
         turns=turns,
-        texts=texts.section(len(test)) if texts else None,
+        texts=texts.section(test) if texts else None,
         preference=preference,
         thumbs=thumbs,
         floors=texts.floors(examples)

@@ -23,11 +23,12 @@ from data.passages import BETWEEN
 from data.tasks import Task
 from eval.floors import FLOORS
 from eval.floors.context import Context
-from eval.floors.few_shot import choose, counting, most_tokens
+from eval.floors.few_shot import MOST_TRIED, choose, counting, most_tokens
 from eval.floors.floor import Example
 from eval.metrics import bits_per_byte, primary_of
 from eval.metrics import perplexity as log_likelihood
-from eval.metrics.bits_per_byte import bits_of
+from eval.metrics.bits_per_byte import bits_of, bytes_of, bytes_predicted
+from eval.metrics.perplexity import of_mean
 from eval.report.schema import RowResult, SideResult
 from eval.report.sections import FewShot, FloorResult, MetricResult, Texts, TextSide, WithContext
 from eval.scores import judge
@@ -60,6 +61,11 @@ def texts_of(rows: Dataset, task: Task) -> list[str]:
     for document, passage in zip(rows["document"][:], passages, strict=True):
         parts.setdefault(document, []).append(passage)
     return passages if len(parts) < fewest_rows() else list(map(BETWEEN.join, parts.values()))
+
+
+def documents_of(rows: Dataset) -> int | None:
+    """How many documents `rows` are passages of; None where that is not known."""
+    return len(set(rows["document"][:])) if "document" in rows.column_names else None
 
 
 def text_of(row: RowResult) -> str:
@@ -148,15 +154,16 @@ class Documents:
                 answer=answer.text,
                 scores={name: values[number] for name, values in scores.items()},
                 tokens=answer.tokens,
-                perplexity=math.exp(-nats[number] / max(1, self.tokens[number])),
+                perplexity=of_mean(nats[number] / max(1, self.tokens[number])),
             )
             for number, answer in enumerate(answers)
         ]
 
-    def section(self, passages: int) -> Texts:
-        """All of them together; they were put together from so many passages."""
+    def section(self, rows: Dataset) -> Texts:
+        """All of them together; they were put together from the passages in `rows`."""
         return Texts(
-            passages=passages,
+            passages=len(rows),
+            documents=documents_of(rows),
             tokens=sum(self.tokens),
             bytes=sum(self.bytes),
             window=_window(self.pair),
@@ -167,8 +174,8 @@ class Documents:
     def _side(self, nats: list[float]) -> TextSide:
         a_token, bits = _ratio(nats, self.tokens), _ratio([bits_of(value) for value in nats], self.bytes)
         return TextSide(
-            perplexity=math.exp(-sum(nats) / sum(self.tokens)),
-            perplexity_interval=Interval(low=math.exp(-a_token.high), high=math.exp(-a_token.low)),
+            perplexity=of_mean(sum(nats) / sum(self.tokens)),
+            perplexity_interval=Interval(low=of_mean(a_token.high), high=of_mean(a_token.low)),
             bits_per_byte=bits_of(sum(nats)) / sum(self.bytes),
             bits_per_byte_interval=bits,
         )
@@ -201,7 +208,7 @@ class Documents:
             if floor.bits is None or not known:
                 continue
             # Of the whole text: the sides are not asked for its first token, so it is taken off in proportion.
-            whole = [max(1, len(_encoded(text))) for text in self.texts]
+            whole = [max(1, bytes_of(text)) for text in self.texts]
             shares = [count / total for count, total in zip(self.bytes, whole, strict=True)]
             bits = [bits * share for bits, share in zip(floor.bits(known, self.texts), shares, strict=True)]
             scores = self.scores([-math.log(2) * value for value in bits])
@@ -287,7 +294,8 @@ class Documents:
             return known[text]
 
         def fits(example: Example) -> bool:
-            return count * len(tokens(str(example[0]))) <= room
+            text = str(example[0])
+            return (text in known or len(known) < MOST_TRIED) and count * len(tokens(text)) <= room
 
         chosen = (choose(train, count, self.pair.task, seed=seed, fits=fits) for seed in range(draws))
         return [[tokens(str(text)) for text, _ in examples] for examples in chosen if examples]
@@ -330,16 +338,9 @@ def _bytes(pair: Pair, texts: Sequence[str], windows: Sequence[list[list[int]]])
     """Of each text without those of the tokens that nothing predicts."""
     assert pair.prompter is not None
     begin = begin_of_text(pair.tokenizer)
-    counts = []
-    for text, own in zip(texts, windows, strict=True):
-        unpredicted = [ids[0] for number, ids in enumerate(own) if number or not begin]
-        lost = sum(len(_encoded(str(pair.tokenizer.decode([token])))) for token in unpredicted)
-        counts.append(max(1, len(_encoded(pair.prompter.plain(text))) - lost))
-    return counts
-
-
-def _encoded(text: str) -> bytes:
-    return text.encode("utf-8", "replace")
+    firsts = [[ids[0] for number, ids in enumerate(own) if number or not begin] for own in windows]
+    whole = map(pair.prompter.plain, texts)
+    return [bytes_predicted(text, first, pair.tokenizer) for text, first in zip(whole, firsts, strict=True)]
 
 
 def _ratio(values: Sequence[float], sizes: Sequence[int]) -> Interval:

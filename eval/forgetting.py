@@ -1,19 +1,20 @@
 """What tuning cost elsewhere: both sides on general text that the task is not about.
 
-Perplexity and the agreement of next-token predictions on the passages of `data.general`, and answers to its
-instructions. It asks of a pair only that either side can be made active (`Pair.side`), so it holds for an adapter
-and for a fully tuned model that stands beside its base.
+Perplexity, bits per byte and the agreement of next-token predictions on the passages of `data.general`, and answers
+to its instructions. It asks of a pair only that either side can be made active (`Pair.side`), so it holds for an
+adapter and for a fully tuned model that stands beside its base.
 
 Shapes: B passages, T tokens, V vocabulary.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from eval.metrics.bits_per_byte import bytes_predicted
+from eval.metrics.perplexity import of_mean
 from eval.report.sections import ChangedAnswer, Forgetting
 from eval.statistics import Judgement, judge_scores
 from models.text_rows import begin_of_text
@@ -65,7 +66,8 @@ def measure_forgetting(
     """
     begin = begin_of_text(pair.tokenizer)
     encoded = [begin + pair.tokenizer(text, add_special_tokens=False)["input_ids"] for text in passages]
-    rows = [row for row in encoded if len(row) > 1]
+    read = [(text, row) for text, row in zip(passages, encoded, strict=True) if len(row) > 1]
+    rows = [row for _, row in read]
     if not rows:
         raise DataError("There is no passage of general text to measure forgetting on", fix="Give at least one.")
     total = len(rows) + len(instructions)
@@ -87,8 +89,9 @@ def measure_forgetting(
     return Forgetting(
         passages=len(rows),
         tokens=tokens,
-        base_perplexity=math.exp(-sum(likelihood[False]) / tokens),
-        tuned_perplexity=math.exp(-sum(likelihood[True]) / tokens),
+        bytes=sum(bytes_predicted(text, [] if begin else row[:1], pair.tokenizer) for text, row in read),
+        base_perplexity=of_mean(sum(likelihood[False]) / tokens),
+        tuned_perplexity=of_mean(sum(likelihood[True]) / tokens),
         judgement=_judge(likelihood[False], likelihood[True], tokens),
         agreement=agreed / tokens,
         answers=[

@@ -11,9 +11,10 @@ Knows recipes and runs; loads nothing heavy.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -24,7 +25,7 @@ from finetuning.overrides import MAX_BYTES
 from finetuning.recipe import RECIPES, Recipe, load_recipe, read_yaml, recipe_names, with_overrides, with_settings
 from finetuning.runs import launch
 from finetuning.runs.folder import ACTIVE, RESUMABLE, Run, open_run, runs_folder
-from finetuning.runs.locks import writing
+from finetuning.runs.locks import locked, writing
 from finetuning.settings import Settings
 from plumbing.errors import RecipeError, RunError
 from plumbing.reading import read_text
@@ -127,8 +128,7 @@ def load_chain(name: str, settings: Sequence[str] = ()) -> Plan:
     try:
         chain = Chain.model_validate(read_yaml(read_text(path, limit=MAX_BYTES)))
     except ValidationError as error:
-        wrong = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}".removeprefix(": ") for each in error.errors()]
-        raise RecipeError("The chain is not valid: " + "; ".join(wrong), got=name) from None
+        raise RecipeError(f"The chain is not valid: {'; '.join(_sentences(error))}", got=name) from None
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"The chain cannot be read: {error}", got=name, fix=f"There are: {', '.join(chain_names())}."
@@ -161,24 +161,33 @@ def take_up(plan: Plan, step: Step, runs: Mapping[str, str], folder: Path | None
     folder = folder or runs_folder()
     recipe = plan.recipe(step, runs)
     sha256 = hashlib.sha256(recipe.to_yaml().encode()).hexdigest()
-    noted = _noted(plan.chain, folder)
-    run = _run_of(noted.get(step.name), sha256, folder)
-    state = run.status().state if run else ""
-    if run and state == "finished":
-        return run, "has finished"
-    if run and state in ACTIVE:
-        return run, "goes on"
-    if run and state in RESUMABLE:
-        launch.resume(run)
-        return run, "is resumed"
-    run = launch.submit(recipe, folder)
-    _note(plan.chain, folder, noted | {step.name: {"run": run.id, "recipe_sha256": sha256}})
-    return run, "begins"
+    launch.reconcile(folder)  # one whose process is gone is interrupted, and nobody may have looked since
+    with writing(folder), _noting(plan.chain, folder) as noted:
+        run = _run_of(noted.get(step.name), sha256, folder)
+        state = run.status().state if run else ""
+        if run and state == "finished":
+            return run, "has finished"
+        if run and state in ACTIVE:
+            return run, "goes on"
+        if run and state in RESUMABLE:
+            launch.resume(run)
+            return run, "is resumed"
+        run = launch.submit(recipe, folder)
+        noted[step.name] = {"run": run.id, "recipe_sha256": sha256}
+        return run, "begins"
 
 
 def begin_anew(chain: Chain, folder: Path | None = None) -> None:
     """Forget which runs its steps have; the runs stay."""
-    (_file(chain, folder or runs_folder())).unlink(missing_ok=True)
+    folder = folder or runs_folder()
+    with writing(folder):
+        _file(chain, folder).unlink(missing_ok=True)
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    """What is wrong with a chain's file, each with its place in it."""
+    said = [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
+    return [f"{place}: {what}" if place else what for place, what in said]
 
 
 def _run_of(noted: Any, sha256: str, folder: Path) -> Run | None:
@@ -193,19 +202,25 @@ def _run_of(noted: Any, sha256: str, folder: Path) -> Run | None:
     return run
 
 
-def _noted(chain: Chain, folder: Path) -> dict[str, Any]:
+def _noted(file: Path) -> dict[str, Any]:
     try:
-        values = json.loads(read_text(_file(chain, folder), limit=MAX_BYTES))
+        values = json.loads(read_text(file, limit=MAX_BYTES))
     except (OSError, ValueError, RecursionError):
         return {}  # none yet, or damaged: the steps begin anew
     return values if isinstance(values, dict) else {}
 
 
-def _note(chain: Chain, folder: Path, values: Mapping[str, Any]) -> None:
+@contextlib.contextmanager
+def _noting(chain: Chain, folder: Path) -> Iterator[dict[str, Any]]:
+    """What is noted of a chain, and is written back if it is changed. Nobody else takes up a step meanwhile."""
     file = _file(chain, folder)
-    with writing(folder):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(file, json.dumps(values, indent=2))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with locked(file.parent):
+        noted = _noted(file)
+        before = dict(noted)
+        yield noted
+        if noted != before:
+            write_atomically(file, json.dumps(noted, indent=2))
 
 
 def _file(chain: Chain, folder: Path) -> Path:

@@ -87,11 +87,10 @@ def earlier_adapter(recipe: Recipe, runs: Path | None = None) -> Earlier | None:
     elif (folder / "adapter").is_dir():  # a run's folder
         folder = folder / "adapter"
     if not (folder / CONFIG_FILE).is_file():
-        raise RecipeError(
-            "There is no adapter to go on with",
-            got=name,
-            fix="Give the id of a finished run, or an adapter's folder.",
-        )
+        fix = "Give the id of a finished run, or an adapter's folder."
+        if (folder / "config.json").is_file():
+            fix = f"That is a whole model, which is a base itself: leave it out, and set model.base={folder}."
+        raise RecipeError("There is no adapter to go on with", got=name, fix=fix)
     return Earlier(folder, name)
 
 

@@ -61,6 +61,7 @@ def evaluate_adapter(
         on_progress=on_progress,
     )
     if judged.made_here:
+        del pair  # that adapter has a base of its own, and two large ones may be too much
         result = with_beginning(
             result, adapter, max_new_tokens=judged.settings.max_new_tokens, on_progress=on_progress
         )

@@ -77,8 +77,11 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
 def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     require_tracker(recipe.training.report_to)
     require_optimizer(recipe)
-    earlier = earlier_adapter(recipe, run.folder.parent)
-    recipe.way.require(recipe.task_definition, run.folder.parent)
+    learned = run.tuned.is_dir()  # it goes on, and ended during its evaluation, or before it
+    if not learned:
+        recipe.way.require(recipe.task_definition, run.folder.parent)
+    # A checkpoint holds what the adapter has become: the run that it was of may be gone.
+    earlier = None if learned or run.checkpoint() else earlier_adapter(recipe, run.folder.parent)
     besides = open_besides(
         recipe.task_definition, context=recipe.evaluation.context, metrics=recipe.evaluation.metrics
     )
@@ -98,7 +101,7 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
 
     findings = findings_of(opened.splits, opened.task)
     journal.fact(data="\n".join(said_of(opened, findings.sentences)))
-    if not run.tuned.is_dir():  # it is there where a run goes on that ended during its evaluation, or before it
+    if not learned:
         _train(run, journal, recipe, opened, train_sha256, earlier)
         _free_what_trained()
     if recipe.evaluation.skip:

@@ -253,11 +253,12 @@ def require_reward(
             fix="Give a run that was trained with way: reward.",
         )
     own = task_of(folder, PromptContract.load(folder))
-    if task is not None and (own.name, own.kind) != (task.name, task.kind):
+    if task is not None and (own.name, own.kind, own.instruction) != (task.name, task.kind, task.instruction):
+        its, wanted = (f"{one.name} ({one.instruction[:100]})" for one in (own, task))
         raise ModelError(
-            f"This reward model was trained on the task '{own.name}': its numbers say nothing of '{task.name}'",
-            got=str(folder),
-            fix=f"Give a reward model of the task '{task.name}'.",
+            "This reward model was trained on another task: its numbers say nothing of this one",
+            got=f"{its} in {folder}, and here it is {wanted}",
+            fix="Give a reward model of this task, with the same instruction.",
         )
     if tokenizer is None:
         return

@@ -92,6 +92,9 @@ def drawn(
     """
     if temperature == 0:
         return logits.argmax(dim=-1)
+    if logits.device.type == "mps":  # it has no double precision
+        options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+        return drawn(logits.cpu(), numbers, **options).to(logits.device)
     logits = logits.float() / temperature
     if top_k is not None and top_k < logits.shape[-1]:
         least = logits.topk(top_k, dim=-1).values[:, -1:]

@@ -88,14 +88,16 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
             evaluate.show_own, evaluate.chosen, evaluate.drawn, **QUICK
         )
         open_learn(learn, learn_tab.select)
-        _lead_from_learn(learn, tabs, forms, train)
+        _lead_from_learn(learn, tabs, forms, lab.chosen, train)
     return page
 
 
-def _lead_from_learn(learn: Learn, tabs: gr.Tabs, forms: gr.Tabs, train: dict[str, TrainTask]) -> None:
-    """A button of Learn opens what it names: a form of Train, once that is filled, or another tab."""
+def _lead_from_learn(
+    learn: Learn, tabs: gr.Tabs, forms: gr.Tabs, chosen_lab: gr.Dropdown, train: dict[str, TrainTask]
+) -> None:
+    """A button of Learn opens what it names: a form of Train, once that is filled, a lab, or another tab."""
     for html in (learn.lesson, learn.wrong):
-        html.click(learn.go, None, [tabs, forms, *learn.wanted.values()], **ACT)
+        html.click(learn.go, None, [tabs, forms, chosen_lab, *learn.wanted.values()], **ACT)
     for name, wanted in learn.wanted.items():
         tab = train[name]
         opened = wanted.change(_fills(tab), wanted, outputs(tab), **ACT).then(

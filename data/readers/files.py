@@ -127,7 +127,7 @@ def _read_text(
     if suffix in (".jsonl", ".ndjson"):
         return read_json_lines(content, path.name)
     if suffix in raw_text.SUFFIXES and is_raw(content, suffix, raw):
-        return {"train": raw_text.read_raw(content, path.name)}
+        return {"train": raw_text.read_raw(content)}
     return {"train": read_delimited(content, path.name, tabs=suffix == ".tsv", header_names=header_names)}
 
 
@@ -179,7 +179,7 @@ def documents(files: Sequence[tuple[PurePath, bytes]], raw: bool | None) -> Tabl
         text = content.removeprefix(b"\xef\xbb\xbf")
         if raw is None and not is_raw(text, _suffix(path), None):
             return None
-        tables.append(raw_text.document(text.decode().replace("\r\n", "\n").replace("\r", "\n").strip()))
+        tables.append(raw_text.read_raw(text))
     if not tables:
         return None
     table = joined(tables)

@@ -8,6 +8,8 @@ the models are asked, see `models.likelihoods.log_likelihoods`.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 from eval.metrics.metric import Metric
 
@@ -17,3 +19,14 @@ METRIC = Metric("bits_per_byte", "bits per byte", "real", ("text",), higher_is_b
 def bits_of(log_likelihood: float) -> float:
     """What a text of this log-probability, in nats, takes."""
     return -log_likelihood / math.log(2)
+
+
+def bytes_of(text: str) -> int:
+    """How many a text has as UTF-8."""
+    return len(text.encode("utf-8", "replace"))
+
+
+def bytes_predicted(text: str, unpredicted: Iterable[int], tokenizer: Any) -> int:
+    """The bytes of a text without those of its tokens that nothing predicts, such as the first; 1 or more."""
+    lost = sum(bytes_of(str(tokenizer.decode([token]))) for token in unpredicted)
+    return max(1, bytes_of(text) - lost)

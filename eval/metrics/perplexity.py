@@ -12,13 +12,22 @@ from collections.abc import Sequence
 
 from eval.metrics.metric import Metric, Told
 
+_MOST = 700.0
+"""Nats a token of which a perplexity is still a number: a model that was ruined may be further off."""
+
+
+def of_mean(log_likelihood: float) -> float:
+    """The perplexity where a token has this mean log-probability, in nats."""
+    return math.exp(min(-log_likelihood, _MOST))
+
+
 METRIC = Metric(
     "perplexity",
     "log-likelihood a token",
     "real",
     ("chat", "text"),
     flip=0.05,
-    told=Told("perplexity", lambda mean: math.exp(-mean), lambda change: math.exp(-change), higher_is_better=False),
+    told=Told("perplexity", of_mean, of_mean, higher_is_better=False),
 )
 
 
@@ -29,4 +38,4 @@ def a_token(summed: float, tokens: int) -> float:
 
 def perplexity(summed: Sequence[float], tokens: Sequence[int]) -> float:
     """Of all rows: 1 or more, lower is better."""
-    return math.exp(-math.fsum(summed) / sum(tokens)) if sum(tokens) else 1.0
+    return of_mean(math.fsum(summed) / sum(tokens)) if sum(tokens) else 1.0

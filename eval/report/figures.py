@@ -15,6 +15,11 @@ def p_text(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def of_any_size(number: float) -> str:
+    """`61.8`, `4,321.5`; a million or more as `2.4e+09`: a perplexity that exploded."""
+    return f"{number:,.1f}" if number < 1e6 else f"{number:.1e}"
+
+
 def with_interval(value: float, interval: Interval | None, *, sign: str = "", digits: int = 3) -> str:
     """`0.765 (0.721 to 0.804)`."""
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 
 from eval.metrics import Metric, metric_named
+from eval.report.figures import of_any_size
 from eval.report.figures import p_value as p_value
 from eval.report.figures import with_interval as with_interval
 from eval.report.headline import explanation as explanation
@@ -40,7 +41,7 @@ _WRITING_TITLES = {
 
 def cost(forgetting: Forgetting) -> str:
     """What the gain cost elsewhere, in a sentence or two."""
-    base, tuned = f"{forgetting.base_perplexity:.1f}", f"{forgetting.tuned_perplexity:.1f}"
+    base, tuned = map(of_any_size, (forgetting.base_perplexity, forgetting.tuned_perplexity))
     said = {
         "worse": f"General text suffered: perplexity, where lower is better, went from {base} to {tuned}",
         "better": f"General text did not suffer: perplexity, where lower is better, went from {base} to {tuned}",
@@ -49,6 +50,17 @@ def cost(forgetting: Forgetting) -> str:
     return (
         f"{said}. Both predict the same next word piece {forgetting.agreement:.0%} of the time, and "
         f"{forgetting.changed} of {len(forgetting.answers)} answers to general instructions changed."
+    )
+
+
+def cost_facts(forgetting: Forgetting) -> str:
+    """The numbers behind it."""
+    test, bits = forgetting.judgement, forgetting.bits_per_byte
+    a_byte = "Bits per byte: {:.2f} before and {:.2f} after. ".format(*bits) if bits else ""
+    change = with_interval(test.difference, test.interval, sign="+")
+    return (
+        f"{forgetting.passages:,} passages, {forgetting.tokens:,} tokens. {a_byte}Change of the mean "
+        f"log-likelihood a token: {change} nats, p {p_value(test)}."
     )
 
 
@@ -204,14 +216,7 @@ def _floors(report: Report) -> list[str]:
 
 def _forgetting(report: Report) -> list[str]:
     found = report.forgetting
-    if found is None:
-        return []
-    test = found.judgement
-    facts = (
-        f"{found.passages} passages, {found.tokens:,} tokens. Change of the mean log-likelihood a token: "
-        f"{with_interval(test.difference, test.interval, sign='+')} nats, p {p_value(test)}."
-    )
-    return ["## What it cost", cost(found), facts]
+    return ["## What it cost", cost(found), cost_facts(found)] if found else []
 
 
 def _labels(report: Report) -> list[str]:

@@ -12,8 +12,19 @@ def about_the_rows(report: Report) -> list[str]:
     said = [counts(selection, report.rows_judged), *selection.notes] if selection else []
     if report.rows_judged != report.n:
         said.append(f"They are passages of {report.n:,} texts, and each text is judged as a whole.")
+    if report.texts and report.texts.documents and report.texts.documents < report.n:
+        said.append(_of_few_documents(report.texts.documents))
     left_out = filter(None, (report.few_shot_left_out, report.context_left_out))
     return [*said, *left_out, *(findings.sentences if findings else [])]
+
+
+def _of_few_documents(documents: int) -> str:
+    """What passages of a few documents cannot show: they are not independent of each other."""
+    of, them = ("1 document", "it") if documents == 1 else (f"{documents:,} documents", "these")
+    return (
+        f"They are passages of {of}, so verdict and intervals are about other passages of {them}, and not about "
+        "other documents."
+    )
 
 
 def counts(selection: Selection, judged: int) -> str:

@@ -5,6 +5,7 @@ Knows values only, and imports no model, so that a page can read a report at onc
 
 from __future__ import annotations
 
+import math
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -300,6 +301,12 @@ class Texts(Strict):
     """
 
     passages: int = Field(description="Rows of the test split that the texts were put together from.", ge=1)
+    documents: int | None = Field(
+        default=None,
+        description="Documents that they are of; fewer than texts where each text is a passage. None where that is "
+        "not known.",
+        ge=1,
+    )
     tokens: int = Field(
         description="Tokens that were predicted: of each piece read at once all but the first.", ge=1
     )
@@ -322,6 +329,9 @@ class Forgetting(Strict):
 
     passages: int = Field(description="Passages of general text.", ge=1)
     tokens: int = Field(description="Tokens of them that were predicted.", ge=1)
+    bytes: int | None = Field(
+        default=None, description="UTF-8 bytes of these tokens; None in a report of before.", ge=1
+    )
     base_perplexity: float = Field(description="exp of the base's mean negative log-likelihood a token; 1 or more.")
     tuned_perplexity: float = Field(description="The same of the tuned model; higher is worse.")
     judgement: Judgement = Field(
@@ -330,6 +340,14 @@ class Forgetting(Strict):
     )
     agreement: float = Field(description="Share of positions where both predict the same next token, 0 to 1.")
     answers: list[ChangedAnswer] = Field(description="Both sides' greedy answers to general instructions.")
+
+    @property
+    def bits_per_byte(self) -> tuple[float, float] | None:
+        """Of base and tuned, as their perplexities over all tokens make them; None in a report of before."""
+        if self.bytes is None:
+            return None
+        a_byte = self.tokens / self.bytes
+        return a_byte * math.log2(self.base_perplexity), a_byte * math.log2(self.tuned_perplexity)
 
     @property
     def changed(self) -> int:

@@ -26,6 +26,8 @@ class Demonstration(Settings):
 
     name: str
     title: str
+    about: str
+    """What goes wrong, and how one sees it."""
     recipe: str
     """One that ships."""
     set: tuple[str, ...]

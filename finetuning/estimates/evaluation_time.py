@@ -45,6 +45,8 @@ def evaluation_seconds(recipe: Recipe, layers: int, machine: Speeds, train: Leng
     seconds = 2 * work.passes(test, 0)
     if generates:  # an untuned base seldom ends by itself
         seconds += test.rows * (work.decoded(base_tokens) + work.decoded(tuned_tokens))
+        if recipe.model.adapter is not None:  # the adapter that it went on with answers, too
+            seconds += work.passes(test, 0) + test.rows * work.decoded(tuned_tokens)
     if recipe.few_shot and recipe.task_definition.kind != "chat":
         examples = round(recipe.few_shot * sum(train.whole) / max(1, len(train.whole)))
         draw = work.passes(test, examples)

@@ -1,6 +1,7 @@
 """How much memory a run takes at its highest: weights, gradients, optimizer state and what a backward needs.
 
-A way that compares with a reference measures it beforehand, so there is no second model; a pair is two rows.
+A way that compares with a reference measures it beforehand, or, where its answers are its own, holds what learns a
+second time; so there is no second model, unless it reads a run. A pair is two rows.
 """
 
 from __future__ import annotations
@@ -46,16 +47,24 @@ def memory_mb(
     gradients = count.trainable * _GRADIENT / _MB
     moments = count.trainable * (_MOMENTS if recipe.training.optimizer == "adamw" else _MOMENTS / 4) / _MB
     beside = weights if recipe.kind == "reward" else 0.0  # the language model, which it is compared with
+    held = weights * len(recipe.way.runs) + _reference_mb(recipe, count)  # such a run's base is taken for the same
     if recipe.strategy.whole:
         # Going back, activations go as gradients come. That of the vocabulary's own weight is there from the start,
         # and once more where the embedding adds its part.
         twice = vocabulary * int(config.hidden_size) if count.trainable == count.total else 0.0
-        training = weights + moments + max(activations + head, gradients) + twice
+        training = weights + moments + max(activations + head, gradients) + twice + held
         return _runtime_mb() + max(training, 2 * weights + beside + _ROWS_AT_ONCE_MB)
     own = count.trainable * 4 / _MB  # in float32, beside the base
     unpacked = _unpacked_mb(recipe, count) if recipe.model.precision == "nf4" else 0.0
     evaluation = beside + _ROWS_AT_ONCE_MB + unpacked
-    return _runtime_mb() + weights + max(activations + own + gradients + moments + head, evaluation)
+    return _runtime_mb() + weights + max(activations + own + gradients + moments + head + held, evaluation)
+
+
+def _reference_mb(recipe: Recipe, count: ParameterCount) -> float:
+    """A copy of what learns, as it was: beside a new adapter that is the base, which is there anyway."""
+    sampling = recipe.way.sampling
+    is_copied = recipe.strategy.whole or recipe.model.adapter is not None
+    return count.trainable * 4 / _MB if sampling and sampling.has_reference and is_copied else 0.0
 
 
 def _activations_mb(recipe: Recipe, config: Any, batches: Sequence[Batch]) -> float:

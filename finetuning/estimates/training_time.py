@@ -26,13 +26,10 @@ class Batch:
     """With every answer to a prompt a row of its own: a pair is two; of raw texts, which share rows, the texts."""
     tokens: int
     """That are computed: without padding and the shared prefix where layers are computed by hand."""
+    pairs: int
+    """Of a token and one that it may see, as they are computed: as if each row were as long as the longest."""
     longest: int
     supervised: int
-
-    @property
-    def pairs(self) -> int:
-        """Of a token and one that it may see, computed as if each row were as long as the longest."""
-        return self.rows * self.longest**2
 
 
 def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
@@ -45,17 +42,21 @@ def batches_of(recipe: Recipe, train: Lengths) -> list[Batch]:
     batches = []
     for at in range(0, len(order), size):
         chosen = order[at : at + size]
-        rows = [lengths[index] for index in chosen]
-        if len(rows) < size and train.rows > len(lengths):
+        if len(chosen) < size and train.rows > len(lengths):
             continue  # short only because the sample is
-        tokens, answered = answers * len(rows) * max(rows), sum(train.answers[index] for index in chosen)
-        if computed_by_hand(recipe):
-            # What all prompts begin with is computed once, and so is a prompt with several answers.
-            again = (1 - 1 / train.rows_a_prompt) * sum(train.prompts[index] - train.shared for index in chosen)
-            tokens = round(sum(rows) + (answers - 1) * answered - (len(rows) - 1) * train.shared - again)
+        rows = [lengths[index] for index in chosen]
         supervised = answers * sum(train.supervised[index] for index in chosen)
         alone = rows * answers if train.texts is None else [each for index in chosen for each in train.texts[index]]
-        batches.append(Batch(len(alone), tokens, max(alone), supervised))
+        tokens, pairs = answers * len(rows) * max(rows), len(alone) * max(alone) ** 2
+        if computed_by_hand(recipe):
+            # What all prompts begin with is computed once, and so is a prompt with several answers.
+            answered = sum(train.answers[index] for index in chosen)
+            again = (1 - 1 / train.rows_a_prompt) * sum(train.prompts[index] - train.shared for index in chosen)
+            tokens = round(sum(rows) + (answers - 1) * answered - (len(rows) - 1) * train.shared - again)
+            if answers > 1:
+                both = [(train.prompts[index], train.answers[index]) for index in chosen]
+                pairs = sum(prompt**2 + answers * own * (prompt + own) for prompt, own in both)
+        batches.append(Batch(len(alone), tokens, pairs, max(alone), supervised))
     return batches
 
 

@@ -32,8 +32,8 @@ def _of_its_kind(value: Any) -> Any:
     if isinstance(value, Reward):
         return value
     settings = {"name": value} if isinstance(value, str) else value
-    name = settings.get("name") if isinstance(settings, dict) else None
-    if name not in REWARDS:
+    name = settings.get("name") if isinstance(settings, dict) else settings
+    if not isinstance(name, str) or name not in REWARDS:
         raise ValueError(f"there is no reward {str(name)[:100]!r}; there are {', '.join(REWARDS)}")
     try:
         return REWARDS[name].model_validate(settings)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field
 
 from finetuning.rewards.reward import Answered, Reward
 
-Rule = Literal["one line", "one sentence", "full stop", "capital letter", "no list"]
+Rule = Literal["one line", "one sentence", "full stop", "capital letter", "no list", "no turns"]
 
 _ENDS = (".", "!", "?", "…", "。", "！", "？", "।", "؟")
 _CLOSING = "\"'”’»)]}"
@@ -40,12 +40,20 @@ def _has_no_list(text: str) -> bool:
     return not any(line.lstrip().startswith(_BULLETS) for line in text.splitlines())
 
 
+def _has_no_turns(text: str) -> bool:
+    """No line goes on with the dialogue that it is about: up to three words, each with a capital, and a colon."""
+    heads = [line.replace("：", ":").partition(":") for line in text.splitlines()]
+    names = [head.split() for head, colon, _ in heads if colon]
+    return not any(0 < len(name) <= 3 and all(map(_begins_with_a_capital, name)) for name in names)
+
+
 RULES: Mapping[Rule, Callable[[str], bool]] = {
     "one line": _is_one_line,
     "one sentence": _is_one_sentence,
     "full stop": _ends_a_sentence,
     "capital letter": _begins_with_a_capital,
     "no list": _has_no_list,
+    "no turns": _has_no_turns,
 }
 """Every rule, and whether a text that is not empty keeps to it."""
 assert set(RULES) == set(get_args(Rule))
@@ -61,7 +69,8 @@ class Format(Reward):
     name: Literal["format"] = "format"
     rules: Annotated[list[Rule], Field(min_length=1), AfterValidator(_each_once)]
     """one line: there is no line break; one sentence: no second one begins; full stop: it ends as a sentence does;
-    capital letter: it begins with one; no list: no line begins with a bullet."""
+    capital letter: it begins with one; no list: no line begins with a bullet; no turns: none with a name and a
+    colon, as the turns of a dialogue do."""
 
     def of(self, one: Answered) -> float:
         text = one.answer.strip()

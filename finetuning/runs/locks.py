@@ -1,7 +1,8 @@
 """Locks of the operating system on folders of runs, and what it means when one cannot be written to.
 
-The system frees a lock when its holder ends, however it ends. Two kinds are taken, in this order: the runs
-folder's, by whoever starts, cancels, resumes, creates or deletes; and a run's, by whoever writes its status.
+The system frees a lock when its holder ends, however it ends. Three kinds are taken, in this order: the chains',
+by whoever takes up a chain's step; the runs folder's, by whoever starts, cancels, resumes, creates or deletes; and
+a run's, by whoever writes its status.
 """
 
 from __future__ import annotations

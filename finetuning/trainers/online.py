@@ -51,7 +51,6 @@ _AT_ONCE = 64
 _NAMES = {
     "completions/mean_length": "answer_tokens",
     "completions/clipped_ratio": "cut_off",
-    "frac_reward_zero_std": "flat_groups",
     "clip_ratio/region_mean": "clip_ratio",
     "kl": "kl_a_token",
 }
@@ -90,6 +89,7 @@ class Online(Tuning):
     num_generations: Any
     processing_class: Any
     ref_model: Any
+    reward_weights: torch.Tensor
     temperature: float
     _buffered_inputs: Any
     _metrics: Any
@@ -231,6 +231,17 @@ class Online(Tuning):
 
         reward.__name__ = one.name
         return reward
+
+    def _calculate_rewards(self, *given: Any) -> torch.Tensor:
+        """Every reward of each answer, [rows, rewards]; notes how many groups have no spread.
+
+        TRL counts those once RLOO has taken the KL term off, and takes rounding for a spread.
+        """
+        rewards: torch.Tensor = super()._calculate_rewards(*given)  # type: ignore[misc]
+        groups = (rewards * self.reward_weights.to(rewards.device)).sum(dim=1).view(-1, self.num_generations)
+        flat = (groups == groups[:, :1]).all(dim=1)
+        self._metrics["train"]["flat_groups"].append(flat.float().mean().item())
+        return rewards
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """What greedy answers to the validation rows are worth, and what the task's metric says of them.

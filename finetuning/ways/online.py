@@ -97,8 +97,14 @@ class Online(Way):
 
     @property
     def sampling(self) -> Sampling:
-        reads = bool(self.beta) + (self.algorithm == "rloo" or self.num_iterations > 1)
-        return Sampling(self.num_generations, self.num_iterations, reads, self.max_new_tokens)
+        by_itself = self.algorithm == "rloo" or self.num_iterations > 1
+        return Sampling(
+            answers=self.num_generations,
+            passes=self.num_iterations,
+            reads=bool(self.beta) + by_itself + len(self.runs),
+            has_reference=self.beta > 0,
+            new_tokens=self.max_new_tokens,
+        )
 
     @property
     def runs(self) -> tuple[str, ...]:
@@ -160,6 +166,9 @@ class Online(Way):
         """The prompt: what is learned is not written yet."""
         ids = self.prompter(tokenizer, task).encode_prompt(task.input_of(row))
         return [(str(tokenizer.decode([token])), False) for token in ids]
+
+    def task_metric(self, rows: Dataset, tokenizer: PreTrainedTokenizerBase, recipe: Recipe, task: Task) -> None:
+        """Its trainer measures it, of the answers that it rewards."""
 
     def trainer(
         self,

@@ -29,7 +29,9 @@ class Sampling:
     passes: int
     """Optimizer steps on the same answers."""
     reads: int
-    """Passes over each answer without gradients: by the reference, or by the model before its step."""
+    """Passes over each answer without gradients: of the reference, of itself before its step, of reward models."""
+    has_reference: bool
+    """Whether it is held to what it was before its first step."""
     new_tokens: int
     """Where an answer is cut off."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from eval.report.figures import of_any_size
 from eval.report.markdown import headline
 from eval.report.schema import Report
 from finetuning.demonstrations.demonstration import Demonstration, Measured, Results
@@ -152,10 +153,12 @@ def _options(counts: Counts | None) -> Iterable[Markup]:
         return
     rows: list[list[Child]] = []
     for one in counts.rows:
-        learn, total = one.count.trainable, one.count.total
+        learn, total, stored = one.count.trainable, one.count.total, one.count.stored
         button = _buttons([one.go]) if one.go else None
+        packed = tag("div", f"{stored:,} as stored", class_="ba-small") if stored < total else None
+        of = join([f"{total:,}", packed])
         share = f"{learn / total:.2%}"
-        rows.append([one.base, one.strategy, f"{learn:,}", f"{total:,}", share, f"{one.weight_mb:,.0f} MB", button])
+        rows.append([one.base, one.strategy, f"{learn:,}", of, share, f"{one.weight_mb:,.0f} MB", button])
     headers = ["base model", "strategy", "learn", "of", "share", "weights in memory", "try"]
     yield table(headers, rows, class_="ba-table ba-costs", label=said.COUNTS_CAPTION)
     yield tag("div", f"{said.COUNTS_CAPTION}. {said.TWICE}", class_="ba-note")
@@ -216,13 +219,13 @@ def about_levels() -> Markup:
 # ---- what goes wrong -------------------------------------------------------------------------------------------
 
 
-def wrong(found: Sequence[tuple[Demonstration, str, Go | None]], results: Results | None) -> Markup:
-    """The demonstrations, (what is run, what is said of it, its button), with what came of them."""
+def wrong(found: Sequence[tuple[Demonstration, Go | None]], results: Results | None) -> Markup:
+    """The demonstrations, each with its button and with what came of it."""
     cards = []
-    for demonstration, about, go in found:
+    for demonstration, go in found:
         measured = results.runs.get(demonstration.name) if results else None
         came = _measured(measured, results) if measured and results else _not_run(demonstration)
-        parts = [tag("h3", demonstration.title), tag("p", about), came, _buttons([go] if go else [])]
+        parts = [tag("h3", demonstration.title), tag("p", demonstration.about), came, _buttons([go] if go else [])]
         cards.append(tag("div", *parts, class_="ba-stack"))
     return tag("div", _part(said.WRONG_TITLE, *cards), class_="ba-learn")
 
@@ -234,7 +237,7 @@ def _not_run(demonstration: Demonstration) -> Markup:
 
 def _measured(found: Measured, results: Results) -> Markup:
     said_of = [found.headline]
-    if found.validation:
+    if found.validation[1:]:
         step, lowest = min(found.validation, key=lambda point: point[1])
         last, ends = found.validation[-1]
         said_of.append(
@@ -242,14 +245,14 @@ def _measured(found: Measured, results: Results) -> Markup:
             f"{ends:.3f}; the training loss ended with {found.loss[-1][1]:.3f}."
         )
     if found.perplexity:
-        base, tuned = found.perplexity
-        said_of.append(f"Perplexity on general text went from {base:,.1f} to {tuned:,.1f}.")
+        base, tuned = map(of_any_size, found.perplexity)
+        said_of.append(f"Perplexity on general text went from {base} to {tuned}.")
     if found.agreement is not None:
         said_of.append(f"At {found.agreement:.0%} of its places both expect the same next token.")
     where = said.MEASURED_ON.format(
         processor=results.processor, cores=results.cores, day=results.measured, minutes=found.seconds / 60
     )
-    curve = charts.loss_curve(found.loss, found.validation, kept=said.LOWEST if found.validation else "")
+    curve = charts.loss_curve(found.loss, found.validation, kept=said.LOWEST if found.validation[1:] else "")
     answers = _answers(found) if found.answers else None
     run = fold("What was run", tag("code", " ".join(found.set)))
     live = tag("p", " ".join(said_of), class_="ba-live")

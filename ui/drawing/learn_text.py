@@ -110,7 +110,7 @@ OPTIONS: dict[str, tuple[str, str]] = {
 COUNTS_CAPTION = "How many parameters learn, of how many, counted from the models' configurations just now"
 TWICE = (
     "Beside an adapter a classifier's total has its head twice, the original and the copy that learns. In 4 bits "
-    "two weights share a byte; they are counted as two here."
+    "two weights share a byte: as stored, they are one."
 )
 
 RANK_TITLE = "W + BA"
@@ -136,16 +136,6 @@ MEASURE = "Compute"
 MEASURING = "Measuring the weights"
 
 WRONG_TITLE = "Two ways to go wrong"
-FORGETTING = (
-    "All weights learn, at twenty times the usual rate. The task may even be learned; what the base knew is gone. "
-    "Perplexity is how many tokens the model wavers between at each place of general text: a good one stays where "
-    "it was."
-)
-OVERFITTING = (
-    "A few rows, again and again. The loss on them goes to nothing, for the model knows them by heart; the loss on "
-    "rows that it does not learn from falls, turns, and rises. That is why a run keeps the step where this one was "
-    "lowest, unless it is told otherwise, as here."
-)
 NOT_RUN = (
     "This was not measured here yet. To do so takes some minutes: python -m benchmarks.learn_runs --only {name}. "
     "What came of it is then shown here."

@@ -19,6 +19,7 @@ from eval.report.markdown import (
     context_sentence,
     context_title,
     cost,
+    cost_facts,
     explanation,
     few_shot_sentence,
     few_shot_title,
@@ -192,11 +193,6 @@ def _forgetting(report: Report) -> Markup | None:
     found = report.forgetting
     if found is None:
         return None
-    test = found.judgement
-    facts = (
-        f"{found.passages:,} passages, {found.tokens:,} tokens. Change of the mean log-likelihood a token: "
-        f"{with_interval(test.difference, test.interval, sign='+')} nats, p {p_value(test)}."
-    )
     answers = table(
         ["instruction", "base", "tuned"],
         ([cell(answer.instruction), cell(answer.base), cell(answer.tuned)] for answer in found.answers),
@@ -204,8 +200,8 @@ def _forgetting(report: Report) -> Markup | None:
         label="Answers to general instructions",
     )
     folded = fold(f"Both sides' answers to {len(found.answers)} general instructions", answers)
-    facts_line = tag("div", facts, class_="ba-note")
-    return section("What it cost", tag("p", cost(found), class_="ba-said"), facts_line, folded)
+    facts = tag("div", cost_facts(found), class_="ba-note")
+    return section("What it cost", tag("p", cost(found), class_="ba-said"), facts, folded)
 
 
 def _labels(report: Report) -> Markup | None:

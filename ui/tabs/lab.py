@@ -269,7 +269,7 @@ def build_lab(limits: Limits | None = None) -> LabTab:
 
 
 def _connect(tab: LabTab) -> None:
-    tab.chosen.input(tab.choose, tab.chosen, tab.chosen_shown, **ACT)
+    tab.chosen.change(tab.choose, tab.chosen, tab.chosen_shown, **ACT)  # by hand, or by a button of Learn
     tab.ask.click(tab.estimate, tab.chosen, tab.takes, **ONCE)
     tab.start.click(tab.begin, tab.chosen, tab.followed, **ONCE)
     tab.table.click(tab.open, None, tab.followed, **ACT)

@@ -57,7 +57,8 @@ def with_strategy(recipe: Recipe, strategy: str) -> Recipe:
     """`recipe` with another strategy, by its name in the form, at the rate that is usual for it."""
     if strategy not in {name for _, name in strategies()}:
         raise RecipeError("There is no such strategy", got=strategy[:100])
-    settings = chosen_strategy(strategy)
+    settings: dict[str, object] = {"model.precision": "auto"} if recipe.model.precision == "nf4" else {}
+    settings |= chosen_strategy(strategy)  # which says where the base is in 4 bits
     if STRATEGIES[kind_of(strategy)].whole and not recipe.strategy.whole:
         settings["training.learning_rate"] = recipe.training.learning_rate * WHOLE_RATE
     return with_overrides(recipe, settings)

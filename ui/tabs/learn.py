@@ -106,19 +106,19 @@ class Learn:
 
     @toasts
     def go(self, event: gr.EventData) -> list[Any]:
-        """What a button opens; outputs: tabs, Train's own, and `wanted`."""
+        """What a button opens; outputs: tabs, Train's own, the lab that is chosen in Lab, and `wanted`."""
         target = clicked(event, "go")
         kind, _, name = target.partition(":")
         nothing = [gr.skip() for _ in self.wanted]
         if target == leading.OWN:
-            return [gr.Tabs(selected="train"), gr.Tabs(selected=f"train-{text.OWN}"), *nothing]
+            return [gr.Tabs(selected="train"), gr.Tabs(selected=f"train-{text.OWN}"), gr.skip(), *nothing]
         if kind == leading.TAB and name in OTHER_TABS:
-            return [gr.Tabs(selected=name), gr.skip(), *nothing]
+            return [gr.Tabs(selected=name), gr.skip(), gr.skip(), *nothing]
         if kind == leading.LAB and name in numbers.LABS:
-            return [gr.Tabs(selected="lab"), gr.skip(), *nothing]
+            return [gr.Tabs(selected="lab"), gr.skip(), name, *nothing]
         place = place_of(leading.recipe_of(target))
         asked = f"{target} {time.time_ns()}"
-        return [gr.skip(), gr.skip(), *(asked if form == place else gr.skip() for form in self.wanted)]
+        return [*(gr.skip() for _ in range(3)), *(asked if form == place else gr.skip() for form in self.wanted)]
 
     @property
     def shown(self) -> list[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,11 +27,14 @@ from ui.tabs.leading import LAB, OWN, TAB, may, with_strategy
 from ui.tabs.train_form import strategies, strategy_of
 
 CAUSAL = "sentiment-smollm2-lora"
-COUNTED = (CAUSAL, "sentiment-distilbert-lora", "sentiment-minilm-lora")
+SMALLER = "sentiment-minilm-lora"
+CLASSIC = ("sentiment-distilbert-lora", "dialogue-llama2-7b-qlora")
+"""Recipes whose counts everybody has read somewhere."""
+COUNTED = (CAUSAL, SMALLER, *CLASSIC)
 """Recipes whose bases' parameters are counted, with each strategy."""
 OF_WAY = {
     said.SELF_SUPERVISED[0]: ("style-smollm2-lora",),
-    said.SUPERVISED[0]: (CAUSAL, "dialogue-smollm2-qlora", "sentiment-minilm-lora"),
+    said.SUPERVISED[0]: (CAUSAL, "dialogue-smollm2-qlora", SMALLER),
     said.REINFORCEMENT[0]: (
         "dialogue-smollm2-dpo", "dialogue-smollm2-kto", "dialogue-smollm2-reward", "dialogue-smollm2-grpo",
     ),
@@ -42,14 +46,13 @@ CHAINS_FOLDER, LABS_FOLDER = RECIPES / "chains", RECIPES.parent / "labs"
 DRAWN = "up_proj"
 """The layer whose update is drawn."""
 RANK = 8
-_ABOUT = {"forgetting": said.FORGETTING, "overfitting": said.OVERFITTING}
 
 
 def numbers(limits: Limits | None) -> Numbers:
     """All but what is counted."""
     supervised = report_of(bundled_folder() / "dialogue-smollm2-qlora" / "eval")
     found = {
-        said.SELF_SUPERVISED[0]: rows_said("letters"),
+        said.SELF_SUPERVISED[0]: rows_said("letters", "letters"),
         said.SUPERVISED[0]: headline(supervised) if supervised else None,
         said.REINFORCEMENT[0]: rows_said("preferences", "pairs"),
     }
@@ -57,8 +60,10 @@ def numbers(limits: Limits | None) -> Numbers:
         report=report_of(bundled_folder() / CAUSAL / "eval"),
         rows={"reviews": rows_said("reviews") or ""},
         steps={
-            "task": _recipes((CAUSAL,), limits, label="Open this task"),
+            "task": [Go("Ask the base", f"{TAB}:compare")],
             "data": [Go("Bring rows of your own", OWN)],
+            "base": _recipes((SMALLER,), limits, label="Take a smaller one"),
+            "tune": _recipes((CAUSAL,), limits, label="Train it"),
             "evaluate": [Go("Ask base and tuned", f"{TAB}:compare"), Go("Read the report", f"{TAB}:evaluate")],
         },
         ways={title: _recipes(names, limits) for title, names in OF_WAY.items()},
@@ -92,8 +97,8 @@ def _recipes(names: Iterable[str], limits: Limits | None, *, label: str = "") ->
     return [Go(label or recipe.title, f"recipe:{recipe.name}") for recipe in found if may(recipe, limits)]
 
 
-def demonstrations(limits: Limits | None, *, offered: bool = True) -> list[tuple[Demonstration, str, Go | None]]:
-    """What goes wrong on purpose, what is said of it, and its button where the visitor may train it.
+def demonstrations(limits: Limits | None, *, offered: bool = True) -> list[tuple[Demonstration, Go | None]]:
+    """What goes wrong on purpose, and its button where the visitor may train it.
 
     They train whole models, so whether a stranger may is not known before the libraries are there: `offered` says
     whether they are.
@@ -103,7 +108,7 @@ def demonstrations(limits: Limits | None, *, offered: bool = True) -> list[tuple
         one = load_demonstration(name)
         allowed = (limits is None or offered) and may(one.as_recipe(), limits)
         go = Go("Open it in Train", f"demonstration:{name}") if allowed else None
-        found.append((one, _ABOUT.get(name, ""), go))
+        found.append((one, go))
     return found
 
 
@@ -113,14 +118,35 @@ def demonstrations(limits: Limits | None, *, offered: bool = True) -> list[tuple
 @functools.cache
 def counts(limits: Limits | None) -> Counts:
     """Parameters with each strategy, by `finetuning.estimates`."""
-    rows = [one for name in COUNTED for one in _counted(load_recipe(name), limits)]
-    of_causal = {strategy_of(recipe): one for recipe, one in zip(_variants(CAUSAL), rows, strict=False)}
+    rows = [replace(one, go=_opens(recipe, limits)) for name in COUNTED for recipe, one in _counted(name)]
+    of_causal = {strategy_of(recipe): one for recipe, one in _counted(CAUSAL)}
     recipe = load_recipe(CAUSAL)
     own, full = of_causal[strategy_of(recipe)], of_causal["full"]
     base_said = f"{full.base}: {full.count.total:,} parameters, {full.weight_mb:,.0f} MB of weights in float32"
     if packed := of_causal.get("qlora"):
         base_said += f" and {packed.weight_mb:,.0f} MB in 4 bits"
     return Counts(rows=rows, base_said=f"{base_said}.", tune_said=_tune_said(recipe, own))
+
+
+@functools.cache
+def _counted(name: str) -> list[tuple[Recipe, Counted]]:
+    """A recipe with each strategy, and its counts; over a base in 4 bits only where the model writes."""
+    from finetuning.estimates.estimate import parameter_count
+    from finetuning.estimates.memory import weight_mb
+
+    shipped, found = load_recipe(name), []
+    for _, strategy in strategies():
+        recipe = shipped if strategy == strategy_of(shipped) else with_strategy(shipped, strategy)
+        if recipe.way.writes or recipe.model.precision != "nf4":
+            count, base = parameter_count(recipe), short_name(recipe.model.base)
+            found.append((recipe, Counted(base, recipe.strategy_title, count, weight_mb(recipe, count))))
+    return found
+
+
+def _opens(recipe: Recipe, limits: Limits | None) -> Go | None:
+    """The button of a recipe with a strategy, where the visitor may train it."""
+    about = f"Open {short_name(recipe.model.base)} with {recipe.strategy_title} in Train"
+    return Go("Open", f"strategy:{recipe.name}:{strategy_of(recipe)}", about) if may(recipe, limits) else None
 
 
 def _tune_said(recipe: Recipe, own: Counted) -> str:
@@ -132,29 +158,6 @@ def _tune_said(recipe: Recipe, own: Counted) -> str:
         f"{recipe.title}: {number:,} steps of {recipe.training.batch_size} rows, at a learning rate of "
         f"{recipe.training.learning_rate:g}; {own.count.trainable:,} of {own.count.total:,} parameters learn."
     )
-
-
-def _variants(name: str) -> list[Recipe]:
-    """The recipe with each strategy; over a base in 4 bits only where the model writes."""
-    recipe = load_recipe(name)
-    found = []
-    for _, strategy in strategies():
-        variant = recipe if strategy == strategy_of(recipe) else with_strategy(recipe, strategy)
-        if recipe.way.writes or variant.model.precision != "nf4":
-            found.append(variant)
-    return found
-
-
-def _counted(recipe: Recipe, limits: Limits | None) -> Iterable[Counted]:
-    from finetuning.estimates.estimate import parameter_count
-    from finetuning.estimates.memory import weight_mb
-
-    for variant in _variants(recipe.name):
-        count, base = parameter_count(variant), short_name(recipe.model.base)
-        name = variant.strategy_title
-        target = f"strategy:{recipe.name}:{strategy_of(variant)}"
-        go = Go("Open", target, f"Open {base} with {name} in Train") if may(variant, limits) else None
-        yield Counted(base, name, count, weight_mb(variant, count), go)
 
 
 @functools.lru_cache(maxsize=300)

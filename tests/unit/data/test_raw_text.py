@@ -49,7 +49,7 @@ def test_a_text_is_read_as_one_document(tmp_path, name):
     assert "\n\n".join(row["text"] for row in rows) == PROSE
     assert {row["document"] for row in rows} == {1}
     assert [row["row"] for row in rows] == list(range(1, 16))
-    assert f"15 passages of 1 document of {name}, cut at blank lines." in found.notes
+    assert f"15 passages of 1 document of {name}, cut at blank lines, long paragraphs at sentences." in found.notes
 
 
 def test_documents_are_not_divided_between_splits(tmp_path):
@@ -62,11 +62,18 @@ def test_documents_are_not_divided_between_splits(tmp_path):
     assert sum(len(split) for split in found.splits.values()) > 40
 
 
-def test_a_text_of_one_line_or_of_little_is_refused(tmp_path):
-    (tmp_path / "a.txt").write_text("One line, however long. " * 500)
-    with pytest.raises(DataError, match="The file is one line of text"):
-        open_source(f"file:{tmp_path}/a.txt", READ)
-    (tmp_path / "a.txt").write_text("One line.\n\nAnother.\n")
+def test_a_text_of_one_line_is_cut_at_sentences(tmp_path):
+    said = [f"Sentence {n} of a text that has no end of line." for n in range(500)]
+    (tmp_path / "a.txt").write_text(" ".join(said))
+    found = open_source(f"file:{tmp_path}/a.txt", READ)
+    rows = sorted((row for split in found.splits.values() for row in split), key=lambda row: row["row"])
+    assert len(rows) > 8 and " ".join(row["text"] for row in rows) == " ".join(said)
+    assert [row["ends"] for row in rows] == [False] * (len(rows) - 1) + [True]
+
+
+@pytest.mark.parametrize("text", ["One line.\n\nAnother.\n", "One line."])
+def test_a_text_of_little_is_refused(text, tmp_path):
+    (tmp_path / "a.txt").write_text(text)
     with pytest.raises(ProblemsError, match="There is too little text: 1 passage, and at least 8 are needed"):
         open_source(f"file:{tmp_path}/a.txt", READ)
 

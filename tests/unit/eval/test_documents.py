@@ -223,3 +223,32 @@ def test_that_rows_are_passages_of_whole_texts_is_said(result):
     report = result.report.model_copy(update={"texts": texts})
     assert report.rows_judged == 20
     assert "They are passages of 8 texts, and each text is judged as a whole." in about_the_rows(report)
+
+
+@pytest.mark.parametrize(("documents", "said"), [(1, "of 1 document, so"), (5, "of 5 documents, so"), (8, "")])
+def test_that_passages_of_few_documents_say_nothing_of_others_is_said(documents, said, result):
+    texts = result.report.texts.model_copy(update={"documents": documents})
+    lines = about_the_rows(result.report.model_copy(update={"texts": texts}))
+    assert [line for line in lines if "not about other documents" in line and said in line] == lines[: bool(said)]
+
+
+def test_how_many_documents_were_judged_is_counted(pair, result):
+    assert result.report.texts.documents == len(LETTERS)
+    one = Dataset.from_list([row | {"document": 7} for row in TEST])
+    report = compare(pair, one, max_new_tokens=2).report
+    assert (report.n, report.texts.documents) == (len(LETTERS), 1)
+    assert compare(pair, TEST.select_columns(["text"]), max_new_tokens=2).report.texts.documents is None
+
+
+def test_not_all_of_very_many_texts_are_read_to_find_short_ones(pair, monkeypatch):
+    monkeypatch.setattr(documents, "MOST_TRIED", 3)
+    read = []
+
+    def long(_, texts):
+        read.extend(texts)
+        return [[1] * 9999 for _ in texts]
+
+    monkeypatch.setattr(documents, "documents", long)
+    found = Documents(pair, [], [[[1, 2]]], [1], [1], [0.0], [0.0])
+    assert found.few_shot([(f"text {n}", "") for n in range(50)], 1, 2)[0] is None
+    assert len(read) == 3

@@ -1,6 +1,7 @@
 """Perplexity, agreement and answers are those of each model alone, whatever the batch or the kind of pair."""
 
 import contextlib
+import copy
 import math
 import shutil
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from eval import forgetting as module
 from eval.forgetting import measure_forgetting
+from eval.report.sections import Forgetting
 from eval.statistics import judge_scores
 from models.loading import device, load_tokenizer
 from models.pair import open_pair
@@ -119,6 +121,10 @@ def test_perplexity_is_that_of_a_plain_loss_whatever_the_batch(sides, batch_size
     tokens = sum(count for _, count, _ in base)
     assert (found.passages, found.tokens, found.answers) == (len(PASSAGES), tokens, [])
     expected = [math.exp(sum(loss * count for loss, count, _ in each) / tokens) for each in (base, tuned)]
+    firsts = [sides.tokenizer(text, add_special_tokens=False)["input_ids"][0] for text in PASSAGES]
+    assert found.bytes == sum(map(len, PASSAGES)) - sum(len(sides.tokenizer.decode([one])) for one in firsts)
+    bits = [sum(loss * count for loss, count, _ in each) / math.log(2) / found.bytes for each in (base, tuned)]
+    assert found.bits_per_byte == pytest.approx(bits, rel=1e-4)
     assert [found.base_perplexity, found.tuned_perplexity] == pytest.approx(expected, rel=1e-4)
     assert expected[0] != pytest.approx(expected[1], rel=1e-2)
     same = sum(
@@ -134,6 +140,15 @@ def test_perplexity_is_that_of_a_plain_loss_whatever_the_batch(sides, batch_size
     assert found.judgement.difference == pytest.approx(judgement.difference * len(PASSAGES) / tokens, abs=1e-4)
     assert (found.judgement.outcome, found.judgement.n) == (judgement.outcome, len(PASSAGES))
     assert found.judgement.p_value == judgement.p_value
+
+
+def test_of_a_ruined_model_the_perplexity_is_still_a_number(two_models):
+    ruined = copy.deepcopy(two_models.base)
+    with torch.no_grad():
+        ruined.get_output_embeddings().weight *= 1e5
+    found = measure_forgetting(TwoModels(two_models.tokenizer, two_models.base, ruined), PASSAGES, [])
+    assert 1e300 < found.tuned_perplexity < math.inf and found.judgement.outcome == "worse"
+    assert Forgetting.model_validate_json(found.model_dump_json()) == found
 
 
 def test_test_and_perplexity_speak_of_the_same_change():
@@ -176,6 +191,7 @@ def test_a_passage_begins_as_the_models_texts_do(by_hand, tiny_llama, make_adapt
     found = measure_forgetting(pair, PASSAGES, [])
     tokens = sum(len(row) - 1 for row in ids)
     assert (found.passages, found.tokens) == (len(PASSAGES), tokens)
+    assert found.bytes == sum(map(len, PASSAGES)), "every byte of a passage is predicted"
     for tuned, perplexity in ((False, found.base_perplexity), (True, found.tuned_perplexity)):
         total = 0.0
         for row in ids:

@@ -1,6 +1,7 @@
 """The report in words: the right sentence in each case, each section where there is one, foreign text as it is."""
 
 import itertools
+import math
 import random
 import re
 
@@ -11,6 +12,7 @@ from eval.metrics import METRICS, Metric
 from eval.report.markdown import (
     EXPLORATORY,
     cost,
+    cost_facts,
     explanation,
     few_shot_sentence,
     headline,
@@ -250,6 +252,12 @@ def test_explanation_where_every_row_scores_the_same(make_report, texts):
             "General text suffered: perplexity, where lower is better, went from 10.0 to 12.0. ",
         ),
         (
+            "worse",
+            1010.0,
+            2.4e9,
+            "General text suffered: perplexity, where lower is better, went from 1,010.0 to 2.4e+09. ",
+        ),
+        (
             "better",
             10.0,
             9.0,
@@ -270,6 +278,15 @@ def test_cost(outcome, base, tuned, begins):
         f"{begins}Both predict the same next word piece 88% of the time, and 1 of 2 answers to general "
         "instructions changed."
     )
+
+
+def test_what_it_cost_is_said_in_bits_per_byte_where_the_bytes_are_known():
+    before = make_forgetting()
+    assert "9 passages, 1,234 tokens. Change of the mean" in cost_facts(before)
+    found = before.model_copy(update={"bytes": 4000})
+    bits = [1234 * math.log2(perplexity) / 4000 for perplexity in (10.0, 12.0)]
+    assert found.bits_per_byte == pytest.approx(bits)
+    assert f"1,234 tokens. Bits per byte: {bits[0]:.2f} before and {bits[1]:.2f} after. Change" in cost_facts(found)
 
 
 @pytest.mark.parametrize(

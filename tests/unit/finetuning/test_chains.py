@@ -1,15 +1,19 @@
 """Chains: ordinary runs, a later one naming an earlier one's; going on where it stopped; what is wrong is said."""
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
 
+from finetuning import cli
 from finetuning.chains import begin_anew, chain_names, is_chain, load_chain, take_up
 from finetuning.recipe import recipe_names
 from finetuning.runs import launch
+from finetuning.runs.folder import list_runs
 from finetuning.training import run_training
-from plumbing.errors import RecipeError, RunError
+from plumbing.errors import ModelError, RecipeError, RunError
 
 TWO = """\
 name: small
@@ -74,7 +78,7 @@ def test_a_later_step_has_the_ids_of_earlier_runs(written):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (("step:start", "step:nobody"), "the step policy names the run of nobody, and before it there are start"),
+        (("step:start", "step:nobody"), "not valid: the step policy names the run of nobody, and before it"),
         (("name: policy", "name: start"), "two steps are called start"),
         (("{model.precision: float32}", "{model.adapter: step:policy}"), "the run of policy, and it is the first"),
         (("recipe: dialogue-smollm2-grpo", "recipe: none"), "Of the step policy: there is no such recipe"),
@@ -117,11 +121,61 @@ def test_a_step_goes_on_with_its_run_as_long_as_its_recipe_is_the_same(written, 
     assert take_up(plan, step, {})[1] == "begins"
 
 
+def test_a_step_whose_process_is_gone_is_resumed(written, folder):
+    """After a restart of the machine, say: nobody has looked at the run since."""
+    plan = load_chain(written())
+    step = plan.chain.steps[0]
+    run, _ = take_up(plan, step, {})
+    run.update(state="running", pid=2**22 + 1, pid_started=1.0)
+    assert take_up(plan, step, {}) == (run, "is resumed")
+
+
+def test_two_who_call_a_chain_at_once_share_its_run(written, folder, monkeypatch):
+    plan, submit = load_chain(written()), launch.submit
+    monkeypatch.setattr(launch, "submit", lambda *given: (time.sleep(0.3), submit(*given))[1])
+    with ThreadPoolExecutor(2) as both:
+        calls = [both.submit(take_up, plan, plan.chain.steps[0], {}) for _ in range(2)]
+        (one, how), (other, how_other) = (call.result() for call in calls)
+    assert one == other and {how, how_other} == {"begins", "goes on"} and len(list_runs(folder)) == 1
+
+
 def test_a_note_that_is_damaged_begins_anew(written, folder):
     plan = load_chain(written())
     take_up(plan, plan.chain.steps[0], {})
     (folder / ".chains" / "small.json").write_text("{")
     assert take_up(plan, plan.chain.steps[0], {})[1] == "begins"
+
+
+def test_a_chain_is_trained_by_one_command_and_goes_on_where_it_stopped(
+    tiny_llama, dialogues_file, folder, written, monkeypatch, capsys
+):
+    """The worker is this process, which is asked to stop in the second step."""
+    asked = [False, True, False]
+
+    def start(run):
+        stop = asked.pop(0)
+        run_training(run, lambda: stop and run.status().phase == "Fine-tuning")
+        return True
+
+    monkeypatch.setattr(launch, "_start", start)
+    small = {
+        "model.base": str(tiny_llama), "model.precision": "float32", "training.max_steps": 2,
+        "data.source": f"file:{dialogues_file}", "training.eval_rows": 0, "training.batch_size": 2,
+        "evaluation.skip": True,
+    }  # fmt: skip
+    names = {"start": {}, "further": {"model.adapter": "step:start"}}
+    steps = [
+        {"name": name, "title": name, "recipe": "dialogue-smollm2-qlora", "set": small | more}
+        for name, more in names.items()
+    ]
+    path = written(yaml.safe_dump({"name": "tiny", "title": "Tiny", "steps": steps}))
+    with pytest.raises(RunError, match="The run was cancelled"):
+        cli.train(path)
+    assert "Step 2 of 2, further" in capsys.readouterr().out
+    cli.train(path)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "has finished" in said and "is resumed" in said and "The chain has finished" in said
+    assert len(list_runs(folder)) == 2 and not asked
 
 
 def test_three_steps_lead_from_one_run_to_the_next(tiny_llama, dialogues_file, folder, tmp_path, written):
@@ -138,6 +192,7 @@ def test_three_steps_lead_from_one_run_to_the_next(tiny_llama, dialogues_file, f
         "model.base": str(tiny_llama), "model.precision": "float32", "training.max_steps": 2,
         "training.batch_size": 2, "training.eval_rows": 0, "data.test_rows": 2,
         "evaluation.forgetting": False, "evaluation.few_shot": 0, "evaluation.max_new_tokens": 4,
+        "evaluation.skip": True,
         "data.source": f"file:{dialogues_file}",
     }  # fmt: skip
     optimised = {
@@ -153,20 +208,28 @@ def test_three_steps_lead_from_one_run_to_the_next(tiny_llama, dialogues_file, f
     plan = load_chain(written(yaml.safe_dump({"name": "tiny", "title": "Tiny", "steps": steps})))
     runs = {}
     for step in plan.chain.steps:
-        run, how = take_up(plan, step, {name: each.id for name, each in runs.items()})
+        ids = {name: each.id for name, each in runs.items()}
+        run, how = take_up(plan, step, ids)
         assert how == "begins"
+        run_training(run, lambda run=run: run.status().phase == "Fine-tuning")
+        assert run.status().state == "cancelled" and run.metrics()[0][-1]["step"] == 1
+        assert take_up(plan, step, ids) == (run, "is resumed")
         run_training(run, run.cancel_requested)
-        assert run.status().state == "finished"
+        assert run.status().state == "finished" and run.metrics()[0][-1]["step"] == 2
+        assert take_up(plan, step, ids) == (run, "has finished")
         runs[step.name] = run
     assert "It went on with the adapter tiny-supervised" in runs["policy"].status().facts["continues"]
-    for step in plan.chain.steps:
-        found, how = take_up(plan, step, {name: each.id for name, each in runs.items()})
-        assert (found, how) == (runs[step.name], "has finished")
 
     recipe = runs["policy"].recipe()
     with pytest.raises(RunError, match="There is no such run"):
         recipe.way.require(recipe.task_definition, tmp_path)
     wrong = recipe.way.model_copy(update={"rewards": [recipe.way.rewards[0].model_copy(
         update={"run": runs["supervised"].id})]})  # fmt: skip
-    with pytest.raises(Exception, match="not a reward model"):
+    with pytest.raises(ModelError, match="not a reward model"):
         wrong.require(recipe.task_definition, folder)
+
+    launch.trash(runs["reward"])
+    launch.judge(runs["policy"])  # which takes nothing of what rewarded it
+    run_training(runs["policy"], runs["policy"].cancel_requested)
+    report = json.loads((runs["policy"].evaluation / "report.json").read_text())
+    assert report["floors"][-1]["name"] == "the adapter it went on with"

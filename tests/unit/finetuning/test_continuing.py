@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from data.trained_rows import TrainedRows
+from finetuning.continuing import earlier_adapter
 from finetuning.preparation import open_data
 from finetuning.recipe import with_overrides
 from finetuning.runs.beginning import with_whole_paths
@@ -96,3 +97,9 @@ def test_what_is_not_there_is_told_before_any_data_is_read(first, name, error, m
     monkeypatch.setattr("finetuning.training.open_data", lambda *_: pytest.fail("the data was read"))
     with pytest.raises(error, match="There is no"):
         trained(going_on(first, **{"model.adapter": name}), first.folder.parent)
+
+
+def test_of_a_whole_model_it_is_said_what_it_is(first, tiny_whole):
+    with pytest.raises(RecipeError, match="There is no adapter to go on with") as caught:
+        earlier_adapter(going_on(first, **{"model.adapter": str(tiny_whole)}))
+    assert caught.value.fix.endswith(f"set model.base={tiny_whole}.")

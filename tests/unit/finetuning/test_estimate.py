@@ -191,18 +191,47 @@ def test_measuring_the_validation_loss_is_counted(tiny_llama, recipe_on, monkeyp
     assert without < seconds() < 1.15 * without
 
 
-@pytest.mark.cuda
 def test_answers_that_are_written_and_read_are_counted(tiny_llama, recipe_on, monkeypatch):
+    flat = Speeds(0.0, 3e-5, 0.0, 0.0, 1e-5, 0.0, 1e-4, 1e-5, 0.0, 1e-5, 0.0)
+    monkeypatch.setattr("finetuning.estimates.estimate.speeds", lambda recipe, config: flat)
     none = ["evaluation.few_shot=0", "evaluation.forgetting=false", "training.eval_rows=0", "training.max_steps=40"]
 
+    def found(*settings):
+        return estimate(recipe_on("dialogue-smollm2-grpo", tiny_llama, *none, *settings))
+
     def seconds(*settings):
-        return estimate(recipe_on("dialogue-smollm2-grpo", tiny_llama, *none, *settings)).training_s
+        return found(*settings).training_s
 
     usual = seconds()
     assert seconds("way.num_generations=12") > 1.3 * usual
-    assert seconds("way.beta=0") < usual < seconds("way.algorithm=rloo")
+    without, rewarded = seconds("way.beta=0"), seconds("way.beta=0", "way.rewards=[{name: run, run: a}]")
+    assert without < usual < seconds("way.algorithm=rloo")
+    assert rewarded == pytest.approx(usual)  # a pass of the reward model, as the reference takes one
     assert seconds("way.num_iterations=2") < usual  # so many steps, and half of the answers
     assert seconds("training.eval_rows=8", "training.eval_steps=10") > usual
+
+    began = found("model.adapter=a")
+    assert began.evaluation_s > found().evaluation_s  # the adapter that it went on with answers, too
+    monkeypatch.setattr("finetuning.estimates.memory._ROWS_AT_ONCE_MB", 0)
+    plain = found()
+    assert found("model.adapter=a").memory_mb - plain.memory_mb == pytest.approx(plain.trainable * 4 / 2**20)
+    by_run = found("way.rewards=[{name: run, run: a}]")
+    assert by_run.memory_mb - plain.memory_mb == pytest.approx(plain.weight_mb)
+
+
+def test_a_prompt_with_several_answers_is_attended_to_once(tiny_llama, recipe_on, monkeypatch):
+    """By speeds at which only pairs of tokens take time; by the modules each row is as long as the longest."""
+    pairs = Speeds(0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    monkeypatch.setattr("finetuning.estimates.estimate.speeds", lambda recipe, config: pairs)
+    settings = ["training.max_steps=1", "training.batch_size=1", "training.eval_rows=0", "way.beta=0"]
+
+    def seconds(*more):
+        return estimate(recipe_on("dialogue-smollm2-grpo", tiny_llama, *settings, *more)).training_s
+
+    few, many = seconds("way.num_generations=2"), seconds("way.num_generations=32")
+    assert few < many < 8 * few
+    by_modules = [seconds(f"way.num_generations={count}", "strategy.dropout=0.1") for count in (2, 32)]
+    assert by_modules[1] == pytest.approx(16 * by_modules[0])
 
 
 def test_few_shot_and_forgetting_are_counted(tiny_llama, recipe_on):

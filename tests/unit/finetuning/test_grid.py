@@ -2,6 +2,7 @@
 everything else gets none, and which layers are computed by hand is as it is written down here.
 """
 
+from contextlib import nullcontext
 from itertools import islice
 
 import pytest
@@ -240,6 +241,59 @@ def test_where_answers_are_compared_each_gradient_is_the_plain_librarys(
 
     _, plain_model = ready(recipe)
     expected = compared(recipe.way, plain_model, batch)
+    plain = gradients(plain_model, expected)
+    assert plain.keys() == ours.keys() == asking
+    torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
+    rounding = 1e-7 * max(gradient.abs().max().item() for gradient in plain.values())
+    for name, gradient in plain.items():
+        atol = max(2e-5 * gradient.abs().max().item(), rounding)
+        torch.testing.assert_close(ours[name], gradient, rtol=1e-5, atol=atol, msg=name)
+
+
+def policy_loss(way, model, inputs):
+    """GRPO's loss of answers that `model` has just written, row by row by its own logits, the reference's too."""
+
+    def log_probs():
+        for row, given in enumerate(kept):
+            prompt, answer = (inputs[f"{name}_ids"][row][mask].tolist() for name, mask in given.items())
+            logits = model(input_ids=torch.tensor([[*prompt, *answer]])).logits[0, len(prompt) - 1 : -1]
+            yield (logits / way.temperature).log_softmax(-1).gather(1, torch.tensor(answer)[:, None])[:, 0]
+
+    masks = zip(inputs["prompt_mask"].bool(), inputs["completion_mask"].bool(), strict=True)
+    kept = [{"prompt": prompt, "completion": answer} for prompt, answer in masks]
+    with torch.no_grad(), model.disable_adapter() if hasattr(model, "disable_adapter") else nullcontext():
+        before = list(log_probs())
+    total = torch.zeros(())
+    for now, then, advantage in zip(log_probs(), before, inputs["advantages"], strict=True):
+        kl, ratio = (then - now).exp() - (then - now) - 1, (now - now.detach()).exp()
+        total = total + ((way.beta * kl - advantage) * ratio).sum()  # which makes the divergence's unbiased
+    return total / inputs["completion_mask"].sum()
+
+
+@pytest.mark.parametrize("strategy", [strategy for strategy in STRATEGIES if strategy != "head"])
+def test_of_its_own_answers_each_gradient_is_the_plain_librarys(
+    strategy, base_of, recipe_on, tmp_path, monkeypatch
+):
+    by_hand, own = [], LlamaLayers.__call__
+    monkeypatch.setattr(LlamaLayers, "__call__", lambda *given: by_hand.append(1) or own(*given))
+    monkeypatch.setattr(loading, "best_precision", lambda: "float32")
+    settings = ["way.num_generations=3", "way.max_new_tokens=6", "way.beta=0.3", "way.temperature=0.7",
+                "training.batch_size=2", "way.rewards=[{name: length, words: 1}]"]  # fmt: skip
+    recipe = recipe_on("dialogue-smollm2-grpo", base_of("llama"), *settings, *STRATEGIES[strategy])
+    loaded, trained = ready(recipe)
+    asking = {name for name, value in trained.named_parameters() if value.requires_grad}
+    rows = recipe.way.encode(open_data(recipe).splits["train"], loaded.tokenizer, recipe, recipe.task_definition)
+    trainer = recipe.way.trainer(recipe, trained, loaded.tokenizer, rows, str(tmp_path / "checkpoints"), [])
+    order = list(trainer._get_train_sampler())[:6]
+    batch = trainer._generate_and_score_completions([rows[place] for place in order])
+    batch["advantages"] = torch.linspace(-1, 1, 6)
+    trainer.current_gradient_accumulation_steps = 1
+    loss = trainer.compute_loss(trainer.model, batch)
+    ours = gradients(trainer.model, loss)
+    assert bool(by_hand) == (strategy in STRATEGIES_BY_HAND)
+
+    _, plain_model = ready(recipe)
+    expected = policy_loss(recipe.way, plain_model, batch)
     plain = gradients(plain_model, expected)
     assert plain.keys() == ours.keys() == asking
     torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)

@@ -132,8 +132,8 @@ def with_tiny(command, tiny):
     if (chain := CHAINS / f"{name}.yaml").is_file():
         steps = yaml.safe_load(chain.read_text())["steps"]
         settings = [f"{step['name']}.{setting}" for step in steps for setting in tiny(step["recipe"])]
-    elif (LABS / f"{name}.yaml").is_file():
-        settings = []
+    elif (lab := LABS / f"{name}.yaml").is_file():  # it is only told how long it takes, at a tiny base's speed
+        settings = tiny(yaml.safe_load(lab.read_text())["recipe"])[:1]
     else:
         settings = tiny(name)
     return [*command[3:], *(word for setting in settings for word in ("--set", setting))]

@@ -60,6 +60,7 @@ def test_a_length_may_have_a_least_number_of_words():
         ("full stop", "Leo said “come.”", "Leo comes"),
         ("capital letter", "“Leo comes.”", "leo comes."),
         ("no list", "Leo comes - maybe.", "- Leo comes\n- Ana stays"),
+        ("no turns", "Ana asks: at 6:30?\nIn short: maybe.", "Leo comes.\nMrs. Ana: I stay."),
     ],
 )
 def test_each_rule_of_form(rule, keeps, breaks):
@@ -92,7 +93,9 @@ def test_a_recipe_names_rewards_and_comes_back_as_it_was():
     ("rewards", "said"),
     [
         ("[{name: style}]", "there is no reward 'style'; there are exact, format, length, rouge, run"),
-        ("[7]", "there is no reward 'None'"),
+        ("[7]", "there is no reward '7'; there are"),
+        ("[{weight: 1}]", "there is no reward 'None'"),
+        ("[{name: [rouge]}]", "there is no reward \"['rouge']\""),
         ("[{name: length}]", "of the reward length, words: Field required"),
         ("[{name: rouge, weight: .nan}]", "of the reward rouge, weight"),
         ("[{name: rouge, words: 3}]", "of the reward rouge, words: Extra inputs are not permitted"),

@@ -77,9 +77,13 @@ def one_by_one(model, rows):
     return total / count
 
 
-@pytest.mark.parametrize("strategy", ["lora", "full"])
-def test_what_is_learned_of_a_text_does_not_depend_on_its_neighbours(strategy, recipe_of, tmp_path):
-    recipe = recipe_of(f"strategy={strategy}")
+@pytest.mark.parametrize(
+    "setting",
+    ["strategy=lora", "strategy=full", pytest.param("strategy.dora=true", marks=pytest.mark.cuda)],
+    ids=["by hand", "whole, by hand", "by modules"],
+)
+def test_what_is_learned_of_a_text_does_not_depend_on_its_neighbours(setting, recipe_of, tmp_path):
+    recipe = recipe_of(setting)
     trainer, rows = trainer_of(recipe, tmp_path)
     assert trainer.data_collator.packed and max(map(len, rows["seq_lengths"])) > 2
     some = rows.select(range(3))

@@ -68,14 +68,26 @@ def test_steps_ways_and_options_are_headings_in_order_and_what_is_counted_comes_
 
 def test_the_classic_counts_stand_beside_the_words(tab: Learn, counts: drawing.Counts) -> None:
     lesson = drawing.lesson(learn_numbers.numbers(None), counts)
-    for number in ("134,515,008", "2,442,240", "628,994", "67,584,004"):
+    for number in ("134,515,008", "2,442,240"):
         assert number in lesson
+    for classic in ("628,994", "67,584,004", "16,777,216", "3,517,190,144 as stored"):
+        assert classic in lesson
     assert said.COUNTING not in lesson
     by_name = {(one.base, one.strategy): one for one in counts.rows}
     assert by_name["SmolLM2-135M", "Full fine-tuning"].count.trainable == 134_515_008
     assert by_name["SmolLM2-135M", "QLoRA"].weight_mb < by_name["SmolLM2-135M", "Full fine-tuning"].weight_mb / 3
-    heads = [one for one in counts.rows if one.strategy == "Transfer learning (head)"]
-    assert len(heads) == 2 and not any("Q" in one.strategy for one in counts.rows if one.base != "SmolLM2-135M")
+    heads = [one.base for one in counts.rows if one.strategy == "Transfer learning (head)"]
+    assert heads == ["all-MiniLM-L6-v2", "distilbert-base-uncased"]
+    assert [one.base for one in counts.rows if one.strategy == "QLoRA"] == ["SmolLM2-135M", "Llama-2-7b-hf"]
+    lora, qlora = (by_name["Llama-2-7b-hf", name] for name in ("LoRA", "QLoRA"))
+    assert lora.count.stored == lora.count.total and lora.weight_mb > 3 * qlora.weight_mb
+
+
+def test_each_step_and_each_way_has_a_button() -> None:
+    numbers = learn_numbers.numbers(None)
+    assert [name for name in said.STEPS if not numbers.steps.get(name)] == []
+    assert len(numbers.ways) == 3 and all(numbers.ways.values())
+    assert "68 letters to learn from, 4 to watch, 22 to judge by" in numbers.way_said[said.SELF_SUPERVISED[0]]
 
 
 def test_of_what_does_not_ship_nothing_is_offered_and_all_that_is_offered_opens(counts: drawing.Counts) -> None:
@@ -108,12 +120,12 @@ def test_a_stranger_is_offered_what_a_stranger_may_train() -> None:
     }  # fmt: skip
     assert offered == {*limits.base_models}
     libraries.ready()
-    assert [go is None for _, _, go in learn_numbers.demonstrations(limits)] == [True, False]
+    assert [go is None for _, go in learn_numbers.demonstrations(limits)] == [True, False]
     usual = Limits()
     allowed = {one.strategy: one.go is not None for one in learn_numbers.counts(usual).rows[:4]}
     assert allowed["LoRA"] and not allowed["Full fine-tuning"], "a whole model is more than they may keep"
     unknown = learn_numbers.demonstrations(usual, offered=False)
-    assert [go for _, _, go in unknown] == [None, None]
+    assert [go for _, go in unknown] == [None, None]
 
 
 # ---- W + BA ----------------------------------------------------------------------------------------------------
@@ -241,6 +253,11 @@ def test_what_was_measured_is_drawn_with_both_curves() -> None:
     assert "lowest at step 1, 1.000, and ended at step 2 with 1.500" in drawn and drawn.count("<polyline") == 2
     assert "&lt;b&gt;positive" in drawn and "A chip, 2 cores, 2026-01-31; the run took 1.5 min" in drawn
     assert "--only overfitting" in drawn and "--only forgetting" not in drawn
+    once = results.model_copy(
+        update={"runs": {"forgetting": forgetting.model_copy(update={"validation": ((2, 1.5),)})}}
+    )
+    drawn = drawing.wrong(learn_numbers.demonstrations(None), once)
+    assert "went from 15.2 to 4,321.5" in drawn and "lowest" not in drawn.partition("Over-fitting")[0]
 
 
 def test_a_demonstration_sets_nothing_that_its_button_cannot_fill_in() -> None:
@@ -249,7 +266,7 @@ def test_a_demonstration_sets_nothing_that_its_button_cannot_fill_in() -> None:
         assert [each for each in settings if each not in FIELDS and not each.startswith("evaluation.")] == []
     usual = leading.with_strategy(load_recipe("sentiment-smollm2-lora"), "full").training.learning_rate
     assert load_demonstration("forgetting").as_recipe().training.learning_rate == pytest.approx(20 * usual)
-    assert "twenty times" in said.FORGETTING
+    assert "twenty times" in load_demonstration("forgetting").about
 
 
 # ---- what the buttons open -------------------------------------------------------------------------------------
@@ -264,7 +281,7 @@ def test_a_recipe_is_asked_of_the_form_that_it_belongs_to_and_may_be_asked_for_t
         ("strategy:sentiment-smollm2-lora:full", "sentiment"),
         ("demonstration:overfitting", "sentiment"),
     ):
-        found = [tab.go(clicks(target))[2:][places.index(place)] for _ in range(2)]
+        found = [tab.go(clicks(target))[3:][places.index(place)] for _ in range(2)]
         assert [target_of(one) for one in found] == [target, target] and found[0] != found[1]
 
 
@@ -272,7 +289,8 @@ def test_other_targets_open_tabs_and_what_is_none_opens_nothing(tab: Learn) -> N
     tabs, forms, *_ = tab.go(clicks("own"))
     assert (tabs.selected, forms.selected) == ("train", "train-own")
     assert tab.go(clicks("tab:evaluate"))[0].selected == "evaluate"
-    assert tab.go(clicks("lab:ways-dialogue"))[0].selected == "lab"
+    opened, _, chosen, *_ = tab.go(clicks("lab:ways-dialogue"))
+    assert (opened.selected, chosen) == ("lab", "ways-dialogue")
     for wrong in ("", "tab:../x", "recipe:../../x", "recipe:nothing", "strategy:sentiment-smollm2-lora:x",
                   "demonstration:../x", "lab:x", "recipe:/etc/x.yaml", "strategy::", "x:y"):  # fmt: skip
         with pytest.warns(UserWarning, match="no such|opens nothing"):
