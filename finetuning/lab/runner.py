@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-from statistics import fmean
+import time
+from statistics import median
 
 from finetuning.besides import open_besides
 from finetuning.lab.folder import LabFolder, Tried
@@ -33,6 +34,8 @@ from plumbing.errors import RunError, UserError
 from plumbing.redaction import redact
 
 POLL_S = 0.5
+NOTED_S = 10.0
+"""So often it is written down how long a lab has been worked on, for its process may be ended at any time."""
 
 
 class Stopped(Exception):
@@ -50,10 +53,17 @@ class Runner:
         self.lab = lab
         self.settings, self.plan = lab.lab(), lab.plan()
         self.limits, self.record = lab.limits(), lab.record()
+        self._seconds_before, self._began = lab.status().seconds, time.monotonic()
+        self._seconds_noted = self._seconds_before
         self._resumed: set[str] = set()
         """Runs that were sent on already: one that ends early twice has failed."""
         self._submitted: set[str] = set()
         """Runs of this attempt: what made one of them fail would do so again."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the lab has been worked on, earlier attempts included."""
+        return round(self._seconds_before + time.monotonic() - self._began, 1)
 
     def carry_out(self) -> None:
         """Do all that is left to do, and write down what is measured.
@@ -276,6 +286,8 @@ class Runner:
 
     def _check(self, run: Run | None = None) -> None:
         """Stop where that was asked for; a run that is going on is stopped first, and its checkpoint kept."""
+        if self.seconds - self._seconds_noted > NOTED_S:
+            self._seconds_noted = self.lab.update(seconds=self.seconds).seconds
         if not self.lab.cancel_requested():
             return
         if run is not None and run.status().state in ACTIVE:
@@ -287,7 +299,8 @@ class Runner:
     def _tell(self, what: str) -> None:
         """Say what is being done, and how much of all is done."""
         self._check()
-        self.lab.update(phase=what, done=sum(self._is_done(cell) for cell in self.plan.cells))
+        done = sum(self._is_done(cell) for cell in self.plan.cells)
+        self.lab.update(phase=what, done=done, seconds=self.seconds)
 
     def _is_done(self, cell: Cell) -> int:
         """How many places of a cell are done."""
@@ -327,7 +340,7 @@ def best_of(values: list[float | None], *, higher: bool) -> int | None:
 
 
 def steps_in(minutes: float, run: Run) -> int:
-    """How many steps fit into so many minutes, by those of a run; the first, which warms up, does not count.
+    """How many steps fit into so many minutes, by the median of a run, whose first, which warms up, does not count.
 
     Raises:
         _Failed: it has too few to say.
@@ -335,7 +348,7 @@ def steps_in(minutes: float, run: Run) -> int:
     seconds = [line["step_seconds"] for line in run.metrics()[0][1:] if line.get("step_seconds")]
     if not seconds:
         raise _Failed("its steps could not be timed")
-    return max(1, int(60 * minutes / fmean(seconds)))
+    return max(1, int(60 * minutes / median(seconds)))
 
 
 def _drop_weights(run: Run) -> None:

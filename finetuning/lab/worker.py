@@ -39,15 +39,15 @@ def carry_out(lab: LabFolder) -> int:
     """Carry the lab out in this process and write down how it ended: 0, or 2 and 1 as of a command."""
     from finetuning.lab.results import write_results
 
-    before, began = lab.status().seconds, time.monotonic()
+    runner: Runner | None = None
 
     def ended(**how: Any) -> None:
-        seconds = before + time.monotonic() - began
-        lab.update(phase="", ended=time.time(), seconds=round(seconds, 1), **how)
+        worked = {"seconds": runner.seconds} if runner is not None else {}
+        lab.update(phase="", ended=time.time(), **worked, **how)
 
     try:
-        Runner(lab).carry_out()
-        lab.update(seconds=round(before + time.monotonic() - began, 1))
+        runner = Runner(lab)
+        runner.carry_out()
         write_results(lab)
     except Stopped as stopped:
         ended(state="cancelled", error=str(stopped))

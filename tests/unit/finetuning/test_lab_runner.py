@@ -144,6 +144,15 @@ def test_a_lab_that_was_killed_anywhere_goes_on_and_trains_nothing_twice(make_la
     assert len(list_runs()) == 2 and lab.results().options[0].mean is not None
 
 
+def test_it_is_known_how_long_a_lab_was_worked_on_that_is_killed(make_lab):
+    lab = make_lab(LORA)
+    for attempt in (1, 2):
+        runner = Runner(lab)
+        runner._began -= 100  # so long it has waited for its first run
+        runner._check()
+        assert 100 * attempt <= lab.status().seconds < 100 * attempt + 60
+
+
 def test_a_run_of_another_lab_is_not_taken_for_ones_own(make_lab, monkeypatch):
     lab, other = make_lab({"name": "LoRA"}, seeds=[0]), make_lab({"name": "LoRA"}, seeds=[0], title="Other")
     recipe = run_recipe(other.plan().cells[0], 0, 0, place="lora/seed-0", lab=lab.id, title="Other", steps=None,
@@ -244,12 +253,10 @@ def test_the_minutes_of_a_budget_become_steps_by_a_few_that_are_timed(make_lab, 
     assert sum(line["step_seconds"] for line in steps) <= steps[-1]["seconds"] + 0.01
 
 
-def test_checkpoints_between_steps_are_no_part_of_a_budget(runs, recipe_on, tiny_llama):
+def test_neither_checkpoints_between_steps_nor_a_step_that_was_held_up_count(runs, recipe_on, tiny_llama):
     run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama), runs)
-    for step in range(1, 5):  # a first one that warms up, then two seconds each, and eight to the next
-        run.append_metrics(
-            {"step": step, "loss": 1.0, "seconds": 10.0 * step, "step_seconds": 2.0 + 7 * (step == 1)}
-        )
+    for step, seconds in enumerate((9.0, 2.0, 7.0, 2.0), start=1):  # the first one warms up
+        run.append_metrics({"step": step, "loss": 1.0, "seconds": 10.0 * step, "step_seconds": seconds})
     assert steps_in(1, run) == 30
 
 
