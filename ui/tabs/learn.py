@@ -133,9 +133,9 @@ class Learn:
         return [self.levels, self.measure]
 
 
-def target_of(wanted: str) -> str:
+def target_of(wanted: str | None) -> str:
     """What a form was asked to be filled with."""
-    return wanted.partition(" ")[0]
+    return (wanted or "").partition(" ")[0]
 
 
 def build_learn(limits: Limits | None = None) -> Learn:
