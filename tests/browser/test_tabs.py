@@ -69,7 +69,7 @@ def test_learn_counts_draws_and_leads_to_a_form_that_is_filled(page: Page) -> No
 
 def test_all_tabs_fit_a_narrow_screen_and_learn_is_not_wider(page: Page) -> None:
     page.set_viewport_size({"width": 320, "height": 640})
-    for name in ("Compare", "Train", "Evaluate", "Runs", "Learn"):
+    for name in ("Compare", "Train", "Evaluate", "Runs", "Lab", "Learn"):
         expect(page.get_by_role("tab", name=name, exact=True)).to_be_visible()
     open_tab(page, "Learn")
     expect(page.locator("#learn")).to_contain_text("134,515,008")
