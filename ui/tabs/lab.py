@@ -235,20 +235,24 @@ def _download_buttons(name: str) -> list[gr.DownloadButton]:
         ]
 
 
+FIRST_LAB = "options-sentiment"
+"""The one that is shown at first: it runs anywhere."""
+
+
 def build_lab(limits: Limits | None = None) -> LabTab:
     """Lay the tab out and connect it."""
     names = lab_names()
     known = [(load_lab(name).title, name) for name in names]
     gr.HTML(tag("div", text.LAB_INTRO, class_="ba-note"), elem_classes="ba-plain")
     with gr.Row(elem_classes="ba-actions"):
-        chosen = gr.Dropdown(known, value=names[0], label="Lab", elem_id="lab-chosen", min_width=320)
+        chosen = gr.Dropdown(known, value=FIRST_LAB, label="Lab", elem_id="lab-chosen", min_width=320)
         ask = gr.Button("What would it take here?", scale=0, elem_id="lab-ask")
         start = gr.Button("Start", variant="primary", scale=0, elem_id="lab-start")
     if limits is not None:
         said = f"{text.LAB_STRANGER} A lab takes up to {limits.lab_places} runs and passes here."
         gr.HTML(tag("div", said, class_="ba-note"), elem_classes="ba-plain")
     takes = gr.HTML(elem_id="lab-takes", elem_classes="ba-plain")
-    shown = gr.HTML(about(load_lab(names[0])), elem_id="lab-about", elem_classes="ba-plain")
+    shown = gr.HTML(about(load_lab(FIRST_LAB)), elem_id="lab-about", elem_classes="ba-plain")
     shipped = _download_buttons("lab-shipped")
     gr.HTML(tag("h3", "Your labs", class_="ba-section"), elem_classes="ba-plain")
     listing = gr.HTML(elem_id="lab-table", elem_classes="ba-plain", js_on_load=_ON_CLICK)
