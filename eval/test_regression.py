@@ -37,7 +37,7 @@ from models.scoring import ROUNDING
 BUNDLED = Path(__file__).parents[1] / "models" / "bundled"
 ADAPTERS = sorted(path.parent for path in BUNDLED.glob(f"*/{CONFIG_FILE}"))
 FAST_PATH_ROWS = {True: 4, False: 2}
-"""Of labels, and of texts: those are up to 24 tokens, each of them computed four times over."""
+"""Of labels, and of texts: those are up to 12 tokens, each of them computed four times over."""
 
 
 def test_bundled_adapters_are_there() -> None:
@@ -72,7 +72,7 @@ def test_bundled_adapter_loses_nothing_to_the_fast_path(shipped: tuple[Path, Pai
     folder, pair = shipped
     plain, rows = open_plain(pair, folder), FAST_PATH_ROWS[pair.task.is_classification]
     test = open_source(pair.task.corpus, pair.task).splits["test"].select(range(rows))
-    found = list(check_fast_path(pair, plain, test[pair.task.input_column][:], max_new_tokens=24))
+    found = list(check_fast_path(pair, plain, test[pair.task.input_column][:], max_new_tokens=12))
     assert len(found) == 2 * rows
     ours, theirs = (fmean(getattr(one, way) for one in found) for way in ("fast_error", "own_error"))
     if plain.exact is plain.own:  # in float32 nothing is rounded but the order of sums
