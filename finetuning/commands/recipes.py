@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from finetuning.commands.following import console
 
@@ -12,7 +12,7 @@ def recipes() -> None:
     from finetuning.chains import chain_names, load_chain
     from finetuning.recipe import load_recipe, recipe_names
 
-    table = Table("recipe", "what it trains", "base model")
+    table = Table(Column("recipe", no_wrap=True), "what it trains", Column("base model", overflow="fold"))
     for name in recipe_names():
         recipe = load_recipe(name)
         table.add_row(name, recipe.title, recipe.model.base)

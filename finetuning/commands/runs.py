@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from finetuning.commands.following import console
 from plumbing.errors import UserError
@@ -20,7 +20,7 @@ def runs() -> None:
     from finetuning.runs.launch import place_in_queue, reconcile
 
     reconcile()
-    table = Table("run", "state", "base → tuned", "training")
+    table = Table(Column("run", no_wrap=True), "state", "base → tuned", "training")
     for run in list_runs():
         try:
             status = run.status()

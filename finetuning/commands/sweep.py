@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from finetuning.commands.following import console, progress
 from plumbing.errors import RecipeError, RunError
@@ -111,7 +111,7 @@ def _print_labs() -> None:
     from finetuning.lab.lab import lab_names, load_lab
     from finetuning.lab.results import stored
 
-    table = Table("lab", "what it asks", "measured")
+    table = Table(Column("lab", no_wrap=True), "what it asks", "measured")
     for name in lab_names():
         measured = stored(name)
         table.add_row(name, load_lab(name).question, f"in {measured.minutes:.0f} min" if measured else "not yet")

@@ -2,7 +2,10 @@
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from finetuning import cli
+from finetuning.commands import following
 from finetuning.recipe import load_recipe, parse_recipe, recipe_names, with_overrides
 from plumbing.errors import RecipeError
 
@@ -216,3 +219,9 @@ def test_a_saved_recipe_reads_as_what_was_saved(text, tmp_path):
     recipe = with_overrides(load_recipe("sentiment-smollm2-lora"), {"title": text})
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
     assert load_recipe(str(tmp_path / "recipe.yaml")).title == text
+
+
+def test_names_are_listed_whole_however_narrow_the_terminal_is(monkeypatch):
+    monkeypatch.setattr(following.console, "_width", 80)
+    listed = CliRunner().invoke(cli.app, ["recipes"]).output.split()
+    assert set(recipe_names()) <= set(listed)
