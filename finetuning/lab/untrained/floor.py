@@ -43,7 +43,7 @@ class OfFloor(Untrained):
         return f"the floor {self.name} is none of the task {task.name}: it has {', '.join(task.floors) or 'none'}"
 
     def about(self, recipe: Recipe) -> str:
-        return FLOORS[self.name].sentence
+        return FLOORS[self.name].sentence.rstrip(".")
 
     def answer(self, asked: Asked) -> Answered:
         floor = FLOORS[self.name]
