@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -22,12 +23,17 @@ def follow_to_its_end(run: Run) -> None:
     """The same as `follow`; Ctrl+C cancels the run."""
     from finetuning.runs import launch
 
+    until_its_end(lambda: follow(run), cancel=lambda: launch.cancel(run))
+
+
+def until_its_end(follow: Callable[[], None], *, cancel: Callable[[], object]) -> None:
+    """Follow something that is worked on; Ctrl+C cancels it, and its end is waited for."""
     try:
-        follow(run)
+        follow()
     except KeyboardInterrupt:
-        launch.cancel(run)
+        cancel()
         console.print("Stopping after this step. Press Ctrl+C again to leave it to itself.")
-        follow(run)
+        follow()
 
 
 def follow(run: Run, said: str = "") -> None:

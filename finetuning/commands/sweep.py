@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
-from finetuning.commands.following import console, progress
+from finetuning.commands.following import console, progress, until_its_end
 from plumbing.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
@@ -49,12 +49,7 @@ def sweep(
         _print_plan(chosen, plan)
         return
     found = _begun(chosen, plan, found)
-    try:
-        _follow(found)
-    except KeyboardInterrupt:
-        launch.cancel(found)
-        console.print("Stopping after this step. Press Ctrl+C again to leave it to itself.")
-        _follow(found)
+    until_its_end(lambda: _follow(found), cancel=lambda: launch.cancel(found))
     _print_outcome(found, out)
 
 

@@ -120,6 +120,16 @@ def gradients(model, loss):
     return {name: value.grad.clone() for name, value in model.named_parameters() if value.grad is not None}
 
 
+def assert_the_same(loss, ours, expected, plain):
+    """A loss and its gradients are those of the plain library, but for rounding."""
+    torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
+    # What is added to all keys alike changes nothing: the gradient of a key's bias is but rounding.
+    rounding = 1e-7 * max(gradient.abs().max().item() for gradient in plain.values())
+    for name, gradient in plain.items():
+        atol = max(2e-5 * gradient.abs().max().item(), rounding)
+        torch.testing.assert_close(ours[name], gradient, rtol=1e-5, atol=atol, msg=name)
+
+
 def padded(rows):
     width = max(map(len, rows))
     return torch.tensor([row + [0] * (width - len(row)) for row in rows])
@@ -192,13 +202,8 @@ def test_each_gradient_is_the_plain_librarys_and_nothing_else_has_one(
         assert len(batch["input_ids"]) == 2 < len(inputs["input_ids"])
     loss = trainer.compute_loss(trainer.model, batch)
     ours = gradients(trainer.model, loss)
-    torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
     assert ours.keys() == asking
-    # What is added to all keys alike changes nothing: the gradient of a key's bias is but rounding.
-    rounding = 1e-7 * max(gradient.abs().max().item() for gradient in plain.values())
-    for name, gradient in plain.items():
-        atol = max(2e-5 * gradient.abs().max().item(), rounding)
-        torch.testing.assert_close(ours[name], gradient, rtol=1e-5, atol=atol, msg=name)
+    assert_the_same(loss, ours, expected, plain)
     assert bool(by_hand) == (model in LAYERS_BY_HAND and strategy in STRATEGIES_BY_HAND)
 
 
@@ -243,11 +248,7 @@ def test_where_answers_are_compared_each_gradient_is_the_plain_librarys(
     expected = compared(recipe.way, plain_model, batch)
     plain = gradients(plain_model, expected)
     assert plain.keys() == ours.keys() == asking
-    torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
-    rounding = 1e-7 * max(gradient.abs().max().item() for gradient in plain.values())
-    for name, gradient in plain.items():
-        atol = max(2e-5 * gradient.abs().max().item(), rounding)
-        torch.testing.assert_close(ours[name], gradient, rtol=1e-5, atol=atol, msg=name)
+    assert_the_same(loss, ours, expected, plain)
 
 
 def policy_loss(way, model, inputs):
@@ -296,11 +297,7 @@ def test_of_its_own_answers_each_gradient_is_the_plain_librarys(
     expected = policy_loss(recipe.way, plain_model, batch)
     plain = gradients(plain_model, expected)
     assert plain.keys() == ours.keys() == asking
-    torch.testing.assert_close(loss.detach(), expected.detach(), rtol=1e-5, atol=1e-6)
-    rounding = 1e-7 * max(gradient.abs().max().item() for gradient in plain.values())
-    for name, gradient in plain.items():
-        atol = max(2e-5 * gradient.abs().max().item(), rounding)
-        torch.testing.assert_close(ours[name], gradient, rtol=1e-5, atol=atol, msg=name)
+    assert_the_same(loss, ours, expected, plain)
 
 
 @pytest.mark.parametrize(("model", "strategy"), PAIRS)
