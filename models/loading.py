@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from data.tasks import Task
+from models import libraries
 from models.adapter_files import HEADS, is_of_head
 from models.chat_template import PLAIN_TEMPLATE
 from models.kinds import Kind as Kind
@@ -54,6 +55,7 @@ def load(
     Raises:
         ModelError: the files are not a model of this kind.
     """
+    libraries.ready()
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, GenerationConfig
 
@@ -143,6 +145,7 @@ def _reward_in_float32(model: PreTrainedModel, source: ResolvedModel) -> None:
 
 def load_tokenizer(source: ResolvedModel) -> PreTrainedTokenizerBase:
     """The model's tokenizer, with a pad token and a chat template whatever the model ships."""
+    libraries.ready()
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(source.path, local_files_only=True, trust_remote_code=False)

@@ -17,10 +17,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from models import libraries
 from plumbing.errors import RunError
 from plumbing.proxies import settle_proxies
 from plumbing.redaction import RedactedStream
-from ui.server import libraries
+from ui.server.gradio_import import import_gradio
 from ui.server.listening import ALLOW_HOST, HOST, PORT, check_uploads_folder, read_port, reserved_port
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _launched(
     login: Callable[[str, str], Awaitable[bool]] | None,
 ) -> gr.Blocks:
     """The page, built and answering at `port`."""
-    libraries.import_gradio()
+    import_gradio()
     check_uploads_folder()
     with libraries.without_collections():
         from starlette.middleware import Middleware

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from finetuning.recipe import load_recipe
+from models import libraries
 from ui.drawing import learn_text as said
 from ui.drawing import text
-from ui.server import libraries
 from ui.server.answering import compute
 from ui.server.models_in_use import MODELS, POLL_S, Opening, short_name
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from finetuning.runs.folder import active_states
+from models import libraries
 from plumbing.errors import UserError
 from ui.drawing import text
-from ui.server import libraries
 from ui.server.choices import Choice
 
 if TYPE_CHECKING:

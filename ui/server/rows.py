@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ui.server import libraries
+from models import libraries
 
 if TYPE_CHECKING:
     from data.sources import Opened

@@ -13,8 +13,8 @@ import gradio as gr
 from data.tasks import STARTING_POINTS, TASKS, Task
 from data.tasks.own import USUAL
 from finetuning.recipe import Recipe, load_recipe
+from models import libraries
 from plumbing.printable import one_line
-from ui.server import libraries
 from ui.server.rows import ROWS
 from ui.server.visitors import Visitor
 from ui.tabs import data_form

@@ -14,10 +14,11 @@ import gradio as gr
 
 from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
+from models import libraries
 from plumbing.errors import DataError, UserError
 from ui.drawing import reports, text
 from ui.drawing.markup import counted, progress, tag
-from ui.server import libraries, scratch
+from ui.server import scratch
 from ui.server.choices import Choice, find, options, place_of, places, shipped
 from ui.server.models_in_use import Line, share_cores, short_name
 from ui.server.toast import toasts

@@ -14,10 +14,10 @@ from finetuning.lab.lab import Lab, lab_names, load_lab
 from finetuning.lab.plan import Plan, make_plan
 from finetuning.lab.results import stored
 from finetuning.limits import Limits
+from models import libraries
 from plumbing.errors import RunError, UserError
 from ui.drawing import labs, text
 from ui.drawing.markup import Markup, clicked, progress, tag
-from ui.server import libraries
 from ui.server.downloads import LAB_FILES, files_of_lab
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of

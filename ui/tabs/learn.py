@@ -16,6 +16,7 @@ import gradio as gr
 from data.tasks import STARTING_POINTS
 from finetuning.demonstrations.demonstration import stored
 from finetuning.limits import Limits
+from models import libraries
 from models.adapter_files import MAX_RANK
 from plumbing.errors import UserError
 from ui.drawing import learn as drawing
@@ -23,7 +24,6 @@ from ui.drawing import learn_text as said
 from ui.drawing import text
 from ui.drawing.learn import Counts
 from ui.drawing.markup import Markup, clicked, counted, progress, tag
-from ui.server import libraries
 from ui.server.four_bit import FOUR_BIT, base_in_use, usual_base
 from ui.server.models_in_use import Opening, short_name
 from ui.server.toast import toasts

@@ -11,10 +11,10 @@ from data.sources import Opened
 from data.tasks import Task
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe
+from models import libraries
 from plumbing.errors import DataError, RunError, UserError
 from ui.drawing import text
 from ui.drawing.markup import Markup, join, tag
-from ui.server import libraries
 from ui.server.models_in_use import short_name
 from ui.server.rows import ROWS
 from ui.server.toast import toasts

@@ -18,11 +18,11 @@ from finetuning.votes.keeping import votes_folder
 from finetuning.votes.lessons import LESSONS, Lesson, Lessons
 from finetuning.votes.publishing import dataset_of
 from finetuning.votes.training import LEARNED, voted_on, votes_recipe
+from models import libraries
 from plumbing.errors import UserError
 from ui.drawing import text, votes
 from ui.drawing.answers import Turn
 from ui.drawing.markup import tag
-from ui.server import libraries
 from ui.server.ballots import BALLOTS, vote_on, votes_on
 from ui.server.choices import find
 from ui.server.scratch import new_folder

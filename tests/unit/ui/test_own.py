@@ -17,10 +17,10 @@ from finetuning.preparation import open_data
 from finetuning.recipe import Recipe, load_recipe, recipe_names
 from finetuning.runs import launch
 from finetuning.runs.folder import create_run, list_runs
+from models import libraries
 from plumbing import doors
 from plumbing.errors import UserError
 from ui.drawing import text
-from ui.server import libraries
 from ui.server.rows import RowsInUse
 from ui.server.visitors import LOCAL, Visitor
 from ui.tabs import sizes, train_form

@@ -13,10 +13,11 @@ import pytest
 from finetuning.limits import Limits, as_submitted
 from finetuning.recipe import load_recipe
 from finetuning.runs.folder import create_run, open_run
+from models import libraries
 from plumbing.errors import RunError
 from ui.drawing import text
 from ui.page import build_page
-from ui.server import choices, downloads, libraries, models_in_use
+from ui.server import choices, downloads, models_in_use
 from ui.server.visitors import LOCAL, Visitor
 from ui.tabs import run_view, runs
 from ui.tabs.report_view import ReportView
@@ -73,9 +74,10 @@ def test_no_toast_is_lost_with_a_handler_that_does_not_wait_in_the_queue() -> No
 
 def test_gradio_is_imported_whole_and_writes_no_type_stubs() -> None:
     code = (
-        "import ast, inspect; from ui.server import libraries; before, stubs = inspect.getfile, []; "
+        "import ast, inspect; before, stubs = inspect.getfile, []; "
+        "from ui.server.gradio_import import import_gradio; "
         "ast.get_source_segment = lambda *arguments, **options: stubs.append(arguments); "
-        "libraries.import_gradio(); import gradio; "
+        "import_gradio(); import gradio; "
         "print(stubs, inspect.getfile is before, inspect.getfile(gradio.Timer)[-8:])"
     )
     assert printed(code).split() == ["[]", "True", "timer.py"]

@@ -20,11 +20,11 @@ from eval.report.folder import load, save
 from eval.report.texts import texts_sentence
 from finetuning.recipe import load_recipe, with_overrides
 from finetuning.runs.folder import Run, create_run
+from models import libraries
 from models.pair import open_pair
 from models.prompting import TextPrompter
 from tests.unit.ui.test_own import Page
 from ui.drawing import flips, reports, text
-from ui.server import libraries
 from ui.server.models_in_use import MODELS, ModelsInUse
 from ui.server.visitors import LOCAL
 from ui.tabs.compare import Compare, build_compare

@@ -18,10 +18,10 @@ from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
 from finetuning.runs import launch
 from finetuning.runs.folder import create_run, list_runs
+from models import libraries
 from plumbing import doors
 from plumbing.errors import DataError
 from ui.page import build_page
-from ui.server import libraries
 from ui.server.visitors import LOCAL, Visitor
 from ui.tabs.train import build_train
 from ui.tabs.train_steps import TrainTask

@@ -7,7 +7,7 @@ looks into it whenever it pickles), so whoever is about to use them passes throu
 from __future__ import annotations
 
 import gc
-import inspect
+import importlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +18,11 @@ _imported = threading.Event()
 
 
 def ready() -> None:
-    """Return once torch, transformers, peft and datasets are wholly imported: seconds the first time."""
+    """Return once torch, transformers and peft are wholly imported: seconds the first time."""
     if _imported.is_set():
         return
     with _lock, without_collections():
-        import datasets  # noqa: F401
+        _import_bitsandbytes()
         import torch  # noqa: F401
         from peft import PeftModel  # noqa: F401
         from transformers import (  # noqa: F401
@@ -37,35 +37,38 @@ def ready() -> None:
     _imported.set()
 
 
+def _import_bitsandbytes() -> None:
+    """Import it without torch's compiler, which takes more than two seconds.
+
+    It wraps its operators for processors that it has no kernels for in `torch.compile`, and peft imports it. Those
+    operators are as right without.
+    """
+    torch: Any = importlib.import_module("torch")
+
+    def uncompiled(function: Any = None, **_: Any) -> Any:
+        return function if function is not None else lambda wrapped: wrapped
+
+    compiled = torch.compile
+    torch.compile = uncompiled
+    try:
+        import bitsandbytes  # noqa: F401
+    finally:
+        torch.compile = compiled
+
+
 def are_ready() -> bool:
     """Whether `ready` would return at once."""
     return _imported.is_set()
 
 
-def import_gradio() -> None:
-    """Import Gradio as fast as it goes.
-
-    It writes type stubs for editors beside the module of each of its components, at every import, which takes a
-    third of it. It does not where a component has no file, and so none has one meanwhile.
-    """
-    getfile = inspect.getfile
-
-    def no_file_of_a_component(object: Any) -> str:
-        if isinstance(object, type) and object.__module__.startswith("gradio."):
-            raise OSError("no stub is wanted")
-        return getfile(object)
-
-    with without_collections():
-        inspect.getfile = no_file_of_a_component
-        try:
-            import gradio  # noqa: F401
-        finally:
-            inspect.getfile = getfile
-
-
 def import_in_background() -> None:
-    """Begin to import them now, so that whoever needs them first waits less."""
-    threading.Thread(target=ready, name="libraries", daemon=True).start()
+    """Begin to import them now, and what reads rows, so that whoever needs them first waits less."""
+
+    def import_all() -> None:
+        ready()
+        import datasets  # noqa: F401
+
+    threading.Thread(target=import_all, name="libraries", daemon=True).start()
 
 
 @contextmanager
