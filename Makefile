@@ -15,10 +15,10 @@ app: $(VENV)/.app
 demo: $(VENV)/.app
 	$(RUN) -m finetuning train sentiment-smollm2-lora $(ARGS)
 
-# Tiny models first, a core each and a test on every core; then what computes on all cores, one after the other.
+# Tiny models first, then the real one in the app, a worker and the gate: a core each, and a test on every core.
 test: $(VENV)/.dev check browser
 	$(RUN) -m pytest -n logical --maxprocesses 4 --dist worksteal tests/unit tests/integration --ignore $(REAL) $(ARGS)
-	$(RUN) -m pytest $(REAL) tests/browser eval $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --maxprocesses 2 --dist loadfile $(REAL) tests/browser eval $(ARGS)
 
 check: $(VENV)/.dev
 	$(RUN) -m ruff check .

@@ -6,7 +6,7 @@ browser session has a flag that stops whatever it has going.
 
 from __future__ import annotations
 
-import os
+import functools
 import threading
 import time
 from collections import Counter, OrderedDict, deque
@@ -239,8 +239,16 @@ def share_cores() -> None:
     """
     import torch
 
-    cores = os.cpu_count() or 1
-    torch.set_num_threads(max(1, cores // 2) if is_training() else cores)
+    most = _threads_of_torch()
+    torch.set_num_threads(max(1, most // 2) if is_training() else most)
+
+
+@functools.cache
+def _threads_of_torch() -> int:
+    """As many as torch takes by itself: one a core that this process may use, or `OMP_NUM_THREADS`."""
+    import torch
+
+    return torch.get_num_threads()
 
 
 def is_training() -> bool:

@@ -83,6 +83,15 @@ def test_gradio_is_imported_whole_and_writes_no_type_stubs() -> None:
     assert printed(code).split() == ["[]", "True", "timer.py"]
 
 
+def test_no_more_threads_answer_than_the_environment_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    code = (
+        "import torch; from ui.server.models_in_use import share_cores; share_cores(); "
+        "print(torch.get_num_threads())"
+    )
+    assert printed(code).strip() == "1"
+
+
 def test_an_opening_says_what_it_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
     imported = threading.Event()
     seen: list[str] = []
