@@ -1,0 +1,1 @@
+"""What answers rows, whatever it is: one file a kind of side."""
