@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from eval.report.figures import METRIC_HEAD, metric_cells
 from eval.report.markdown import (
     EXPLORATORY,
     confused_sentence,
@@ -19,7 +20,6 @@ from eval.report.markdown import (
     headline,
     p_value,
     turns_sentence,
-    with_interval,
 )
 from eval.report.preferences import preference_sentences, thumbs_sentences
 from eval.report.rewards_text import calibration_sentence, length_sentence, margin_sentence
@@ -41,16 +41,9 @@ def print_report(console: Console, report: Report) -> None:
 
 
 def _metrics(report: Report) -> Table:
-    table = Table("metric", "base", "tuned", "difference", "p")
+    table = Table(*METRIC_HEAD[:-1])  # the outcome of the primary one is the headline
     for metric in report.metrics:
-        test, digits = metric.judgement, metric.metric.digits + 1
-        table.add_row(
-            escape(metric.tells if metric.primary else f"{metric.tells} (exploratory)"),
-            with_interval(metric.base, metric.base_interval, digits=digits),
-            with_interval(metric.tuned, metric.tuned_interval, digits=digits),
-            with_interval(metric.difference, test.interval if test else None, sign="+", digits=digits),
-            p_value(test),
-        )
+        table.add_row(*map(escape, metric_cells(metric)[:-1]))
     return table
 
 

@@ -62,7 +62,7 @@ def quality_plot(result: LabResult) -> Markup | None:
         marks.append(tag("line", x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM, class_="lab-grid"))
         marks.append(_tick(LEFT + _NOTHING / 2, "nothing"))
     said = f"{result.by.title} of each option with its 95 % interval, over the number of parameters that learn"
-    return _figure([*marks, _axis_name("parameters that learn"), *_drawn(points, up)], said)
+    return figure([*marks, _axis_name("parameters that learn"), *_drawn(points, up)], said)
 
 
 def forgetting_plot(result: LabResult) -> Markup | None:
@@ -95,7 +95,7 @@ def forgetting_plot(result: LabResult) -> Markup | None:
     ]
     said = f"Gain in {result.by.title} over the base, over what became of the perplexity of general text"
     name = "perplexity of general text, tuned by base: right of 1 something was forgotten"
-    return _figure([*marks, _axis_name(name), *_drawn(points, up)], said)
+    return figure([*marks, _axis_name(name), *_drawn(points, up)], said)
 
 
 def curve_plot(result: LabResult) -> Markup | None:
@@ -119,14 +119,15 @@ def curve_plot(result: LabResult) -> Markup | None:
     for (x, y, anchor), name in zip(beside(ends, names, right=WIDTH), names, strict=True):
         marks.append(tag("text", name, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor, class_="lab-name"))
     said = f"{result.by.title} of each option with its 95 % interval, over the number of training rows"
-    return _figure([*marks, _axis_name("training rows")], said)
+    return figure([*marks, _axis_name("training rows")], said)
 
 
 # ---- parts -------------------------------------------------------------------------------------------------
 
 
-def _figure(marks: Sequence[Child], said: str) -> Markup:
-    drawing = tag("svg", *marks, viewBox=f"0 0 {WIDTH} {HEIGHT}", class_="lab-plot", role="img", aria_label=said)
+def figure(marks: Sequence[Child], said: str, *, height: int = HEIGHT) -> Markup:
+    """A plot of these `marks` that says what it shows."""
+    drawing = tag("svg", *marks, viewBox=f"0 0 {WIDTH} {height}", class_="lab-plot", role="img", aria_label=said)
     box = tag("div", drawing, class_="lab-plot-box", tabindex=0, role="region", aria_label=said)
     return tag("figure", box, tag("figcaption", f"{said}.", class_="lab-caption"), class_="lab-figure")
 

@@ -36,7 +36,7 @@ def headline(result: LabResult) -> str:
     if len(alike) == len(others) and others[1:]:
         return f"{said} There is no evidence that any of the {len(others)} others is worse."
     names = [f"{titled(option, result)} ({_said(option, result)})" for option in alike]
-    return f"{said} There is no evidence that {_listed(names)} {'is' if len(names) == 1 else 'are'} worse."
+    return f"{said} There is no evidence that {listed(names)} {'is' if len(names) == 1 else 'are'} worse."
 
 
 def _said(option: OptionResult, result: LabResult) -> str:
@@ -102,11 +102,16 @@ def titled(option: OptionResult, result: LabResult) -> str:
 
 def outcome_of(result: LabResult, one: OptionResult, other: OptionResult) -> str:
     """Whether `other` is better or worse than `one`, or no evidence; empty where the two are no pair."""
+    return outcome_between(result.pairs, one.key, other.key)
+
+
+def outcome_between(pairs: Sequence[PairResult], one: str, other: str) -> str:
+    """The same of two keys."""
     turned = {"better": "worse", "worse": "better"}
-    for pair in result.pairs:
-        if (pair.one, pair.other) == (one.key, other.key):
+    for pair in pairs:
+        if (pair.one, pair.other) == (one, other):
             return pair.outcome
-        if (pair.one, pair.other) == (other.key, one.key):
+        if (pair.one, pair.other) == (other, one):
             return turned.get(pair.outcome, pair.outcome)
     return ""
 
@@ -187,12 +192,15 @@ PAIR_HEAD = ("pair", "difference", "p", "p, corrected", "verdict")
 
 def pair_cells(pair: PairResult, result: LabResult) -> list[str]:
     """A row of the table of pairs, in the order of `PAIR_HEAD`."""
-    one, other = result.option(pair.one), result.option(pair.other)
-    names = f"{titled(one, result)} → {titled(other, result)}"
-    verdict = pair.outcome if pair.outcome == "no evidence" else f"{titled(other, result)} is {pair.outcome}"
-    digits = result.by.digits + 1
+    names = (titled(result.option(key), result) for key in (pair.one, pair.other))
+    return named_pair(pair, *names, digits=result.by.digits + 1)
+
+
+def named_pair(pair: PairResult, one: str, other: str, *, digits: int) -> list[str]:
+    """The same of a pair whose two are called so."""
+    verdict = pair.outcome if pair.outcome == "no evidence" else f"{other} is {pair.outcome}"
     difference = with_interval(pair.difference, pair.interval, sign="+", digits=digits)
-    return [names, difference, p_text(pair.p_value), p_text(pair.corrected), verdict]
+    return [f"{one} → {other}", difference, p_text(pair.p_value), p_text(pair.corrected), verdict]
 
 
 # ---- Markdown ----------------------------------------------------------------------------------------------
@@ -241,7 +249,7 @@ def _number(value: float | None, how: str) -> str:
     return NOT_MEASURED if value is None else how.format(value)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """`a, b and c`; of many, the first and how many more."""
     shown = list(names) if len(names) <= _NAMED else [*names[: _NAMED - 1], f"{len(names) - _NAMED + 1} others"]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

@@ -1,8 +1,34 @@
-"""Numbers of a report as they are written: with their intervals, and a test's p-value."""
+"""Numbers of a report as they are written: with their intervals, a p-value, a metric as a row of a table."""
 
 from __future__ import annotations
 
+from eval.report.sections import Flips, MetricResult
 from eval.statistics import Interval, Judgement
+
+METRIC_HEAD = ("metric", "base", "tuned", "difference", "p", "verdict")
+"""The columns of a table of metrics; `metric_cells` gives a row."""
+
+
+def metric_cells(metric: MetricResult) -> list[str]:
+    """A metric of both sides as a row of a table, in the order of `METRIC_HEAD`."""
+    test, digits = metric.judgement, metric.metric.digits + 1
+    return [
+        metric.tells if metric.primary else f"{metric.tells} (exploratory)",
+        with_interval(metric.base, metric.base_interval, digits=digits),
+        with_interval(metric.tuned, metric.tuned_interval, digits=digits),
+        with_interval(metric.difference, test.interval if test else None, sign="+", digits=digits),
+        p_value(test),
+        test.outcome if test else "",
+    ]
+
+
+def flipped(flips: Flips, metric: MetricResult) -> str:
+    """`14 rows went from wrong to right, 3 went from right to wrong, 83 neither.`"""
+    binary = metric.metric.kind == "binary"
+    right = "went from wrong to right" if binary else f"gained in {metric.title}"
+    wrong = "went from right to wrong" if binary else "lost"
+    neither = f"changed by less than {flips.threshold:g}" if flips.threshold else "neither"
+    return f"{flips.gained:,} rows {right}, {flips.lost:,} {wrong}, {flips.same:,} {neither}."
 
 
 def p_value(test: Judgement | None) -> str:

@@ -5,10 +5,10 @@ For who never saw a p-value. Knows values only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from eval.report.schema import Report
-from eval.report.sections import Confusion
+from eval.report.sections import Confusion, MetricResult
 from eval.statistics import mcnemar_p
 
 UNTRAINED_HEAD = (
@@ -31,16 +31,21 @@ def headline(report: Report) -> str:
     What takes from its worth is said first: that the rows were trained on, labels that they lack, and a rival that
     takes no learning.
     """
-    caveats = [*_known_rows(report), *_labels_without_rows(report), *_rivals_that_read_nothing(report)]
-    return " ".join([*caveats, _compared(report, than=" than the base" if caveats else "")])
+    caveats = [*_known_rows(report), *_rows_of_labels(report), *_rivals_that_read_nothing(report)]
+    return " ".join(
+        [*caveats, compared(report.primary, report.asked.noun, than=" than the base" if caveats else "")]
+    )
 
 
-def _compared(report: Report, *, than: str) -> str:
-    """Tuned against base, after `Better` what it is better `than`, where that needs to be said."""
-    metric, verdict = report.primary, report.verdict
-    what = metric.metric
+def compared(metric: MetricResult, n: int, noun: tuple[str, str], *, than: str = "") -> str:
+    """Tuned against base by a metric that has a test, after `Better` what it is better `than`, if that is needed.
+
+    `n` rows, which `noun` says what they are called: one, several.
+    """
+    what, verdict = metric.metric, metric.judgement
+    assert verdict is not None, "a metric of rows has a test"
     title = what.named if what.named_higher_is_better else f"{what.named}, where lower is better,"
-    on = f"on {report.n:,} {report.asked.noun[report.n != 1]} {title}"
+    on = f"on {n:,} {noun[n != 1]} {title}"
     base, tuned = what.said(metric.base), what.said(metric.tuned)
     if verdict.outcome == "no evidence":
         return f"No evidence of a change: {on} is {base} before and {tuned} after."
@@ -56,11 +61,17 @@ def _known_rows(report: Report) -> Iterator[str]:
         yield "Judged on rows that it was trained on, too: this says little about new ones."
 
 
-def _labels_without_rows(report: Report) -> Iterator[str]:
-    """A sentence where a label is right in no test row: the scores then say nothing about it."""
-    if report.confusion is None:
-        return
-    counts = {label: sum(row) for label, row in zip(report.confusion.labels, report.confusion.base, strict=True)}
+def _rows_of_labels(report: Report) -> Iterator[str]:
+    if report.confusion is not None:
+        rows = map(sum, report.confusion.base)
+        yield from labels_without_rows(dict(zip(report.confusion.labels, rows, strict=True)))
+
+
+def labels_without_rows(counts: Mapping[str, int]) -> Iterator[str]:
+    """A sentence where a label is right in no test row: the scores then say nothing about it.
+
+    `counts` has the test rows of each label.
+    """
     there = [label for label, count in counts.items() if count]
     lacking = _either([label for label, count in counts.items() if not count])
     if len(there) == 1:
@@ -83,7 +94,8 @@ def _rivals_that_read_nothing(report: Report) -> Iterator[str]:
     """
     metric = report.primary
     if report.confusion and metric.metric.kind == "binary":
-        yield from _constant_answer(report.confusion, report)
+        totals = list(map(sum, report.confusion.tuned))
+        yield from constant_answer(report.confusion, totals, report.verdict.alpha)
         return
     doing = {floor.name: floor.doing or _DOING_BEFORE.get(floor.name, "") for floor in report.floors}
     floors = [floor for floor in report.floors if doing[floor.name] and metric.name in floor.scores]
@@ -98,28 +110,33 @@ def _rivals_that_read_nothing(report: Report) -> Iterator[str]:
         yield f"No evidence that it is better than {rival}."
 
 
-def _constant_answer(confusion: Confusion, report: Report) -> Iterator[str]:
-    totals = list(map(sum, confusion.tuned))
-    common = totals.index(max(totals))
-    if totals[common] == report.n:
+def constant_answer(confusion: Confusion, totals: Sequence[int], alpha: float) -> Iterator[str]:
+    """A sentence where tuned is not shown to be better than the test rows' most frequent label, always.
+
+    `totals` has the test rows of each label, in the order of the table.
+    """
+    common, n = totals.index(max(totals)), sum(totals)
+    if totals[common] == n:
         return  # only one label is there, which is said already
-    gains = sum(row[index] for index, row in enumerate(confusion.tuned) if index != common)
+    gains = sum(row[place] for place, row in enumerate(confusion.tuned) if place != common)
     losses = totals[common] - confusion.tuned[common][common]
-    rival = f"always answering {confusion.labels[common]} ({totals[common] / report.n:.2f})"
+    rival = f"always answering {confusion.labels[common]} ({totals[common] / n:.2f})"
     if gains <= losses:
         yield f"No better than {rival}."
-    elif mcnemar_p(gains, losses) > report.verdict.alpha:
+    elif mcnemar_p(gains, losses) > alpha:
         yield f"No evidence that it is better than {rival}."
 
 
 def explanation(report: Report) -> str:
     """What the verdict rests on, in sentences that need no statistics, and what was amiss in training."""
     head = {"classifier": UNTRAINED_HEAD, "reward": BASE_OF_REWARDS}.get(report.kind, "")
-    return " ".join(part for part in (_ground(report), head, report.training) if part)
+    return " ".join(part for part in (ground(report.primary), head, report.training) if part)
 
 
-def _ground(report: Report) -> str:
-    verdict, digits, told = report.verdict, report.primary.metric.digits, report.primary.metric.told
+def ground(metric: MetricResult) -> str:
+    """What a metric's verdict rests on: how large the difference may be, or what so many rows could have shown."""
+    verdict, digits, told = metric.judgement, metric.metric.digits, metric.metric.told
+    assert verdict is not None, "a metric of rows has a test"
     if verdict.outcome == "no evidence":
         if verdict.detectable is None and verdict.interval.low == verdict.interval.high == 0:
             return "That is because every row scores the same before and after, so there is nothing to judge by."

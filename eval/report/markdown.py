@@ -6,11 +6,11 @@ only.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from eval.metrics import Metric, metric_named
-from eval.report.figures import of_any_size
+from eval.report.escaped import cell, plain, quote
+from eval.report.figures import flipped, metric_cells, of_any_size
 from eval.report.figures import p_value as p_value
 from eval.report.figures import with_interval as with_interval
 from eval.report.headline import explanation as explanation
@@ -30,7 +30,7 @@ FEW_ROWS = 10
 _SIDE_BY_SIDE = 3
 """Labels up to which one table holds the answers of both sides."""
 EXPLORATORY = "Every other p-value and comparison here is exploratory: none is corrected for how many there are."
-_WRITING_TITLES = {
+WRITING_TITLES = {
     "length_ratio": "length / reference",
     "novelty": "words not in what was asked",
     "repetition": "repeated runs of three words",
@@ -148,16 +148,8 @@ def table(report: Report) -> str:
         "|---|---|---|---|---:|---|",
     ]
     for metric in report.metrics:
-        test, digits = metric.judgement, metric.metric.digits + 1
-        cells = [
-            _plain(metric.tells if metric.primary else f"{metric.tells} (exploratory)"),
-            with_interval(metric.base, metric.base_interval, digits=digits),
-            with_interval(metric.tuned, metric.tuned_interval, digits=digits),
-            with_interval(metric.difference, test.interval if test else None, sign="+", digits=digits),
-            p_value(test),
-            test.outcome if test else "",
-        ]
-        lines.append(f"| {' | '.join(cells)} |")
+        named, *numbers = metric_cells(metric)
+        lines.append(f"| {' | '.join([plain(named), *numbers])} |")
     return "\n".join(lines)
 
 
@@ -165,18 +157,18 @@ def to_markdown(report: Report, rows: Sequence[RowResult]) -> str:
     """The report for a person."""
     test = report.verdict
     sections = [
-        f"# {_plain(headline(report))}",
+        f"# {plain(headline(report))}",
         explanation(report),
         table(report),
         *([turns_sentence(report.turns)] if report.turns else []),
         *([texts_sentence(report.texts, report)] if report.texts else []),
         f"Intervals are 95 %. The verdict is about {report.primary.title} alone, by the {test.test} at "
         f"p ≤ {test.alpha:g} over {report.n:,} pairs of {pairs_of(report)}. {EXPLORATORY}",
-        *preferences_markdown(report.preference, report.thumbs, _cell),
+        *preferences_markdown(report.preference, report.thumbs, cell),
         *_floors(report),
         *_forgetting(report),
         *_labels(report),
-        *(rewards_markdown(report.rewards, _cell) if report.rewards else []),
+        *(rewards_markdown(report.rewards, cell) if report.rewards else []),
         *_writing(report),
         *_flips(report, rows),
         *_rows(report),
@@ -191,7 +183,7 @@ def _floors(report: Report) -> list[str]:
     if not report.floors and not shown and not told:
         return []
     names = report.scored_by_all
-    titles = [_plain(metric_named(name).title) for name in names]
+    titles = [plain(metric_named(name).title) for name in names]
     lines = [
         f"| answers by | {' | '.join(titles)} | tuned against it, p | verdict |",
         "|---" * (len(names) + 3) + "|",
@@ -206,11 +198,11 @@ def _floors(report: Report) -> list[str]:
     if shown:
         lines.append(row(few_shot_title(shown, report), shown.scores, shown.judgement))
     if told:
-        lines.append(row(_plain(context_title(told)), told.scores, told.judgement))
+        lines.append(row(plain(context_title(told)), told.scores, told.judgement))
     lines.append(row("**tuned**", {metric.name: metric.tuned for metric in report.metrics}))
     explained = [f"{floor.name}: {floor.sentence}" for floor in report.floors]
     said = [few_shot_sentence(shown, report)] if shown else []
-    said += [_plain(context_sentence(told, report))] if told else []
+    said += [plain(context_sentence(told, report))] if told else []
     return ["## What else would score", "\n".join(lines), *said, "\n".join(f"- {line}" for line in explained)]
 
 
@@ -238,11 +230,11 @@ def _labels(report: Report) -> list[str]:
 
 def _confusion(confusion: Confusion) -> list[str]:
     """A table for both sides, or one for each; of very many labels the pairs that are confused most often."""
-    labels = [_cell(label) for label in confusion.labels]
+    labels = [cell(label) for label in confusion.labels]
     if confusion.is_large:
         pairs = confusion.most_confused(PAIRS_SHOWN)
         lines = ["| right label | answered | base | tuned |", "|---|---|---:|---:|"]
-        lines += [f"| {_cell(one)} | {_cell(other)} | {base} | {tuned} |" for one, other, base, tuned in pairs]
+        lines += [f"| {cell(one)} | {cell(other)} | {base} | {tuned} |" for one, other, base, tuned in pairs]
         said = f"Of {len(labels)} labels, those that are confused most often: number of rows."
         return (
             [said, "\n".join(lines)] if pairs else [f"None of the {len(labels)} labels is confused with another."]
@@ -266,7 +258,7 @@ def _classes(classes: Sequence[ClassScores]) -> list[str]:
     lines = ["| label | test rows | precision | recall | F1 |", "|---|---:|---:|---:|---:|"]
     for each in classes:
         sides = zip(_scores_of(each, "base"), _scores_of(each, "tuned"), strict=True)
-        cells = [_cell(each.label), f"{each.support:,}", *(f"{base:.2f} → {tuned:.2f}" for base, tuned in sides)]
+        cells = [cell(each.label), f"{each.support:,}", *(f"{base:.2f} → {tuned:.2f}" for base, tuned in sides)]
         lines.append(f"| {' | '.join(cells)} |")
     few = [each.label for each in classes if each.support < FEW_ROWS]
     said = "Base → tuned; no label has a test of its own."
@@ -282,11 +274,6 @@ def _scores_of(each: ClassScores, side: str) -> tuple[float, float, float]:
     return found.precision, found.recall, found.f1
 
 
-def _cell(text: str) -> str:
-    """A label in a table, on one line."""
-    return _plain(" ".join(text.split())) or "(nothing)"
-
-
 def _writing(report: Report) -> list[str]:
     if report.writing is None:
         return []
@@ -294,19 +281,14 @@ def _writing(report: Report) -> list[str]:
     lines = ["| mean of the answers | base | tuned |", "|---|---:|---:|"]
     lines += [
         f"| {title} | {getattr(base, name):.2f} | {getattr(tuned, name):.2f} |"
-        for name, title in _WRITING_TITLES.items()
+        for name, title in WRITING_TITLES.items()
     ]
     return ["## How the answers are written", "\n".join(lines)]
 
 
 def flips_sentence(report: Report) -> str:
     """`14 rows went from wrong to right, 3 went from right to wrong, 83 neither.`"""
-    metric, flips = report.primary.metric, report.flips
-    binary = metric.kind == "binary"
-    right = "went from wrong to right" if binary else f"gained in {metric.title}"
-    wrong = "went from right to wrong" if binary else "lost"
-    neither = f"changed by less than {flips.threshold:g}" if flips.threshold else "neither"
-    return f"{flips.gained:,} rows {right}, {flips.lost:,} {wrong}, {flips.same:,} {neither}."
+    return flipped(report.flips, report.primary)
 
 
 def _flips(report: Report, rows: Sequence[RowResult]) -> list[str]:
@@ -323,7 +305,7 @@ def _flips(report: Report, rows: Sequence[RowResult]) -> list[str]:
 
 def _rows(report: Report) -> list[str]:
     said = about_the_rows(report)
-    return ["## Which rows", "\n".join(f"- {_plain(line)}" for line in said)] if said else []
+    return ["## Which rows", "\n".join(f"- {plain(line)}" for line in said)] if said else []
 
 
 def _provenance(report: Report) -> str:
@@ -336,13 +318,13 @@ def _provenance(report: Report) -> str:
             f"likelihoods of at most {report.texts.window:,} tokens at once; greedy continuations of at most "
             f"{report.max_new_tokens} tokens"
         )
-    revision = f" ({_plain(base.revision)})" if base.revision else ""
-    source = f"{_plain(data.spec) or 'not named'}, split {_plain(data.split)}, {report.n:,} rows"
+    revision = f" ({plain(base.revision)})" if base.revision else ""
+    source = f"{plain(data.spec) or 'not named'}, split {plain(data.split)}, {report.n:,} rows"
     facts = {
-        "base model": f"{_plain(base.name)}, from {base.origin}{revision}",
+        "base model": f"{plain(base.name)}, from {base.origin}{revision}",
         "base weights": f"SHA-256 {base.weights_sha256}",
         "precision": report.precision + (f", computed in {report.computed_in}" if report.computed_in else ""),
-        report.tuned_is: f"{_plain(_trained(report))}; SHA-256 {report.adapter_sha256 or 'not known'}",
+        report.tuned_is: f"{plain(_trained(report))}; SHA-256 {report.adapter_sha256 or 'not known'}",
         "prompt": f"SHA-256 {report.prompt_sha256}",
         "data": f"{source}, SHA-256 {data.test_sha256}",
         "answers": f"{decoding}, {report.batch_size} rows a batch",
@@ -369,23 +351,12 @@ def _trained(report: Report) -> str:
 
 
 def _example(row: RowResult) -> str:
-    parts = [_quote(row.input)]
+    parts = [quote(row.input)]
     sides = [(named_side("Base", row.base), row.base.answer), (named_side("Tuned", row.tuned), row.tuned.answer)]
     shown = [right(row), *sides]
     if row.rejected is not None and row.tuned.rewards is not None:
         sides = [("Base takes", taken(row, "base")), ("Tuned takes", taken(row, "tuned"))]
         shown = [("Better", row.references[0]), ("Worse", row.rejected), *sides]
     for title, text in shown:
-        parts.append(f"**{title}:** {_plain(' '.join(text.split())) or '(nothing)'}")
+        parts.append(f"**{title}:** {plain(' '.join(text.split())) or '(nothing)'}")
     return "\n\n".join(parts)
-
-
-def _quote(text: str) -> str:
-    return "\\\n".join(f"> {_plain(line.strip())}" for line in text.splitlines() if line.strip())
-
-
-def _plain(text: str) -> str:
-    """Text of a model, a user or a data set, so that Markdown shows it and never obeys it."""
-    escaped = re.sub(r"([\\`*_\[\]<>|~$&])", r"\\\1", text)
-    # What makes a heading or a list only at the start of a line: `#`, `-`, `1.`
-    return re.sub(r"^(\s*\d*)([#+\-=.)])", r"\1\\\2", escaped)
