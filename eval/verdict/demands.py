@@ -1,0 +1,66 @@
+"""What a verdict has to say for a gate to open: which tuned sides fail, and why.
+
+The exit code of `python -m eval compare` and the failures of its JUnit file are both this, so they always agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from eval.verdict import words
+from eval.verdict.schema import Comparison, SliceResult, Verdict
+
+Demand = Literal["better", "slices"]
+DEMANDS: tuple[Demand, ...] = ("better", "slices")
+"""better: every tuned side has to be better than the base. slices: on no slice may one be worse."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a gate stays shut."""
+
+    tuned: str
+    """The key of the tuned side."""
+    sentence: str
+    found: SliceResult | None = None
+    """The slice that got worse; None where it is the verdict itself."""
+
+
+def failures(verdict: Verdict, demanded: Sequence[Demand] = ()) -> list[Failure]:
+    """All that fails; empty where the gate is open.
+
+    A tuned side fails that is worse than the base. Where a margin was asked for, the margin decides instead: a side
+    fails that is not shown to be within it, and a loss that is shown to be smaller does not matter.
+    """
+    found = [Failure(each.tuned, why) for each in verdict.comparisons if (why := _failing(each, verdict, demanded))]
+    if "slices" in demanded:
+        found += [
+            Failure(each.tuned, _named(each, verdict) + words.slice_sentence(one, verdict), one)
+            for each in verdict.comparisons
+            for one in each.slices
+            if one.outcome == "worse"
+        ]
+    return found
+
+
+def _failing(comparison: Comparison, verdict: Verdict, demanded: Sequence[Demand]) -> str:
+    """Why one tuned side fails; empty where it does not."""
+    outcome, who = words.outcome(verdict, comparison.tuned), _named(comparison, verdict)
+    if "better" in demanded and outcome != "better":
+        return f"{who}{metric_sentence(comparison, verdict)} It had to be better than the base."
+    if comparison.margin is not None:
+        return "" if comparison.margin.holds else f"{who}{words.margin_sentence(comparison.margin)}"
+    return f"{who}{metric_sentence(comparison, verdict)}" if outcome == "worse" else ""
+
+
+def metric_sentence(comparison: Comparison, verdict: Verdict) -> str:
+    """The verdict on one tuned side, with its numbers."""
+    outcome = words.outcome(verdict, comparison.tuned)
+    said = "No evidence of a change" if outcome == "no evidence" else outcome.capitalize()
+    return f"{said}: {words.metric_numbers(comparison.primary, words.corrected(verdict, comparison.tuned))}"
+
+
+def _named(comparison: Comparison, verdict: Verdict) -> str:
+    return "" if words.is_one_pair(verdict) else f"{words.titled(verdict, comparison.tuned)}: "

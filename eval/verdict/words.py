@@ -1,0 +1,379 @@
+"""A verdict in sentences: what came out, what takes from its worth, and what it rests on.
+
+Computes nothing that the verdict does not say. The terminal, Markdown, HTML and JUnit say the same; tables are in
+`tables`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from eval.lab.words import listed, outcome_between
+from eval.report.figures import flipped, p_text, with_interval
+from eval.report.headline import compared, constant_answer, ground, labels_without_rows
+from eval.report.rows_text import counts
+from eval.report.sections import MetricResult
+from eval.statistics import Judgement, fewest_rows
+from eval.verdict.schema import Comparison, Judged, Margin, SideResult, SliceResult, StandardTask, Suspect, Verdict
+
+MUCH_UNREAD = 0.05
+"""Share of answers that name no label from which a reader has to know it before anything else."""
+SUSPECTS_SHOWN = 10
+_ASKED = {
+    "contract": "by the prompt that it was tuned with",
+    "template": "by its own chat template, with the task's instruction",
+    "file": "by the prompt of a file",
+    "server": "by messages, which the server renders",
+    "bare text": "by the bare text, with nothing around it",
+}
+_ANSWERED = {
+    "chosen": "gives the most probable label",
+    "read": "writes, and the label is read out of that",
+    "written": "writes",
+}
+
+
+# ---- names -------------------------------------------------------------------------------------------------
+
+
+def titled(verdict: Verdict, key: str) -> str:
+    """What a side is called: its name, with its key where another has the same name."""
+    name = verdict.side(key).info.name
+    alike = sum(side.info.name == name for side in verdict.sides)
+    return name if alike == 1 else f"{name} ({key})"
+
+
+def rows_judged(verdict: Verdict) -> str:
+    """`400 reviews`."""
+    return f"{verdict.n:,} {verdict.about.noun[verdict.n != 1]}"
+
+
+def is_one_pair(verdict: Verdict) -> bool:
+    """Whether one tuned side is compared with its base, and nothing has to be corrected."""
+    return len(verdict.comparisons) == 1
+
+
+def outcome(verdict: Verdict, tuned: str, *, against: str | None = None) -> str:
+    """Whether a tuned side is better or worse than the base, or than another, by the corrected p-value."""
+    return outcome_between(verdict.pairs, against or verdict.sides[0].info.key, tuned)
+
+
+def best_first(verdict: Verdict) -> list[Comparison]:
+    """The tuned sides, the best first."""
+    sign = -1 if verdict.by.higher_is_better else 1
+    return sorted(verdict.comparisons, key=lambda each: sign * each.primary.tuned)
+
+
+# ---- the headline ------------------------------------------------------------------------------------------
+
+
+def headline(verdict: Verdict) -> str:
+    """What came out, in a few sentences; what takes from its worth is said first."""
+    warned = caveats(verdict)
+    if is_one_pair(verdict):
+        (only,) = verdict.comparisons
+        than = " than the base" if warned else ""
+        said = [compared(only.primary, verdict.n, verdict.about.noun, than=than)]
+        said += [margin_sentence(only.margin)] if only.margin else []
+    else:
+        said = list(_of_several(verdict))
+    return " ".join([*warned, *said, *_worse_slices(verdict)])
+
+
+def _of_several(verdict: Verdict) -> Iterator[str]:
+    """The best of several tuned sides, those that tie with it, and those that are worse than the base."""
+    ranked = best_first(verdict)
+    best, *others = ranked
+    base = verdict.sides[0].scores[0]
+    than_base = {
+        "better": "better than the base ({})",
+        "worse": "and even it is worse than the base ({})",
+        "no evidence": "and there is no evidence that it is better than the base ({})",
+    }[outcome(verdict, best.tuned)].format(verdict.by.said(base.value))
+    number = f"{verdict.by.named} {_score(verdict, best)} on {rows_judged(verdict)}"
+    yield f"{titled(verdict, best.tuned)} is the best of {len(ranked)} here: {number}, {than_base}."
+    ties = [other for other in others if outcome(verdict, other.tuned, against=best.tuned) == "no evidence"]
+    if ties:
+        names = listed([f"{titled(verdict, tie.tuned)} ({_score(verdict, tie)})" for tie in ties])
+        yield f"A tie: there is no evidence that {names} {'are' if ties[1:] else 'is'} worse than that."
+    if worse := [each for each in ranked if each is not best and outcome(verdict, each.tuned) == "worse"]:
+        yield f"Worse than the base: {listed([titled(verdict, each.tuned) for each in worse])}."
+    if missed := [each for each in verdict.comparisons if each.margin and not each.margin.holds]:
+        names = listed([titled(verdict, each.tuned) for each in missed])
+        margin = missed[0].margin
+        assert margin is not None
+        yield f"Not shown to be no worse than the base by {margin.margin:g} or more: {names}."
+
+
+def _score(verdict: Verdict, comparison: Comparison) -> str:
+    return verdict.by.said(comparison.primary.tuned)
+
+
+def _worse_slices(verdict: Verdict) -> Iterator[str]:
+    for each in verdict.comparisons:
+        worse = [found for found in each.slices if found.outcome == "worse"]
+        if worse:
+            who = "" if is_one_pair(verdict) else f"{titled(verdict, each.tuned)}: "
+            yield f"{who}Worse on {listed([_named_slice(found) for found in worse])}."
+
+
+# ---- what takes from its worth -----------------------------------------------------------------------------
+
+
+def caveats(verdict: Verdict) -> list[str]:
+    """What a reader has to know before the verdict, in sentences; empty where there is nothing."""
+    said = [*_known_rows(verdict), *_the_same(verdict), *_much_unread(verdict)]
+    classes = verdict.comparisons[0].classes
+    if classes:
+        said += labels_without_rows({each.label: each.support for each in classes})
+    for each in verdict.comparisons:
+        if each.confusion and each.classes and each.primary.metric.kind == "binary":
+            rivals = constant_answer(each.confusion, [one.support for one in each.classes], verdict.alpha)
+            who = "" if is_one_pair(verdict) else f"{titled(verdict, each.tuned)}: "
+            said += [f"{who}{sentence}" for sentence in rivals]
+    return said
+
+
+def _known_rows(verdict: Verdict) -> Iterator[str]:
+    selection = verdict.data.selection
+    if selection and selection.trained_kept:
+        names = [titled(verdict, side.info.key) for side in verdict.sides if side.known.trained_on]
+        if names:
+            yield f"Judged on rows that {listed(names)} learned from, too: this says little about new ones."
+
+
+def _the_same(verdict: Verdict) -> Iterator[str]:
+    """A sentence for each set of sides that are one model, asked in one way: a path given twice, for one."""
+    alike: dict[tuple[str, str, str], list[str]] = {}
+    for side in verdict.sides:
+        if side.info.weights_sha256:
+            same = (side.info.weights_sha256, side.info.base, side.prompt.sha256)
+            alike.setdefault(same, []).append(side.info.key)
+    for keys in alike.values():
+        if len(keys) > 1:
+            yield f"{listed(keys)} are one model: the same weights, asked in the same way."
+
+
+def _much_unread(verdict: Verdict) -> Iterator[str]:
+    for side in verdict.sides:
+        if side.unread is not None and side.unread >= MUCH_UNREAD:
+            yield unread_sentence(verdict, side)
+
+
+def unread_sentence(verdict: Verdict, side: SideResult) -> str:
+    """How many answers of a side name no label, where labels were read out of what it wrote."""
+    assert side.unread is not None
+    who = titled(verdict, side.info.key)
+    if not side.unread:
+        return f"Every answer of {who} names a label."
+    return f"{side.unread:.1%} of the answers of {who} name none of the labels, and count as wrong."
+
+
+# ---- what the verdict rests on -----------------------------------------------------------------------------
+
+
+def explanation(verdict: Verdict) -> list[str]:
+    """What the verdict rests on, and what so many rows could have shown."""
+    if is_one_pair(verdict):
+        return [ground(verdict.comparisons[0].primary), what_is_tested(verdict)]
+    return [*(against_base(verdict, each) for each in best_first(verdict)), what_is_tested(verdict)]
+
+
+def against_base(verdict: Verdict, comparison: Comparison) -> str:
+    """One of several tuned sides against the base, by the p-value that is corrected for all pairs."""
+    found, test = outcome(verdict, comparison.tuned), comparison.verdict
+    digits = comparison.primary.metric.digits + 1
+    named = "no evidence of a change" if found == "no evidence" else f"{found} than the base"
+    could = ""
+    if found == "no evidence":
+        could = f" By itself such a test could have found {test.detectable:.{digits}f} or more."
+        if test.detectable is None:
+            could = " So few rows could have shown nothing, however large."
+    numbers = metric_numbers(comparison.primary, corrected(verdict, comparison.tuned))
+    return f"{titled(verdict, comparison.tuned)}: {named}. {numbers}{could}"
+
+
+def metric_numbers(metric: MetricResult, corrected_p: float | None = None) -> str:
+    """`accuracy 0.510 → 0.780, difference +0.270 (+0.210 to +0.330), p < 0.001.`"""
+    test, digits = metric.judgement, metric.metric.digits + 1
+    difference = with_interval(metric.difference, test.interval if test else None, sign="+", digits=digits)
+    p = f", p {p_text(test.p_value)}" if test else ""
+    after = f", corrected {p_text(corrected_p)}" if corrected_p is not None else ""
+    return (
+        f"{metric.title} {metric.base:.{digits}f} → {metric.tuned:.{digits}f}, difference {difference}{p}{after}."
+    )
+
+
+def corrected(verdict: Verdict, tuned: str) -> float | None:
+    """The p-value of a tuned side against the base, corrected for all pairs; None where there is but one."""
+    return None if is_one_pair(verdict) else pair_of(verdict, tuned)
+
+
+def pair_of(verdict: Verdict, tuned: str) -> float:
+    """The corrected p-value of a tuned side against the base."""
+    base = verdict.sides[0].info.key
+    return next(pair.corrected for pair in verdict.pairs if {pair.one, pair.other} == {base, tuned})
+
+
+def what_is_tested(verdict: Verdict) -> str:
+    """What an interval and a p-value here are about."""
+    title, pairs = verdict.by.title, len(verdict.pairs)
+    how = f"by the {verdict.test} over {verdict.n:,} pairs of answers to the same rows"
+    said = f"Intervals are 95 %. The verdict is about {title} alone, {how}"
+    if pairs == 1:
+        return (
+            f"{said}, at p ≤ {verdict.alpha:g}. Every other p-value here is exploratory: none is corrected for how "
+            "many there are, but those of slices."
+        )
+    return (
+        f"{said}. The p-values of the {pairs} pairs of sides are corrected by Holm's method: the chance that any "
+        f"difference that is called one is none is at most {verdict.alpha:.0%}. The interval of a difference is "
+        "that of its pair alone. Every other metric is exploratory."
+    )
+
+
+def margin_sentence(margin: Margin) -> str:
+    """Whether a tuned side is shown to be no worse than the base by more than a margin."""
+    numbers = f"the one-sided 95 % limit of the difference is {margin.limit:+.3f}, p {p_text(margin.p_value)}"
+    if margin.holds:
+        return f"Not worse than the base by {margin.margin:g} or more: {numbers}."
+    return f"Not shown to be no worse than the base by {margin.margin:g} or more: {numbers}."
+
+
+def flips_sentence(comparison: Comparison) -> str:
+    """`14 rows went from wrong to right, 3 went from right to wrong, 83 neither.`"""
+    return flipped(comparison.flips, comparison.primary)
+
+
+# ---- what it broke -----------------------------------------------------------------------------------------
+
+
+def slices_sentence(comparison: Comparison) -> str:
+    """What became of the slices, by p-values that are corrected for their number; empty without any."""
+    found = comparison.slices
+    if not found:
+        return ""
+    outcomes = Counter(each.outcome for each in found)
+    told = [f"{outcomes[name]} {name}" for name in ("worse", "better") if outcomes[name]]
+    number = f"{len(found):,} slice{'s' if len(found) > 1 else ''}"
+    if not told:
+        few = sum(each.n < fewest_rows() for each in found)
+        small = f" {few} of them have fewer than {fewest_rows()} rows, which can show nothing." if few else ""
+        return f"No evidence of a change in any of {number}, corrected for their number.{small}"
+    return f"Of {number}, corrected for their number: {', '.join(told)}, the others without evidence of a change."
+
+
+def slice_sentence(found: SliceResult, verdict: Verdict) -> str:
+    """What became of one slice."""
+    by, digits = verdict.by, verdict.by.digits + 1
+    difference = with_interval(found.judgement.difference, found.judgement.interval, sign="+", digits=digits)
+    verb = {"no evidence": "No evidence of a change"}.get(found.outcome, found.outcome.capitalize())
+    return (
+        f"{verb} on {_named_slice(found)}: {by.title} {found.base:.{digits}f} → {found.tuned:.{digits}f}, "
+        f"difference {difference}, p {p_text(found.corrected)}, corrected for all slices."
+    )
+
+
+def _named_slice(found: SliceResult) -> str:
+    return f"{found.by} = {found.value} ({found.n:,} row{'s' if found.n > 1 else ''})"
+
+
+# ---- how it was asked, and what is known of the rows -------------------------------------------------------
+
+
+def how_asked(verdict: Verdict) -> list[str]:
+    """By which prompt each side was asked, and how its answers were taken."""
+    named = [(titled(verdict, side.info.key), side) for side in verdict.sides]
+    said = [
+        f"{name} is asked {_ASKED[one.prompt.where_from]}, and {_ANSWERED[one.answered]}." for name, one in named
+    ]
+    if len({side.prompt.sha256 for side in verdict.sides}) > 1:
+        said.append("The sides are not asked by one prompt: a difference may be the prompt's as well.")
+    if len({side.answered for side in verdict.sides}) > 1:
+        said.append("Labels are chosen by one side and read by another: that alone may make a difference.")
+    said += [unread_sentence(verdict, side) for side in verdict.sides if side.unread is not None]
+    return said
+
+
+def what_is_known(verdict: Verdict) -> list[str]:
+    """Which rows were judged, and which of them a side may have learned from."""
+    selection, findings = verdict.data.selection, verdict.data.findings
+    said = [counts(selection, verdict.n), *selection.notes] if selection else []
+    kept = bool(selection and selection.trained_kept)
+    base, *tuned = verdict.sides
+    sides = [base, *tuned] if base.known.known_by else tuned
+    said += [_known(titled(verdict, side.info.key), side, kept) for side in sides]
+    return [*said, *(findings.sentences if findings else [])]
+
+
+def _known(name: str, side: SideResult, kept: bool) -> str:
+    if side.known.trained_on is None:
+        return f"Which rows {name} was trained on is not known: --trained-on FILE says it."
+    by = {"run": "its run's record", "recipe": "its recipe", "file": "the file that was given"}
+    known = f" ({by[side.known.known_by]})" if side.known.known_by else ""
+    if not side.known.trained_on:
+        return f"{name} was trained on none of the rows{known}."
+    became = "judged all the same" if kept else "left out"
+    return f"{name} was trained on {side.known.trained_on:,} of the rows{known}: they are {became}."
+
+
+def proofs(verdict: Verdict) -> list[str]:
+    """How it is known that the sides are two, and what else there is to know of each."""
+    said = []
+    for side in verdict.sides:
+        name = titled(verdict, side.info.key)
+        said += [f"{name}: {sentence}" for sentence in (side.info.proof, *side.info.notes) if sentence]
+    for each in verdict.comparisons:
+        if each.differs and each.differs != verdict.side(each.tuned).info.proof:
+            said.append(f"{titled(verdict, each.tuned)}: {each.differs}")
+    return said
+
+
+# ---- besides -----------------------------------------------------------------------------------------------
+
+
+def suspects_sentence(suspects: list[Suspect]) -> str:
+    """That some rows are probably mislabelled; empty without any."""
+    if not suspects:
+        return ""
+    rows = "1 row is" if len(suspects) == 1 else f"{len(suspects):,} rows are"
+    shown = f" The {SUSPECTS_SHOWN} worst:" if len(suspects) > SUSPECTS_SHOWN else ""
+    return f"{rows} probably wrong themselves: every side finds what the row says improbable.{shown}"
+
+
+def judged_sentences(judged: Judged, verdict: Verdict) -> list[str]:
+    """What a language model made of the answers, and how far it can be believed."""
+    besides = "" if verdict.metric == "judge" else "; the verdict does not rest on it"
+    said = [f"{judged.judge.name} was asked which answer is better, in both orders{besides}."]
+    for each in judged.pairs:
+        test = each.judgement
+        said.append(
+            f"{titled(verdict, each.tuned)}: preferred on {each.wins:,} rows, the base on {each.losses:,}, neither "
+            f"on {each.ties:,}; {test.outcome}, p {p_text(test.p_value)}."
+        )
+    said.append(
+        f"It says the same in both orders on {judged.consistent:.0%} of the rows; whatever stands first is "
+        f"preferred in {judged.first_place:.0%} of its opinions (50% without a bias); {judged.unread:.1%} of its "
+        "answers name no winner."
+    )
+    if judged.human:
+        kappa = "cannot be computed" if judged.kappa is None else f"is {judged.kappa:.2f}"
+        said.append(f"People have voted on {judged.human:,} of the rows, too: Cohen's kappa with them {kappa}.")
+    else:
+        said.append("No votes of people were given, so it is not known whether people agree with it.")
+    return said
+
+
+def standard_sentence(tasks: list[StandardTask]) -> str:
+    """What the standard benchmarks are; empty without any."""
+    if not tasks:
+        return ""
+    return "By lm-evaluation-harness on all sides, with the paired test over its rows; exploratory, not corrected."
+
+
+def standard_numbers(base: float | None, tuned: float | None, test: Judgement) -> str:
+    """One of them, of one tuned side against the base."""
+    values = "" if base is None or tuned is None else f"{base:.3f} → {tuned:.3f}, "
+    difference = with_interval(test.difference, test.interval, sign="+")
+    return f"{values}difference {difference}, p {p_text(test.p_value)}, {test.outcome}."
