@@ -9,14 +9,7 @@ needs it, so `--help` answers at once.
 
 from __future__ import annotations
 
-import logging
-import os
-import sys
-import warnings
-
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from finetuning.commands.cancel import cancel
 from finetuning.commands.chat import chat
@@ -31,7 +24,7 @@ from finetuning.commands.runs import runs
 from finetuning.commands.sweep import sweep
 from finetuning.commands.train import train
 from finetuning.commands.votes import votes
-from plumbing.errors import UserError
+from plumbing.terminal import run
 
 app = typer.Typer(
     add_completion=False,
@@ -59,21 +52,4 @@ for command in (
 
 def main() -> None:
     """Run the command line; a `UserError` becomes one line and exit code 2."""
-    from plumbing.proxies import settle_proxies
-
-    _quiet_libraries()
-    for sentence in settle_proxies():
-        Console(stderr=True).print(f"[yellow]{escape(sentence)}[/]", highlight=False, soft_wrap=True)
-    try:
-        app()
-    except UserError as error:
-        Console(stderr=True).print(f"[red]Error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
-        sys.exit(2)
-
-
-def _quiet_libraries() -> None:
-    """What they log and warn about is ours to mend, not a reader's of the table."""
-    warnings.simplefilter("ignore")
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    run(app)

@@ -305,28 +305,6 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     return parse_recipe(values)
 
 
-def read_mapping(overrides: Sequence[str]) -> DataSettings:
-    """How rows are read, out of `data.columns.NAME=COLUMN`, `data.labels.VALUE=LABEL` and `data.skip_empty=true`.
-
-    Raises:
-        RecipeError: it is another setting, or no such value.
-    """
-    values: dict[str, Any] = {"data": {"source": ""}}
-    for override in overrides:
-        key = override.partition("=")[0]
-        if not key.startswith(("data.columns.", "data.labels.")) and key != "data.skip_empty":
-            raise RecipeError(
-                "Only how the rows are read can be set here",
-                got=override[:100],
-                fix="Write data.columns.NAME=COLUMN, data.labels.VALUE=LABEL or data.skip_empty=true.",
-            )
-        apply_override(values, override, Recipe)
-    try:
-        return DataSettings.model_validate(values["data"])
-    except ValidationError as error:
-        raise RecipeError("The mapping is not valid: " + "; ".join(_sentences(error))) from None
-
-
 def _sentences(error: ValidationError) -> list[str]:
     sentences = []
     for problem in error.errors():

@@ -64,10 +64,10 @@ def judged_of(
     adapter: Path, data: str | None, mapping: list[str], rows: int | None, keep_trained: bool
 ) -> JudgedRows:
     """The rows that are judged, by what the options say of them."""
+    from data.how_read import HowRead
     from finetuning.judged_rows import choose_rows
-    from finetuning.recipe import read_mapping
 
-    read = read_mapping(mapping)
+    read = HowRead.of(mapping)
     return choose_rows(
         adapter,
         data,

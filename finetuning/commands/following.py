@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from plumbing.errors import RunError
+from plumbing.terminal import console as console
+from plumbing.terminal import progress as progress
+from plumbing.terminal import show as show
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
-
     from finetuning.runs.folder import Run
 
-console = Console()
 _LOSSES = (("loss", "loss"), ("reward", "reward"), ("eval_loss", "validation"), ("eval_metric", "metric"))
 """What of a metric line is shown while a run trains."""
 
@@ -56,25 +54,6 @@ def follow(run: Run, said: str = "") -> None:
                         losses |= {name: f" · {said} {line[name]:.3f}" for name, said in _LOSSES if line.get(name)}
                 what += "".join(losses.get(name, "") for name, _ in _LOSSES)
             show(bar, task, what, status.done, status.total)
-
-
-def show(bar: Progress, task: TaskID, what: str, done: int, total: int) -> None:
-    """Draw how far something is."""
-    bar.update(task, description=what, completed=done, total=total or None)
-
-
-def progress() -> Progress:
-    """A bar, which stays where it is written into a file."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=not console.is_terminal,
-    )
 
 
 def print_outcome(run: Run) -> None:

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from data.how_read import HowRead
 from data.sources import open_source
 from data.splits import same_text
 from data.tasks import DIALOGUE, SENTIMENT
@@ -17,7 +18,7 @@ from eval.report.schema import Report
 from finetuning.evaluation import evaluate_adapter
 from finetuning.export.folder import copy_tuned
 from finetuning.judged_rows import Training, choose_rows
-from finetuning.recipe import load_recipe, read_mapping
+from finetuning.recipe import load_recipe
 from finetuning.runs.folder import create_run
 from finetuning.training import run_training
 from plumbing.errors import DataError, RecipeError
@@ -152,7 +153,7 @@ def test_columns_and_labels_can_be_set_beside_those_of_the_run(trained, tmp_path
     file.write_text("text,mark\n" + "".join(f"new remark {n},LABEL_{n % 3}\n" for n in range(30)))
     with pytest.raises(DataError):
         choose_rows(trained.tuned, str(file))
-    read = read_mapping(["data.columns.label=mark", "data.columns.text=text", "data.labels.LABEL_2=skip"])
+    read = HowRead.of(["data.columns.label=mark", "data.columns.text=text", "data.labels.LABEL_2=skip"])
     columns, labels = read.columns, read.labels
     judged = choose_rows(trained.tuned, str(file), columns=columns, labels=labels)
     assert len(judged.rows) == 20 and set(judged.rows["label"]) == {"negative", "positive"}
@@ -161,7 +162,7 @@ def test_columns_and_labels_can_be_set_beside_those_of_the_run(trained, tmp_path
         choose_rows(trained.tuned, str(file), columns={"text": "remark"}, labels=labels)
     for wrong in ("data.test_rows=4", "strategy.rank=4", "data.labels"):
         with pytest.raises(RecipeError):
-            read_mapping([wrong])
+            HowRead.of([wrong])
 
 
 def test_the_keys_stay_in_the_run_folder_and_are_salted(trained, splits, tmp_path):
