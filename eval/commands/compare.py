@@ -1,0 +1,80 @@
+"""python -m eval compare"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from eval.commands.options import Html, Json, Junit, Markdown, Out, Require, Set
+from eval.commands.output import Output
+
+SIDE = "a model, an adapter or a run (a folder, or a name on the Hub), a .gguf file, or http://HOST/v1#MODEL"
+
+
+def compare(
+    base: Annotated[str, typer.Option(help=f"What the others are compared with: {SIDE}.")],
+    tuned: Annotated[list[str], typer.Option(help="What is to be better than it, likewise. Repeatable.")],
+    data: Annotated[str, typer.Option(help="The test rows: corpus:NAME, file:PATH or hub:OWNER/NAME, or a path.")],
+    task: Annotated[
+        str | None,
+        typer.Option(help="A task that ships, a kind (classification, generation, chat, text), or a file of one."),
+    ] = None,
+    set_: Set = [],  # noqa: B006
+    metric: Annotated[str | None, typer.Option(help="What the verdict is about; left out, the task's own.")] = None,
+    more_metric: Annotated[
+        list[str], typer.Option(help="Also score by this: number:0.01, regex:PATTERN, json:FILE. Repeatable.")
+    ] = [],  # noqa: B006
+    instruction: Annotated[str | None, typer.Option(help="What stands before every row, instead of ours.")] = None,
+    prompt: Annotated[Path | None, typer.Option(help="A Jinja file that writes the whole prompt.")] = None,
+    option: Annotated[
+        list[str],
+        typer.Option(help="Of a side: base.precision=float32, tuned.base=FOLDER, tuned-2.body=…. Repeatable."),
+    ] = [],  # noqa: B006
+    trained_on: Annotated[
+        list[str],
+        typer.Option(help="Rows that the tuned sides learned from: FILE, or tuned-2=FILE for one. Repeatable."),
+    ] = [],  # noqa: B006
+    keep_trained_rows: Annotated[
+        bool, typer.Option("--keep-trained-rows", help="Judge rows that a side was trained on, too.")
+    ] = False,
+    slice_: Annotated[
+        list[str], typer.Option("--slice", help="Also judge by this column's values. Repeatable.")
+    ] = [],  # noqa: B006
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Only this many rows: a sample, labels in their share.")
+    ] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Where an answer in words is cut off.")] = None,
+    non_inferior: Annotated[
+        float | None, typer.Option(help="Exit with 1 unless shown to be no worse by more than this: 0.02.")
+    ] = None,
+    judge: Annotated[str | None, typer.Option(help="Let this side say which answers are better.")] = None,
+    rubric: Annotated[Path | None, typer.Option(help="What the judge has to look for; a text file.")] = None,
+    votes: Annotated[
+        Path | None, typer.Option(help="People's votes on the same rows, for the judge's kappa.")
+    ] = None,
+    lm_eval: Annotated[
+        str | None,
+        typer.Option(help="Also these tasks of lm-evaluation-harness, by commas; needs pip install lm-eval."),
+    ] = None,
+    lm_eval_path: Annotated[
+        Path | None, typer.Option(help="A folder with task files of lm-evaluation-harness beside its own.")
+    ] = None,
+    price: Annotated[
+        str | None, typer.Option(help="A server's dollars for a million tokens, read and written: 0.15,0.60.")
+    ] = None,
+    require: Require = [],  # noqa: B006
+    json: Json = None,
+    markdown: Markdown = None,
+    html: Html = None,
+    junit: Junit = None,
+    out: Out = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before it costs money.")] = False,
+) -> None:
+    """Compare models on the same rows: is a tuned one better than the base, and what did it break?
+
+    The prompts are shown before anything is asked.
+    """
+    output = Output(json, markdown, html, junit, out, require)
+    output.check()
