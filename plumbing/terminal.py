@@ -62,3 +62,26 @@ def progress() -> Progress:
         console=console,
         transient=not console.is_terminal,
     )
+
+
+class LateBar:
+    """A bar that appears when something is first told of how far it is: until then people may be asked."""
+
+    def __init__(self) -> None:
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> LateBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Draw how far `what` is."""
+        if self._bar is None or self._task is None:
+            self._bar = progress()
+            self._task = self._bar.add_task(what, total=None)
+            self._bar.start()
+        show(self._bar, self._task, what, done, total)

@@ -9,6 +9,7 @@ import typer
 
 from eval.commands.options import Html, Json, Junit, Markdown, Out, Require, Set
 from eval.commands.output import Output
+from plumbing.terminal import LateBar, console
 
 SIDE = "a model, an adapter or a run (a folder, or a name on the Hub), a .gguf file, or http://HOST/v1#MODEL"
 
@@ -16,7 +17,12 @@ SIDE = "a model, an adapter or a run (a folder, or a name on the Hub), a .gguf f
 def compare(
     base: Annotated[str, typer.Option(help=f"What the others are compared with: {SIDE}.")],
     tuned: Annotated[list[str], typer.Option(help="What is to be better than it, likewise. Repeatable.")],
-    data: Annotated[str, typer.Option(help="The test rows: corpus:NAME, file:PATH or hub:OWNER/NAME, or a path.")],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="The test rows: corpus:NAME, file:PATH or hub:OWNER/NAME, or a path; left out, those of a run."
+        ),
+    ] = None,
     task: Annotated[
         str | None,
         typer.Option(help="A task that ships, a kind (classification, generation, chat, text), or a file of one."),
@@ -49,21 +55,12 @@ def compare(
     non_inferior: Annotated[
         float | None, typer.Option(help="Exit with 1 unless shown to be no worse by more than this: 0.02.")
     ] = None,
-    judge: Annotated[str | None, typer.Option(help="Let this side say which answers are better.")] = None,
-    rubric: Annotated[Path | None, typer.Option(help="What the judge has to look for; a text file.")] = None,
-    votes: Annotated[
-        Path | None, typer.Option(help="People's votes on the same rows, for the judge's kappa.")
-    ] = None,
-    lm_eval: Annotated[
-        str | None,
-        typer.Option(help="Also these tasks of lm-evaluation-harness, by commas; needs pip install lm-eval."),
-    ] = None,
-    lm_eval_path: Annotated[
-        Path | None, typer.Option(help="A folder with task files of lm-evaluation-harness beside its own.")
-    ] = None,
     price: Annotated[
         str | None, typer.Option(help="A server's dollars for a million tokens, read and written: 0.15,0.60.")
     ] = None,
+    one_by_one: Annotated[
+        bool, typer.Option("--one-by-one", help="Hold one model in memory at a time; most are loaded twice.")
+    ] = False,
     require: Require = [],  # noqa: B006
     json: Json = None,
     markdown: Markdown = None,
@@ -78,3 +75,32 @@ def compare(
     """
     output = Output(json, markdown, html, junit, out, require)
     output.check()
+    from eval.commands.comparing import MAX_NEW_TOKENS, Request, compared
+    from eval.commands.printing import print_verdict
+
+    request = Request(
+        base=base,
+        tuned=tuned,
+        data=data,
+        task=task,
+        settings=set_,
+        metric=metric,
+        more_metrics=more_metric,
+        instruction=instruction,
+        prompt=prompt,
+        options=option,
+        price=price,
+        trained_on=trained_on,
+        keep_trained=keep_trained_rows,
+        slices=slice_,
+        rows=rows,
+        max_new_tokens=max_new_tokens or MAX_NEW_TOKENS,
+        margin=non_inferior,
+        one_by_one=one_by_one,
+        yes=yes,
+    )
+    with LateBar() as bar:
+        verdict, answers = compared(request, on_progress=bar)
+    print_verdict(console, verdict)
+    output.write(verdict, answers)
+    output.end(verdict)

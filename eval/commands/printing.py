@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -13,6 +11,9 @@ from eval.verdict.parts import parts
 from eval.verdict.schema import Verdict
 from eval.verdict.tables import Grid
 from plumbing.printable import printable
+
+_CHARS = 1_500
+"""Of a prompt, in the terminal."""
 
 
 def print_verdict(console: Console, verdict: Verdict) -> None:
@@ -38,17 +39,12 @@ def drawn(grid: Grid) -> Table:
     return table
 
 
-def print_prompts(console: Console, prompts: Sequence[tuple[str, str, str]]) -> None:
-    """How the first row is asked of each side: its name, where the prompt comes from, and the prompt."""
-    for name, where_from, example in prompts:
-        console.print(f"[bold]{escape(printable(name))}[/] is asked, {escape(where_from)}:", highlight=False)
-        shown = example if len(example) <= _CHARS else f"{example[:_CHARS]}…"
-        for line in shown.splitlines() or [""]:
-            console.print(f"  | {printable(line)}", highlight=False, markup=False, soft_wrap=True)
-
-
-_CHARS = 1_500
-"""Of a prompt, in the terminal."""
+def print_prompt(console: Console, name: str, where_from: str, example: str) -> None:
+    """How the first row is asked of a side: its name, where the prompt comes from, and the prompt."""
+    console.print(f"[bold]{escape(printable(name))}[/] is asked {escape(where_from)}:", highlight=False)
+    shown = example if len(example) <= _CHARS else f"{example[:_CHARS]}…"
+    for line in shown.splitlines() or [""]:
+        console.print(f"  | {printable(line)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _cell(text: str) -> str:
