@@ -9,12 +9,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("regression gate")
     group.addoption("--run", metavar="RUN_DIR", help="gate this run instead of the adapters that ship")
     group.addoption("--against", metavar="RUN_DIR", help="and compare it with this other run, on the same rows")
+    group.addoption("--base", metavar="SIDE", help="gate --tuned against this, as python -m eval compare does")
+    group.addoption("--tuned", metavar="SIDE", action="append", help="what may not be worse than it; repeatable")
+    group.addoption("--data", metavar="SOURCE", help="the rows of --base and --tuned")
+    group.addoption("--task", metavar="TASK", help="their task, where it cannot be told")
+    group.addoption("--non-inferior", metavar="MARGIN", type=float, help="the largest loss that is let through")
     group.addoption("--update-baselines", action="store_true", help="measure the baselines again and write them")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Either the adapters that ship are gated, or one run."""
-    unwanted = "test_bundled" if config.getoption("--run", default=None) else "test_run"
+    """The adapters that ship are gated, or one run, or any sides."""
+    tests = {"--run": "test_run", "--tuned": "test_sides"}
+    wanted = [name for option, name in tests.items() if config.getoption(option, default=None)] or ["test_bundled"]
+    unwanted = tuple({*tests.values(), "test_bundled"} - {*wanted})
     left_out = [item for item in items if item.name.startswith(unwanted) and item.path.parent.name == "eval"]
     if left_out:
         config.hook.pytest_deselected(items=left_out)

@@ -4,6 +4,7 @@
     pytest eval/ --update-baselines                 measure their baselines again, and print the difference
     pytest eval/ --run RUN_DIR                      a run: against its base and against its own report
     pytest eval/ --run RUN_DIR --against OTHER_DIR  and against another run, on the rows of the first
+    pytest eval/ --base X --tuned Y --data FILE     any two models or more, as `python -m eval compare` does
 
 A table is printed either way.
 """
@@ -15,6 +16,8 @@ import pytest
 
 from data.sources import open_source
 from data.trained_rows import TrainedRows
+from eval.commands.comparing import Request, compared
+from eval.commands.printing import print_verdict
 from eval.compare import compare
 from eval.exactness import check as check_fast_path
 from eval.exactness import open_plain
@@ -30,9 +33,11 @@ from eval.gate import (
     tuned_in,
     write_baseline,
 )
+from eval.verdict.demands import failures
 from models.adapter_files import CONFIG_FILE
 from models.pair import Pair, open_pair
 from models.scoring import ROUNDING
+from plumbing.terminal import console
 
 BUNDLED = Path(__file__).parents[1] / "models" / "bundled"
 ADAPTERS = sorted(path.parent for path in BUNDLED.glob(f"*/{CONFIG_FILE}"))
@@ -100,3 +105,23 @@ def test_run_is_not_worse(pytestconfig: pytest.Config, capsys: pytest.CaptureFix
     with capsys.disabled():
         print(f"\n{outcome}")
     assert outcome.passed, "; ".join(outcome.failures)
+
+
+def test_sides_are_not_worse(pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]) -> None:
+    option = pytestconfig.getoption
+    if option("--base") is None:
+        pytest.fail("What is --tuned to be compared with? Name it: --base SIDE", pytrace=False)
+    request = Request(
+        base=option("--base"),
+        tuned=option("--tuned"),
+        data=option("--data"),
+        task=option("--task"),
+        margin=option("--non-inferior"),
+        yes=True,
+    )
+    with capsys.disabled():
+        print()
+        verdict, _rows = compared(request)
+        print_verdict(console, verdict)
+    found = failures(verdict)
+    assert not found, "; ".join(failure.sentence for failure in found)

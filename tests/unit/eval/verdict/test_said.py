@@ -25,8 +25,8 @@ from plumbing.errors import RunError
 
 JUNIT = etree.XMLSchema(etree.parse(str(Path(__file__).with_name("junit.xsd"))))
 HOSTILE = '</dd><script>alert("1")</script> | [x](http://y) \x1b[31m\x00\uffff'
-KNOWN = """html head meta title style body main header section div p span h1 h2 table caption thead tbody tr th td pre
-    details summary dl dt dd figure figcaption svg g line circle polyline text"""
+KNOWN = """html head meta title style body main header section div p span h1 h2 table caption thead tbody tr th td
+    pre details summary dl dt dd figure figcaption svg g line circle polyline text"""
 
 
 def printed(verdict):
