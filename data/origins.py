@@ -44,6 +44,8 @@ class Choices:
     """Whether an instruction stands before each input of the rows that are trained on; None asks the source."""
     besides: tuple[str, ...] = ()
     """The columns that each row has to have beside its task's, of `data.tasks.task.BESIDES`."""
+    keep: tuple[str, ...] = ()
+    """Other columns of the source that come along with each row, under their own names."""
 
     def shaped(self, tables: Mapping[str, Table]) -> dict[str, Table]:
         """The splits of a source with a column for each that is needed."""
@@ -127,7 +129,15 @@ def file_source(raw: Mapping[str, Table], name: str, chosen: Choices, *, is_test
         kept = without_empty(table.rows, mapping, chosen.besides) if chosen.skip_empty else table.rows
         minimum = MIN_ROWS_TO_SPLIT if len(tables) == 1 and not is_test else 1
         trained_on = split == "train" and not is_test
-        checked = check(kept, chosen.task, mapping, minimum=minimum, trained_on=trained_on, besides=chosen.besides)
+        checked = check(
+            kept,
+            chosen.task,
+            mapping,
+            minimum=minimum,
+            trained_on=trained_on,
+            keep=chosen.keep,
+            besides=chosen.besides,
+        )
         problems = [*table.problems, *checked.problems]
         if problems:
             raise ProblemsError(sorted(problems, key=lambda problem: problem.row or 0), source=where)
@@ -148,7 +158,7 @@ def _hub(name: str, chosen: Choices, *, is_test: bool) -> Source:
     splits: dict[str, list[Row]] = {}
     notes: list[str] = []
     for split, table in tables.items():
-        checked = check(table.rows, task, mapping, besides=chosen.besides)
+        checked = check(table.rows, task, mapping, keep=chosen.keep, besides=chosen.besides)
         rows = checked.rows
         if not rows and split != "train":
             what = "labels" if task.is_classification else "usable rows"
@@ -193,7 +203,7 @@ def _corpus(name: str, chosen: Choices) -> Source:
     if task.kind == "chat" or besides or name in corpus_names(task, BESIDES):
         table = chosen.shaped({"train": table})["train"]
     mapping = _of_corpus(table, task)
-    checked = check(table.rows, task, mapping, keep=(*METADATA, "split"), besides=besides)
+    checked = check(table.rows, task, mapping, keep=(*METADATA, *chosen.keep, "split"), besides=besides)
     if checked.problems or table.problems:
         raise ProblemsError([*table.problems, *checked.problems], source=f"corpus:{name}")
     if task.is_classification and not task.labels:

@@ -180,12 +180,13 @@ def open_test(
     skip_empty: bool = False,
     trained_on: Opened | None = None,
     besides: Sequence[str] = (),
+    keep: Sequence[str] = (),
 ) -> OpenedTest:
     """Returns the test rows of the source `spec`: its test split, else validation, else all rows, as of a file.
 
     `usual_columns` are choices that were made for other rows: they hold where there are such columns here. What
-    was guessed of the rows that were `trained_on` holds here, too, where it can. See `open_source` for the rest,
-    also for errors.
+    was guessed of the rows that were `trained_on` holds here, too, where it can. `keep` are columns of the source
+    that come along, as texts, beside the task's. See `open_source` for the rest, also for errors.
     """
     usual = dict(usual_columns or {})
     chosen = Choices(
@@ -196,16 +197,20 @@ def open_test(
         usual,
         for_another=True,
         besides=tuple(besides),
+        keep=tuple(keep),
     )
     if trained_on is not None:
         own = task if task.labels else trained_on.task
         chosen = replace(chosen, task=own, usual_labels=trained_on.mapping.labels, instructed=trained_on.instructed)
     source = read_source(spec, chosen, is_test=True)
+    _check_kept(keep, source, spec)
     rows, repeats = one_row_a_text(source.test_rows, source.task)
     if not rows:
         raise _nothing_left("test", spec)
     _check_thumbs(rows, spec)
     notes = (*source.notes, *repeats.sentences())
+    # As texts, since a column of a data set has one type and that of a file may have several.
+    rows = [row | {name: "" if row.get(name) is None else str(row[name]) for name in keep} for row in rows]
     return OpenedTest(spec, _as_dataset(rows, source.task), source.mapping, repeats, notes, source.task)
 
 
@@ -288,6 +293,17 @@ def _check_every_split(splits: Mapping[str, Sequence[Row]], spec: str) -> None:
     for name in SPLIT_NAMES:
         if not splits[name]:
             raise _nothing_left(name, spec)
+
+
+def _check_kept(keep: Sequence[str], source: Source, spec: str) -> None:
+    """Columns that come along are there, and are none that the row has already."""
+    for name in keep:
+        if name not in source.columns:
+            there = ", ".join(map(one_line, source.columns))
+            raise DataError(f"{shown_spec(spec)} has no such column", got=name, fix=f"There are: {there}.")
+        if name in (*source.task.columns, "row"):
+            fix = "Call it something else in the file."
+            raise DataError("A column of that name is what the task reads or answers", got=name, fix=fix)
 
 
 def _check_thumbs(test: Sequence[Row], spec: str) -> None:

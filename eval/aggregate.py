@@ -32,7 +32,9 @@ from eval.statistics import Interval, mean_interval, wilson
 from eval.text_quality import TextQuality, text_quality
 
 
-def metrics(rows: Sequence[RowResult], task: Task, more: Sequence[Metric] = ()) -> list[MetricResult]:
+def metrics(
+    rows: Sequence[RowResult], task: Task, more: Sequence[Metric] = (), *, alpha: float = 0.05
+) -> list[MetricResult]:
     """Every metric that the rows have, with its paired test, the primary one first; and those of the whole set.
 
     `more` are metrics that are not ours: of these, too, those of the whole set are computed here.
@@ -43,10 +45,10 @@ def metrics(rows: Sequence[RowResult], task: Task, more: Sequence[Metric] = ()) 
     found = {metric.name: metric for metric in (*of_rows, *of_all)}
     places = {name: place for place, name in enumerate(METRICS)}
     ordered = sorted(found.values(), key=lambda metric: (metric.name != primary.name, places[metric.name]))
-    return [_judged(metric, rows, metric.name == primary.name) for metric in ordered]
+    return [_judged(metric, rows, metric.name == primary.name, alpha) for metric in ordered]
 
 
-def _judged(metric: Metric, rows: Sequence[RowResult], primary: bool) -> MetricResult:
+def _judged(metric: Metric, rows: Sequence[RowResult], primary: bool, alpha: float) -> MetricResult:
     if metric.whole:
         references = [row.references for row in rows]
         base, tuned = (
@@ -62,7 +64,7 @@ def _judged(metric: Metric, rows: Sequence[RowResult], primary: bool) -> MetricR
         tuned=fmean(after),
         base_interval=_interval(before, metric),
         tuned_interval=_interval(after, metric),
-        judgement=judge(before, after, metric),
+        judgement=judge(before, after, metric, alpha=alpha),
     )
 
 
@@ -77,15 +79,21 @@ def flips(rows: Sequence[RowResult], task: Task) -> Flips:
     return Flips(gained=counts["gained"], lost=counts["lost"], same=counts["same"], threshold=metric.flip)
 
 
+NO_LABEL = "(no label)"
+"""What an answer is called that names none of the labels."""
+
+
 def confusion(rows: Sequence[RowResult], task: Task) -> Confusion:
-    """Right label against answer, for both sides."""
+    """Right label against answer, for both sides; where an answer names no label, that is one more, the last."""
     labels = list(task.labels)
+    if any(not row.base.answer or not row.tuned.answer for row in rows):
+        labels.append(NO_LABEL)
     places = {label: place for place, label in enumerate(labels)}
 
     def table(side: str) -> list[list[int]]:
         counts = [[0] * len(labels) for _ in labels]
         for row in rows:
-            counts[places[row.references[0]]][places[getattr(row, side).answer]] += 1
+            counts[places[row.references[0]]][places[getattr(row, side).answer or NO_LABEL]] += 1
         return counts
 
     return Confusion(labels=labels, base=table("base"), tuned=table("tuned"))

@@ -2,10 +2,10 @@
 
 Both sides answered the same rows, so the two judges compare row by row. The test decides the outcome; the interval
 says how large the difference may be, and holds 0 exactly where the outcome is "no evidence". That of scores inverts
-the test; that of labels is a score interval which is set so that it agrees with the exact test at 0. How often
-either errs where the truth is known is measured in `tests/unit/eval/test_statistics.py`. Knows numbers, nothing
-about metrics, models or wording. numpy and scipy are imported where they are used, so that a page that only reads
-judgements does not wait for them.
+the test; that of labels is a score interval which is set so that it agrees with the exact test at 0
+(`eval.paired_shares`). How often either errs where the truth is known is measured in
+`tests/unit/eval/test_statistics.py`. Knows numbers, nothing about metrics, models or wording. numpy and scipy are
+imported where they are used, so that a page that only reads judgements does not wait for them.
 """
 
 from __future__ import annotations
@@ -13,17 +13,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from eval.paired_shares import (
+    POWER,
+    detectable_share,
+    fewest_flips,
+    mcnemar_p,
+    score_interval,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 LEVEL = 0.95  # of the intervals of one side
-POWER = 0.8  # how surely a difference must be found to count as detectable
 DRAWS = 10_000
 
 _ROUNDING = 1e-12  # scores are of the order of 1; what differs by less differs by rounding
@@ -90,7 +96,7 @@ def judge_labels(
     """Compare two shares, such as accuracies, given for each side whether it has each row: 1 (True) or 0 (False).
 
     The p-value is McNemar's exact one: a row that one side alone has right is as likely to be either's
-    (https://doi.org/10.1186/1471-2288-13-91). See `_score_interval` for the interval, `_detectable_share` for
+    (https://doi.org/10.1186/1471-2288-13-91). See `score_interval` for the interval, `detectable_share` for
     `detectable`, whose spread is the share of such rows.
 
     Raises:
@@ -105,15 +111,16 @@ def judge_labels(
     gains = sum(after > before for before, after in pairs)
     losses = sum(after < before for before, after in pairs)
     p_value = mcnemar_p(gains, losses)
+    low, high = score_interval(gains, losses, n, alpha)
     return Judgement(
         n=n,
         difference=(gains - losses) / n,
-        interval=_score_interval(gains, losses, n, alpha),
+        interval=Interval(low=low, high=high),
         p_value=p_value,
         test="exact McNemar test",
         alpha=alpha,
         outcome=_outcome(p_value, alpha, gains - losses, higher_is_better),
-        detectable=_detectable_share(n, gains + losses, alpha),
+        detectable=detectable_share(n, (gains + losses) / n, alpha),
     )
 
 
@@ -174,71 +181,6 @@ def _finite(scores: Sequence[float]) -> NDArray[np.float64]:
     if not np.isfinite(values).all():
         raise ValueError("a score is not finite")
     return values
-
-
-@lru_cache(maxsize=1024)
-def mcnemar_p(gains: int, losses: int) -> float:
-    """Two-sided p-value of so many gains and losses: twice the smaller binomial tail, each being as likely."""
-    from scipy import special
-
-    return min(1.0, 2 * float(special.bdtr(min(gains, losses), gains + losses, 0.5))) if gains + losses else 1.0
-
-
-@lru_cache(maxsize=1024)
-def _critical_z(discordant: int, alpha: float) -> float:
-    """The largest McNemar statistic, |gains - losses| / sqrt(discordant), that the exact test lets pass.
-
-    At least the normal quantile: the possible statistics lie apart, and for few discordant rows the exact test
-    passes none beyond it.
-    """
-    import numpy as np
-    from scipy import special
-
-    normal = float(special.ndtri(1 - alpha / 2))
-    if not discordant:
-        return normal
-    fewer = np.arange(discordant // 2 + 1)
-    passed = fewer[2 * special.bdtr(fewer, discordant, 0.5) > alpha]  # never empty: half of them always passes
-    return max(normal, (discordant - 2 * int(passed[0])) / math.sqrt(discordant))
-
-
-def _score_interval(gains: int, losses: int, n: int, alpha: float) -> Interval:
-    """Interval of (gains - losses) / n at the level 1 - alpha; it holds 0 exactly where the verdict's test lets it.
-
-    Tango's score interval (1998, Statistics in Medicine 17, 891-908) asks of every d how far the table is from it;
-    at d = 0 its statistic is McNemar's. Its critical value is the normal one, and so it may leave out 0 where the
-    exact test says "no evidence" (5 gains, no loss). Here the critical value is that of the exact test with as many
-    discordant rows as were seen (`_critical_z`), for every d. So at 0 it agrees with the exact test, always; at any
-    other d it is no exact test that it inverts.
-
-    Why this one: where 5 to 35 % of 100 or 400 rows are discordant it covers the truth with a probability of 0.945
-    to 0.991 (exact, over all outcomes), and nowhere less than Tango's, which is 1 to 5 % narrower and reaches
-    0.936. Bonett and Price's, Newcombe's and Agresti and Min's agree with no exact test.
-    """
-    z = _critical_z(gains + losses, alpha)
-    low, high = -_score_limit(losses, gains, n, z), _score_limit(gains, losses, n, z)
-    if mcnemar_p(gains, losses) > alpha:  # 0 may be the very limit, and then rounding must not leave it out
-        low, high = min(low, 0.0), max(high, 0.0)
-    return Interval(low=round(low, 9) + 0.0, high=round(high, 9) + 0.0)  # as exact as they are found, and no -0
-
-
-def _score_limit(gains: int, losses: int, n: int, z: float) -> float:
-    """Upper limit of the score interval for (gains - losses) / n; the lower one is that of the mirror image.
-
-    It is the d where (gains - losses - n d)^2 = z^2 n (2 q + d (1 - d)), with q the most likely share of losses
-    given d (in this form in Fagerland, Lydersen and Laake 2014, https://doi.org/10.1002/sim.6148).
-    """
-    from scipy import optimize
-
-    def excess(d: float) -> float:
-        b = (2 * n - gains + losses) * d - gains - losses
-        root = math.sqrt(max(b * b + 8 * n * losses * d * (1 - d), 0.0))
-        return float((gains - losses - n * d) ** 2 - z * z * n * ((root - b) / (2 * n) + d * (1 - d)))
-
-    if gains == n:
-        return 1.0
-    start = (gains - losses) / n + _ROUNDING  # past the estimate, where 0 is a root if no row is discordant
-    return float(optimize.brentq(excess, start, 1.0, xtol=1e-10))
 
 
 def _bootstrap(values: NDArray[np.float64], draws: int, seed: int) -> Interval:
@@ -350,18 +292,13 @@ def _flip(differences: NDArray[np.float64], draws: int, seed: int) -> _Flips:
 
 def fewest_rows(alpha: float = 0.05) -> int:
     """How many test rows a verdict takes at least, whatever the answers."""
-    return _fewest_flips(alpha)
+    return fewest_flips(alpha)
 
 
 def smallest_difference(rows: int, alpha: float = 0.05) -> float:
     """The difference of accuracies that so many rows show in 80 % of test sets, where all that changes is for the
     better; 1 where there are too few for any."""
-    return _detectable_share(rows, 0, alpha) or 1.0
-
-
-def _fewest_flips(alpha: float) -> int:
-    """With fewer rows that differ, all in one direction, neither test can reach `alpha`: 2 / 2^k > alpha."""
-    return math.ceil(1 - math.log2(alpha))
+    return detectable_share(rows, 0.0, alpha) or 1.0
 
 
 def _detectable_mean(differences: NDArray[np.float64], alpha: float) -> float | None:
@@ -372,31 +309,7 @@ def _detectable_mean(differences: NDArray[np.float64], alpha: float) -> float | 
     from scipy import special
 
     n = len(differences)
-    if n < _fewest_flips(alpha) or np.ptp(differences) <= _ROUNDING:
+    if n < fewest_flips(alpha) or np.ptp(differences) <= _ROUNDING:
         return None
     quantiles = special.stdtrit(n - 1, 1 - alpha / 2) + special.stdtrit(n - 1, POWER)
     return float(quantiles * differences.std(ddof=1) / math.sqrt(n))
-
-
-@lru_cache(maxsize=1024)
-def _detectable_share(n: int, discordant: int, alpha: float) -> float | None:
-    """The difference of accuracies at which the exact McNemar test says "better" in 80 % of test sets.
-
-    The share of discordant rows is the one seen, or the difference itself where that is more, all being gains
-    then. The power is exact: that of the binomial test for each number of discordant rows, weighted by its
-    probability (http://support.sas.com/documentation/cdl/en/statug/68162/HTML/default/statug_power_details57.htm).
-    """
-    import numpy as np
-    from scipy import optimize, stats
-
-    if n < _fewest_flips(alpha):
-        return None
-    counts = np.arange(n + 1)
-    needed = stats.binom.isf(alpha / 2, counts, 0.5) + 1  # gains that reach alpha, of so many discordant rows
-
-    def excess(difference: float) -> float:
-        share = max(discordant / n, difference)
-        power = stats.binom.sf(needed - 1, counts, (1 + difference / share) / 2)
-        return float(power @ stats.binom.pmf(counts, n, share)) - POWER
-
-    return float(optimize.brentq(excess, 1 / n, 1.0, xtol=1e-6))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.hygiene import inspect
 from data.preferences import NothingBesides
 from data.repeats import Repeats
 from data.samples import sample
@@ -20,6 +19,7 @@ from data.splits import same_text
 from data.tasks import Task
 from data.tasks.task import LIKED
 from data.trained_rows import TrainedRows, hash_rows
+from eval.findings import findings_of
 from eval.preferences import good_answers
 from eval.report.sections import Findings, Selection
 from finetuning.preparation import how_read, open_data
@@ -155,20 +155,6 @@ def _corpus(task: Task, besides: Sequence[str]) -> str:
 def rows_of_run(adapter: Path, opened: Opened, findings: Findings) -> JudgedRows:
     """The rows that a run judges its adapter on at its end: `opened`, of which it was just trained."""
     return _of_run(opened, Training.of(adapter, opened.task), findings=findings)
-
-
-def findings_of(splits: Mapping[str, Dataset], task: Task) -> Findings:
-    """What `data.hygiene` finds in the three splits."""
-    found = inspect(splits, task)
-    across = {pair.row_b for pair in found.near_duplicates if (pair.split_a, pair.split_b) == ("train", "test")}
-    return Findings(
-        repeated=len(found.duplicates),
-        nearly_repeated=len({(pair.split_b, pair.row_b) for pair in found.near_duplicates}),
-        contradictory=len(found.contradictions),
-        leaked=len(found.leaked),
-        nearly_leaked=len(across - set(found.leaked)),
-        sentences=found.sentences(),
-    )
 
 
 # ---- what an adapter was trained on ------------------------------------------------------------------------

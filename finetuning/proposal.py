@@ -6,26 +6,22 @@ Reads the file once and opens no model; nothing heavy is imported, so that an an
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from data.columns import ColumnMapping, guess, plain_name
-from data.formats import shaped
-from data.forms import Form, form_of
-from data.labels import values_of
-from data.labelwords import is_opinion
+from data.forms import Form
 from data.origins import Choices, file_source
+from data.proposed_task import ProposedTask, propose_task
 from data.readers.files import is_readable, names_a_file, read_splits
 from data.readers.folders import is_folder, read_folder
 from data.readers.table import Table
 from data.sources import Divided, absolute_spec, divide, shown_spec
 from data.specs import path_of
 from data.splits import SPLIT_NAMES
-from data.tasks import TASKS, Task
+from data.tasks import Task
 from data.tasks.own import USUAL, OwnTask
 from data.tasks.task import REJECTED, Kind
 from finetuning.recipe import Recipe, load_recipe, recipe_names, with_overrides, with_settings
@@ -34,11 +30,6 @@ from plumbing import doors
 from plumbing.errors import DataError, UserError
 from plumbing.printable import one_line, printable
 
-LABEL_NAMES = frozenset(
-    {"label", "labels", "class", "category", "intent", "emotion", "coarse_label", "fine_label", "target_label"}
-)
-"""Names that only a label has."""
-LONG_ANSWER_WORDS = 4
 MAX_TOKENS = 2_048
 PROMPT_TOKENS = 64
 BYTES_A_TOKEN = 3
@@ -150,15 +141,13 @@ def propose(name: str, *, test: str | None = None, settings: Sequence[str] = ())
     chosen = _chosen_columns(settings)
     read = read_folder if is_folder(path) else read_splits
     tables = read(path, header_names=tuple(chosen.values()), raw=None)
-    table = tables["train"]
-    form = form_of(table)
-    found, why = _task_of(tables, form, chosen, _chosen_kind(settings))
-    task = TASKS[found] if isinstance(found, str) else _named(found, path).definition()
+    fix = _ON_THE_PAGE if doors.current() == "page" else _AT_THE_COMMAND_LINE
+    found = propose_task(tables, chosen=chosen, kind=_chosen_kind(settings), fix=fix).named(path)
+    form, own, task = found.form, found.own, found.task
     count = sum(len(each.rows) + len(each.problems) for each in tables.values())
     way = chosen_way(settings) or next(iter(ways_for(form, task)), "")
     base = (WAYS[way].recipe if way else "") or task.recipe or USUAL[task.kind].recipe
     spec = f"file:{path.absolute()}"
-    own = found if isinstance(found, str) else _named(found, path)
     recipe = with_settings(_recipe(base, own, spec, test, task), settings)
     choices = Choices(
         recipe.task_definition,
@@ -167,7 +156,7 @@ def propose(name: str, *, test: str | None = None, settings: Sequence[str] = ())
         skip_empty=recipe.data.skip_empty,
         besides=recipe.way.besides,
     )
-    proposal = Proposal(spec, form, count, recipe.task_definition, why, recipe, base)
+    proposal = Proposal(spec, form, count, recipe.task_definition, _why(found), recipe, base)
     opened = _opened(proposal, tables, choices, recipe.data.test)
     return opened if opened.divided is None else _with_lengths(opened, settings)
 
@@ -185,146 +174,13 @@ def _opened(proposal: Proposal, tables: Mapping[str, Table], choices: Choices, t
     return replace(proposal, divided=divided, task=divided.task, findings=tuple(findings))
 
 
-# ---- which task ----------------------------------------------------------------------------------------------
-
-
-def _task_of(
-    tables: Mapping[str, Table], form: Form, chosen: Mapping[str, str], kind: Kind | None
-) -> tuple[str | OwnTask, str]:
-    """The task that suits, and why, in a sentence."""
-    if kind is not None:
-        return _own(kind, form, tables["train"]), f"It is read as {kind}, as was asked."
-    if form.kind == "text":
-        return OwnTask(kind="text"), "Raw text: what can be learned is to expect what comes next."
-    if form.kind == "chat":
-        return OwnTask(kind="chat"), "Chats: what can be learned is to answer as the assistant in them does."
-    if form.kind == "generation":
-        if form.name in ("several references", "pairs") and (shipped := _of_shipped(tables)):
-            return shipped
-        labelled = _labelled(tables, chosen)
-        if labelled and form.name in ("Alpaca", "prompt and completion"):
-            return labelled
-        own = _own("generation", form, tables["train"])
-        return own, "What is to be answered is text: what can be learned is to write it."
-    return _of_table(tables, chosen)
-
-
-def _of_table(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> tuple[str | OwnTask, str]:
-    """The task for columns that have no form: labels, if a few short values repeat, else texts."""
-    table = tables["train"]
-    labelled, written = _labelled(tables, chosen), _written(tables, chosen)
-    if shipped := _of_shipped(tables):
-        return shipped
-    by_name = {plain_name(column) for column in table.columns} & LABEL_NAMES
-    if labelled and (by_name or written is None or not _is_long(table, written)):
-        return labelled
-    if written is not None:
-        why = f"'{one_line(written.target)}' holds texts: what can be learned is to write them."
-        return OwnTask(kind="generation"), why
-    if labelled:
-        return labelled
-    raise DataError(
-        "It is not clear what could be learned from this file",
-        got=list(table.columns),
-        fix=_ON_THE_PAGE if doors.current() == "page" else _AT_THE_COMMAND_LINE,
-    )
-
-
-def _of_shipped(tables: Mapping[str, Table]) -> tuple[str, str] | None:
-    """A task that ships and writes texts, if the columns are its own.
-
-    Only one that is called after what it reads: a question and an answer may be anybody's.
-    """
-    for name, task in TASKS.items():
-        if task.kind == "generation" and task.name == task.input_column:
-            table = shaped({"train": tables["train"]}, task)["train"]
-            if set(task.source_columns) <= {plain_name(column) for column in table.columns}:
-                return name, f"Its columns are those of the task '{name}', which ships: {task.learns}"
-    return None
-
-
-def _labelled(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> tuple[str | OwnTask, str] | None:
-    """A classification, if a column reads as labels: one that ships where they say good and bad."""
-    usual = USUAL["classification"]
-    found = _mapping(tables, usual, chosen)
-    if found is None:
-        return _of_polarity(tables, chosen)
-    mapping, table = found
-    if shipped := _of_polarity(tables, chosen):
-        return shipped
-    observed = set(values_of(mapping.target, [row for _, row in table.rows]))
-    count = len(mapping.label_names)
-    why = f"'{one_line(mapping.target)}' has {count} values that repeat: what can be learned is to say which."
-    polar = next((task for task in TASKS.values() if task.polarity), None)
-    if polar is not None and observed <= {"0", "1"}:
-        why += f" If 0 means {polar.labels[0]} and 1 {polar.labels[1]}, "
-        why += "say so below." if doors.current() == "page" else f"train {polar.recipe} with --data instead."
-    return OwnTask(kind="classification"), why
-
-
-def _of_polarity(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> tuple[str, str] | None:
-    for name, task in TASKS.items():
-        if not task.polarity or (found := _mapping(tables, task, chosen)) is None:
-            continue
-        mapping, table = found
-        if _is_opinion(mapping, table, task):
-            return name, f"'{one_line(mapping.target)}' says what is good and what is bad: the task '{name}' ships."
-    return None
-
-
-def _is_opinion(mapping: ColumnMapping, table: Table, task: Task) -> bool:
-    """Whether the labels say good and bad, by themselves or by the name of their column."""
-    names = {task.name, *task.target_names} - (set(USUAL["classification"].target_names) - {task.name})
-    observed = values_of(mapping.target, [row for _, row in table.rows])
-    return is_opinion(observed.keys(), by_name=plain_name(mapping.target) in names)
-
-
-def _written(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> ColumnMapping | None:
-    """Where texts to be written are, if there are any."""
-    found = _mapping(tables, USUAL["generation"], chosen)
-    return found[0] if found else None
-
-
-def _is_long(table: Table, mapping: ColumnMapping) -> bool:
-    texts = [text for _, row in table.rows if isinstance(text := row.get(mapping.target), str)]
-    return bool(texts) and sum(len(text.split()) for text in texts) >= LONG_ANSWER_WORDS * len(texts)
-
-
-def _mapping(
-    tables: Mapping[str, Table], task: Task, chosen: Mapping[str, str]
-) -> tuple[ColumnMapping, Table] | None:
-    """Where the columns of `task` are, and in which table; None where that is not clear."""
-    columns = {name: column for name, column in chosen.items() if name in task.source_columns}
-    try:
-        table = shaped({"train": tables["train"]}, task)["train"]
-        rows = [row for _, row in table.rows]
-        return guess(table.columns, rows, task, columns=columns, classes=table.classes), table
-    except DataError:
-        return None
-
-
-def _own(kind: Kind, form: Form, table: Table) -> OwnTask:
-    """A task of this kind; of questions about passages with both as its input."""
-    names = {plain_name(column): column for column in table.columns}
-    passage = names.get("context", names.get("passage"))
-    if kind == "generation" and form.name == "question and passage" and passage:
-        target = names.get("answers", names.get("answer"))
-        return OwnTask(kind=kind, inputs=[passage, names["question"]], target=target, noun="questions")
-    return OwnTask(kind=kind)
-
-
-def _named(task: OwnTask, path: Path) -> OwnTask:
-    """The task, called after its file."""
-    return task.model_copy(update={"name": own_name(path)})
-
-
-def own_name(path: Path) -> str:
-    """Returns what a task of somebody's own is called whose rows are in `path`."""
-    name = path.name
-    while (suffix := Path(name).suffix) and len(suffix) <= 8:
-        name = name.removesuffix(suffix)
-    slug = re.sub(r"[^a-z0-9]+", "-", name.casefold()).strip("-")[:48].strip("-")
-    return slug if len(slug) > 1 else "own"
+def _why(found: ProposedTask) -> str:
+    """The reason, and what else 0 and 1 may mean."""
+    if found.polar is None:
+        return found.why
+    labels = found.polar.labels
+    how = "say so below" if doors.current() == "page" else f"train {found.polar.recipe} with --data instead"
+    return f"{found.why} If 0 means {labels[0]} and 1 {labels[1]}, {how}."
 
 
 def ways_for(form: Form, task: Task) -> list[str]:

@@ -97,7 +97,7 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     if beginning is not None:
         beginning.check_rows(train_sha256)
     journal.phase("Looking for repeated rows")
-    from finetuning.judged_rows import findings_of
+    from eval.findings import findings_of
 
     findings = findings_of(opened.splits, opened.task)
     journal.fact(data="\n".join(said_of(opened, findings.sentences)))

@@ -4,18 +4,21 @@ The rows are what is drawn from something larger. An option with several seeds h
 seeds' scores; intervals and tests are over these means. So a test asks whether the models that were trained here,
 averaged over their seeds, would differ on other rows like these. It asks nothing about seeds that were not tried.
 
-Knows numbers, nothing about models or wording.
+The sides of a verdict (`eval.verdict`) are judged by the same functions. Knows numbers, nothing about models or
+wording.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from statistics import fmean
+from typing import Protocol
 
-from eval.lab.schema import OptionResult, PairResult
+from eval.lab.schema import PairResult
 from eval.metrics.metric import Metric
 from eval.statistics import (
     DRAWS,
@@ -54,27 +57,62 @@ def judged(one: Sequence[float], other: Sequence[float], metric: Metric) -> Judg
     return test(one, other, higher_is_better=metric.higher_is_better)
 
 
-def all_pairs(options: Sequence[OptionResult], metric: Metric, *, alpha: float = 0.05) -> list[PairResult]:
-    """Every pair of `options`, which have scores, by one test, with Holm's correction over all of them."""
-    pairs = list(combinations(options, 2))
+class Scored(Protocol):
+    """What is compared with others on the same rows: an option of a lab, a side of a verdict."""
+
+    @property
+    def key(self) -> str:
+        """Its short name, once among them."""
+
+    @property
+    def scores(self) -> Sequence[float]:
+        """Of each row, in the same order for all."""
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """One of several paired tests."""
+
+    judgement: Judgement
+    """By itself."""
+    p_value: float
+    """Corrected by Holm's method for all of them."""
+    outcome: Outcome
+    """By the corrected p-value."""
+
+
+def judged_together(
+    pairs: Sequence[tuple[Sequence[float], Sequence[float]]], metric: Metric, *, alpha: float = 0.05
+) -> list[Corrected]:
+    """Every pair of one side's scores and another's, by one test, with Holm's correction over all of them."""
     test: Callable[..., Judgement] = judge_labels
-    if not _all_binary(options, metric):
+    if not all(_is_binary(metric, *pair) for pair in pairs):
         # Of so many flips, that the smallest p-value there is can be multiplied by all pairs.
         test = partial(judge_scores, draws=max(DRAWS, math.ceil(_FLIPS * len(pairs) / alpha)))
     better = metric.higher_is_better
-    tests = [test(one.scores, other.scores, alpha=alpha, higher_is_better=better) for one, other in pairs]
+    tests = [test(one, other, alpha=alpha, higher_is_better=better) for one, other in pairs]
     corrected = holm([test.p_value for test in tests])
+    return [
+        Corrected(test, p_value, _outcome(p_value, test.difference, alpha, metric))
+        for test, p_value in zip(tests, corrected, strict=True)
+    ]
+
+
+def all_pairs(options: Sequence[Scored], metric: Metric, *, alpha: float = 0.05) -> list[PairResult]:
+    """Every pair of `options`, which have scores, by one test, with Holm's correction over all of them."""
+    pairs = list(combinations(options, 2))
+    found = judged_together([(one.scores, other.scores) for one, other in pairs], metric, alpha=alpha)
     return [
         PairResult(
             one=one.key,
             other=other.key,
-            difference=test.difference,
-            interval=test.interval,
-            p_value=test.p_value,
-            corrected=p_value,
-            outcome=_outcome(p_value, test.difference, alpha, metric),
+            difference=test.judgement.difference,
+            interval=test.judgement.interval,
+            p_value=test.judgement.p_value,
+            corrected=test.p_value,
+            outcome=test.outcome,
         )
-        for (one, other), test, p_value in zip(pairs, tests, corrected, strict=True)
+        for (one, other), test in zip(pairs, found, strict=True)
     ]
 
 
@@ -92,12 +130,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return found
 
 
-def name_of_test(options: Sequence[OptionResult], metric: Metric) -> str:
+def name_of_test(options: Sequence[Scored], metric: Metric) -> str:
     """The test that `all_pairs` takes for these options."""
     return "exact McNemar test" if _all_binary(options, metric) else "paired permutation test"
 
 
-def _all_binary(options: Sequence[OptionResult], metric: Metric) -> bool:
+def _all_binary(options: Sequence[Scored], metric: Metric) -> bool:
     return all(_is_binary(metric, option.scores) for option in options)
 
 

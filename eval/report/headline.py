@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from eval.paired_shares import mcnemar_p
 from eval.report.schema import Report
 from eval.report.sections import Confusion, MetricResult
-from eval.statistics import mcnemar_p
 
 UNTRAINED_HEAD = (
     "The base here has a classification head of random weights, so it answers by chance and is no fair rival: "

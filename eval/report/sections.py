@@ -99,8 +99,9 @@ class Selection(Strict):
         description="Rows, one a text, whose text the adapter was trained on; none where that is not known."
     )
     trained_kept: bool = Field(description="Whether those were judged all the same, because someone asked for it.")
-    known_by: Literal["run", "recipe"] | None = Field(
-        description="Who knows what was trained on: the run's own record, or a recipe that names a bundled corpus."
+    known_by: Literal["run", "recipe", "file"] | None = Field(
+        description="Who knows what was trained on: the run's own record, a recipe that names a bundled corpus, or "
+        "a file that a person gave."
     )
     eligible: int = Field(description="Rows that were left; of these a fixed sample may have been judged.", ge=1)
     notes: list[str] = Field(default=[], description="What else there is to say of the rows, in sentences.")

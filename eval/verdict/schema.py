@@ -144,7 +144,8 @@ class Comparison(Strict):
     calibration: Calibration | None = Field(default=None, description="Where both sides give probabilities.")
     writing: Writing | None = Field(default=None, description="Answers in words only.")
     likelihood: Judgement | None = Field(
-        default=None, description="Of the reference answers, nats a token, where both sides can tell."
+        default=None,
+        description="Of the reference answers, nats a token, where both sides can tell and cut texts alike.",
     )
     margin: Margin | None = Field(default=None, description="Where a margin was asked for.")
     slices: list[SliceResult] = Field(default=[], description="The same by slice, the worst first.")
@@ -164,12 +165,14 @@ class Comparison(Strict):
 
 
 class Suspect(Strict):
-    """A row whose reference is probably wrong: all sides find it improbable."""
+    """A row to look at: all sides find its reference improbable, which may be wrong, or hard."""
 
     row: int = Field(description="Its number in the test set, from 1.", ge=1)
     reference: str = Field(description="What the row says.")
-    instead: str = Field(description="What the sides find most probable, where they agree; empty of texts.")
-    loss: float = Field(description="The mean of the sides' losses, nats, of the whole answer's mean token.")
+    instead: str = Field(description="The label that all sides give instead; empty of texts.")
+    loss: float = Field(
+        description="The mean of the sides' losses in nats: of the label, or of a text's mean token."
+    )
 
 
 class JudgePair(Strict):
@@ -223,7 +226,9 @@ class Verdict(Strict):
     pairs: list[PairResult] = Field(description="All pairs of sides, with Holm's correction.", min_length=1)
     test: str = Field(description="The paired test of the primary metric, in words.")
     alpha: float = Field(default=0.05, description="Up to which a corrected p-value is a difference.", gt=0, lt=1)
-    suspects: list[Suspect] = Field(default=[], description="Rows that are probably mislabelled, the worst first.")
+    suspects: list[Suspect] = Field(
+        default=[], description="Rows whose reference all sides find improbable, the most improbable first."
+    )
     judged: Judged | None = Field(default=None, description="Where a judge was asked.")
     standard: list[StandardTask] = Field(default=[], description="Where standard benchmarks were asked for.")
     notes: list[str] = Field(default=[], description="What else there is to know, in sentences.")

@@ -13,10 +13,10 @@ from typing import Any
 import gradio as gr
 from pydantic import ValidationError
 
+from data.proposed_task import own_name
 from data.tasks import STARTING_POINTS, TASKS, Task
 from data.tasks.own import USUAL, OwnTask
 from data.tasks.task import MAX_INSTRUCTION_CHARS
-from finetuning.proposal import own_name
 from finetuning.recipe import Recipe, recipe_names
 from plumbing.errors import RecipeError
 from plumbing.printable import one_line

@@ -1,0 +1,67 @@
+"""That two sides are two: by their own proofs, by the hashes of their weights, else by what they answered.
+
+The same weights twice are the commonest mistake there is, as an adapter that was merged into the wrong folder, or a
+name that a server maps to its only model; every number would then be of one model, and look like a finding. So it
+is said loudly. Knows what sides say of themselves, and rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eval.verdict.schema import SideResult, VerdictRow
+
+_HASH_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Proof:
+    """Whether two sides are two."""
+
+    sentence: str
+    doubt: str = ""
+    """What a reader must not overlook, in a sentence; empty where they are two."""
+
+
+def prove(base: SideResult, tuned: SideResult, rows: Sequence[VerdictRow]) -> Proof:
+    """What there is to show that `tuned` is not `base`."""
+    one, other = base.info, tuned.info
+    differ = sum(_written(row, one.key) != _written(row, other.key) for row in rows)
+    said = f"{differ:,} of {len(rows):,} answers differ" if differ else _none_differ(rows, one.key, other.key)
+    if _same_weights(base, tuned):
+        same = (
+            f"{other.key} is the base again: both have the weights {one.weights_sha256[:_HASH_SHOWN]}, from "
+            f"{one.name} and {other.name}."
+        )
+        asked = "They are asked alike, so what differs is no model's."
+        if base.prompt.sha256 != tuned.prompt.sha256:
+            asked = "They are asked differently, so this compares two prompts of one model."
+        return Proof(f"The same weights twice; {said}.", f"{same} {asked}")
+    doubt = "" if differ else f"{other.key} answers as the base does: {said}."
+    if other.proof:
+        return Proof(f"{other.proof.rstrip('.')}; {said}.", doubt)
+    if one.weights_sha256 and other.weights_sha256:
+        hashes = " and ".join(side.weights_sha256[:_HASH_SHOWN] for side in (one, other))
+        return Proof(f"Their weights differ ({hashes}); {said}.", doubt)
+    if differ:
+        return Proof(f"Only their answers show that they are two: {said}.")
+    return Proof(f"Nothing shows that they are two: {said}, and the weights of both are not known.", doubt)
+
+
+def _none_differ(rows: Sequence[VerdictRow], one: str, other: str) -> str:
+    moved = sum(row.answers[one].probabilities != row.answers[other].probabilities for row in rows)
+    same = "the only answer is the same" if len(rows) == 1 else f"all {len(rows):,} answers are the same"
+    return f"{same}, though on {moved:,} the labels' probabilities differ" if moved else same
+
+
+def _written(row: VerdictRow, key: str) -> str:
+    """What a side wrote, as the labels that are read out of two texts may be the same; else its label."""
+    answer = row.answers[key]
+    return answer.text if answer.written is None else answer.written
+
+
+def _same_weights(base: SideResult, tuned: SideResult) -> bool:
+    """An adapter's hash is over its own weights alone: on another base it is another model."""
+    one, other = base.info, tuned.info
+    return bool(one.weights_sha256) and (one.weights_sha256, one.base) == (other.weights_sha256, other.base)
