@@ -58,7 +58,7 @@ class Address:
         if "@" in parts.netloc or parts.query:
             raise UserError(
                 "An address holds no name, password or key",
-                got=f"one of {one_line(parts.hostname or '')}",
+                got=one_line(parts.hostname or ""),
                 fix="Take out what stands before the @ or after the ?. A key is read from the environment: "
                 "BEFORE_AFTER_KEY_HOST.",
             )
@@ -133,8 +133,7 @@ def variables(address: Address) -> list[str]:
 
 
 def require_given(address: Address, given: Sequence[str]) -> Address:
-    """`address`, which is one of those that the operator of a public page has `given`; of which the model may be left
-    open there.
+    """`address`, which is one of those that the operator of a public page has `given`, with or without a model.
 
     Raises:
         UserError: it is not. Which there are is not said.
