@@ -14,8 +14,10 @@ from typing import Any
 from plumbing.errors import UserError
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_METADATA = frozenset(map(ipaddress.ip_address, ("168.63.129.16", "169.254.169.254", "100.100.100.200")))
-"""Where clouds tell a machine about itself; the first of them looks public."""
+_LOOKS_PUBLIC = tuple(
+    map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10", "::/96"))
+)
+"""To some version of `ipaddress`, and is not: where a cloud tells a machine about itself, and the protocols' own."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -33,7 +35,7 @@ def is_here(host: str) -> bool:
 def is_public(address: str) -> bool:
     """Whether an IP address is one that everybody has: not private, link-local, of a cloud's own or in another."""
     return all(
-        each.is_global and not each.is_multicast and each not in _METADATA
+        each.is_global and not each.is_multicast and not any(each in network for network in _LOOKS_PUBLIC)
         for each in _all_of(ipaddress.ip_address(address.partition("%")[0]))
     )
 

@@ -2,8 +2,8 @@
 
 Passing are 429, 5xx, a broken connection, an answer that does not come in time, and one that is half or no JSON.
 Before each further try the wait is longer, with chance in it so that not all come back at once; where the server
-says how long (`Retry-After`), everybody waits as long. Redirects are not followed: whoever is redirected would carry
-the key, and the rows, to somebody who was not named. Knows HTTP and JSON, nothing of models.
+says how long (`Retry-After`), everybody waits as long. Redirects are not followed: the key and the rows would go to
+somebody who was not named. Knows HTTP and JSON, nothing of models.
 """
 
 from __future__ import annotations

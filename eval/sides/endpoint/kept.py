@@ -29,6 +29,7 @@ OLDEST_DAYS = 7
 """An older answer is asked for again: who knows what stands behind an address by now."""
 _LOCK_S = 30.0
 _KEY = "key"
+_NONSENSE = (ValueError, ValidationError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 def answers_folder() -> Path:
@@ -93,7 +94,7 @@ class Kept:
     def _read(self) -> Iterator[tuple[str, Reply]]:
         with os.fdopen(os.open(self.path, READ_WITHOUT_WAITING), "rb") as handle:
             for line in handle.read(int(2e6 * MOST_MB)).split(b"\n"):
-                with contextlib.suppress(ValueError, ValidationError, KeyError, TypeError):
+                with contextlib.suppress(*_NONSENSE):
                     fields = json.loads(line)
                     key = fields.pop(_KEY)
                     yield str(key), Reply.model_validate(fields)
