@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import TextIO
 
-_SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|API_?KEY)(_|$)", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|API_?KEY)(_|$)|^BEFORE_AFTER_KEY_", re.IGNORECASE)
 _HUB_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 _HIDDEN = "[hidden]"
 

@@ -1,0 +1,146 @@
+"""`http(s)://host[:port]/v1#model`: where to ask, which model, and the key for there.
+
+A key comes from the environment and nowhere else, under a name that holds the host it is for:
+`BEFORE_AFTER_KEY_<HOST>`, with the host in capitals, `_` for a dot and `__` for a hyphen; where one machine has
+several servers, `BEFORE_AFTER_KEY_<HOST>_<PORT>`. `OPENAI_API_KEY` is for https://api.openai.com alone.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from plumbing.addresses import is_here
+from plumbing.errors import UserError
+from plumbing.printable import one_line
+
+_PORTS = {"http": 80, "https": 443}
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?|[0-9a-f:.]+")
+_MODEL_CHARS = 300
+_ENDINGS = ("/chat/completions", "/completions", "/models")
+_WRITE = "Write it as http://HOST:PORT/v1#MODEL."
+
+
+def is_address(text: str) -> bool:
+    """Whether a side is named by an address, and not by a path or a name of the Hub's."""
+    return text.strip().lower().startswith(("http://", "https://"))
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a model is asked."""
+
+    scheme: str
+    host: str
+    """In small letters; of IPv6 without the brackets."""
+    port: int
+    path: str
+    """Before `/chat/completions`, without a slash at its end: `/v1`."""
+    model: str = ""
+    """Empty where nobody has said which."""
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """What a person wrote. A path that is left out is `/v1`.
+
+        Raises:
+            UserError: it is no such address, or holds a password or a key; which is not repeated.
+        """
+        written, _, model = text.strip().partition("#")
+        try:
+            parts = urlsplit(written)
+            port = parts.port
+        except ValueError:
+            raise UserError("The address cannot be read", fix=_WRITE) from None
+        if "@" in parts.netloc or parts.query:
+            raise UserError(
+                "An address holds no name, password or key",
+                got=one_line(parts.hostname or ""),
+                fix="Take out what stands before the @ or after the ?. A key is read from the environment: "
+                "BEFORE_AFTER_KEY_HOST.",
+            )
+        host = (parts.hostname or "").lower().rstrip(".")
+        if parts.scheme not in _PORTS or not _HOST.fullmatch(host) or not written.isprintable():
+            raise UserError("That is not the address of a server", got=one_line(text), fix=_WRITE)
+        if len(model) > _MODEL_CHARS or not model.isprintable():
+            raise UserError("That is not the name of a model", got=one_line(model), fix=_WRITE)
+        path = parts.path.rstrip("/")
+        for ending in _ENDINGS:
+            path = path.removesuffix(ending)
+        return cls(parts.scheme, host, port or _PORTS[parts.scheme], path or "/v1", model.strip())
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}" + (f":{self.port}" if self.port != _PORTS[self.scheme] else "")
+
+    @property
+    def base(self) -> str:
+        """The address that every request's begins with."""
+        return self.origin + self.path
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is this machine's."""
+        return is_here(self.host)
+
+    def of(self, model: str) -> Address:
+        """The same server's other model."""
+        return replace(self, model=model)
+
+    def __str__(self) -> str:
+        return f"{self.base}#{self.model}" if self.model else self.base
+
+
+@dataclass(frozen=True)
+class Key:
+    """What opens a server's door. Its value is in no `repr`, and shown nowhere."""
+
+    value: str = field(repr=False)
+    variable: str
+
+    @classmethod
+    def of(cls, address: Address, environment: Mapping[str, str] | None = None) -> Key | None:
+        """The key for this very host, or None where the environment has none.
+
+        Raises:
+            UserError: it holds something that no key does, such as a line break.
+        """
+        values = os.environ if environment is None else environment
+        for variable in variables(address):
+            if value := values.get(variable, "").strip():
+                if not (value.isascii() and value.isprintable()):
+                    raise UserError(
+                        f"{variable} holds no key: there is a line break or a letter in it that no key has",
+                        fix="Set it again.",
+                    )
+                return cls(value, variable)
+        return None
+
+
+def variables(address: Address) -> list[str]:
+    """Names of the environment's variables that the key is looked for in; the first that is set counts."""
+    if "_" in address.host:  # which would be read as a dot, and the key be another host's
+        return []
+    host = address.host.upper().replace("-", "__").replace(".", "_").replace(":", "_")
+    own = [f"BEFORE_AFTER_KEY_{host}_{address.port}", f"BEFORE_AFTER_KEY_{host}"]
+    openai = (address.scheme, address.host, address.port) == ("https", "api.openai.com", 443)
+    return [*own, "OPENAI_API_KEY"] if openai else own
+
+
+def require_given(address: Address, given: Sequence[str]) -> Address:
+    """`address`, which is one of those that the operator of a public page has `given`, with or without a model.
+
+    Raises:
+        UserError: it is not. Which there are is not said.
+    """
+    for each in map(Address.parse, given):
+        if each.of("") == address.of("") and each.model in ("", address.model):
+            return address
+    raise UserError(
+        "This page does not ask that address", got=str(address), fix="Choose a model that the page offers."
+    )

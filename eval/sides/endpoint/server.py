@@ -1,0 +1,136 @@
+"""What a server says of itself: which models it has, and what it does with a question that names none of them.
+
+llama.cpp's server answers with the one model that it has loaded, whatever a question names; and with a LoRA adapter
+on it, unless a question says `"lora": [{"id": 0, "scale": 0}]`: one without `lora`, or with an empty one, gets the
+adapter. Both would be a comparison of something else than a person thinks, so both are looked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from eval.sides.endpoint.address import Address
+from eval.sides.endpoint.client import Client
+from eval.sides.endpoint.refusals import RefusalError
+from plumbing.errors import UserError
+from plumbing.printable import one_line
+
+_MOST_LISTED = 20
+_LLAMA_CPP = "llamacpp"
+_LASTING = ("root", "parent", "owned_by", "max_model_len", "meta")
+"""What an entry of `/models` says that is the same at the next look, unless the model is another."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """A model as its server describes it."""
+
+    name: str
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    """What tells it from another that may be served by this name later, as far as the server says."""
+    base: str = ""
+    """Of an adapter that is served as a model of its own, what it stands on."""
+    parameters: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+async def look(client: Client, address: Address, *, sends_lora: bool) -> Served:
+    """Ask the server for its models.
+
+    Args:
+        client: to ask with.
+        address: whose model is the one that a person named, if they did.
+        sends_lora: whether questions say which of llama.cpp's adapters to apply.
+
+    Raises:
+        UserError: it does not answer, wants another key, does not have the model, or has several and none is named.
+    """
+    entries = await _entries(client, address)
+    if entries is None:
+        if not address.model:
+            raise UserError(
+                "The server does not say which models it has, so name one",
+                got=str(address),
+                fix=f"Write {address.base}#MODEL.",
+            )
+        return Served(address.model)
+    names = [str(entry["id"]) for entry in entries]
+    name = address.model or (names[0] if len(names) == 1 else "")
+    if not name:
+        raise UserError(
+            f"The server has {'several models' if names else 'no model'}; say which after a #", got=_listed(names),
+            fix=f"Write {address.base}#{one_line(names[0]) if names else 'MODEL'}.",
+        )  # fmt: skip
+    entry = next((each for each in entries if each["id"] in (name, f"{name}:latest")), None)
+    own = entry or (entries[0] if entries else {})
+    is_llama_cpp = own.get("owned_by") == _LLAMA_CPP
+    notes = []
+    if entry is None and is_llama_cpp:
+        raise UserError(
+            "The server has no model of that name, and would answer with the one that it has",
+            got=one_line(name),
+            fix=f"It has {_listed(names)}.",
+        )
+    if entry is None:
+        notes.append(f"The server does not list this model; it lists {_listed(names)}.")
+    identity = _identity(entry or {})
+    if is_llama_cpp and (adapters := await _adapters(client, address)):
+        identity["adapters"] = adapters
+        if not sends_lora:
+            notes.append(_about_adapters(adapters))
+    meta = own.get("meta")
+    count = meta.get("n_params") if entry and isinstance(meta, dict) else None
+    parent = entry.get("parent") if entry else None
+    return Served(
+        name,
+        identity,
+        base=one_line(parent) if isinstance(parent, str) else "",
+        parameters=count if isinstance(count, int) and count > 0 else None,
+        notes=tuple(notes),
+    )
+
+
+async def _entries(client: Client, address: Address) -> list[dict[str, Any]] | None:
+    """Of `/models`; None where the server has no such list."""
+    try:
+        found = await client.get(f"{address.base}/models")
+    except RefusalError as refusal:
+        if refusal.status in (401, 403) or 300 <= refusal.status < 400 or not refusal.status:
+            raise client.explained(refusal) from None
+        return None
+    listed = found.get("data") if isinstance(found, dict) else found
+    if not isinstance(listed, list):
+        return None
+    return [each for each in listed if isinstance(each, dict) and isinstance(each.get("id"), str)]
+
+
+async def _adapters(client: Client, address: Address) -> list[dict[str, Any]]:
+    """The adapters on llama.cpp's server, with their scales, which count unless a question says otherwise."""
+    try:
+        found = await client.get(f"{address.base.removesuffix('/v1')}/lora-adapters")
+    except (RefusalError, UserError):
+        return []
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
+
+def _about_adapters(adapters: list[dict[str, Any]]) -> str:
+    files = [str(each.get("path", "")).replace("\\", "/").rpartition("/")[2] for each in adapters]
+    off = json.dumps([{"id": each.get("id", 0), "scale": 0} for each in adapters])
+    return (
+        f"The server applies {_listed(files)} to every answer, by the scales that it was started with. For its "
+        f'model without: body={{"lora": {off}}}.'
+    )
+
+
+def _identity(entry: Mapping[str, Any]) -> dict[str, Any]:
+    lasting = {name: entry[name] for name in _LASTING if name in entry}
+    # Of most `created` is the time of the question; Ollama's is when the model was last changed.
+    return lasting | ({"created": entry.get("created")} if entry.get("owned_by") == "library" else {})
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(map(one_line, names[:_MOST_LISTED]))
+    return shown + (f" and {len(names) - _MOST_LISTED} more" if len(names) > _MOST_LISTED else "")

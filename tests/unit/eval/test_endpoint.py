@@ -1,0 +1,682 @@
+"""An endpoint as a side, against a real HTTP server that goes wrong in every way that servers do."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from data.tasks import TASKS
+from eval.sides.endpoint import Price, Settings, open_endpoint
+from eval.sides.endpoint.address import Address, Key, require_given, variables
+from eval.sides.endpoint.client import Limits
+from eval.sides.endpoint.kept import Kept
+from eval.sides.endpoint.replies import NoAnswerError, Reply, TooLongError, read_reply
+from eval.sides.side import Asked
+from plumbing.errors import UserError
+from tests.unit.eval.faulty_server import completion, serving
+
+ROOT = Path(__file__).resolve().parents[3]
+TASK = TASKS["sentiment"]
+QUICK = Limits(first_wait_s=0.01, answer_s=20.0)
+KEY = "sk-test-4711-secret"
+
+
+def echo(body, before="to "):
+    """A right answer, which says what it was asked."""
+    return completion(before + body["messages"][-1]["content"])
+
+
+@pytest.fixture
+def server():
+    with serving() as found:
+        yield found
+
+
+@pytest.fixture
+def opened(server, tmp_path):
+    """`opened(task=TASK, model="", **settings)` → a side of the server; its answers are kept in `tmp_path`."""
+
+    def open_it(task=TASK, *, model="", options=None, template=None, **settings):
+        asked = Asked(server.url + (f"#{model}" if model else ""), options=options or {})
+        found = Settings(**({"limits": QUICK, "keep_in": tmp_path} | settings))
+        return open_endpoint(asked, task, template=template, settings=found)
+
+    return open_it
+
+
+def write(side, texts, **more):
+    return [answer.text for answer in side.write(texts, max_new_tokens=8, **more)]
+
+
+# What is asked, and what comes of it
+
+
+def test_rows_come_back_in_order_with_eight_in_flight(server, opened):
+    server.seconds = 0.02
+    # The later, the sooner: answers arrive in another order than they were asked.
+    server.answer = lambda number, body: time.sleep(0.02 * (number % 3)) or echo(body, "")
+    side = opened(price=Price(1.0, 2.0))
+    rows = [f"row {number}" for number in range(200)]
+    done = []
+    assert write(side, rows, on_rows=lambda *both: done.append(both)) == rows
+    assert server.most_at_once == 8 and sorted(server.texts) == sorted(rows)
+    assert done[-1] == (200, 200) and [first for first, _ in done] == list(range(1, 201))
+    assert (side.spent.requests, side.spent.retries, side.spent.tokens) == (200, 0, 600)
+    assert side.spent.prompt_tokens == 1400 and side.spent.dollars == pytest.approx((1400 + 1200) / 1e6)
+    assert side.spent.seconds > 0 and side.about.notes == ()
+
+
+def test_what_is_asked_is_greedy_and_says_what_the_task_is(server, opened):
+    side = opened(options={"body": '{"repeat_penalty": 1}'})
+    write(side, ["a film"])
+    [(path, headers, body)] = server.asked
+    assert path == "/v1/chat/completions" and "Authorization" not in headers
+    messages = [{"role": "system", "content": TASK.instruction}, {"role": "user", "content": "a film"}]
+    assert body == {
+        "model": "tiny",
+        "messages": messages,
+        "max_tokens": 8,
+        "temperature": 0,
+        "seed": 0,
+        "stream": False,
+        "repeat_penalty": 1,
+    }
+    prompted = side.prompted("a film")
+    assert prompted.where_from == "server" and json.loads(prompted.example) == messages
+    assert side.prompted("another").sha256 == prompted.sha256 != opened().prompted("a film").sha256
+    assert side.about.name == f"{server.url}#tiny" and side.abilities == {"writes"}
+
+
+def test_an_instruction_goes_where_it_is_wanted_and_stands_aside_for_a_chat_s_own(server, opened):
+    task = replace(TASK, kind="chat", instruction="Be brief.")
+    plain = [{"role": "user", "content": "hi", "weight": 1}]
+    own = [{"role": "system", "content": "Be long."}, *plain]
+    write(opened(task), [plain, own])
+    write(opened(task, options={"instruction_in": "user"}), [plain])
+    user = {"role": "user", "content": "hi"}
+    assert [body["messages"] for _, _, body in server.asked] == [
+        [{"role": "system", "content": "Be brief."}, user],
+        [{"role": "system", "content": "Be long."}, user],
+        [{"role": "user", "content": "Be brief.\n\nhi"}],
+    ]
+
+
+class Upper:
+    text = "{{ input | upper }}"
+
+    def render(self, rows):
+        return [row["input"].upper() for row in rows]
+
+
+def test_a_template_and_a_raw_text_are_sent_as_they_stand(server, opened):
+    server.answer = lambda number, body: {"choices": [{"text": body["prompt"], "finish_reason": "length"}]}
+    side = opened(template=Upper())
+    [answer] = side.write(["loud"], max_new_tokens=8)
+    assert answer.text == "LOUD" and answer.cut_off and answer.tokens is None
+    assert server.asked[0][0] == "/v1/completions" and side.prompted("loud").where_from == "file"
+    text = opened(replace(TASK, kind="text", target_column="", labels=()))
+    assert write(text, ["one two three four"]) == ["one two"]
+    assert text.prompted("one two three four").where_from == "bare text"
+    assert "does not count" in text.about.notes[-1]
+
+
+def test_the_same_row_is_asked_once(server, opened):
+    done = []
+    assert write(opened(), ["a", "b", "a"], on_rows=lambda *both: done.append(both)) == ["to a", "to b", "to a"]
+    assert sorted(server.texts) == ["a", "b"] and done[-1] == (3, 3)
+
+
+# What passes
+
+
+def half(handler):
+    handler.send_response(200)
+    handler.send_header("content-length", "500")
+    handler.end_headers()
+    handler.wfile.write(b'{"choices": [')
+    handler.close_connection = True
+
+
+def hang_up(handler):
+    handler.close_connection = True
+
+
+def late(handler):
+    time.sleep(1.5)
+    handler.send(200, completion("late"))
+
+
+PASSING = {
+    "500": (500, {"error": {"message": "boom"}}),
+    "503 in plain text": (503, b"overloaded\n"),
+    "429": (429, {"error": {"message": "slow down"}}, {"retry-after": "0"}),
+    "a half body": half,
+    "no answer": hang_up,
+    "late": late,
+    "no JSON": (200, b"<html>starting</html>"),
+    "half JSON": (200, b'{"choices": ['),
+    "a list": (200, b"[]"),
+    "no choices": {"choices": []},
+    "no message": {"choices": [{"message": None}]},
+    "an error inside": {"error": {"code": 502, "message": "upstream"}},
+}
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+def test_what_passes_is_asked_again(server, opened, fault):
+    server.answer = lambda number, body: fault if number == 2 else echo(body)
+    side = opened(limits=replace(QUICK, answer_s=1.0 if fault is late else 20.0))
+    assert write(side, ["a", "b", "c"]) == ["to a", "to b", "to c"]
+    assert side.spent.retries == 1 and len(server.asked) == 4
+
+
+def test_all_wait_as_long_as_the_server_asks(server, opened):
+    times = []
+
+    def answer(number, body):
+        times.append(time.monotonic())
+        return (429, {"error": "slow down"}, {"retry-after": "1"}) if number == 2 else completion("x")
+
+    server.answer, server.seconds = answer, 0.05
+    write(opened(limits=replace(QUICK, in_flight=2)), list("abcdef"))
+    assert times[2] - times[1] < 0.5  # under way already
+    assert times[3] - times[1] >= 0.9 and len(times) == 7
+
+
+def test_a_date_is_read_and_too_much_patience_is_the_end(server, opened):
+    tomorrow = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime(time.time() + 86_400))
+    server.answer = lambda number, body: (429, {"error": "quota"}, {"retry-after": tomorrow})
+    with pytest.raises(UserError, match=r"asks to wait 86,[34]\d\d s.*429: quota"):
+        write(opened(), ["a"])
+    assert len(server.asked) == 1
+
+
+def test_an_end_after_so_many_tries_and_what_came_before_is_kept(server, opened):
+    server.answer = lambda number, body: (
+        (500, b"broken") if body["messages"][-1]["content"] == "c" else completion("fine")
+    )
+    with pytest.raises(UserError, match="did not answer, asked 6 times: 500: broken"):
+        write(opened(limits=replace(QUICK, in_flight=1)), list("abcd"))
+    assert server.texts == ["a", "b", *"c" * 6]
+    server.asked.clear()
+    server.answer = lambda number, body: completion("fine")
+    side = opened()
+    assert write(side, list("abcd")) == ["fine"] * 4
+    assert sorted(server.texts) == ["c", "d"] and side.spent.from_cache == 2 and side.spent.requests == 2
+    assert any("2 of 4 answers are from an earlier time" in note for note in side.about.notes)
+
+
+# What does not get better
+
+
+def endless(handler):
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(b" " * 65_536)
+
+
+REFUSED = {
+    "401": (
+        (401, {"error": {"message": "Incorrect\nAPI key"}}),
+        "401: Incorrect API key.*BEFORE_AFTER_KEY_127_0_0_1 ",
+    ),
+    "400": ((400, {"error": {"message": "context \x1b[31mtoo long"}}), r"row 1: 400: context \\x1b\[31mtoo long"),
+    "404": ((404, {"detail": "no such model"}), "404: no such model.*after the #"),
+    "422": ((422, {"detail": [{"loc": ["body", "messages"], "msg": "bad"}]}), "422: .*messages"),
+    "no money": ((429, {"error": {"message": "pay", "code": "insufficient_quota"}}), "429: pay"),
+    "a long page": ((400, b"<p>" * 50_000), "400: <p><p>"),
+    "redirect": (
+        (307, b"", {"location": "http://elsewhere.example/v1?key=1"}),
+        "redirects to http://elsewhere.example/v1,",
+    ),
+    "endless": (endless, "longer than 8,000,000 bytes"),
+    "packed": ((200, b"zzz", {"content-encoding": "gzip"}), "packs its answer"),
+    "no limit kept": (completion("x", tokens=200), "200 tokens where at most 8 tokens"),
+    "no limit kept, uncounted": ({"choices": [{"message": {"content": "word " * 90}}]}, "90 words where"),
+}
+
+
+@pytest.mark.parametrize(("answer", "said"), REFUSED.values(), ids=REFUSED)
+def test_what_does_not_get_better_ends_at_once(server, opened, answer, said):
+    server.answer = lambda number, body: answer
+    with pytest.raises(UserError, match=said) as caught:
+        write(opened(), ["a", "b", "c"])
+    assert len(server.asked) == 1 and len(str(caught.value)) < 800 and "\n" not in str(caught.value)
+
+
+def test_a_redirect_is_not_followed(server, opened):
+    with serving() as other:
+        server.answer = lambda number, body: (307, b"", {"location": f"{other.url}/chat/completions"})
+        with pytest.raises(UserError, match="redirects are not followed"):
+            write(opened(), ["a"])
+        assert other.asked == []
+
+
+def test_nobody_there(tmp_path):
+    with serving() as gone:
+        pass
+    settings = Settings(limits=QUICK, keep_in=tmp_path)
+    with pytest.raises(UserError, match=r"did not answer.*connected to.*127\.0\.0\.1"):
+        open_endpoint(Asked(gone.url), TASK, settings=settings)
+
+
+def test_one_that_fails_lets_the_others_come_to_their_end(server, opened):
+    def answer(number, body):
+        text = body["messages"][-1]["content"]
+        if text == "bad":
+            return 400, {"error": "bad row"}
+        time.sleep(0.3)
+        return completion(text)
+
+    server.answer = answer
+    with pytest.raises(UserError, match="refuses row 3: 400: bad row"):
+        write(opened(), ["a", "b", "bad", "c", *(f"later {number}" for number in range(20))])
+    asked = [text for text in server.texts if text != "bad"]
+    assert 2 <= len(asked) < 20
+    side = opened()
+    assert write(side, asked) == asked and side.spent.from_cache == len(asked)
+
+
+# Models
+
+
+def test_the_only_model_is_taken_and_several_are_said(server, opened):
+    server.models = [{"id": "one", "meta": {"n_params": 135}, "parent": "whole"}]
+    about = opened().about
+    assert (about.name, about.parameters, about.base) == (f"{server.url}#one", 135, "whole")
+    server.models = [{"id": "one"}, {"id": "two\x1b[0m"}]
+    with pytest.raises(UserError, match=r"several models.*one, two\\x1b.*#one"):
+        opened()
+    assert opened(model="two").about.notes[0].startswith("The server does not list this model; it lists one")
+    server.models = []
+    with pytest.raises(UserError, match="no model"):
+        opened()
+    server.models = None
+    with pytest.raises(UserError, match="does not say which models"):
+        opened()
+    assert opened(model="any/thing:7b").about.name.endswith("#any/thing:7b")
+
+
+def test_a_server_that_answers_with_what_it_has_is_asked_for_that_only(server, opened):
+    server.models = [{"id": "base.gguf", "owned_by": "llamacpp"}]
+    with pytest.raises(UserError, match=r"no model of that name, and would answer.*It has base\.gguf"):
+        opened(model="tuned.gguf")
+
+
+def test_another_model_that_answers_is_said(server, opened):
+    server.answer = lambda number, body: completion("x", model="tiny-2026-11-01")
+    side = opened()
+    write(side, ["a"])
+    assert side.about.notes == ("The server says that this answered: tiny-2026-11-01.",)
+
+
+# What servers do not take
+
+REFUSALS = {
+    "OpenAI": lambda name: (
+        400,
+        {"error": {"message": "Unsupported", "param": name, "code": "unsupported_parameter"}},
+    ),
+    "FastAPI": lambda name: (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", name], "msg": "x"}]}),
+    "words": lambda name: (400, {"error": f"the parameter '{name}' is not supported by this model"}),
+}
+
+
+@pytest.mark.parametrize("refuse", REFUSALS.values(), ids=REFUSALS)
+def test_what_a_server_does_not_take_is_left_out_or_named_otherwise(server, opened, refuse):
+    def answer(number, body):
+        wrong = [name for name in ("max_tokens", "temperature", "seed") if name in body]
+        return refuse(wrong[0]) if wrong else echo(body)
+
+    server.answer = answer
+    side = opened()
+    assert write(side, ["a", "b", "c"]) == ["to a", "to b", "to c"]
+    assert len(server.asked) == 6  # found out once, by the first row alone
+    assert set(server.asked[-1][2]) == {"model", "messages", "stream", "max_completion_tokens"}
+    said = "takes no temperature"
+    assert any(said in note for note in side.about.notes)
+    again = opened()
+    write(again, ["a"])
+    assert again.spent.requests == 0 and any(said in note for note in again.about.notes)
+
+
+def test_a_limit_that_is_too_large_is_no_other_name_for_it(server, opened):
+    server.answer = lambda number, body: (400, {"error": {"message": "max_tokens is too large: 8", "param": None}})
+    with pytest.raises(UserError, match="max_tokens is too large"):
+        write(opened(), ["a"])
+    assert len(server.asked) == 1
+
+
+# Answers
+
+ANSWERS = {
+    "plain": (completion("yes"), Reply(text="yes", tokens=3, prompt_tokens=7, model="tiny")),
+    "parts": (
+        {"choices": [{"message": {"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}}]},
+        Reply(text="ab"),
+    ),
+    "empty": (completion("", tokens=0), Reply(text="", tokens=0, prompt_tokens=7, model="tiny")),
+    "cut off": (
+        completion("ye", finish="length"),
+        Reply(text="ye", ended="length", tokens=3, prompt_tokens=7, model="tiny"),
+    ),
+    "a refusal": (
+        completion(None, refusal="I can't."),
+        Reply(text="I can't.", refused=True, tokens=3, prompt_tokens=7, model="tiny"),
+    ),
+    "thoughts": (
+        completion("4", reasoning_content="2 and 2"),
+        Reply(text="4", thought=True, tokens=3, prompt_tokens=7, model="tiny"),
+    ),
+    "thoughts alone": (
+        completion(None, reasoning_content="hm", finish="length"),
+        Reply(text="", thought=True, ended="length", tokens=3, prompt_tokens=7, model="tiny"),
+    ),
+    "filtered": (
+        completion(None, finish="content_filter"),
+        Reply(text="", ended="filter", tokens=3, prompt_tokens=7, model="tiny"),
+    ),
+    "counts of nonsense": (
+        {"choices": [{"text": "x"}], "usage": {"completion_tokens": "3", "prompt_tokens": True}},
+        Reply(text="x"),
+    ),
+}
+
+
+@pytest.mark.parametrize(("body", "reply"), ANSWERS.values(), ids=ANSWERS)
+def test_an_answer_is_read(body, reply):
+    assert read_reply(body, max_new_tokens=8) == reply
+
+
+@pytest.mark.parametrize("body", [{}, {"choices": "x"}, {"choices": [3]}, {"choices": [{"message": "x"}]}])
+def test_no_answer(body):
+    with pytest.raises(NoAnswerError):
+        read_reply(body, max_new_tokens=8)
+
+
+def test_a_token_more_is_the_end_s():
+    assert read_reply(completion("x", tokens=9), max_new_tokens=8).tokens == 9
+    with pytest.raises(TooLongError):
+        read_reply(completion("x", tokens=10), max_new_tokens=8)
+
+
+def test_what_a_reader_has_to_know_is_said(server, opened):
+    kinds = iter([
+        completion(None, refusal="No."),
+        completion(None, reasoning_content="hm", finish="length"),
+        completion("x", finish="content_filter"),
+        {"choices": [{"message": {"content": "x"}}]},
+    ])  # fmt: skip
+    server.answer = lambda number, body: next(kinds)
+    side = opened(limits=replace(QUICK, in_flight=1), price=Price(1, 1))
+    answers = side.write(list("abcd"), max_new_tokens=8)
+    assert [answer.cut_off for answer in answers] == [False, True, False, False]
+    said = " ".join(side.about.notes)
+    for part in ("1 of 4 answers are refusals", "1 of 4 answers are empty", "filter", "not count the tokens of 1"):
+        assert part in said
+    assert side.spent.dollars is None
+
+
+# Keys
+
+
+def test_a_key_is_for_one_host_and_found_in_nothing_that_is_written(server, opened, monkeypatch, tmp_path):
+    monkeypatch.setenv("BEFORE_AFTER_KEY_127_0_0_1", KEY)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-for-openai-alone")
+    server.answer = lambda number, body: completion(f"you sent {KEY}", model=KEY)
+    side = opened()
+    assert write(side, ["a"]) == ["you sent [hidden]"]
+    assert server.asked[0][1]["authorization"] == f"Bearer {KEY}"
+    server.answer = lambda number, body: (401, {"error": f"wrong key {KEY}"})
+    with pytest.raises(
+        UserError, match=r"wrong key \[hidden\].*Look at the key in BEFORE_AFTER_KEY_127_0_0_1"
+    ) as caught:
+        write(side, ["b"])
+    written = "".join(path.read_text() for path in tmp_path.iterdir())
+    said = f"{caught.value!r} {side.about} {side.spent} {vars(side)} {side.prompted('a')}"
+    assert "you sent" in written and KEY not in written + said and "openai-alone" not in written + said
+
+
+def key_of(text, **environment):
+    found = Key.of(Address.parse(text), environment)
+    return found and found.value
+
+
+def test_which_key_is_for_which_host():
+    openai = {"OPENAI_API_KEY": "o"}
+    assert key_of("https://api.openai.com/v1#m", **openai) == "o"
+    for other in ("http://api.openai.com/v1", "https://api.openai.com:8443/v1", "https://api.openai.com.evil.example/v1",
+                  "https://api-openai.com/v1", "https://localhost/v1"):  # fmt: skip
+        assert key_of(other, **openai) is None
+    assert variables(Address.parse("http://a-b.example:8000")) == [
+        "BEFORE_AFTER_KEY_A__B_EXAMPLE_8000",
+        "BEFORE_AFTER_KEY_A__B_EXAMPLE",
+    ]
+    own = {"BEFORE_AFTER_KEY_A_B_EXAMPLE": "k", "BEFORE_AFTER_KEY_A_B_EXAMPLE_81": "of the port"}
+    assert (
+        key_of("https://a.b.example/v1", **own) == "k" and key_of("http://A.B.example:81", **own) == "of the port"
+    )
+    for other in ("https://a-b.example", "https://a_b.example", "https://a.b.example.org", "https://b.example"):
+        assert key_of(other, **own) is None
+    with pytest.raises(UserError, match="BEFORE_AFTER_KEY_A holds no key") as caught:
+        key_of("http://a/v1", BEFORE_AFTER_KEY_A="se\ncret")
+    assert "cret" not in str(caught.value)
+
+
+def test_a_key_that_went_in_the_clear_is_said(opened, monkeypatch, server):
+    monkeypatch.setenv("BEFORE_AFTER_KEY_127_0_0_1", KEY)
+    assert opened().about.notes == ()  # it never left this machine
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://localhost:11434", "http://localhost:11434/v1"),
+        (" HTTP://Host.Example:80/v1/#Org/Model:7b ", "http://host.example/v1#Org/Model:7b"),
+        ("https://h.example/api/v3/chat/completions#m", "https://h.example/api/v3#m"),
+        ("http://[::1]:8000/v1#m", "http://[::1]:8000/v1#m"),
+    ],
+)
+def test_an_address(text, shown):
+    assert str(Address.parse(text)) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://", "ftp://h/v1", "http://h:port/v1", "http://h:99999/v1", "http://é.example/v1", "http://a b/v1",
+        "http://ana:s3cret@h/v1#m", "https://s3cret@h/v1", "http://h/v1?key=s3cret#m", "http://h/v1#" + "m" * 400,
+        "http://h/\x1b[0m/v1", "http://h/v1#a\nb", "http://-h/v1", "http://h/v1\\@other",
+    ],
+)  # fmt: skip
+def test_no_address(text):
+    with pytest.raises(UserError) as caught:
+        Address.parse(text)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_public_page_asks_what_its_operator_gave():
+    given = ["https://a.example/v1#m", "http://b.example:8000/v1"]
+    for text in ("https://A.example/v1#m", "http://b.example:8000/v1#any"):
+        require_given(Address.parse(text), given)
+    for text in (
+        "https://a.example/v1#other",
+        "http://a.example/v1#m",
+        "https://a.example/v2#m",
+        "http://b.example/v1#m",
+    ):
+        with pytest.raises(UserError, match="does not ask that address"):
+            require_given(Address.parse(text), given)
+
+
+def test_a_private_address_is_refused_where_only_public_ones_are_asked(server, opened):
+    with pytest.raises(UserError, match="private network"):
+        opened(public_only=True)
+
+
+def test_no_proxy_stands_between_this_machine_and_itself(server, opened, monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "ftp://nonsense")
+    assert write(opened(), ["a"]) == ["to a"]
+
+
+# What is kept
+
+
+def test_the_key_of_an_answer_is_everything_that_shapes_it(server, opened):
+    def asked_again(side, *, limit=8):
+        before = len(server.asked)
+        side.write(["a"], max_new_tokens=limit)
+        return len(server.asked) > before
+
+    assert asked_again(opened())
+    assert not asked_again(opened())
+    assert asked_again(opened(), limit=9)
+    assert asked_again(opened(options={"body": '{"top_k": 1}'}))
+    assert asked_again(opened(options={"instruction_in": "user"}))
+    assert asked_again(opened(replace(TASK, instruction="Otherwise.")))
+    assert asked_again(opened(model="other"))
+    server.models = [{"id": "tiny", "root": "/models/newer", "created": 1}]
+    assert asked_again(opened())
+    server.models[0]["created"] = 2
+    assert not asked_again(opened())
+    assert asked_again(opened(keep=False))
+
+
+def test_ctrl_c_loses_nothing_that_came(server, opened):
+    rows = [f"row {number}" for number in range(60)]
+    server.seconds = 0.02
+
+    def interrupt(done, of):
+        if done == 20:
+            signal.raise_signal(signal.SIGINT)
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        write(opened(), rows, on_rows=interrupt)
+    assert time.monotonic() - started < 15
+    side = opened()
+    assert write(side, rows) == [f"to {row}" for row in rows]
+    assert side.spent.from_cache >= 20 and len(server.asked) <= 60 + 8
+
+
+KILLED = """
+import sys
+from data.tasks import TASKS
+from eval.sides.endpoint import Settings, open_endpoint
+from eval.sides.side import Asked
+from pathlib import Path
+side = open_endpoint(Asked(sys.argv[1]), TASKS["sentiment"], settings=Settings(keep_in=Path(sys.argv[2])))
+side.write([f"row {number}" for number in range(100)], max_new_tokens=8)
+"""
+
+
+def test_what_was_kept_when_a_process_is_killed_is_not_asked_again(server, opened, tmp_path):
+    server.answer = lambda number, body: time.sleep(600) if number > 40 else echo(body)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, server.url, str(tmp_path)], cwd=ROOT)
+    ends = time.monotonic() + 300
+    while len(server.asked) < 48 and time.monotonic() < ends and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    first = server.texts
+    assert len(first) == 48  # 40 were answered, 8 were under way
+    [file] = tmp_path.glob("*.jsonl")
+    with file.open("a") as handle:
+        handle.write('{"key": "torn')  # as if it had been killed while it wrote
+    server.asked.clear()
+    server.answer = lambda number, body: echo(body)
+    side = opened()
+    rows = [f"row {number}" for number in range(100)]
+    assert write(side, rows) == [f"to {row}" for row in rows]
+    assert side.spent.from_cache == 40 and len(server.asked) == 60
+    assert sorted({*first[:40], *server.texts}) == sorted(rows) and not {*first[:40]} & {*server.texts}
+    assert opened().write(rows, max_new_tokens=8) and len(server.asked) == 60  # what came after the torn line, too
+
+
+def test_lines_of_nonsense_are_passed_over_and_two_may_write(tmp_path):
+    (tmp_path / "a.jsonl").write_bytes(
+        b'\xff\xfe\n{}\n[1]\n{"key": 1}\n{"key": "k", "text": "x", "odd": 1}\n' + b"[" * 99_999
+    )
+    one, other = Kept(tmp_path, "a"), Kept(tmp_path, "a")
+    now = int(time.time())
+    for number in range(20):
+        one.add(f"one {number}", Reply(text="é\n" * number, at=now))
+        other.add(f"other {number}", Reply(text="x", at=now))
+    found = Kept(tmp_path, "a")
+    assert [found.find(f"one {number}").text for number in range(20)] == ["é\n" * number for number in range(20)]
+    assert all(found.find(f"other {number}") for number in range(20)) and found.find("k") is None
+    found.add("old", Reply(text="x", at=now - 8 * 86_400))
+    assert found.find("old") is None
+
+
+def test_a_file_stays_small_and_so_does_the_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr("eval.sides.endpoint.kept.MOST_MB", 0.01)
+    monkeypatch.setattr("eval.sides.endpoint.kept.MOST_MB_OF_ALL", 0.02)
+    now = int(time.time())
+    for name in ("a", "b", "c"):
+        kept = Kept(tmp_path, name)
+        for number in range(300):
+            kept.add(f"key {number}", Reply(text="some words", at=now))
+        assert kept.path.stat().st_size <= 10_200
+        os.utime(kept.path, (now - 100 + ord(name), now - 100 + ord(name)))
+    found = Kept(tmp_path, "c")
+    assert found.find("key 299") and not found.find("key 0")
+    (tmp_path / "d.jsonl").write_bytes(b"x" * 9_000)
+    Kept(tmp_path, "d")
+    assert (
+        sum(path.stat().st_size for path in tmp_path.glob("*.jsonl")) <= 20_000
+        and not (tmp_path / "a.jsonl").exists()
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
+def test_a_full_disk_loses_no_run(server, opened, tmp_path):
+    side = opened()
+    write(side, ["a"])
+    [file] = tmp_path.glob("*.jsonl")
+    file.unlink()
+    file.symlink_to("/dev/full")
+    assert write(side, ["b", "c"]) == ["to b", "to c"]
+    assert "could not be kept: No space left" in side.about.notes[-1]
+
+
+def test_a_folder_that_cannot_be_is_said(opened, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"cannot be kept.*--no-cache"):
+        opened(keep_in=tmp_path / "file" / "folder")
+
+
+# Options and prices
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"body": "[1]"}, "a JSON object"),
+        ({"body": "{"}, "a JSON object"),
+        ({"body": '{"max_tokens": 3}'}, "max_tokens is set"),
+        ({"instruction_in": "assistant"}, "system or user"),
+        ({"bodi": "{}"}, "no such option.*bodi"),
+    ],
+)
+def test_an_option_that_is_none(opened, options, said):
+    with pytest.raises(UserError, match=said):
+        opened(options=options)
+
+
+def test_a_price():
+    assert Price.parse("$0.15 / 0.6").of(1_000_000, 500_000) == pytest.approx(0.45)
+    for text in ("1", "1/2/3", "-1/2", "nan/1", "inf/1", "a/b", ""):
+        with pytest.raises(UserError, match="--price"):
+            Price.parse(text)
