@@ -1,7 +1,7 @@
 """The rule by which one of a task's labels is read out of what a side wrote.
 
-Said in full in `RULE`. It would rather read nothing than guess: what names two labels, or denies one, is not read, and
-the share of such answers stands in the report. Knows texts only.
+Said in full in `RULE`. It would rather read nothing than guess: what names two labels, or denies one, is not
+read, and the share of such answers stands in the report. Knows texts only.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 
 RULE = (
     "An answer is read as a label where it is that label, without what stands around it (spaces, quotes, brackets, "
-    "marks, full stops) and whatever its letters' case; else as the only label that occurs in it as a whole word and "
-    "is not denied just before (not, no, never …). Where one label contains another, the longer one is taken. "
+    "marks, full stops) and whatever its letters' case; else as the only label that occurs in it as a whole word "
+    "and is not denied just before (not, no, never …). Where one label contains another, the longer one is taken. "
     "Thoughts between <think> and </think> are left out. Everything else is read as no label."
 )
 
@@ -25,9 +25,12 @@ _MOST_CHARS = 100_000
 """Of an answer, from its beginning, that is looked through."""
 _WORDS_BEFORE = 3
 _DENYING = frozenset(
-    "not no never none neither nor without hardly non nicht kein keine keinen keiner nie weder ohne pas ne jamais ni "
-    "sans nunca ningún ninguno sin tampoco não nem sem нет не ни без nie bez geen niet değil".split()
-)
+    {
+        "not", "no", "never", "none", "neither", "nor", "without", "hardly", "non", "nicht", "kein", "keine",
+        "keinen", "keiner", "nie", "weder", "ohne", "pas", "ne", "jamais", "ni", "sans", "nunca", "ningún",
+        "ninguno", "sin", "tampoco", "não", "nem", "sem", "нет", "не", "ни", "без", "bez", "geen", "niet", "değil",
+    }
+)  # fmt: skip
 _DENYING_SIGNS = frozenset("不没沒非无無未別别ไม่")
 _UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "THAI", "LAO", "KHMER", "MYANMAR")
 """Scripts that write words without spaces between: there any place is a word's beginning."""
