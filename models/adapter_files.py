@@ -75,7 +75,8 @@ def read_config(folder: Path) -> dict[str, Any]:
 # ---- the settings ------------------------------------------------------------------------------------------
 
 
-def _is_number(value: Any, low: float, high: float) -> bool:
+def is_number(value: Any, low: float, high: float) -> bool:
+    """Whether it is a finite number of that range."""
     return (
         isinstance(value, (int, float))
         and not isinstance(value, bool)
@@ -88,7 +89,8 @@ def _is_rank(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_RANK
 
 
-def _is_version(value: Any) -> bool:
+def is_version(value: Any) -> bool:
+    """Whether it is a version, or None."""
     return value is None or (isinstance(value, str) and _VERSION.fullmatch(value) is not None)
 
 
@@ -98,9 +100,9 @@ def _is_bool(value: Any) -> bool:
 
 _SETTINGS: dict[str, Callable[[Any], bool]] = {
     "r": _is_rank,
-    "lora_alpha": lambda value: _is_number(value, 1e-3, MAX_ALPHA),
-    "lora_dropout": lambda value: _is_number(value, 0, 0.99),
-    "peft_version": _is_version,
+    "lora_alpha": lambda value: is_number(value, 1e-3, MAX_ALPHA),
+    "lora_dropout": lambda value: is_number(value, 0, 0.99),
+    "peft_version": is_version,
     "inference_mode": _is_bool,
     "use_rslora": _is_bool,
     "use_dora": _is_bool,
@@ -173,16 +175,18 @@ def _is_accepted(name: str, value: Any) -> bool:
         return check(value)
     if value is None or value is False or value in ({}, []):
         return True
-    return name in _defaults() and type(value) is type(_defaults()[name]) and bool(value == _defaults()[name])
+    usual = peft_defaults("LORA")
+    return name in usual and type(value) is type(usual[name]) and bool(value == usual[name])
 
 
 @functools.cache
-def _defaults() -> dict[str, Any]:
-    from peft import LoraConfig
+def peft_defaults(method: str) -> dict[str, Any]:
+    """Setting → what peft itself sets it to, of LORA or IA3."""
+    from peft import IA3Config, LoraConfig
 
     return {
         field.name: field.default
-        for field in dataclasses.fields(LoraConfig)
+        for field in dataclasses.fields(LoraConfig if method == "LORA" else IA3Config)
         if field.default is not dataclasses.MISSING
     }
 
@@ -227,15 +231,12 @@ def check_weights(folder: Path, config: dict[str, Any], model: PreTrainedModel) 
     try:
         require_shapes(read_header(folder / WEIGHTS_FILE), expected)
     except (OSError, ValueError, RecursionError) as error:
-        raise _unfit(str(error)) from None
+        raise unfit(str(error)) from None
 
 
-def _unfit(why: str) -> ModelError:
-    return ModelError(
-        "The adapter's weights do not fit the base model, or are damaged",
-        got=why,
-        fix="Use the folder as it was saved after training.",
-    )
+def unfit(why: str, fix: str = "Use the folder as it was saved after training.") -> ModelError:
+    """The error of weights that do not fit, or are damaged."""
+    return ModelError("The adapter's weights do not fit the base model, or are damaged", got=why, fix=fix)
 
 
 def adapter_shapes(

@@ -115,11 +115,20 @@ def attach(loaded: LoadedModel, folder: Path) -> PeftModel:
             got=" ".join(str(error).split())[:200],
             fix="Use the folder as it was saved after training.",
         ) from error
+    require_numbers(model)
+    fuse_lora(model)
+    model.eval()
+    return model
+
+
+def require_numbers(model: PeftModel) -> None:
+    """Refuse an adapter on its base of which a weight is no finite number.
+
+    Raises:
+        ModelError: names the first.
+    """
     for name, parameter in model.named_parameters():
         if TUNED in name and not parameter.isfinite().all():
             raise ModelError(
                 "The adapter holds weights that are not numbers", got=name, fix="Train it again: its loss diverged."
             )
-    fuse_lora(model)
-    model.eval()
-    return model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,16 +67,43 @@ def require_room(
         answer = max(map(len, prompter.encode_labels(labels)), default=new_tokens)
         lengths = [len(prompter.encode_prompt(prompter.asked(each))) + answer for each in given]
     numbers = rows["row"] if "row" in rows.column_names else range(1, len(rows) + 1)
+    refuse_longer(lengths, limit, numbers=numbers, column=column, answered=prompter is not None, what=what)
+
+
+def refuse_longer(
+    lengths: Sequence[int],
+    limit: int | None,
+    *,
+    numbers: Iterable[int] | None = None,
+    column: str = "",
+    answered: bool = True,
+    model: str = "the base model",
+    what: str = "The test set",
+) -> None:
+    """Refuse rows of more tokens than a model reads.
+
+    Args:
+        lengths: tokens of each row.
+        limit: tokens that the model reads; None for any number.
+        numbers: of the rows; by default from 1.
+        column: their input's.
+        answered: whether `lengths` are with the answers.
+        model: which, for the error.
+        what: the rows are, for the error.
+
+    Raises:
+        ProblemsError: with every row that is too long.
+    """
+    if limit is None:
+        return
     problems = [
         Problem(
-            what=f"{length} tokens with its answer, and the base model reads at most {limit}"
-            if prompter
-            else f"{length} tokens, and the base model reads at most {limit}",
+            what=f"{length} tokens{' with its answer' if answered else ''}, and {model} reads at most {limit}",
             fix="Shorten the text, or leave the row out.",
             row=number,
             column=column,
         )
-        for number, length in zip(numbers, lengths, strict=True)
+        for number, length in zip(numbers or range(1, len(lengths) + 1), lengths, strict=True)
         if length > limit
     ]
     if problems:

@@ -203,13 +203,39 @@ def answer_base_batch(
         batch_size: texts a batch; by default `answers_at_once`.
         on_batch: called with the number of texts done and of all.
     """
+    limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "batch_size": batch_size, "on_batch": on_batch}
+    return answer_side_batch(pair, texts, tuned=False, history=history, **limits)
+
+
+def answer_side_batch(
+    pair: Pair,
+    texts: Sequence[Input],
+    *,
+    tuned: bool,
+    history: Sequence[Message] = (),
+    max_new_tokens: int,
+    batch_size: int | None = None,
+    on_batch: Callable[[int, int], None] | None = None,
+) -> list[Answer]:
+    """Greedy answers of one side alone, in the order of `texts`.
+
+    Args:
+        pair: of kind `causal`.
+        texts: inputs of the pair's task.
+        tuned: which side is asked.
+        history: messages before each.
+        max_new_tokens: where an answer is cut off.
+        batch_size: texts a batch; by default `answers_at_once`.
+        on_batch: called with the number of texts done and of all.
+    """
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text, history) for text in texts]
     batch_size = batch_size or answers_at_once(pair, prompts, max_new_tokens)
     answers: dict[int, Answer] = {}
     for indexes in like_lengths([len(prompt) for prompt in prompts], batch_size):
-        given, _ = _answers(pair, [prompts[index] for index in indexes], [], max_new_tokens)
-        answers |= dict(zip(indexes, given, strict=True))
+        rows = [prompts[index] for index in indexes]
+        sides = _answers(pair, *(([], rows) if tuned else (rows, [])), max_new_tokens)
+        answers |= dict(zip(indexes, sides[tuned], strict=True))
         if on_batch:
             on_batch(len(answers), len(texts))
     return [answers[index] for index in range(len(texts))]

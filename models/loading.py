@@ -41,7 +41,12 @@ class LoadedModel:
 
 
 def load(
-    source: ResolvedModel, *, kind: Kind = "causal", precision: Precision = "auto", task: Task | None = None
+    source: ResolvedModel,
+    *,
+    kind: Kind = "causal",
+    precision: Precision = "auto",
+    task: Task | None = None,
+    own_head: bool = False,
 ) -> LoadedModel:
     """Load `source` in evaluation mode on the best device of this machine.
 
@@ -50,7 +55,8 @@ def load(
         kind: `causal` for a language model, `classifier` for an encoder with a head over `task.labels`, `reward`
             for a language model's layers with a head of one number, read at a row's last token.
         precision: see the module's docstring.
-        task: needed for a classifier.
+        task: needed for a classifier, unless it has its own head.
+        own_head: of a classifier that has been trained: with the head, and the classes, that are in its files.
 
     Raises:
         ModelError: the files are not a model of this kind.
@@ -65,8 +71,12 @@ def load(
     model: Any
     try:
         tokenizer = load_tokenizer(source)
+        if source.gguf:
+            options |= _gguf_options(source, precision, kind)
         if kind == "causal":
             model = AutoModelForCausalLM.from_pretrained(source.path, **options)
+        elif own_head:
+            model = _with_own_head(source, tokenizer, options)
         else:
             model = _with_new_head(source, tokenizer, kind, task, options)
     except (OSError, ValueError, SafetensorError) as error:
@@ -94,6 +104,46 @@ def load(
             pad_token_id=tokenizer.pad_token_id,
         )  # a model may ask for penalties or beams, which `generate` would add to what it is told
     return LoadedModel(model.eval(), tokenizer, source, precision, kind)
+
+
+def _gguf_options(source: ResolvedModel, precision: Precision, kind: Kind) -> dict[str, Any]:
+    """By transformers' own reader, every weight unpacked: one that stays packed takes no adapter."""
+    from transformers import GgufConfig
+
+    if precision == "nf4" or kind != "causal":
+        raise ModelError(
+            "A GGUF file is read as a language model, in float32 or bfloat16",
+            got=f"{kind}, {precision}",
+            fix="Give the folder of the model that it was made of.",
+        )
+    unpacked = GgufConfig(gguf_file=source.gguf, dequantize=True)
+    return {"gguf_file": source.gguf, "quantization_config": unpacked}
+
+
+def _with_own_head(
+    source: ResolvedModel, tokenizer: PreTrainedTokenizerBase, options: dict[str, Any]
+) -> PreTrainedModel:
+    """A classifier as it was trained.
+
+    Raises:
+        ModelError: its files hold no head, so it would answer by chance.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    model: Any
+    model, info = AutoModelForSequenceClassification.from_pretrained(
+        source.path, output_loading_info=True, **options
+    )
+    if missing := sorted(info["missing_keys"]):
+        raise ModelError(
+            "The classifier's files lack weights, so it would answer by chance",
+            got=missing[:8],
+            fix="Use the folder as it was saved after training.",
+        )
+    config = model.config.get_text_config()
+    if config.pad_token_id is None:
+        config.pad_token_id = model.config.pad_token_id = tokenizer.pad_token_id
+    return model  # type: ignore[no-any-return]
 
 
 def _with_new_head(
@@ -148,7 +198,10 @@ def load_tokenizer(source: ResolvedModel) -> PreTrainedTokenizerBase:
     libraries.ready()
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(source.path, local_files_only=True, trust_remote_code=False)
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    if source.gguf:
+        options["gguf_file"] = source.gguf
+    tokenizer = AutoTokenizer.from_pretrained(source.path, **options)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.chat_template is None and tokenizer.eos_token is not None:

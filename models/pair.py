@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,8 @@ from data.tasks import Task
 from models import loading
 from models.adapters import BaseOrigin, attach
 from models.loading import Kind, LoadedModel, Precision
-from models.prompting import PromptContract, Prompter, classifier_contract, prompter_of, task_of
-from models.proof import Proof, prove_adapter, prove_whole
+from models.prompting import Input, PromptContract, Prompter, classifier_contract, prompter_of, task_of
+from models.proof import Inputs, Proof, prove_adapter, prove_whole
 from models.resolved import Progress, ResolvedModel
 from models.sources import resolve
 from models.tuned import weights_sha256
@@ -65,9 +66,16 @@ class Pair:
 
     @property
     def mixes(self) -> bool:
-        """Whether rows of both sides may stand in one batch of the model's own modules, as peft's do but DoRA's."""
-        configs = getattr(self.model, "peft_config", {}).values()
-        return not self.is_whole and not any(config.use_dora for config in configs)
+        """Whether rows of both sides may stand in one batch of the model's own modules, as those of a LoRA on
+        linear layers do: not with DoRA, IA3, or modules that are trained whole."""
+        return not self.is_whole and _mixes(self.model)
+
+    def asked_by(self, prompter: Prompter) -> Pair:
+        """The same models, in the same memory, asked by another prompter, in whose task's words they answer."""
+        other = copy.copy(self)
+        other.prompter, other.contract = prompter, prompter.contract
+        other.task, other.tokenizer = prompter.task, prompter.tokenizer
+        return other
 
     def bare(self, tuned: bool) -> PreTrainedModel:
         """The model of a side, without peft's outermost wrapper."""
@@ -129,29 +137,54 @@ def open_pair(folder: Path, *, base: str | None = None, progress: Progress | Non
     Raises:
         ModelError: it is not safe, not whole, not for this base or prompt, or changes nothing.
     """
-    import torch
-
     origin = BaseOrigin.load(folder)
     contract = PromptContract.load(folder)
     task = task_of(folder, contract)
-    precision = _precision(folder, origin)
     source = resolve(base or origin.name, progress=progress)
-    loaded = loading.load(source, kind=origin.kind, precision=precision, task=task)
+    loaded = loading.load(source, kind=origin.kind, precision=precision_of(folder, origin), task=task)
     prompter = _prompter(loaded, contract, task)
-    if prompter is not None:
-        ids = prompter.encode_prompt(_PROBE_TEXT)
-        inputs = {"input_ids": torch.tensor([ids], device=loaded.model.device)}
-    else:
-        inputs = dict(loaded.tokenizer(_PROBE_TEXT, return_tensors="pt").to(loaded.model.device))
-    with torch.no_grad():
-        before = loaded.model(**inputs).logits
-    model: Any
-    if is_whole(folder):
-        model, changed = load_beside(loaded, folder)
-        proof = prove_whole(before, model, inputs, origin, source, changed)
-    else:
+    inputs, before = _probed(loaded, prompter)
+    if not is_whole(folder):
         model = attach(loaded, folder)
         proof = prove_adapter(before, model, inputs, origin, source)
+        return on_base(loaded, model, folder, task=task, prompter=prompter, contract=contract, proof=proof)
+    whole, changed = load_beside(loaded, folder)
+    return Pair(
+        model=whole,
+        tokenizer=loaded.tokenizer,
+        task=task,
+        kind=loaded.kind,
+        precision=loaded.precision,
+        contract=contract,
+        prompter=prompter,
+        base=source,
+        proof=prove_whole(before, whole, inputs, origin, source, changed),
+        adapter_sha256=weights_sha256(folder),
+        beside=loaded.model,
+    )
+
+
+def on_base(
+    loaded: LoadedModel,
+    model: Any,
+    folder: Path,
+    *,
+    task: Task,
+    prompter: Prompter | None,
+    contract: PromptContract,
+    proof: Proof,
+) -> Pair:
+    """A loaded base with the adapter in `folder` on it, as a pair.
+
+    Args:
+        loaded: the base.
+        model: what `attach`, or `any_adapter.attach_any`, made of the two.
+        folder: the adapter's.
+        task: what they are asked.
+        prompter: None for a classifier.
+        contract: of their prompts.
+        proof: as `prove_on` gave it.
+    """
     return Pair(
         model=model,
         tokenizer=loaded.tokenizer,
@@ -160,11 +193,52 @@ def open_pair(folder: Path, *, base: str | None = None, progress: Progress | Non
         precision=loaded.precision,
         contract=contract,
         prompter=prompter,
-        base=source,
+        base=loaded.source,
         proof=proof,
         adapter_sha256=weights_sha256(folder),
-        beside=loaded.model if is_whole(folder) else None,
     )
+
+
+def prove_on(
+    loaded: LoadedModel,
+    attach: Callable[[], Any],
+    origin: BaseOrigin | None,
+    *,
+    task: Task,
+    prompter: Prompter | None,
+) -> tuple[Any, Proof]:
+    """What `attach` makes of the loaded base, and the proof that the adapter acts on it.
+
+    Args:
+        loaded: a base without an adapter.
+        attach: puts one onto it.
+        origin: the base that it says it was trained on; None where it says none.
+        task: what they are asked.
+        prompter: None for a classifier.
+
+    Raises:
+        ModelError: what `attach` raises; or the adapter changes nothing, or the base as well.
+    """
+    inputs, before = _probed(loaded, prompter, task)
+    model = attach()
+    return model, prove_adapter(before, model, inputs, origin, loaded.source)
+
+
+def _probed(
+    loaded: LoadedModel, prompter: Prompter | None, task: Task | None = None
+) -> tuple[Inputs, torch.Tensor]:
+    """A prompt as a model takes it, and the base's logits."""
+    import torch
+
+    if prompter is not None:
+        is_chat = task is not None and task.kind == "chat"
+        given: Input = [{"role": "user", "content": _PROBE_TEXT}] if is_chat else _PROBE_TEXT
+        ids = prompter.encode_prompt(given)
+        inputs = {"input_ids": torch.tensor([ids], device=loaded.model.device)}
+    else:
+        inputs = dict(loaded.tokenizer(_PROBE_TEXT, return_tensors="pt").to(loaded.model.device))
+    with torch.no_grad():
+        return inputs, loaded.model(**inputs).logits
 
 
 def base_alone(source: ResolvedModel, *, task: Task, precision: Precision = "auto") -> Pair:
@@ -174,23 +248,38 @@ def base_alone(source: ResolvedModel, *, task: Task, precision: Precision = "aut
         ModelError: the files are not a language model.
     """
     loaded = loading.load(source, precision=precision)
-    prompter = prompter_of(loaded.tokenizer, task)
+    return alone(loaded, task, prompter_of(loaded.tokenizer, task))
+
+
+def alone(loaded: LoadedModel, task: Task, prompter: Prompter | None) -> Pair:
+    """The same of a model that is loaded, which may be a classifier: that has no prompter."""
     return Pair(
         model=loaded.model,
         tokenizer=loaded.tokenizer,
         task=task,
         kind=loaded.kind,
         precision=loaded.precision,
-        contract=prompter.contract,
+        contract=prompter.contract if prompter else classifier_contract(loaded.tokenizer, task),
         prompter=prompter,
-        base=source,
-        proof=Proof(largest_change=0.0, same_weights=True, trained_on="", used_with=source.origin),
+        base=loaded.source,
+        proof=Proof(largest_change=0.0, same_weights=True, trained_on="", used_with=loaded.source.origin),
         adapter_sha256="",
         beside=loaded.model,
     )
 
 
-def _precision(folder: Path, origin: BaseOrigin) -> Precision:
+def _mixes(model: Any) -> bool:
+    """Whether peft lets rows with and without the adapter of `model` stand in one batch."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    configs = getattr(model, "peft_config", {}).values()
+    if any(config.peft_type != "LORA" or config.use_dora or config.modules_to_save for config in configs):
+        return False
+    adapted = (type(module).__name__ for module in model.modules() if isinstance(module, BaseTunerLayer))
+    return all(name.startswith("Linear") for name in adapted)
+
+
+def precision_of(folder: Path, origin: BaseOrigin) -> Precision:
     """What both sides compute in here."""
     if is_whole(folder) and origin.precision == "nf4":
         raise ModelError(

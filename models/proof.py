@@ -25,8 +25,9 @@ class Proof:
     largest_change: float
     """Largest absolute difference between base and tuned logits."""
     same_weights: bool
-    """Whether the base weights here are byte for byte those of training."""
+    """Whether the base weights here are known to be byte for byte those of training."""
     trained_on: str
+    """Where those of training came from; empty where nobody says."""
     used_with: str
     changed: tuple[int, int] | None = None
     """Of a whole model, how many of its tensors are not the base's, and how many there are; None for an adapter."""
@@ -38,15 +39,17 @@ class Proof:
             acts = f"adapter acts: {moved}, and with it off they are the base's"
         else:
             acts = f"tuned model acts: {moved}, and {self.changed[0]} of its {self.changed[1]} weights are its own"
-        if self.same_weights:
+        if self.same_weights or not self.trained_on:
             return acts
         return f"{acts}; trained on the {self.trained_on} weights, used with the {self.used_with} weights"
 
 
 def prove_adapter(
-    before: torch.Tensor, model: PeftModel, inputs: Inputs, origin: BaseOrigin, used: ResolvedModel
+    before: torch.Tensor, model: PeftModel, inputs: Inputs, origin: BaseOrigin | None, used: ResolvedModel
 ) -> Proof:
     """Compare logits: base alone (`before`, [1, ..., V or labels]), adapter off, adapter on.
+
+    `origin` is None of an adapter that does not say which weights it was trained on.
 
     Raises:
         ModelError: with the adapter off the logits are not the base's, or with it on nothing changes.
@@ -87,7 +90,7 @@ def _proof(
     base: torch.Tensor,
     tuned: torch.Tensor,
     what: str,
-    origin: BaseOrigin,
+    origin: BaseOrigin | None,
     used: ResolvedModel,
     changed: tuple[int, int] | None = None,
 ) -> Proof:
@@ -102,8 +105,8 @@ def _proof(
         )
     return Proof(
         largest_change=change,
-        same_weights=origin.weights_sha256 == used.weights_sha256,
-        trained_on=origin.origin,
+        same_weights=origin is not None and origin.weights_sha256 == used.weights_sha256,
+        trained_on=origin.origin if origin else "",
         used_with=used.origin,
         changed=changed,
     )

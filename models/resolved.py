@@ -26,11 +26,13 @@ class ResolvedModel:
     origin: Origin
     revision: str
     """The Hub's commit, the mirror's pinned package, or an empty string for a local folder."""
+    gguf: str = ""
+    """The name of its one file, weights and tokenizer, where that is a GGUF file in `path`."""
 
     @property
     def weights_sha256(self) -> str:
         """SHA-256 over the weight files, in the order of their names. Reads them once a process."""
-        return _hash_weights(self.path)
+        return _hash_weights(self.path, self.gguf)
 
     def describe(self) -> str:
         """`SmolLM2-135M-Instruct · package mirror`: for badges and reports."""
@@ -45,9 +47,9 @@ def cache_folder() -> Path:
 
 
 @functools.cache
-def _hash_weights(path: Path) -> str:
+def _hash_weights(path: Path, gguf: str = "") -> str:
     digest = hashlib.sha256()
-    for file in sorted(path.glob("*.safetensors")):
+    for file in [path / gguf] if gguf else sorted(path.glob("*.safetensors")):
         with file.open("rb") as handle:
             while block := handle.read(1 << 22):
                 digest.update(block)

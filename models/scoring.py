@@ -99,10 +99,35 @@ def score_base_labels(
         batch_size: texts a forward pass, at most.
         on_batch: told how far it is.
     """
-    lengths, score = _causal_scorer(pair, texts, history)
+    return score_side_labels(pair, texts, tuned=False, history=history, batch_size=batch_size, on_batch=on_batch)
+
+
+def score_side_labels(
+    pair: Pair,
+    texts: Sequence[Input],
+    *,
+    tuned: bool,
+    history: Sequence[Message] = (),
+    batch_size: int = SCORING_BATCH_SIZE,
+    on_batch: OnBatch | None = None,
+) -> list[list[float]]:
+    """The label log-probabilities of one side alone, [L] a text.
+
+    Args:
+        pair: base and tuned.
+        texts: inputs of a classification task.
+        tuned: which side is asked.
+        history: messages before each text; a classifier has none.
+        batch_size: texts a forward pass, at most.
+        on_batch: told how far it is.
+    """
+    if pair.kind == "classifier":
+        lengths, score = _classifier_scorer(pair, texts)
+    else:
+        lengths, score = _causal_scorer(pair, texts, history)
     scores: dict[int, list[float]] = {}
     for indexes in like_lengths(lengths, batch_size, _BATCH_TOKENS):
-        scores |= dict(zip(indexes, score(indexes, False).tolist(), strict=True))
+        scores |= dict(zip(indexes, score(indexes, tuned).tolist(), strict=True))
         if on_batch:
             on_batch(len(scores), len(texts))
     return [scores[index] for index in range(len(texts))]

@@ -31,7 +31,7 @@ class Answered:
     probabilities: Mapping[str, float] | None = None
     """Of each label, where they are known."""
     log_likelihood: float | None = None
-    """Nats a token of the reference answer, where it was asked for and can be told."""
+    """Of the reference answer the mean log-probability of a token, in nats, where it was asked for."""
     tokens: int | None = None
     """Tokens that were written."""
     prompt_tokens: int | None = None
@@ -115,7 +115,8 @@ class Side(Protocol):
     def likelihoods(
         self, inputs: Sequence[Input], targets: Sequence[str], *, on_rows: OnRows | None = None
     ) -> list[float]:
-        """Nats a token of each target as the answer to its input; `likelihood` only."""
+        """Of each target, as the answer to its input, the mean log-probability of a token, in nats, with the end of
+        the answer: 0 at most. Of raw texts, which nobody answers, that of the text. `likelihood` only."""
 
     def close(self) -> None:
         """Give back its memory, connections and processes. Closing twice does no harm."""
@@ -130,3 +131,4 @@ class Asked:
     trained_on: str | None = None
     """A file of rows that it was trained on; None where nobody says."""
     options: Mapping[str, str] = field(default_factory=dict)
+    """What else is to be known to open it: of one on this machine those in `eval.sides.named.OPTIONS`."""

@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+import time
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from models.adapter_files import CONFIG_FILE, WEIGHTS_FILE
 from models.adapters import check
+from models.any_adapter import check_any
 from models.loading import load
 from models.pair import open_pair
 from models.sources import resolve
@@ -61,7 +63,39 @@ CONFIGS = {
     "revision": {"revision": "refs/pr/1"},
     "version as code": {"peft_version": "__import__('os')"},
     "runtime": {"runtime_config": {"ephemeral_gpu_offload": True}},
+    "a target that is a pattern without an end": {"target_modules": "(" * 500},
+    "a target that nothing matches": {"target_modules": "nothing.*"},
+    "a target as an object": {"target_modules": {"q_proj": 1}},
+    "targets that are patterns": {"target_modules": ["(a+)+$", "q_proj", "v_proj"]},
+    "a very long target": {"target_modules": "q_proj|" * 1000},
+    "a rank of 0 for some": {"rank_pattern": {"q_proj": 0}},
+    "an alpha that is a text for some": {"alpha_pattern": {"q_proj": "1"}},
+    "a whole module of nowhere": {"modules_to_save": ["somewhere"]},
+    "a whole module by a pattern": {"modules_to_save": [".*"]},
+    "very many layers": {"layers_to_transform": list(range(10_000))},
+    "layers with a pattern of targets": {"target_modules": ".*_proj", "layers_to_transform": [0]},
+    "KaSA": {"kasa_config": {"beta": 1.0}},
+    "a number as its kind": {"peft_type": 7},
+    "a null byte in a name": {"target_modules": ["q_proj\0", "v_proj"]},
+    "a rank that is huge": {"r": 10**9},
+    "a rank that is large": {"r": 100_000},
 }
+TAKEN = {
+    "transposed layers": "peft ignores it of plain linear layers, and says so",
+    "EVA": "how it began",
+    "CorDA": "how it began",
+    "LoftQ": "how it began",
+    "LoRA-GA": "how it began",
+    "group size": "of QALoRA, which it is not",
+    "another Megatron core": "of Megatron, which it is not",
+    "mapping to import": "never looked at",
+    "excluded by a slow pattern": "matched within a bounded time",
+    "no task": "known by the base",
+    "base elsewhere": "looked for as every base is, by who opens it",
+    "base by address": "looked for as every base is, by who opens it",
+    "runtime": "ours",
+}
+"""What the door to anybody's adapters does not refuse, and why that does no harm: it is not handed on to peft."""
 
 
 @pytest.fixture
@@ -86,6 +120,7 @@ def never_loaded(monkeypatch):
 
 def test_the_adapter_that_was_not_touched_passes(adapter, loaded):
     check(adapter, loaded)
+    check_any(adapter, loaded)
 
 
 @pytest.mark.parametrize("what", list(CONFIGS))
@@ -94,6 +129,35 @@ def test_a_hostile_config_is_refused(adapter, loaded, what):
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | CONFIGS[what]), encoding="utf-8")
     with pytest.raises(ModelError):
         check(adapter, loaded)
+
+
+@pytest.mark.parametrize("what", list(CONFIGS))
+def test_a_hostile_config_is_refused_by_the_other_door_too(adapter, loaded, what):
+    path = adapter / CONFIG_FILE
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | CONFIGS[what]), encoding="utf-8")
+    if what not in TAKEN:
+        with pytest.raises(ModelError):
+            check_any(adapter, loaded)
+        return
+    plan, _ = check_any(adapter, loaded)
+    handed = plan.peft_config("causal")
+    for name, value in CONFIGS[what].items():
+        if name not in ("fan_in_fan_out", "base_model_name_or_path", "task_type", "exclude_modules"):
+            assert getattr(handed, name) != value
+    assert not handed.base_model_name_or_path and handed.task_type == "CAUSAL_LM" and not handed.exclude_modules
+
+
+@pytest.mark.parametrize("key", ["target_modules", "exclude_modules", "rank_pattern", "alpha_pattern"])
+def test_a_pattern_that_takes_for_ever_is_given_up(adapter, loaded, key, monkeypatch):
+    monkeypatch.setattr("models.any_adapter_config.PATTERN_SECONDS", 0.2)
+    slow = "(" + "|".join(["[a-z_.0-9]+"] * 3) + ")+!"
+    path = adapter / CONFIG_FILE
+    setting = {key: {slow: 4} if key.endswith("_pattern") else slow}
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | setting), encoding="utf-8")
+    started = time.monotonic()
+    with pytest.raises(ModelError, match="take longer than"):
+        check_any(adapter, loaded)
+    assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize(
@@ -224,8 +288,9 @@ WEIGHTS = {
 @pytest.mark.parametrize("what", list(WEIGHTS))
 def test_hostile_weights_are_refused(adapter, loaded, what):
     WEIGHTS[what](adapter / WEIGHTS_FILE)
-    with pytest.raises(ModelError, match="do not fit the base model, or are damaged"):
-        check(adapter, loaded)
+    for door in (check, check_any):
+        with pytest.raises(ModelError, match="do not fit the base model, or are damaged"):
+            door(adapter, loaded)
 
 
 @pytest.mark.parametrize("name", [WEIGHTS_FILE, CONFIG_FILE, "base_model.json", "prompt.json"])
@@ -234,6 +299,14 @@ def test_a_link_out_of_the_folder_is_refused(adapter, tmp_path, name):
     (adapter / name).symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ModelError):
         open_pair(adapter)
+
+
+@pytest.mark.parametrize("name", [WEIGHTS_FILE, CONFIG_FILE])
+def test_a_link_is_refused_by_the_other_door_too(adapter, loaded, tmp_path, name):
+    shutil.move(adapter / name, tmp_path / "elsewhere")
+    (adapter / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelError):
+        check_any(adapter, loaded)
 
 
 @pytest.mark.parametrize(

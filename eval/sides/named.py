@@ -1,0 +1,77 @@
+"""What a person writes → the side that it opens.
+
+    runs/2026-11-28-a          a run of ours: what it tuned
+    path/to/adapter, who/it    an adapter, by its adapter_config.json; anybody's
+    path/to/model, who/it      a language model, or a classifier by the architecture that its config.json names
+    model.gguf, who/it:q4.gguf a GGUF file
+    http://…/v1#model          a server that speaks OpenAI's protocol (`endpoint.py`)
+
+`looking.py` decides which it is. `open_sides` opens several at once, so that those that stand on one base share one
+copy of its weights.
+
+Options of a side on this machine (`Asked.options`): `base`, another place for an adapter's base model; `precision`,
+auto, float32, bfloat16 or nf4; `prompt`, a file with a Jinja template; `labels`, of a classifier that does not say
+what its classes are: the task's labels in the order of its classes, with commas between or as JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from data.tasks import Task
+from eval.sides.looking import look
+from eval.sides.side import Asked, Side
+from models.resolved import Progress
+from plumbing.errors import RecipeError
+
+OPTIONS = ("base", "precision", "prompt", "labels")
+
+
+def open_side(asked: Asked, task: Task, *, progress: Progress | None = None) -> Side:
+    """The side that `asked` names, ready to answer rows of `task`. Close it.
+
+    Raises:
+        UserError: there is no such thing, it cannot be used safely, or it cannot do this task.
+    """
+    return open_sides([asked], task, progress=progress)[0]
+
+
+def open_sides(asked: Sequence[Asked], task: Task, *, progress: Progress | None = None) -> list[Side]:
+    """The same of several, the base first; those on this machine that stand on one base share its weights.
+
+    Of a base and an adapter on it, whichever is asked first answers for both where they are asked alike and one
+    batch takes both (`models.pair.Pair.mixes`).
+
+    Args:
+        asked: what a person named, in the order of the answer.
+        task: what all of them are asked.
+        progress: told about what has to be fetched.
+
+    Raises:
+        UserError: one cannot be opened; those that were are closed.
+    """
+    from eval.sides.opening import open_local
+
+    looked = [look(each.text) for each in asked]
+    here = [number for number, each in enumerate(looked) if each.kind != "endpoint"]
+    for number in here:
+        if unknown := sorted(set(asked[number].options) - {*OPTIONS}):
+            raise RecipeError(
+                f"{asked[number].text} has options that a side on this machine has not",
+                got=unknown,
+                fix=f"There are {', '.join(OPTIONS)}.",
+            )
+    opened: dict[int, Side] = {}
+    try:
+        for number, each in enumerate(looked):
+            if each.kind == "endpoint":
+                from eval.sides.endpoint import open_endpoint  # type: ignore[import-not-found, unused-ignore]
+
+                opened[number] = open_endpoint(asked[number], task)
+        locals_ = open_local([(asked[number], looked[number]) for number in here], task, progress=progress)
+        opened |= dict(zip(here, locals_, strict=True))
+    except BaseException:
+        for side in opened.values():
+            side.close()
+        raise
+    return [opened[number] for number in range(len(asked))]
