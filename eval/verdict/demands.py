@@ -59,7 +59,8 @@ def metric_sentence(comparison: Comparison, verdict: Verdict) -> str:
     """The verdict on one tuned side, with its numbers."""
     outcome = words.outcome(verdict, comparison.tuned)
     said = "No evidence of a change" if outcome == "no evidence" else outcome.capitalize()
-    return f"{said}: {words.metric_numbers(comparison.primary, words.corrected(verdict, comparison.tuned))}"
+    after = None if words.is_one_pair(verdict) else words.corrected(verdict, comparison.tuned)
+    return f"{said}: {words.metric_numbers(comparison.primary, after)}"
 
 
 def _named(comparison: Comparison, verdict: Verdict) -> str:

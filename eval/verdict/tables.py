@@ -9,8 +9,9 @@ from eval.lab.words import NOT_MEASURED, PAIR_HEAD, named_pair
 from eval.report.figures import METRIC_HEAD, metric_cells, p_text, p_value, with_interval
 from eval.report.sections import ClassScores, Confusion, Writing
 from eval.statistics import Judgement
+from eval.verdict.pairs import leaderboard as places
 from eval.verdict.schema import Comparison, SideResult, Suspect, Verdict
-from eval.verdict.words import SUSPECTS_SHOWN, is_one_pair, outcome, pair_of, standard_numbers, titled
+from eval.verdict.words import SUSPECTS_SHOWN, corrected, is_one_pair, outcome, standard_numbers, titled
 
 FEW_ROWS = 10
 """Test rows of a label below which its own scores say little."""
@@ -36,23 +37,22 @@ class Grid:
 
 
 def leaderboard(verdict: Verdict) -> Grid:
-    """A row a side by the primary metric, the best first, and what each is against the base."""
+    """A row a side by the primary metric, the best first; a place is a range where sides are not told apart."""
     by, digits = verdict.by, verdict.by.digits + 1
     compared = {each.tuned: each for each in verdict.comparisons}
-    sign = -1 if by.higher_is_better else 1
     rows = []
-    for side in sorted(verdict.sides, key=lambda side: sign * side.scores[0].value):
-        score, key = side.scores[0], side.info.key
-        cells = [titled(verdict, key), with_interval(score.value, score.interval, digits=digits)]
+    for place in places(verdict):
+        key = place.key
+        cells = [titled(verdict, key), place.place, with_interval(place.value, place.interval, digits=digits)]
         if key not in compared:
             rows.append([*cells, "the base", "", ""])
             continue
         metric = compared[key].primary
         interval = metric.judgement.interval if metric.judgement else None
         difference = with_interval(metric.difference, interval, sign="+", digits=digits)
-        rows.append([*cells, difference, p_text(pair_of(verdict, key)), outcome(verdict, key)])
+        rows.append([*cells, difference, p_text(corrected(verdict, key)), outcome(verdict, key)])
     way = "" if by.higher_is_better else ", lower is better"
-    head = ["side", f"{by.title}{way} (95 % interval)", "against the base", "p, corrected", "verdict"]
+    head = ["side", "place", f"{by.title}{way} (95 % interval)", "against the base", "p, corrected", "verdict"]
     return Grid("Every side, on the same rows", head, rows)
 
 
@@ -62,8 +62,8 @@ def metrics(comparison: Comparison, verdict: Verdict) -> Grid:
     for metric in comparison.metrics:
         cells = metric_cells(metric)
         if metric.primary and not is_one_pair(verdict):
-            cells[-2:] = [f"{cells[-2]}, corrected {p_text(pair_of(verdict, comparison.tuned))}",
-                          outcome(verdict, comparison.tuned)]  # fmt: skip
+            after = p_text(corrected(verdict, comparison.tuned))
+            cells[-2:] = [f"{cells[-2]}, corrected {after}", outcome(verdict, comparison.tuned)]
         rows.append(cells)
     return Grid(f"{titled(verdict, comparison.tuned)} against the base, by every metric", METRIC_HEAD, rows)
 
@@ -151,12 +151,12 @@ def likelihood(comparison: Comparison) -> Grid | None:
 
 
 def suspects(found: Sequence[Suspect]) -> Grid:
-    """Rows that are probably wrong themselves."""
+    """Rows to look at."""
     rows = [
         [f"{each.row:,}", _brief(each.reference), _brief(each.instead) or NOT_MEASURED, f"{each.loss:.2f}"]
         for each in found[:SUSPECTS_SHOWN]
     ]
-    return Grid("Rows that are probably wrong", ["row", "says", "the sides find", "loss, nats"], rows)
+    return Grid("Rows to look at", ["row", "says", "the sides say", "loss, nats"], rows)
 
 
 def standard(verdict: Verdict) -> Grid:

@@ -15,6 +15,7 @@ from eval.report.headline import compared, constant_answer, ground, labels_witho
 from eval.report.rows_text import counts
 from eval.report.sections import MetricResult
 from eval.statistics import Judgement, fewest_rows
+from eval.verdict.pairs import pair_of
 from eval.verdict.schema import Comparison, Judged, Margin, SideResult, SliceResult, StandardTask, Suspect, Verdict
 
 MUCH_UNREAD = 0.05
@@ -144,15 +145,16 @@ def _known_rows(verdict: Verdict) -> Iterator[str]:
 
 
 def _the_same(verdict: Verdict) -> Iterator[str]:
-    """A sentence for each set of sides that are one model, asked in one way: a path given twice, for one."""
-    alike: dict[tuple[str, str, str], list[str]] = {}
+    """A sentence for each set of sides that are one model: a folder given twice, for one."""
+    alike: dict[tuple[str, str], list[SideResult]] = {}
     for side in verdict.sides:
         if side.info.weights_sha256:
-            same = (side.info.weights_sha256, side.info.base, side.prompt.sha256)
-            alike.setdefault(same, []).append(side.info.key)
-    for keys in alike.values():
-        if len(keys) > 1:
-            yield f"{listed(keys)} are one model: the same weights, asked in the same way."
+            alike.setdefault((side.info.weights_sha256, side.info.base), []).append(side)
+    for sides in alike.values():
+        if len(sides) > 1:
+            prompts = len({side.prompt.sha256 for side in sides})
+            how = "asked in the same way" if prompts == 1 else "asked differently, so this compares prompts"
+            yield f"{listed([side.info.key for side in sides])} are one model: the same weights, {how}."
 
 
 def _much_unread(verdict: Verdict) -> Iterator[str]:
@@ -205,15 +207,9 @@ def metric_numbers(metric: MetricResult, corrected_p: float | None = None) -> st
     )
 
 
-def corrected(verdict: Verdict, tuned: str) -> float | None:
-    """The p-value of a tuned side against the base, corrected for all pairs; None where there is but one."""
-    return None if is_one_pair(verdict) else pair_of(verdict, tuned)
-
-
-def pair_of(verdict: Verdict, tuned: str) -> float:
-    """The corrected p-value of a tuned side against the base."""
-    base = verdict.sides[0].info.key
-    return next(pair.corrected for pair in verdict.pairs if {pair.one, pair.other} == {base, tuned})
+def corrected(verdict: Verdict, tuned: str) -> float:
+    """The p-value of a tuned side against the base, corrected for all pairs."""
+    return pair_of(verdict, verdict.sides[0].info.key, tuned).corrected
 
 
 def what_is_tested(verdict: Verdict) -> str:
@@ -334,12 +330,12 @@ def proofs(verdict: Verdict) -> list[str]:
 
 
 def suspects_sentence(suspects: list[Suspect]) -> str:
-    """That some rows are probably mislabelled; empty without any."""
+    """That some rows are to be looked at; empty without any."""
     if not suspects:
         return ""
-    rows = "1 row is" if len(suspects) == 1 else f"{len(suspects):,} rows are"
-    shown = f" The {SUSPECTS_SHOWN} worst:" if len(suspects) > SUSPECTS_SHOWN else ""
-    return f"{rows} probably wrong themselves: every side finds what the row says improbable.{shown}"
+    rows = "1 row says" if len(suspects) == 1 else f"{len(suspects):,} rows say"
+    shown = f" The {SUSPECTS_SHOWN} first:" if len(suspects) > SUSPECTS_SHOWN else ""
+    return f"{rows} what every side finds improbable: it may be wrong, or hard.{shown}"
 
 
 def judged_sentences(judged: Judged, verdict: Verdict) -> list[str]:
