@@ -17,7 +17,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LOOKS_PUBLIC = tuple(
     map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10", "::/96"))
 )
-"""To some version of `ipaddress`, and is not: where a cloud tells a machine about itself, and the protocols' own."""
+"""To a version of `ipaddress`, and is not: where a cloud tells a machine about itself, and the protocols' own."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 

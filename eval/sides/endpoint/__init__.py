@@ -1,6 +1,7 @@
 """A server that speaks OpenAI's protocol, as a side: `http(s)://host[:port]/v1#model`.
 
-address.py      what a person writes → where to ask, and the key for there
+options.py      what a person says besides
+    address.py      what a person writes → where to ask, and the key for there
 client.py       one question over HTTP: limits, retries, and what cannot get better
 refusals.py     what a server says in place of an answer
 server.py       which models it has, and what it says about them
@@ -12,7 +13,7 @@ spending.py     dollars
 side.py         all of it as a `Side`
 """
 
+from eval.sides.endpoint.options import Settings as Settings
 from eval.sides.endpoint.side import Endpoint as Endpoint
-from eval.sides.endpoint.side import Settings as Settings
 from eval.sides.endpoint.side import open_endpoint as open_endpoint
 from eval.sides.endpoint.spending import Price as Price

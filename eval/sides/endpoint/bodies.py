@@ -19,13 +19,10 @@ from data.tasks import Task
 from data.tasks.task import Input, Message, as_text
 from eval.sides.endpoint.refusals import RefusalError
 from eval.sides.side import Prompted
-from plumbing.errors import UserError
-from plumbing.printable import one_line
 
 CHAT, COMPLETIONS = "chat/completions", "completions"
 OURS = frozenset({"model", "messages", "prompt", "stream", "n", "max_tokens", "max_completion_tokens", "best_of"})
 """Fields of a question that nobody else sets."""
-ROLES = ("system", "user")
 _LIMITS = ("max_tokens", "max_completion_tokens")
 _REFUSED = re.compile(
     r"unsupported|not supported|does not support|unknown|unrecogni[sz]ed|unexpected|not permitted|"
@@ -161,43 +158,6 @@ class Dialect:
         again = self.limit == "max_completion_tokens"  # it refuses the one as it did the other
         self.limit = other
         return not again
-
-
-def options_read(options: Mapping[str, str]) -> dict[str, Any]:
-    """The arguments of `Bodies` that a person's options come to: `instruction_in`, and `body`, a JSON object.
-
-    Raises:
-        UserError: there is no such option, or its value is not one.
-    """
-    found: dict[str, Any] = {}
-    for name, value in options.items():
-        if name == "instruction_in":
-            if value not in ROLES:
-                raise UserError("instruction_in is system or user", got=value, fix="Write instruction_in=user.")
-            found[name] = value
-        elif name == "body":
-            found["more"] = _more(value)
-        else:
-            raise UserError(
-                "An endpoint has no such option", got=one_line(name), fix="It has body and instruction_in."
-            )
-    return found
-
-
-def _more(text: str) -> dict[str, Any]:
-    try:
-        more = json.loads(text)
-        if not isinstance(more, dict):
-            raise ValueError
-    except (ValueError, RecursionError):
-        raise UserError(
-            "What goes with every question is a JSON object",
-            got=text,
-            fix='Write body={"repeat_penalty": 1}, say, with the server\'s own names.',
-        ) from None
-    if taken := sorted(OURS & set(more)):
-        raise UserError(f"{', '.join(taken)} is set for every question already", got=text, fix="Leave it out.")
-    return more
 
 
 def _turn(message: Mapping[str, Any]) -> dict[str, str]:

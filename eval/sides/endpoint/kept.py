@@ -63,7 +63,7 @@ class Kept:
             raise UserError(
                 f"Answers cannot be kept: {error.strerror or error}",
                 got=one_line(str(folder)),
-                fix="Set BEFORE_AFTER_CACHE to another folder, or add --no-cache.",
+                fix="Set BEFORE_AFTER_CACHE to another folder, or ask with cache=off.",
             ) from None
 
     def find(self, key: str) -> Reply | None:

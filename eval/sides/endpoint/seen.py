@@ -43,7 +43,7 @@ class Seen:
             since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self._oldest))
             said.append(
                 f"{self._kept} {of} are from an earlier time, the oldest from {since}: has the model behind the "
-                "address changed since, add --no-cache."
+                "address changed since, ask again with cache=off."
             )
         if self._models:
             said.append(

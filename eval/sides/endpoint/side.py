@@ -14,20 +14,19 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from data.tasks import Task
 from data.tasks.task import Input
 from eval.sides.endpoint.address import Address, Key
-from eval.sides.endpoint.bodies import Bodies, Body, Dialect, Template, options_read
-from eval.sides.endpoint.client import Client, Limits
+from eval.sides.endpoint.bodies import Bodies, Body, Dialect
+from eval.sides.endpoint.client import Client
 from eval.sides.endpoint.kept import Kept, answers_folder
+from eval.sides.endpoint.options import Settings, settings_with, shaping
 from eval.sides.endpoint.refusals import RefusalError
 from eval.sides.endpoint.replies import NoAnswerError, Reply, TooLongError, read_reply
 from eval.sides.endpoint.seen import Seen
 from eval.sides.endpoint.server import Served, look
-from eval.sides.endpoint.spending import Price
 from eval.sides.side import Ability, About, Answered, Asked, OnRows, Prompted, Spent
 from plumbing.addresses import public_addresses
 from plumbing.errors import UserError
@@ -37,51 +36,29 @@ from plumbing.redaction import redact
 _TRIES_TO_OPEN = 3
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How every endpoint of a comparison is asked."""
-
-    limits: Limits = field(default_factory=Limits)
-    price: Price | None = None
-    keep: bool = True
-    """Whether answers are kept, and taken from where they are."""
-    keep_in: Path | None = None
-    """The folder of answers; None for the one in the cache."""
-    public_only: bool = False
-    """Whether only public addresses are asked, for a page that strangers use; no proxy is used then."""
-
-
 def open_endpoint(
     asked: Asked,
     task: Task,
     *,
     instruction: str | None = None,
-    template: Template | None = None,
     settings: Settings | None = None,
 ) -> Endpoint:
     """The side that `asked.text` is the address of.
 
     Args:
-        asked: `http(s)://host[:port]/v1#model`; of its options `body` (a JSON object that goes with every question)
-            and `instruction_in` (system, user).
+        asked: `http(s)://host[:port]/v1#model`, and the options of `options.py`.
         task: of the rows.
         instruction: in place of the task's.
-        template: a person's own prompt, which is sent as it stands to `/completions`.
-        settings: limits, price, and what is kept.
+        settings: limits, price, and what is kept, where the options do not say.
 
     Raises:
         UserError: the address, an option or the key is none; the server cannot be reached, does not let us in, or
             has several models and none is named.
     """
-    settings = settings or Settings()
+    settings = settings_with(asked.options, settings or Settings())
     address = Address.parse(asked.text)
     key = Key.of(address)
-    bodies = Bodies(
-        task,
-        task.instruction if instruction is None else instruction,
-        template=template,
-        **options_read(asked.options),
-    )
+    bodies = Bodies(task, task.instruction if instruction is None else instruction, **shaping(asked.options))
     pinned = tuple(public_addresses(address.host, address.port)) if settings.public_only else ()
     spent = Spent()
     limits = replace(settings.limits, tries=min(settings.limits.tries, _TRIES_TO_OPEN))

@@ -32,7 +32,7 @@ class Price:
             raise UserError(
                 "A price is two amounts in dollars for a million tokens, of the prompt and of the answer",
                 got=text,
-                fix="Write it as --price 0.15/0.60.",
+                fix="Write it as 0.15/0.60.",
             ) from None
         return cls(read, written)
 

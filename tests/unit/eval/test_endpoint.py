@@ -42,10 +42,10 @@ def server():
 def opened(server, tmp_path):
     """`opened(task=TASK, model="", **settings)` → a side of the server; its answers are kept in `tmp_path`."""
 
-    def open_it(task=TASK, *, model="", options=None, template=None, **settings):
+    def open_it(task=TASK, *, model="", options=None, **settings):
         asked = Asked(server.url + (f"#{model}" if model else ""), options=options or {})
         found = Settings(**({"limits": QUICK, "keep_in": tmp_path} | settings))
-        return open_endpoint(asked, task, template=template, settings=found)
+        return open_endpoint(asked, task, settings=found)
 
     return open_it
 
@@ -107,23 +107,27 @@ def test_an_instruction_goes_where_it_is_wanted_and_stands_aside_for_a_chat_s_ow
     ]
 
 
-class Upper:
-    text = "{{ input | upper }}"
-
-    def render(self, rows):
-        return [row["input"].upper() for row in rows]
+def written_on(number, body):
+    """A completion of a bare prompt, from a server that does not count tokens."""
+    return {"choices": [{"text": body["prompt"], "finish_reason": "length"}]}
 
 
-def test_a_template_and_a_raw_text_are_sent_as_they_stand(server, opened):
-    server.answer = lambda number, body: {"choices": [{"text": body["prompt"], "finish_reason": "length"}]}
-    side = opened(template=Upper())
+def test_a_person_s_own_template_is_sent_as_it_stands(server, opened, tmp_path):
+    pytest.importorskip("eval.sides.prompts")
+    server.answer = written_on
+    (tmp_path / "prompt.jinja").write_text("{{ instruction[:2] }} {{ input | upper }} {{ labels | join('/') }}")
+    side = opened(options={"prompt": str(tmp_path / "prompt.jinja")})
     [answer] = side.write(["loud"], max_new_tokens=8)
-    assert answer.text == "LOUD" and answer.cut_off and answer.tokens is None
+    assert answer.text == "Is LOUD negative/positive" and answer.cut_off and answer.tokens is None
     assert server.asked[0][0] == "/v1/completions" and side.prompted("loud").where_from == "file"
+
+
+def test_of_a_raw_text_the_opening_is_sent_bare(server, opened):
+    server.answer = written_on
     text = opened(replace(TASK, kind="text", target_column="", labels=()))
     assert write(text, ["one two three four"]) == ["one two"]
     assert text.prompted("one two three four").where_from == "bare text"
-    assert "does not count" in text.about.notes[-1]
+    assert server.asked[0][0] == "/v1/completions" and "does not count" in text.about.notes[-1]
 
 
 def test_the_same_row_is_asked_once(server, opened):
@@ -653,7 +657,7 @@ def test_a_full_disk_loses_no_run(server, opened, tmp_path):
 
 def test_a_folder_that_cannot_be_is_said(opened, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot be kept.*--no-cache"):
+    with pytest.raises(UserError, match=r"cannot be kept.*cache=off"):
         opened(keep_in=tmp_path / "file" / "folder")
 
 
@@ -668,6 +672,11 @@ def test_a_folder_that_cannot_be_is_said(opened, tmp_path):
         ({"body": '{"max_tokens": 3}'}, "max_tokens is set"),
         ({"instruction_in": "assistant"}, "system or user"),
         ({"bodi": "{}"}, "no such option.*bodi"),
+        ({"in_flight": "0"}, "a whole number from 1 to 256"),
+        ({"in_flight": "2.5"}, "a whole number"),
+        ({"timeout": "soon"}, "timeout is a number"),
+        ({"cache": "no"}, "cache is on or off"),
+        ({"price": "1"}, "two amounts"),
     ],
 )
 def test_an_option_that_is_none(opened, options, said):
@@ -678,5 +687,5 @@ def test_an_option_that_is_none(opened, options, said):
 def test_a_price():
     assert Price.parse("$0.15 / 0.6").of(1_000_000, 500_000) == pytest.approx(0.45)
     for text in ("1", "1/2/3", "-1/2", "nan/1", "inf/1", "a/b", ""):
-        with pytest.raises(UserError, match="--price"):
+        with pytest.raises(UserError, match="Write it as"):
             Price.parse(text)
