@@ -17,8 +17,6 @@ what its classes are: the task's labels in the order of its classes, with commas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 from data.tasks import Task
 from eval.sides.looking import look
@@ -67,7 +65,9 @@ def open_sides(asked: Sequence[Asked], task: Task, *, progress: Progress | None 
     try:
         for number, each in enumerate(looked):
             if each.kind == "endpoint":
-                opened[number] = _server(asked[number], task)
+                from eval.sides.endpoint import open_endpoint
+
+                opened[number] = open_endpoint(asked[number], task)
         locals_ = open_local([(asked[number], looked[number]) for number in here], task, progress=progress)
         opened |= dict(zip(here, locals_, strict=True))
     except BaseException:
@@ -75,18 +75,3 @@ def open_sides(asked: Sequence[Asked], task: Task, *, progress: Progress | None 
             side.close()
         raise
     return [opened[number] for number in range(len(asked))]
-
-
-def _server(asked: Asked, task: Task) -> Side:
-    """A server, two of whose options are not its own: `prompt`, as of a side here, and `price`, see `Price`."""
-    from eval.sides.endpoint import Price, Settings, open_endpoint
-    from eval.sides.prompts import PromptFile
-
-    options = dict(asked.options)
-    prompt, price = options.pop("prompt", None), options.pop("price", None)
-    return open_endpoint(
-        replace(asked, options=options),
-        task,
-        template=PromptFile.load(Path(prompt)) if prompt is not None else None,
-        settings=Settings(price=Price.parse(price) if price is not None else None),
-    )

@@ -1,5 +1,6 @@
 """Verdicts of sides whose answers are written here; every number is computed from them as from a model's."""
 
+from dataclasses import replace
 from functools import lru_cache
 
 import pytest
@@ -61,7 +62,7 @@ def rows_of(task, references, *, topics=None, inputs=None):
         references=[[each] for each in references],
         slices=[{"topic": topic} for topic in topics or ["a"] * (count // 2) + ["b"] * (count - count // 2)],
         data=DataInfo(spec="file:rows.csv", split="test", test_sha256="ef" * 32),
-        known=[Known(known_by=None, trained_on=None)] * 4,
+        known=[],
     )
 
 
@@ -72,7 +73,8 @@ def labelled(references, wrong, answer=chosen):
 
 
 def _verdict(rows, sides, **options):
-    return judge_sides([lambda side=side: side for side in sides], rows, **options)
+    rows = replace(rows, known=[Known(known_by=None, trained_on=None)] * len(sides))
+    return judge_sides([lambda side=side: side for side in sides], rows, at_once=len(sides), **options)
 
 
 def _labels(n, base, *tuned, names=("tuned",), topics=None):
@@ -80,7 +82,7 @@ def _labels(n, base, *tuned, names=("tuned",), topics=None):
     references = [LABELS[place % 2] for place in range(n)]
     sides = [Scripted(name, MOOD, labelled(references, set(wrong)))
              for name, wrong in zip(("base", *names), (base, *tuned), strict=True)]  # fmt: skip
-    return _verdict(rows_of(MOOD, references, topics=topics), sides, at_once=len(sides))
+    return _verdict(rows_of(MOOD, references, topics=topics), sides)
 
 
 def _read():
@@ -90,7 +92,7 @@ def _read():
     sides = [
         Scripted(name, MOOD, answers, abilities=("writes",)) for name, answers in (("base", base), ("tuned", tuned))
     ]
-    return _verdict(rows_of(MOOD, references), sides, at_once=2)
+    return _verdict(rows_of(MOOD, references), sides)
 
 
 def _texts():
@@ -101,7 +103,7 @@ def _texts():
         Scripted(name, LETTERS, answers, abilities=("writes",))
         for name, answers in (("base", base), ("tuned", tuned))
     ]
-    return _verdict(rows_of(LETTERS, words), sides, at_once=2, margin=0.02)
+    return _verdict(rows_of(LETTERS, words), sides, margin=0.02)
 
 
 @lru_cache
