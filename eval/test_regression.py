@@ -16,8 +16,9 @@ import pytest
 
 from data.sources import open_source
 from data.trained_rows import TrainedRows
-from eval.commands.comparing import Request, compared
+from eval.commands.comparing import compared
 from eval.commands.printing import print_verdict
+from eval.commands.request import Request
 from eval.compare import compare
 from eval.exactness import check as check_fast_path
 from eval.exactness import open_plain

@@ -55,6 +55,14 @@ def compare(
     non_inferior: Annotated[
         float | None, typer.Option(help="Exit with 1 unless shown to be no worse by more than this: 0.02.")
     ] = None,
+    judge: Annotated[str | None, typer.Option(help="Let this side say which answers are better.")] = None,
+    rubric: Annotated[Path | None, typer.Option(help="What the judge has to look for; a text file.")] = None,
+    votes: Annotated[Path | None, typer.Option(help="A votes.jsonl: how far people agree with the judge.")] = None,
+    lm_eval: Annotated[
+        str | None,
+        typer.Option(help="Also these tasks of lm-evaluation-harness, by commas; it has to be installed."),
+    ] = None,
+    lm_eval_path: Annotated[Path | None, typer.Option(help="A folder of task files beside its own.")] = None,
     price: Annotated[
         str | None, typer.Option(help="A server's dollars for a million tokens, read and written: 0.15,0.60.")
     ] = None,
@@ -75,8 +83,9 @@ def compare(
     """
     output = Output(json, markdown, html, junit, out, require)
     output.check()
-    from eval.commands.comparing import MAX_NEW_TOKENS, Request, compared
+    from eval.commands.comparing import compared
     from eval.commands.printing import print_verdict
+    from eval.commands.request import MAX_NEW_TOKENS, Request
 
     request = Request(
         base=base,
@@ -96,6 +105,11 @@ def compare(
         rows=rows,
         max_new_tokens=max_new_tokens or MAX_NEW_TOKENS,
         margin=non_inferior,
+        judge=judge,
+        rubric=rubric,
+        votes=votes,
+        standard=lm_eval,
+        standard_folder=lm_eval_path,
         one_by_one=one_by_one,
         yes=yes,
     )

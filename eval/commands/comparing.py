@@ -8,10 +8,10 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.commands.besides import besides
+from eval.commands.request import Request
 from plumbing.errors import RecipeError, UserError
 from plumbing.terminal import console
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from eval.verdict.rows import TestRows
     from eval.verdict.schema import Verdict, VerdictRow
 
-MAX_NEW_TOKENS = 64
 WHERE_FROM = {
     "contract": "by the prompt that it was tuned with",
     "template": "by its own chat template",
@@ -30,100 +29,6 @@ WHERE_FROM = {
     "server": "by these messages, which the server renders",
     "bare text": "by the bare text",
 }
-
-
-@dataclass(frozen=True)
-class Request:
-    """What a person asked to be compared."""
-
-    base: str
-    tuned: Sequence[str]
-    data: str | None
-    task: str | None = None
-    settings: Sequence[str] = ()
-    """How the rows are read, see `data.how_read`."""
-    metric: str | None = None
-    more_metrics: Sequence[str] = ()
-    instruction: str | None = None
-    prompt: Path | None = None
-    options: Sequence[str] = ()
-    """Of sides: `tuned.precision=float32`; without a side, of all."""
-    price: str | None = None
-    """Of a server: dollars for a million tokens, `READ/WRITTEN`."""
-    trained_on: Sequence[str] = ()
-    """Files of rows: `FILE` for every tuned side, or `tuned-2=FILE` for one."""
-    keep_trained: bool = False
-    slices: Sequence[str] = ()
-    rows: int | None = None
-    max_new_tokens: int = MAX_NEW_TOKENS
-    margin: float | None = None
-    one_by_one: bool = False
-    """Hold no more than one model in memory."""
-    yes: bool = False
-    keys: list[str] = field(init=False)
-    """Of the sides, the base first, as a verdict has them."""
-
-    def __post_init__(self) -> None:
-        names = ["base", "tuned", *(f"tuned-{number}" for number in range(2, len(self.tuned) + 1))]
-        object.__setattr__(self, "keys", names[: len(self.tuned) + 1])
-
-    def check(self) -> None:
-        """Refuse what is wrong without a look at any model.
-
-        Raises:
-            UserError: a margin that is none, or a side that does not exist.
-        """
-        if not self.tuned:
-            raise UserError("There is nothing to compare the base with", fix="Name a tuned side: --tuned FOLDER.")
-        if self.margin is not None and not 0 < self.margin < float("inf"):
-            raise UserError("A margin is a number above 0", got=self.margin, fix="Write --non-inferior 0.02.")
-        self.asked()
-
-    def asked(self) -> list[Asked]:
-        """The sides, the base first, each with what was said of it.
-
-        Raises:
-            RecipeError: something is said of a side that is not there.
-        """
-        from eval.sides.side import Asked
-
-        options = {key: dict[str, str]() for key in self.keys}
-        for written in self.options:
-            name, equals, value = written.partition("=")
-            key, dot, option = name.partition(".")
-            if not equals or (dot and key not in options):
-                raise RecipeError(
-                    "An option of a side is written SIDE.NAME=VALUE",
-                    got=written[:200],
-                    fix=f"The sides are {', '.join(self.keys)}; NAME=VALUE is for all of them.",
-                )
-            for each in [key] if dot else self.keys:
-                options[each][option if dot else name] = value
-        if self.prompt is not None:
-            for each in options.values():
-                each.setdefault("prompt", str(self.prompt))
-        texts = dict(zip(self.keys, [self.base, *self.tuned], strict=True))
-        if self.price is not None:
-            for key, each in options.items():
-                if _is_server(texts[key]):
-                    each.setdefault("price", self.price)
-        known = self._trained_on()
-        return [Asked(text, known.get(key), options[key]) for key, text in texts.items()]
-
-    def _trained_on(self) -> dict[str, str]:
-        """Side's key → the file of its rows."""
-        found: dict[str, str] = {}
-        for written in self.trained_on:
-            key, equals, file = written.partition("=")
-            if equals and key in self.keys:
-                found[key] = file
-            else:
-                found |= {each: written for each in self.keys[1:] if each not in found}
-        return found
-
-
-def _is_server(text: str) -> bool:
-    return text.strip().casefold().startswith(("http://", "https://"))
 
 
 def compared(
@@ -143,12 +48,14 @@ def compared(
     from eval.verdict.compare import judge_sides
 
     request.check()
-    asked = request.asked()
+    asked, judge = request.asked(), request.asked_judge()
+    also = besides(judge, request.rubric, request.votes, request.standard, request.standard_folder)
     rows = rows_of(request, asked)
+    also.check(rows.task)
     more = [open_metric(name, rows.task.kind) for name in request.more_metrics]
     openers, close = _openers(request, asked, rows, show=show)
     try:
-        return judge_sides(
+        verdict, found = judge_sides(
             openers,
             rows,
             more=more,
@@ -159,6 +66,7 @@ def compared(
         )
     finally:
         close()
+    return also.added(verdict, found, asked, rows.task, on_progress)
 
 
 def rows_of(request: Request, asked: Sequence[Asked]) -> TestRows:
@@ -223,7 +131,7 @@ def _openers(
                 if show:
                     _show(request.keys[number], side, rows)
                 if len(shown) == len(asked):
-                    _ask_what_it_costs(request, asked)
+                    _ask_what_it_costs(request)
             return side
 
         return opening
@@ -242,13 +150,15 @@ def _show(key: str, side: Side, rows: TestRows) -> None:
     print_prompt(console, f"{key}: {side.about.name}", WHERE_FROM[prompted.where_from], prompted.example)
 
 
-def _ask_what_it_costs(request: Request, asked: Sequence[Asked]) -> None:
+def _ask_what_it_costs(request: Request) -> None:
     """A yes, where a price was given for a server and somebody is there to give it.
 
     Raises:
         UserError: it was no.
     """
-    priced = [each.text for each in asked if "price" in each.options]
+    judge = request.asked_judge()
+    every = [*request.asked(), *([judge] if judge else [])]
+    priced = [each.text for each in every if "price" in each.options]
     if not priced or request.yes or not (sys.stdin.isatty() and console.is_terminal):
         return
     import typer

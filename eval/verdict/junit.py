@@ -62,10 +62,11 @@ def _cases(comparison: Comparison, verdict: Verdict, found: Sequence[Failure]) -
     for one in comparison.slices:
         name = f"{verdict.by.title}, {one.by} = {one.value}"
         yield Case(name, words.slice_sentence(one, verdict), failed.get((one.by, one.value), ""))
+    base = verdict.sides[0].info.key
     for task in verdict.standard:
-        if test := task.comparisons.get(comparison.tuned):
-            base, tuned = (task.values.get(key) for key in (verdict.sides[0].info.key, comparison.tuned))
-            yield Case(f"{task.name} {task.metric} (exploratory)", words.standard_numbers(base, tuned, test))
+        if comparison.tuned in task.comparisons:
+            numbers = words.standard_numbers(task, base, comparison.tuned)
+            yield Case(f"{task.name} {task.metric} (exploratory)", numbers)
 
 
 def _suite(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from eval.lab.words import NOT_MEASURED, PAIR_HEAD, named_pair
 from eval.report.figures import METRIC_HEAD, metric_cells, p_text, p_value, with_interval
 from eval.report.sections import ClassScores, Confusion, Writing
-from eval.statistics import Judgement
 from eval.verdict.pairs import leaderboard as places
 from eval.verdict.schema import Comparison, SideResult, Suspect, Verdict
 from eval.verdict.words import SUSPECTS_SHOWN, corrected, is_one_pair, outcome, standard_numbers, titled
@@ -160,21 +159,14 @@ def suspects(found: Sequence[Suspect]) -> Grid:
 
 
 def standard(verdict: Verdict) -> Grid:
-    """Standard benchmarks: every side's value, and each tuned side's test."""
-    keys = [side.info.key for side in verdict.sides]
-    tuned = [each.tuned for each in verdict.comparisons]
-    rows = []
-    for task in verdict.standard:
-        values = [f"{task.values[key]:.3f}" if key in task.values else NOT_MEASURED for key in keys]
-        tests = [_tested(verdict, key, task.comparisons[key]) for key in tuned if key in task.comparisons]
-        rows.append([f"{task.name}, {task.metric}", *values, "; ".join(tests) or NOT_MEASURED])
-    head = ["benchmark", *(titled(verdict, key) for key in keys), "against the base"]
-    return Grid("Standard benchmarks", head, rows)
-
-
-def _tested(verdict: Verdict, key: str, test: Judgement) -> str:
-    who = "" if is_one_pair(verdict) else f"{titled(verdict, key)} "
-    return f"{who}{standard_numbers(None, None, test).removesuffix('.')}"
+    """Standard benchmarks: a row for each and each tuned side."""
+    base = verdict.sides[0].info.key
+    rows = [
+        [f"{task.name}, {task.metric}", f"{task.n:,}", titled(verdict, key), standard_numbers(task, base, key)]
+        for task in verdict.standard
+        for key in task.comparisons
+    ]
+    return Grid("Standard benchmarks", ["benchmark", "questions", "side", "against the base"], rows)
 
 
 def sides(verdict: Verdict) -> Grid:

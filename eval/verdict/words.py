@@ -14,7 +14,7 @@ from eval.report.figures import flipped, p_text, with_interval
 from eval.report.headline import compared, constant_answer, ground, labels_without_rows
 from eval.report.rows_text import counts
 from eval.report.sections import MetricResult
-from eval.statistics import Judgement, fewest_rows
+from eval.statistics import fewest_rows
 from eval.verdict.pairs import pair_of
 from eval.verdict.schema import Comparison, Judged, Margin, SideResult, SliceResult, StandardTask, Suspect, Verdict
 
@@ -348,28 +348,44 @@ def judged_sentences(judged: Judged, verdict: Verdict) -> list[str]:
             f"{titled(verdict, each.tuned)}: preferred on {each.wins:,} rows, the base on {each.losses:,}, neither "
             f"on {each.ties:,}; {test.outcome}, p {p_text(test.p_value)}."
         )
-    said.append(
-        f"It says the same in both orders on {judged.consistent:.0%} of the rows; whatever stands first is "
-        f"preferred in {judged.first_place:.0%} of its opinions (50% without a bias); {judged.unread:.1%} of its "
-        "answers name no winner."
+    said += _habits(judged)
+    if not judged.human:
+        return [*said, "No votes of people were given: whether they agree with it is not known."]
+    kappa = (
+        "cannot be computed" if judged.kappa is None else f"is {with_interval(judged.kappa, judged.kappa_interval)}"
     )
-    if judged.human:
-        kappa = "cannot be computed" if judged.kappa is None else f"is {judged.kappa:.2f}"
-        said.append(f"People have voted on {judged.human:,} of the rows, too: Cohen's kappa with them {kappa}.")
-    else:
-        said.append("No votes of people were given, so it is not known whether people agree with it.")
-    return said
+    return [*said, f"People have voted on {judged.human:,} pairs of answers: Cohen's kappa with them {kappa}."]
+
+
+def _habits(judged: Judged) -> Iterator[str]:
+    """How the judge judges, whatever it judges."""
+    if judged.consistent is not None:
+        yield f"It says the same in both orders on {judged.consistent:.0%} of the rows."
+    if judged.first_place is not None:
+        yield (
+            f"Whatever stands first is preferred in {judged.first_place:.0%} of its opinions; without a bias it "
+            "would be 50%."
+        )
+    if judged.unread:
+        yield f"{judged.unread:.1%} of its answers name no winner."
 
 
 def standard_sentence(tasks: list[StandardTask]) -> str:
     """What the standard benchmarks are; empty without any."""
     if not tasks:
         return ""
-    return "By lm-evaluation-harness on all sides, with the paired test over its rows; exploratory, not corrected."
+    return (
+        "By lm-evaluation-harness with its own prompts, and the paired test over its questions; corrected by "
+        "Holm's method for all of these, and no part of the verdict."
+    )
 
 
-def standard_numbers(base: float | None, tuned: float | None, test: Judgement) -> str:
+def standard_numbers(task: StandardTask, base: str, tuned: str) -> str:
     """One of them, of one tuned side against the base."""
-    values = "" if base is None or tuned is None else f"{base:.3f} → {tuned:.3f}, "
+    test, values = task.comparisons[tuned], task.values
+    outcome = test.outcome if task.corrected[tuned] <= test.alpha else "no evidence"
     difference = with_interval(test.difference, test.interval, sign="+")
-    return f"{values}difference {difference}, p {p_text(test.p_value)}, {test.outcome}."
+    return (
+        f"{values[base]:.3f} → {values[tuned]:.3f}, difference {difference}, p {p_text(test.p_value)}, corrected "
+        f"{p_text(task.corrected[tuned])}, {outcome}."
+    )

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from eval.cli import app
-from eval.commands.comparing import Request
+from eval.commands.request import Request
 from eval.commands.tasks import kind_named, task_named, task_of_sides
 from eval.sides.side import Asked
 from eval.verdict.folder import save
