@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from eval.verdict import words
+from eval.verdict.circumstances import standard_numbers
 from eval.verdict.demands import Demand, Failure, failures, metric_sentence
 from eval.verdict.schema import Comparison, Verdict
 from plumbing.printable import printable
@@ -65,7 +66,7 @@ def _cases(comparison: Comparison, verdict: Verdict, found: Sequence[Failure]) -
     base = verdict.sides[0].info.key
     for task in verdict.standard:
         if comparison.tuned in task.comparisons:
-            numbers = words.standard_numbers(task, base, comparison.tuned)
+            numbers = standard_numbers(task, base, comparison.tuned)
             yield Case(f"{task.name} {task.metric} (exploratory)", numbers)
 
 

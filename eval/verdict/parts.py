@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from eval.verdict import tables, words
+from eval.verdict import circumstances, tables, words
 from eval.verdict.schema import Comparison, Verdict
 from eval.verdict.tables import Grid
 
@@ -47,15 +47,15 @@ def _parts(verdict: Verdict) -> Iterator[Part]:
     for each in ranked:
         yield _answers(each, f"How the answers are: {words.titled(verdict, each.tuned)}" if several else "")
     suspects = [tables.suspects(verdict.suspects)] if verdict.suspects else []
-    yield Part("Rows to look at", [words.suspects_sentence(verdict.suspects)], suspects)
+    yield Part("Rows to look at", [circumstances.suspects_sentence(verdict.suspects)], suspects)
     if verdict.judged:
-        yield Part("What a judge says", words.judged_sentences(verdict.judged, verdict))
+        yield Part("What a judge says", circumstances.judged_sentences(verdict.judged, verdict))
     if verdict.standard:
-        said = words.standard_sentence(verdict.standard)
+        said = circumstances.standard_sentence(verdict.standard)
         yield Part("Standard benchmarks", [said], [tables.standard(verdict)])
-    yield Part("How they were asked", words.how_asked(verdict))
-    yield Part("What is known of the rows", words.what_is_known(verdict))
-    yield Part("What else there is to know", [*words.proofs(verdict), *verdict.notes])
+    yield Part("How they were asked", circumstances.how_asked(verdict))
+    yield Part("What is known of the rows", circumstances.what_is_known(verdict))
+    yield Part("What else there is to know", [*circumstances.proofs(verdict), *verdict.notes])
     yield Part("Where the numbers come from", grids=[tables.sides(verdict), tables.spent(verdict)], besides=True)
 
 

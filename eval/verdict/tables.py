@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from eval.lab.words import NOT_MEASURED, PAIR_HEAD, named_pair
 from eval.report.figures import METRIC_HEAD, metric_cells, p_text, p_value, with_interval
 from eval.report.sections import ClassScores, Confusion, Writing
+from eval.verdict.circumstances import SUSPECTS_SHOWN, standard_numbers
 from eval.verdict.pairs import leaderboard as places
 from eval.verdict.schema import Comparison, SideResult, Suspect, Verdict
-from eval.verdict.words import SUSPECTS_SHOWN, corrected, is_one_pair, outcome, standard_numbers, titled
+from eval.verdict.words import corrected, is_one_pair, outcome, titled
 
 FEW_ROWS = 10
 """Test rows of a label below which its own scores say little."""

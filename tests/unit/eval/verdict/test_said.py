@@ -14,7 +14,7 @@ from rich.console import Console
 
 from eval.commands.printing import print_verdict
 from eval.metrics import metric_named
-from eval.verdict import words
+from eval.verdict import circumstances, words
 from eval.verdict.demands import failures
 from eval.verdict.document import to_html
 from eval.verdict.folder import load, save, to_json
@@ -280,12 +280,14 @@ def test_answers_that_name_no_label_are_said_first_where_they_are_many(example):
     assert tuned.answered == "read" and tuned.unread == pytest.approx(0.25)
     said = words.headline(verdict)
     assert "25.0% of the answers of tuned name none of the labels, and count as wrong." in said
-    assert "Every answer of base names a label." in words.how_asked(verdict)
+    assert "Every answer of base names a label." in circumstances.how_asked(verdict)
 
 
 def test_what_is_not_known_of_the_rows_is_said(example):
     verdict, _ = example("labels")
-    assert any("is not known: --trained-on FILE says it" in sentence for sentence in words.what_is_known(verdict))
+    assert any(
+        "is not known: --trained-on FILE says it" in sentence for sentence in circumstances.what_is_known(verdict)
+    )
 
 
 def test_two_sides_of_one_name_are_told_apart_by_their_keys(example):
