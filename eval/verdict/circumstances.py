@@ -1,5 +1,6 @@
-"""What a verdict was made under, in sentences: how each side was asked, which rows, what is proven of the sides; and
-what was measured beside it. Computes nothing that the verdict does not say.
+"""What a verdict was made under, in sentences: how each side was asked, which rows, what is proven of the sides.
+
+And what was measured beside it. Computes nothing that the verdict does not say.
 """
 
 from __future__ import annotations
@@ -94,10 +95,10 @@ def judged_sentences(judged: Judged, verdict: Verdict) -> list[str]:
     besides = "" if verdict.metric == "judge" else "; the verdict does not rest on it"
     said = [f"{judged.judge.name} was asked which answer is better, in both orders{besides}."]
     for each in judged.pairs:
-        test = each.judgement
+        name, test = words.titled(verdict, each.tuned), each.judgement
         said.append(
-            f"{words.titled(verdict, each.tuned)}: preferred on {each.wins:,} rows, the base on {each.losses:,}, neither "
-            f"on {each.ties:,}; {test.outcome}, p {p_text(test.p_value)}."
+            f"{name}: preferred on {each.wins:,} rows, the base on {each.losses:,}, neither on {each.ties:,}; "
+            f"{test.outcome}, p {p_text(test.p_value)}."
         )
     said += _habits(judged)
     if not judged.human:

@@ -1,127 +1,132 @@
-"""Verdicts of sides whose answers are written here; every number is computed from them as from a model's."""
+"""Small real sides: one that answers from a book, and a TF-IDF classifier. They keep count of what is open."""
 
+from collections import Counter
 from dataclasses import replace
-from functools import lru_cache
 
 import pytest
 
-from data.tasks.own import OwnTask
+from data.tasks.task import as_text
 from eval.report.sections import DataInfo
 from eval.sides.side import About, Answered, Prompted, Spent
-from eval.verdict.compare import judge_sides
-from eval.verdict.rows import TestRows
-from eval.verdict.schema import Known
+from eval.verdict.rows import TestRows as Rows
+from eval.verdict.schema import Answer, Known, VerdictRow
+from eval.verdict.slices import by_length
 
-LABELS = ("negative", "positive")
-MOOD = OwnTask(kind="classification", name="mood", labels=list(LABELS)).definition()
-LETTERS = OwnTask(kind="generation", name="letters").definition()
+OPEN = Counter()
+"""How often a side of that name was opened; `now` and `most` are how many are open now, and were at once."""
 
 
-class Scripted:
-    """A side that gives these answers; see `eval.sides.side.Side`."""
+class BookSide:
+    """Answers what its book says to an input; where labels are asked for it names one, or none of them."""
 
-    def __init__(self, name, task, answers, *, abilities=("writes", "chooses")):
-        self.about = About(kind="model", name=name)
-        self.abilities = frozenset(abilities)
-        self.task = task
-        self.spent = Spent(seconds=1.5, tokens=len(answers), prompt_tokens=10 * len(answers))
-        self.answers = answers
+    def __init__(self, name, task, book, *, abilities=("writes",), likely=None, **about):
+        self.about = About(kind="model", name=name, **about)
+        self.abilities, self.task, self.spent = frozenset(abilities), task, Spent()
+        self.book, self.likely = book, likely
+        OPEN[name] += 1
+        OPEN["now"] += 1
+        OPEN["most"] = max(OPEN["most"], OPEN["now"])
+        self.closed = False
 
     def prompted(self, given):
-        return Prompted(
-            sha256=self.about.name.encode().hex().ljust(64, "0"), where_from="template", example=str(given)
-        )
-
-    def choose(self, inputs, *, on_rows=None):
-        return self.answers
+        return Prompted(sha256="ab" * 32, where_from="bare text", example=as_text(given))
 
     def write(self, inputs, *, max_new_tokens, on_rows=None):
-        return self.answers
+        assert not self.closed
+        found = []
+        for given in inputs:
+            written = self.book[as_text(given)]
+            self.spent.tokens += len(written.split())
+            label = next((one for one in self.task.labels if one in written.split()), "")
+            read = {"text": label, "written": written} if self.task.labels else {"text": written}
+            found.append(Answered(**read, tokens=len(written.split()), cut_off=written.endswith("…")))
+        if on_rows:
+            on_rows(len(inputs), len(inputs))
+        return found
+
+    def choose(self, inputs, *, on_rows=None):
+        raise AssertionError("it chooses none")
 
     def likelihoods(self, inputs, targets, *, on_rows=None):
-        raise AssertionError("it cannot")
+        return [self.likely[as_text(given)] for given in inputs]
 
     def close(self):
-        pass
+        OPEN["now"] -= not self.closed
+        self.closed = True
 
 
-def chosen(label):
-    other = LABELS[1 - LABELS.index(label)]
-    return Answered(label, probabilities={label: 0.75, other: 0.25})
+class TfidfSide(BookSide):
+    """Logistic regression on TF-IDF of the texts that it was given to learn from."""
+
+    def __init__(self, name, task, train, *, abilities=("writes", "chooses"), **about):
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+
+        super().__init__(name, task, {}, abilities=abilities, **about)
+        self.model = make_pipeline(TfidfVectorizer(), LogisticRegression(C=30))
+        self.model.fit(*zip(*train, strict=True))
+
+    def choose(self, inputs, *, on_rows=None):
+        shares = self.model.predict_proba([as_text(given) for given in inputs])
+        rows = [dict(zip(self.model.classes_, map(float, row), strict=True)) for row in shares]
+        return [Answered(text=max(row, key=row.get), probabilities=row) for row in rows]
+
+    def write(self, inputs, *, max_new_tokens, on_rows=None):
+        return [replace(one, written=one.text, probabilities=None) for one in self.choose(inputs)]
 
 
-def read(label):
-    return Answered(label, written=f"It is {label}." if label else "I cannot say.", tokens=4)
-
-
-def rows_of(task, references, *, topics=None, inputs=None):
-    count = len(references)
-    return TestRows(
-        task=task,
-        inputs=inputs or [f"Text {number}." for number in range(count)],
-        references=[[each] for each in references],
-        slices=[{"topic": topic} for topic in topics or ["a"] * (count // 2) + ["b"] * (count - count // 2)],
-        data=DataInfo(spec="file:rows.csv", split="test", test_sha256="ef" * 32),
-        known=[],
-    )
-
-
-def labelled(references, wrong, answer=chosen):
-    """Answers that are right but at these places."""
-    turned = dict(zip(LABELS, reversed(LABELS), strict=True))
-    return [answer(turned[label] if place in wrong else label) for place, label in enumerate(references)]
-
-
-def _verdict(rows, sides, **options):
-    rows = replace(rows, known=[Known(known_by=None, trained_on=None)] * len(sides))
-    return judge_sides([lambda side=side: side for side in sides], rows, at_once=len(sides), **options)
-
-
-def _labels(n, base, *tuned, names=("tuned",), topics=None):
-    """Sides by the places where they are wrong."""
-    references = [LABELS[place % 2] for place in range(n)]
-    sides = [Scripted(name, MOOD, labelled(references, set(wrong)))
-             for name, wrong in zip(("base", *names), (base, *tuned), strict=True)]  # fmt: skip
-    return _verdict(rows_of(MOOD, references, topics=topics), sides)
-
-
-def _read():
-    references = [LABELS[place % 2] for place in range(40)]
-    base = labelled(references, {1, 2, 3}, read)
-    tuned = [read("") if place < 10 else answer for place, answer in enumerate(labelled(references, {20}, read))]
-    sides = [
-        Scripted(name, MOOD, answers, abilities=("writes",)) for name, answers in (("base", base), ("tuned", tuned))
-    ]
-    return _verdict(rows_of(MOOD, references), sides)
-
-
-def _texts():
-    words = [f"the parcel number {place} comes on friday" for place in range(40)]
-    base = [Answered(f"a parcel {place} maybe", tokens=4) for place in range(40)]
-    tuned = [Answered(text if place % 3 else "it comes", tokens=6) for place, text in enumerate(words)]
-    sides = [
-        Scripted(name, LETTERS, answers, abilities=("writes",))
-        for name, answers in (("base", base), ("tuned", tuned))
-    ]
-    return _verdict(rows_of(LETTERS, words), sides, margin=0.02)
-
-
-@lru_cache
-def _example(which):
-    topics = ["shipping"] * 40 + ["returns"] * 80
-    examples = {
-        "labels": lambda: _labels(60, range(0, 50, 2), range(8)),
-        "worse": lambda: _labels(60, range(6), range(36)),
-        "same": lambda: _labels(60, range(20), [*range(2, 20), 30, 31]),
-        "slice": lambda: _labels(120, [1, *range(40, 76)], [*range(20), *range(40, 52)], topics=topics),
-        "several": lambda: _labels(80, range(36), range(8), range(9), range(64), names=("good", "good-too", "bad")),
-        "read": _read,
-        "texts": _texts,
-    }
-    return examples[which]()
+@pytest.fixture
+def opened():
+    """How often each side was opened, and how many are open now, and were at most."""
+    OPEN.clear()
+    yield OPEN
+    assert OPEN["now"] == 0, "a side was left open"
 
 
 @pytest.fixture(scope="session")
-def example():
-    """`example(which)` → a verdict and its rows: labels, texts, several, worse, same, slice, read."""
-    return _example
+def book_side():
+    return BookSide
+
+
+@pytest.fixture(scope="session")
+def tfidf_side():
+    return TfidfSide
+
+
+@pytest.fixture(scope="session")
+def rows_of():
+    """`rows_of(task, [(input, reference), …], sides)` → rows as `open_rows` gives them, of which nobody has
+    learned."""
+
+    def build(task, pairs, sides=2):
+        inputs, references = [given for given, _ in pairs], [[target] for _, target in pairs]
+        length = by_length([as_text(given) for given in inputs])
+        slices = [{"length": value} for value in length.values or []] or [{} for _ in pairs]
+        data = DataInfo(spec="file:rows.csv", split="test", test_sha256="cd" * 32)
+        return Rows(task, inputs, references, slices, data, [Known(known_by=None, trained_on=None)] * sides)
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def scored_rows():
+    """`scored_rows(base, tuned, …)` → rows whose answers have these accuracies, by the keys base, tuned, tuned-2
+    …"""
+
+    def build(*sides, slices=None, inputs=None):
+        keys = ["base", "tuned", *(f"tuned-{number}" for number in range(2, len(sides)))]
+        return [
+            VerdictRow(
+                input=inputs[place] if inputs else f"Row {place}.",
+                references=["yes"],
+                slices=slices[place] if slices else {},
+                answers={
+                    key: Answer(text="yes" if score else "no", scores={"accuracy": float(score)})
+                    for key, score in zip(keys, scores, strict=True)
+                },
+            )
+            for place, scores in enumerate(zip(*sides, strict=True))
+        ]
+
+    return build

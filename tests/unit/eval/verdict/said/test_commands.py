@@ -15,7 +15,7 @@ from eval.sides.side import Asked
 from eval.verdict.folder import save
 from plumbing.errors import RecipeError, UserError
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[5]
 
 
 def run(*words):
