@@ -199,8 +199,9 @@ def _base(asked: Asked, named: str, first: _Wanted | None, progress: Progress | 
             )
         return resolve(named, progress=progress), ""
     except ModelError:
-        # As of an adapter that was trained on another machine, from a folder there.
-        if first is None or first.kind != "causal" or first.source.gguf:
+        # Trained on another machine, from a folder there. A name on the Hub would be another model.
+        is_name = named.count("/") == 1 and not named.startswith(("/", ".", "~"))
+        if is_name or first is None or first.kind != "causal" or first.source.gguf:
             raise
         said = f"Its config names the base {named}, which is not here" if named else "Its config names no base"
         return first.source, f"{said}: it is on {first.look.name}, where its shapes fit."
