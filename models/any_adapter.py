@@ -82,11 +82,11 @@ def adapter_shapes_on(model: PreTrainedModel, plan: AdapterPlan, *, kind: str) -
     Raises:
         ModelError: peft has no such adapter for this model.
     """
+    import torch
     from peft import get_peft_model, get_peft_model_state_dict
 
-    with _quietly(), _as_refusal(plan):
-        config = plan.peft_config(kind)
-        adapted = get_peft_model(_without_weights(model), config, adapter_name=TUNED, low_cpu_mem_usage=True)
+    with _quietly(), _as_refusal(plan), torch.device("meta"):
+        adapted = get_peft_model(_without_weights(model), plan.peft_config(kind), adapter_name=TUNED)
         state = get_peft_model_state_dict(adapted, adapter_name=TUNED, save_embedding_layers=False)
     if strange := [name for name, tensor in state.items() if tensor.device.type != "meta"]:
         raise ModelError("The adapter cannot be checked before it is loaded", got=strange[:3], fix=MERGE)
@@ -163,14 +163,11 @@ def template_beside(folder: Path) -> str | None:
 
 
 def _without_weights(model: PreTrainedModel) -> PreTrainedModel:
-    """A model of the same modules on the `meta` device; of one that is packed, with plain layers."""
-    import torch
-
+    """A model of the same modules, on the device where new tensors are; of one that is packed, of plain layers."""
     config = copy.deepcopy(model.config)
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    with torch.device("meta"):
-        return type(model)(config)
+    return type(model)(config)
 
 
 def _copies_of_the_base(names: Any, model: PreTrainedModel) -> dict[str, torch.Tensor]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from models.adapter_files import MAX_ALPHA, is_number, is_version, peft_defaults, read_config
+from models.adapter_files import HEADS, MAX_ALPHA, is_number, is_version, peft_defaults, read_config
 from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class _Patterns:
                 raise TimeoutError
             return regex.fullmatch(pattern, name, timeout=left) is not None
         except TimeoutError:
-            problem = f"The patterns in the adapter's {key} take longer than {PATTERN_SECONDS:.0f} s to match"
+            problem = f"The patterns in the adapter's {key} take longer than {PATTERN_SECONDS:g} s to match"
         except regex.error as error:
             problem = f"A pattern in the adapter's {key} is no regular expression: {error}"
         raise ModelError(problem, got=pattern, fix=f"Write the modules' names into its config. {MERGE}")
@@ -308,10 +308,11 @@ def _is_accepted(method: Method, checks: dict[str, Callable[[Any], bool]], name:
 
 
 def unknown_modules(plan: AdapterPlan, names: Iterable[str]) -> list[str]:
-    """Of the modules that the adapter brings whole, those that the base has not."""
+    """Of the modules that the adapter brings whole, those that the base has not.
+
+    A classifier's head goes by one of its usual names, and peft writes all of these.
+    """
     known = list(names)
-    return [
-        each
-        for each in plan.settings.get("modules_to_save", ())
-        if not any(name == each or name.endswith(f".{each}") for name in known)
-    ]
+    whole = plan.settings.get("modules_to_save", ())
+    unknown = [each for each in whole if not any(name == each or name.endswith(f".{each}") for name in known)]
+    return unknown if set(whole) <= {*unknown} else [each for each in unknown if each not in HEADS]

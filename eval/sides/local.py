@@ -260,10 +260,13 @@ class LocalSide:
         return answers
 
     def _answered(self, answer: Answer, prompt_tokens: int) -> Answered:
-        is_label = self.task.is_classification
+        assert self.asking is not None
+        text, is_label = answer.text, self.task.is_classification
+        if self.asking.where_from == "file":  # the space between such a prompt and its answer is not the answer's
+            text = text.removeprefix(self.asking.prompter.answer_start)
         return Answered(
-            text=read_label(answer.text, self.task.labels) if is_label else answer.text,
-            written=answer.text if is_label else None,
+            text=read_label(text, self.task.labels) if is_label else text,
+            written=text if is_label else None,
             tokens=answer.tokens,
             prompt_tokens=prompt_tokens,
             cut_off=not answer.finished,

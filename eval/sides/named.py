@@ -68,8 +68,9 @@ def open_sides(asked: Sequence[Asked], task: Task, *, progress: Progress | None 
                 from eval.sides.endpoint import open_endpoint
 
                 opened[number] = open_endpoint(asked[number], task)
-        locals_ = open_local([(asked[number], looked[number]) for number in here], task, progress=progress)
-        opened |= dict(zip(here, locals_, strict=True))
+        named = [(asked[number], looked[number]) for number in here]
+        local = open_local(named, task, with_base=0 in here, progress=progress)
+        opened |= dict(zip(here, local, strict=True))
     except BaseException:
         for side in opened.values():
             side.close()

@@ -7,89 +7,56 @@ once; then adapters are checked, put on and proved to act. An adapter of ours is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from data.tasks import Task
-from data.tasks.saved import load_task
 from eval.sides.local import Adapter, Copy, LocalSide
-from eval.sides.looking import CONFIG_FILE, Looked, base_of, is_ours
+from eval.sides.looking import Looked, is_ours
 from eval.sides.prompts import PromptFile, asking
 from eval.sides.side import About, Asked, Side
+from eval.sides.wanted import LABELS, Wanted, labels_option, look_into, settle_precisions
 from models import loading
-from models.adapter_files import read_json
-from models.adapters import ORIGIN_FILE, BaseOrigin, attach
+from models.adapters import BaseOrigin, attach
 from models.any_adapter import attach_any, template_beside
-from models.any_adapter_config import read_plan
-from models.gguf_files import packed_in, resolve_gguf
-from models.kinds import Kind, require_answers
-from models.loading import Precision
-from models.pair import precision_of, prove_on
-from models.resolved import Progress, ResolvedModel
-from models.sources import resolve
+from models.gguf_files import packed_in
+from models.pair import prove_on
+from models.resolved import Progress
 from models.tuned import weights_sha256
-from models.whole import is_whole
 from plumbing.errors import ModelError, RecipeError
-
-_WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
-"""How the architectures end that write."""
-LABELS = "labels"
-
-
-@dataclass
-class _Wanted:
-    """A side, before anything of it is loaded."""
-
-    asked: Asked
-    look: Looked
-    source: ResolvedModel
-    """Of the model, or of an adapter's base."""
-    kind: Kind
-    precision: Precision
-    """`auto` where it may be that of another side on the same weights."""
-    adapter: Path | None = None
-    tuned: Path | None = None
-    """The folder of what was tuned, where a contract may lie."""
-    head: Task | None = None
-    """Of a classifier whose classes are not in its files, the task whose labels they are, in their order."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What two sides share that stand on the same weights."""
-        labels = self.head.labels if self.head else ()
-        return self.source.path.resolve(), self.source.gguf, self.kind, self.precision, labels
-
-    @property
-    def own_head(self) -> bool:
-        return self.kind == "classifier" and self.head is None
 
 
 def open_local(
-    named: Sequence[tuple[Asked, Looked]], task: Task, *, progress: Progress | None = None
+    named: Sequence[tuple[Asked, Looked]], task: Task, *, with_base: bool = True, progress: Progress | None = None
 ) -> list[Side]:
-    """Open sides on this machine; the first is the base, if it is a model by itself.
+    """Open sides on this machine.
+
+    Args:
+        named: what a person named, and what it is.
+        task: what all of them are asked.
+        with_base: whether the first is what the others are compared with, and not one of them.
+        progress: told about what has to be fetched.
 
     Raises:
         UserError: one cannot be opened; nothing stays loaded.
     """
-    wanted: list[_Wanted] = []
+    wanted: list[Wanted] = []
     for asked, look in named:
-        first = wanted[0] if wanted and wanted[0].adapter is None else None
-        wanted.append(_wanted(asked, look, task, first, progress))
-    _settle_precisions(wanted)
+        first = wanted[0] if with_base and wanted and wanted[0].adapter is None else None
+        wanted.append(look_into(asked, look, task, first, progress))
+    settle_precisions(wanted)
     copies: dict[tuple[Any, ...], Copy] = {}
     opened: list[LocalSide] = []
     try:
         for each in wanted:
             opened.append(_open(each, task, copies))
-        _ask_the_base_alike(wanted, opened, task)
-        _let_answer_together(opened)
-        for side in opened[1:]:
-            _compare_weights(opened[0], side)
+        if with_base and opened:
+            _ask_the_base_alike(wanted, opened, task)
+            _let_answer_together(opened)
+            for side in opened[1:]:
+                _compare_weights(opened[0], side)
     except BaseException:
         for side in opened:
             side.close()
@@ -97,160 +64,10 @@ def open_local(
     return [*opened]
 
 
-# ---- before anything is loaded -----------------------------------------------------------------------------
-
-
-def _wanted(asked: Asked, look: Looked, task: Task, first: _Wanted | None, progress: Progress | None) -> _Wanted:
-    precision = _precision(asked)
-    if look.kind == "gguf":
-        assert look.path is not None
-        origin = "hub" if look.revision else "folder"
-        source = resolve_gguf(look.path, name=look.name, origin=origin, revision=look.revision)
-        return _Wanted(asked, look, source, "causal", precision)
-    if look.path is None:
-        source = resolve(look.model, progress=progress)
-        if look.kind == "classifier":
-            return _Wanted(asked, look, source, "classifier", precision)
-        return _model(asked, look, source, precision, task)
-    if is_whole(look.path):
-        return _whole(asked, look, look.path, precision)
-    return _adapter(asked, look, look.path, task, precision, first, progress)
-
-
-def _precision(asked: Asked) -> Precision:
-    chosen: Any = asked.options.get("precision", "auto")
-    if chosen not in get_args(Precision):
-        raise RecipeError(
-            f"{asked.text} cannot be loaded in this precision",
-            got=chosen,
-            fix=f"There are {', '.join(get_args(Precision))}.",
-        )
-    return chosen  # type: ignore[no-any-return]
-
-
-def _model(asked: Asked, look: Looked, source: ResolvedModel, precision: Precision, task: Task) -> _Wanted:
-    """A model by itself: one that writes, or an encoder, of which a classifier without training is made."""
-    config = read_json(source.path / CONFIG_FILE, links=True)
-    named = [str(each) for each in config.get("architectures") or []]
-    if any(each.endswith("ForSequenceClassification") for each in named):
-        return _Wanted(asked, replace(look, kind="classifier"), source, "classifier", precision)
-    if not named or any(each.endswith(_WRITERS) for each in named):
-        return _Wanted(asked, look, source, "causal", precision)
-    if not task.is_classification:
-        raise ModelError(
-            "This model writes nothing and has no head of labels, so it answers nothing",
-            got=f"{look.name}: {', '.join(named)}",
-            fix="Name a language model, such as HuggingFaceTB/SmolLM2-135M-Instruct.",
-        )
-    note = "Its head of labels has not been trained: what it answers is chance."
-    return _Wanted(asked, look, source, "classifier", precision, head=task, notes=(note,))
-
-
-def _whole(asked: Asked, look: Looked, folder: Path, precision: Precision) -> _Wanted:
-    """A whole model that a run has tuned."""
-    kind: Kind = "causal"
-    if (folder / ORIGIN_FILE).exists():
-        origin = BaseOrigin.load(folder)
-        kind = origin.kind
-        precision = precision_of(folder, origin) if precision == "auto" else precision
-    require_answers(kind)
-    source = replace(resolve(str(folder)), name=look.name)
-    return _Wanted(asked, look, source, kind, precision, tuned=folder)
-
-
-def _adapter(
-    asked: Asked,
-    look: Looked,
-    folder: Path,
-    task: Task,
-    precision: Precision,
-    first: _Wanted | None,
-    progress: Progress | None,
-) -> _Wanted:
-    named = base_of(look)
-    notes: tuple[str, ...] = ()
-    kind: Kind
-    head: Task | None = None
-    if is_ours(folder):
-        origin = BaseOrigin.load(folder)
-        kind = origin.kind
-        precision = precision_of(folder, origin) if precision == "auto" else precision
-        head = (load_task(folder) or task) if kind == "classifier" else None
-    else:
-        plan = read_plan(folder)
-        kind, notes = ("classifier" if plan.task_type == "SEQ_CLS" else "causal"), plan.notes
-        head = _head_of(asked, task) if kind == "classifier" else None
-    require_answers(kind)
-    source, note = _base(asked, named, first, progress)
-    made = _Wanted(asked, look, source, kind, precision, adapter=folder, tuned=folder, head=head)
-    made.notes = (*notes, *([note] if note else []))
-    return made
-
-
-def _base(asked: Asked, named: str, first: _Wanted | None, progress: Progress | None) -> tuple[ResolvedModel, str]:
-    """The base that an adapter stands on, and what has to be said of it."""
-    if chosen := asked.options.get("base"):
-        source = resolve(chosen, progress=progress)
-        return source, "" if named in ("", chosen) else f"Its config names the base {named}; it is on {chosen}."
-    try:
-        if not named:
-            raise ModelError(
-                "The adapter does not say which base model it is for", got=asked.text, fix="Say so: base=NAME."
-            )
-        return resolve(named, progress=progress), ""
-    except ModelError:
-        # As of an adapter that was trained on another machine, from a folder there.
-        if first is None or first.kind != "causal" or first.source.gguf:
-            raise
-        said = f"Its config names the base {named}, which is not here" if named else "Its config names no base"
-        return first.source, f"{said}: it is on {first.look.name}, where its shapes fit."
-
-
-def _head_of(asked: Asked, task: Task) -> Task:
-    """The task with its labels in the order of an adapter's classes, which no file of peft's names."""
-    if LABELS not in asked.options:
-        raise ModelError(
-            "The adapter is of a classifier, and no file of it says what its classes are",
-            got=asked.text,
-            fix=f"Say so, in their order: labels={','.join(task.labels)}.",
-        )
-    return replace(task, labels=tuple(labels_option(asked.options[LABELS], task)))
-
-
-def labels_option(text: str, task: Task) -> list[str]:
-    """The task's labels in the order of a classifier's classes, as the option `labels` gives them.
-
-    Raises:
-        RecipeError: they are not the task's.
-    """
-    try:
-        given = json.loads(text) if text.lstrip().startswith("[") else [each.strip() for each in text.split(",")]
-    except ValueError:
-        given = []
-    if not isinstance(given, list) or sorted(map(str, given)) != sorted(task.labels):
-        raise RecipeError(
-            "The option labels has to name every label of the task once, in the order of the classifier's classes",
-            got=text,
-            fix=f"The task's labels are {', '.join(task.labels)}.",
-        )
-    return list(map(str, given))
-
-
-def _settle_precisions(wanted: Sequence[_Wanted]) -> None:
-    """Let sides on the same weights compute alike where nothing else is said, and the rest as suits the machine."""
-    fixed: dict[tuple[Any, ...], Precision] = {}
-    for each in wanted:
-        if each.precision != "auto":
-            fixed.setdefault((each.source.path.resolve(), each.kind), each.precision)
-    for each in wanted:
-        if each.precision == "auto":
-            each.precision = fixed.get((each.source.path.resolve(), each.kind)) or loading.best_precision()
-
-
 # ---- loading -----------------------------------------------------------------------------------------------
 
 
-def _open(wanted: _Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> LocalSide:
+def _open(wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> LocalSide:
     if wanted.kind == "classifier" and not task.is_classification:
         raise ModelError(
             "A classifier can only be asked for labels",
@@ -293,7 +110,7 @@ def _open(wanted: _Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> L
     return LocalSide(about, task, copy, adapter=adapter, asking=asked_by, columns=columns)
 
 
-def _about(wanted: _Wanted, loaded: loading.LoadedModel, adapter: Adapter | None, notes: Sequence[str]) -> About:
+def _about(wanted: Wanted, loaded: loading.LoadedModel, adapter: Adapter | None, notes: Sequence[str]) -> About:
     source, precision, said = wanted.source, str(loaded.precision), list(notes)
     if source.gguf:
         said.append(f"It is computed in {precision}, unpacked.")
@@ -315,7 +132,7 @@ def _about(wanted: _Wanted, loaded: loading.LoadedModel, adapter: Adapter | None
     )
 
 
-def _columns(classes: Mapping[int, str], task: Task, wanted: _Wanted) -> tuple[list[int], list[str]]:
+def _columns(classes: Mapping[int, str], task: Task, wanted: Wanted) -> tuple[list[int], list[str]]:
     """The class of each of the task's labels, by its name or as the person says; what has to be said of the rest.
 
     Raises:
@@ -349,7 +166,7 @@ def _columns(classes: Mapping[int, str], task: Task, wanted: _Wanted) -> tuple[l
 # ---- what sides have to do with each other -----------------------------------------------------------------
 
 
-def _ask_the_base_alike(wanted: Sequence[_Wanted], sides: Sequence[LocalSide], task: Task) -> None:
+def _ask_the_base_alike(wanted: Sequence[Wanted], sides: Sequence[LocalSide], task: Task) -> None:
     """Ask a base by the contract of what is compared with it, where all of that has one and the same.
 
     So was the report of a run made. A base of other words, whose own template gives other prompts, keeps that.

@@ -1,5 +1,6 @@
 """Adapters that plain peft wrote, of every kind that is taken: both sides answer as transformers and peft alone."""
 
+import copy
 import json
 import shutil
 import warnings
@@ -58,7 +59,9 @@ def write(tiny_llama):
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore")
             torch.manual_seed(seed)
-            adapted = get_peft_model(model, type(config)(**{**config.to_dict(), "task_type": "CAUSAL_LM"}))
+            own = copy.deepcopy(config)
+            own.task_type = "CAUSAL_LM"
+            adapted = get_peft_model(model, own)
             generator = torch.Generator().manual_seed(seed)
             for parameter in adapted.parameters():
                 if parameter.requires_grad:
@@ -146,22 +149,22 @@ def loaded_alone(tiny_llama):
 
 
 def test_a_layer_that_its_file_lacks_is_missed(kind, folder, loaded, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "adapter")
-    weights = load_file(copy / WEIGHTS_FILE)
+    here = shutil.copytree(folder, tmp_path / "adapter")
+    weights = load_file(here / WEIGHTS_FILE)
     gone = sorted(name for name in weights if "base_layer" not in name)[0]
-    save_file({name: value for name, value in weights.items() if name != gone}, copy / WEIGHTS_FILE)
+    save_file({name: value for name, value in weights.items() if name != gone}, here / WEIGHTS_FILE)
     with pytest.raises(ModelError, match="it lacks"):
-        check_any(copy, loaded)
+        check_any(here, loaded)
 
 
 def test_another_shape_is_refused(kind, folder, loaded, tmp_path):
-    copy = shutil.copytree(folder, tmp_path / "adapter")
-    weights = load_file(copy / WEIGHTS_FILE)
+    here = shutil.copytree(folder, tmp_path / "adapter")
+    weights = load_file(here / WEIGHTS_FILE)
     name = sorted(name for name in weights if "base_layer" not in name)[0]
     wider = torch.cat([weights[name], weights[name]])
-    save_file(weights | {name: wider}, copy / WEIGHTS_FILE)
+    save_file(weights | {name: wider}, here / WEIGHTS_FILE)
     with pytest.raises(ModelError, match="has the shape"):
-        check_any(copy, loaded)
+        check_any(here, loaded)
 
 
 def test_several_stand_on_one_base_in_turns(write, loaded, tiny_llama, tmp_path):

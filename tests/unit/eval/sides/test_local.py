@@ -229,6 +229,13 @@ def test_an_adapter_in_the_layout_of_llama_factory(opened, tiny_llama, tmp_path)
     alone.close()
 
 
+def test_another_model_of_the_hub_is_never_taken_for_its_base(tiny_llama, tmp_path, monkeypatch):
+    monkeypatch.setattr("models.sources.hub_reachable", lambda: False)
+    folder = llama_factory(tmp_path / "sft", tiny_llama, named_base="who/another-model")
+    with pytest.raises(ModelError, match="not on this machine"):
+        open_sides([named(tiny_llama), named(folder)], SENTIMENT)
+
+
 def test_an_adapter_that_unsloth_wrote_names_no_module_that_is_imported(opened, tiny_llama, tmp_path):
     folder = plain_adapter(tmp_path / "unsloth", tiny_llama)
     path = folder / "adapter_config.json"
