@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 
 
 def write_gguf(folder: Path, path: Path, *, pre: str = "gpt-2") -> Path:
-    """`folder` as `transformers` saved it, with a byte-level tokenizer that splits texts as `pre` does in llama.cpp."""
+    """`folder` as `transformers` saved it, with a byte-level tokenizer that splits texts by llama.cpp's `pre`."""
     config = json.loads((folder / "config.json").read_text())
     writer = gguf.GGUFWriter(path, "llama")
     _describe(writer, config)
