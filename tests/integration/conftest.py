@@ -54,6 +54,12 @@ def tiny_llama(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def make_adapter():
+    """`make_adapter(folder, base, …)` → folder, as in the unit tests."""
+    return _tiny_models()._build_adapter
+
+
+@pytest.fixture(scope="session")
 def tiny_bundled(tiny_llama, tmp_path_factory):
     """For `BEFORE_AFTER_BUNDLED`: adapters on `tiny_llama`, called as those that ship, with their reports."""
     folder = tmp_path_factory.mktemp("bundled")

@@ -7,6 +7,7 @@ several servers, `BEFORE_AFTER_KEY_<HOST>_<PORT>`. `OPENAI_API_KEY` is for https
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,8 @@ from plumbing.errors import UserError
 from plumbing.printable import one_line
 
 _PORTS = {"http": 80, "https": 443}
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,252}[a-z0-9_])?|[0-9a-f:.]+")
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.ASCII)
+_PATH = re.compile(r"(/[\w.~%-]*)*", re.ASCII)
 _MODEL_CHARS = 300
 _ENDINGS = ("/chat/completions", "/completions", "/models")
 _WRITE = "Write it as http://HOST:PORT/v1#MODEL."
@@ -63,7 +65,7 @@ class Address:
                 "BEFORE_AFTER_KEY_HOST.",
             )
         host = (parts.hostname or "").lower().rstrip(".")
-        if parts.scheme not in _PORTS or not _HOST.fullmatch(host) or not written.isprintable():
+        if parts.scheme not in _PORTS or not _is_host(host) or not _PATH.fullmatch(parts.path):
             raise UserError("That is not the address of a server", got=one_line(text), fix=_WRITE)
         if len(model) > _MODEL_CHARS or not model.isprintable():
             raise UserError("That is not the name of a model", got=one_line(model), fix=_WRITE)
@@ -120,6 +122,16 @@ class Key:
                     )
                 return cls(value, variable)
         return None
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is a name, or an IP address."""
+    if ":" not in host:
+        return len(host) <= 253 and all(map(_LABEL.fullmatch, host.split(".")))
+    try:
+        return bool(ipaddress.IPv6Address(host)) and "%" not in host
+    except ValueError:
+        return False
 
 
 def variables(address: Address) -> list[str]:

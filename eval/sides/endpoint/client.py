@@ -96,6 +96,7 @@ class Client:
                 timeout=httpx.Timeout(limits.answer_s, connect=limits.connect_s, pool=None),
                 limits=httpx.Limits(max_connections=limits.in_flight, max_keepalive_connections=limits.in_flight),
                 follow_redirects=False,
+                verify=self.address.scheme == "https",  # over http there is no certificate to look at
                 trust_env=not self.address.is_here,  # a proxy has no way back to this machine
                 transport=_pinned_transport(self._pinned) if self._pinned else None,
             )

@@ -128,12 +128,15 @@ class Endpoint:
         )  # fmt: skip
         replies: dict[str, Reply] = {}
         times = Counter(body.key for body in bodies)
+        done = 0
 
         def take(key: str, reply: Reply, *, kept: bool) -> None:
+            nonlocal done
             replies[key] = reply
+            done += times[key]
             self._count(reply, kept=kept)
             if on_rows:
-                on_rows(sum(times[each] for each in replies), len(bodies))
+                on_rows(done, len(bodies))
 
         todo: dict[str, _Question] = {}
         for row, body in enumerate(bodies, start=1):

@@ -152,7 +152,7 @@ def hang_up(handler):
 
 
 def late(handler):
-    time.sleep(1.5)
+    time.sleep(3.0)
     handler.send(200, completion("late"))
 
 
@@ -175,9 +175,10 @@ PASSING = {
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_what_passes_is_asked_again(server, opened, fault):
     server.answer = lambda number, body: fault if number == 2 else echo(body)
-    side = opened(limits=replace(QUICK, answer_s=1.0 if fault is late else 20.0))
+    side = opened(limits=replace(QUICK, answer_s=1.5, late=9) if fault is late else QUICK)
     assert write(side, ["a", "b", "c"]) == ["to a", "to b", "to c"]
-    assert side.spent.retries == 1 and len(server.asked) == 4
+    assert side.spent.retries == len(server.asked) - 3 >= 1
+    assert side.spent.retries == 1 or fault is late
 
 
 def test_all_wait_as_long_as_the_server_asks(server, opened):

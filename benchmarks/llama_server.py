@@ -1,0 +1,70 @@
+"""llama.cpp's own server as a child process on a free port of the loopback, for the benchmarks and the tests.
+
+    python -m benchmarks.llama_server '{"model": "model.gguf"}'
+
+Says its address in one line, and ends when its standard input does: with whoever started it.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks.app_process import ROOT
+
+
+@contextmanager
+def llama_server(
+    model: Path, *, lora: Path | None = None, key: str = "", slots: int = 4, threads: int = 1
+) -> Iterator[str]:
+    """The address of a server of `model`, up to `/v1`.
+
+    Args:
+        model: a GGUF file.
+        lora: of an adapter that it applies.
+        key: that it wants.
+        slots: answers at once.
+        threads: of the processor.
+    """
+    asked = {"model": str(model), "lora": str(lora or ""), "key": key, "slots": slots, "threads": threads}
+    command = [sys.executable, "-m", "benchmarks.llama_server", json.dumps(asked)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline().strip()
+            assert said.startswith("http://"), f"the server did not start: {said!r}"
+            yield f"{said}/v1"
+        finally:
+            process.kill()
+
+
+def main() -> None:
+    """Serve until standard input ends. The cache is in float32, so that float32 weights give float32 answers."""
+    import xllamacpp as llama
+
+    asked: dict[str, Any] = json.loads(sys.argv[1])
+    parameters = llama.CommonParams()
+    parameters.model.path = asked["model"]
+    parameters.n_parallel = asked["slots"]
+    parameters.n_ctx = 1024 * asked["slots"]
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = asked["threads"]
+    parameters.cache_type_k = parameters.cache_type_v = llama.ggml_type.GGML_TYPE_F32
+    parameters.warmup = False
+    if asked["lora"]:
+        adapter = llama.CommonAdapterLoraInfo()
+        adapter.path, adapter.scale = asked["lora"], 1.0
+        parameters.lora_adapters = [adapter]
+    if asked["key"]:
+        parameters.api_keys = [asked["key"]]
+    server = llama.Server(parameters)
+    print(server.listening_address, flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
