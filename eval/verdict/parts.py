@@ -61,8 +61,9 @@ def _parts(verdict: Verdict) -> Iterator[Part]:
 
 def _against_base(comparison: Comparison, verdict: Verdict, title: str) -> Part:
     said = [words.flips_sentence(comparison)]
-    if comparison.margin and not words.is_one_pair(verdict):  # of one pair it is in the headline
-        said.append(words.margin_sentence(comparison.margin))
+    if not words.is_one_pair(verdict):  # of one pair these are in the headline
+        said += words.constant_rival(comparison, verdict.alpha)
+        said += [words.margin_sentence(comparison.margin)] if comparison.margin else []
     found = [tables.likelihood(comparison)]
     return Part(title, said, [tables.metrics(comparison, verdict), *(grid for grid in found if grid)])
 

@@ -114,12 +114,16 @@ def caveats(verdict: Verdict) -> list[str]:
     classes = verdict.comparisons[0].classes
     if classes:
         said += labels_without_rows({each.label: each.support for each in classes})
-    for each in verdict.comparisons:
-        if each.confusion and each.classes and each.primary.metric.kind == "binary":
-            rivals = constant_answer(each.confusion, [one.support for one in each.classes], verdict.alpha)
-            who = "" if is_one_pair(verdict) else f"{titled(verdict, each.tuned)}: "
-            said += [f"{who}{sentence}" for sentence in rivals]
-    return said
+    # Of several the best: that another is no better than that is no reason to doubt it.
+    return [*said, *constant_rival(best_first(verdict)[0], verdict.alpha)]
+
+
+def constant_rival(comparison: Comparison, alpha: float) -> list[str]:
+    """A sentence where a tuned side is not shown to be better than one label, always; else none."""
+    confusion, classes = comparison.confusion, comparison.classes
+    if not confusion or not classes or comparison.primary.metric.kind != "binary":
+        return []
+    return list(constant_answer(confusion, [each.support for each in classes], alpha))
 
 
 def _known_rows(verdict: Verdict) -> Iterator[str]:
