@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 
@@ -17,12 +19,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--update-baselines", action="store_true", help="measure the baselines again and write them")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Half of a comparison is none, and what ships is not gated in its place."""
+    given = {option: config.getoption(option, default=None) for option in ("--base", "--tuned", "--data")}
+    missing = [option for option in ("--base", "--tuned") if not given[option]]
+    if any(given.values()) and missing:
+        raise pytest.UsageError(f"A comparison has a base and a tuned side: add {' and '.join(missing)}")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The adapters that ship are gated, or one run, or any sides."""
     tests = {"--run": "test_run", "--tuned": "test_sides"}
     wanted = [name for option, name in tests.items() if config.getoption(option, default=None)] or ["test_bundled"]
     unwanted = tuple({*tests.values(), "test_bundled"} - {*wanted})
-    left_out = [item for item in items if item.name.startswith(unwanted) and item.path.parent.name == "eval"]
+    here = Path(__file__).parent
+    left_out = [item for item in items if item.name.startswith(unwanted) and item.path.parent == here]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
