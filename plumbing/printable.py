@@ -10,11 +10,11 @@ import re
 import reprlib
 
 # Controls but tab and line feed; soft hyphen; zero-width and filler characters; line and paragraph separators;
-# embeddings, overrides and isolates of the writing direction; half characters; tags. Joiners and the marks for
+# embeddings, overrides and isolates of the writing direction; half characters and none; tags. Joiners and the marks for
 # the direction of single letters stay: emoji, Persian and Hebrew need them, and they move nothing else.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u115f\u1160\u180e\u200b\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
-    "\ufff0-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
+    "\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 _MARKS = "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f"
 _FLOOD = re.compile(f"([{_MARKS}]{{4}})[{_MARKS}]+")

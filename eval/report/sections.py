@@ -64,8 +64,8 @@ class MetricResult(Strict):
 
     @property
     def difference(self) -> float:
-        """Tuned minus base."""
-        return self.tuned - self.base
+        """Tuned minus base: that of the test where there is one, so that no two places round it differently."""
+        return self.tuned - self.base if self.judgement is None else self.judgement.difference
 
 
 class BaseModelInfo(Strict):

@@ -6,7 +6,6 @@ and attributes are those of Jenkins' schema, which GitLab's and GitHub's readers
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
@@ -16,9 +15,6 @@ from eval.verdict.circumstances import standard_numbers
 from eval.verdict.demands import Demand, Failure, failures, metric_sentence
 from eval.verdict.schema import Comparison, Verdict
 from plumbing.printable import printable
-
-_NO_XML = re.compile("[\ufffe\uffff]")
-"""What XML cannot hold and `printable` lets pass."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +74,8 @@ def _suite(
         root,
         "testsuite",
         id=str(number),
-        name=_text(f"{name} against {words.titled(verdict, verdict.sides[0].info.key)}"),
-        package=_text(verdict.task),
+        name=printable(f"{name} against {words.titled(verdict, verdict.sides[0].info.key)}"),
+        package=printable(verdict.task),
         timestamp=verdict.created[:19],
         hostname="localhost",
         tests=str(len(cases)),
@@ -97,25 +93,20 @@ def _suite(
         "tuned": side.info.name,
         "prompt_sha256": side.prompt.sha256,
     }.items():
-        ElementTree.SubElement(properties, "property", name=key, value=_text(value))
+        ElementTree.SubElement(properties, "property", name=key, value=printable(value))
     for place, case in enumerate(cases):
         drawn = ElementTree.SubElement(
             suite,
             "testcase",
-            classname=_text(f"{verdict.task}.{comparison.tuned}"),
-            name=_text(case.name),
+            classname=printable(f"{verdict.task}.{comparison.tuned}"),
+            name=printable(case.name),
             time=_seconds(side.spent.seconds if place == 0 else 0),
         )
         if case.failure:
-            failure = ElementTree.SubElement(drawn, "failure", type="worse", message=_text(case.failure))
-            failure.text = _text(f"{case.failure}\n{words.headline(verdict)}")
-        ElementTree.SubElement(drawn, "system-out").text = _text(case.printed)
+            failure = ElementTree.SubElement(drawn, "failure", type="worse", message=printable(case.failure))
+            failure.text = printable(f"{case.failure}\n{words.headline(verdict)}")
+        ElementTree.SubElement(drawn, "system-out").text = printable(case.printed)
 
 
 def _seconds(value: float) -> str:
     return f"{value:.3f}"
-
-
-def _text(text: str) -> str:
-    """Text in which XML forbids nothing."""
-    return _NO_XML.sub("�", printable(text))

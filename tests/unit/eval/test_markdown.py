@@ -194,7 +194,7 @@ def test_headline_of_a_metric_whose_lower_values_are_better(make_report, flipped
     report = report.model_copy(update={"metrics": [metric]})
     said = "Better: on 20 reviews errors a row, where lower is better, fell from 12.3 to 9.9."
     assert headline(report) == said
-    assert "| errors a row, lower is better | 12.34 | 9.87 | -2.47 (-1.75 to -1.25) |" in table(report)
+    assert "| errors a row, lower is better | 12.34 | 9.87 | -1.50 (-1.75 to -1.25) |" in table(report)
 
 
 def test_explanation_gives_interval_and_chance(make_report, flipped):
