@@ -44,7 +44,10 @@ def metrics(
     of_all = (metric for metric in (*suiting(task.kind), *more) if metric.whole)
     found = {metric.name: metric for metric in (*of_rows, *of_all)}
     places = {name: place for place, name in enumerate(METRICS)}
-    ordered = sorted(found.values(), key=lambda metric: (metric.name != primary.name, places[metric.name]))
+    last = len(places)
+    ordered = sorted(
+        found.values(), key=lambda metric: (metric.name != primary.name, places.get(metric.name, last))
+    )
     return [_judged(metric, rows, metric.name == primary.name, alpha) for metric in ordered]
 
 

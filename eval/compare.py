@@ -39,7 +39,7 @@ from eval.report.sections import (
     WithContext,
 )
 from eval.reward import compare_rewards
-from eval.scores import scored
+from eval.scores import require_scorable, scored
 from eval.turns import add_turns
 from models.context import max_positions, require_room
 from models.generation import Answer, answer_batch, answers_at_once
@@ -105,6 +105,7 @@ def compare(
     primary_of(task)
     given, test = test, good_answers(test, task)
     inputs, references = _checked_rows(test, task, "test set")
+    require_scorable(references, task, more)
     texts: Documents | None = None
     require_room(
         test,

@@ -24,7 +24,7 @@ import yaml
 
 from data import words
 from data.tasks.task import Input, Task
-from eval.metrics import evaluated, primary_of, rouge
+from eval.metrics import evaluated, is_asked_for, primary_of, rouge
 from models.loading import Precision, device
 from models.prompting import Prompter
 from models.resolved import ResolvedModel
@@ -241,7 +241,9 @@ def _code(task: Task) -> str:
 
 
 def _own_metric(task: Task) -> ModuleType | None:
-    """The file of the task's own metric; None where that is one of ROUGE's, or none of ours."""
+    """The file of the task's own metric; None where that is one of ROUGE's, has a setting, or is none of ours."""
+    if is_asked_for(task.metric):
+        return None
     module = inspect.getmodule(primary_of(task).row)
     return None if module in (None, rouge, evaluated) else module
 

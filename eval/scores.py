@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from data.tasks import Task
-from eval.metrics import Metric, primary_of, suiting
+from eval.metrics import Metric, is_asked_for, primary_of, suiting
 from eval.statistics import Judgement, judge_labels, judge_scores
+from plumbing.errors import DataError
 
 Answers = Sequence[str]
 References = Sequence[Sequence[str]]
@@ -34,6 +35,21 @@ def scored(
         for row, value in zip(scores, values or (), strict=bool(values)):
             row[metric.name] = value
     return scores
+
+
+def require_scorable(references: References, task: Task, more: Sequence[Metric] = ()) -> None:
+    """Refuse rows whose references a metric cannot score any answer by, before anybody is asked for one.
+
+    Raises:
+        DataError: says which row, and what is wrong with it.
+    """
+    asked_for = [metric.row for metric in metrics_for(task, more) if metric.row and is_asked_for(metric.name)]
+    for number, texts in enumerate(references, start=1):
+        for row in asked_for:
+            try:
+                row("", texts)
+            except DataError as error:
+                raise DataError(f"Row {number:,}: {error.problem}", got=error.got, fix=error.fix) from None
 
 
 def measure(answers: Answers, references: References, task: Task) -> dict[str, float]:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from data.specs import CORPORA, path_of
 from data.tasks import Task
-from eval.metrics import EVALUATE, Metric, require_known
-from eval.metrics.evaluated import load
+from eval.metrics import Metric, is_asked_for, open_metric, require_known
 from plumbing.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
@@ -44,9 +43,9 @@ def open_besides(task: Task, *, context: str | None = None, metrics: Sequence[st
     Raises:
         UserError: one of them is not here, or cannot be used.
     """
-    if task.metric.startswith(EVALUATE):
-        load(task.metric)
-    more = tuple(load(name) for name in metrics if name.startswith(EVALUATE) and name != task.metric)
+    if is_asked_for(task.metric):
+        open_metric(task.metric, task.kind)
+    more = tuple(open_metric(name, task.kind) for name in metrics if is_asked_for(name) and name != task.metric)
     return Besides(read_context(context) if context else None, more)
 
 
@@ -64,7 +63,7 @@ def besides_of(
             raise RecipeError(str(error)) from None
     if judged.made_here:
         return open_besides(task, context=context, metrics=[*judged.settings.metrics, *metrics])
-    more = tuple(load(name) for name in metrics if name.startswith(EVALUATE))
+    more = tuple(open_metric(name, task.kind) for name in metrics if is_asked_for(name))
     return Besides(read_context(context) if context else None, more)
 
 

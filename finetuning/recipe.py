@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from data.tasks import TASKS, Task
 from data.tasks.own import OwnTask
-from eval.metrics import EVALUATE, require_known, require_primary
+from eval.metrics import is_here, require_known, require_primary
 from finetuning.overrides import MAX_BYTES, apply_override, groups_of, in_order, put
 from finetuning.overrides import read_yaml as read_yaml
 from finetuning.settings import Settings
@@ -126,8 +126,9 @@ class EvaluationSettings(Settings):
     context: str | None = None
     """A text file, or corpus:FILE, for a base that is compared as well: it stands before every question."""
     metrics: Annotated[list[str], Field(max_length=16)] = Field(default_factory=list)
-    """Metrics to look at besides: evaluate:NAME for one of evaluate's on this machine, each row scored apart;
-    evaluate:NAME:whole for the whole test set; and :lower at the end where lower is better."""
+    """Metrics to look at besides: number:1%, regex:PATTERN, json-schema:FILE and their like; evaluate:NAME for one
+    of evaluate's on this machine, each row scored apart; evaluate:NAME:whole for the whole test set; and :lower at
+    the end where lower is better."""
     forgetting: bool = True
     """Measure on general text what tuning cost elsewhere."""
 
@@ -186,7 +187,7 @@ class Recipe(Settings):
         context = self.evaluation.context or ""
         found = [context] if context and not context.startswith("corpus:") else []
         named = (self.task_definition.metric, *self.evaluation.metrics)
-        return found + [name for name in named if name.startswith(EVALUATE)]
+        return found + [name for name in named if is_here(name)]
 
     @property
     def strategy_title(self) -> str:

@@ -10,8 +10,8 @@ import re
 import reprlib
 
 # Controls but tab and line feed; soft hyphen; zero-width and filler characters; line and paragraph separators;
-# embeddings, overrides and isolates of the writing direction; half characters and none; tags. Joiners and the marks for
-# the direction of single letters stay: emoji, Persian and Hebrew need them, and they move nothing else.
+# embeddings, overrides and isolates of the writing direction; half characters and none; tags. Joiners and the marks
+# for the direction of single letters stay: emoji, Persian and Hebrew need them, and they move nothing else.
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u115f\u1160\u180e\u200b\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0"
     "\ufff0-\ufffb\ufffe\uffff\ud800-\udfff\U000e0000-\U000e0fff]"

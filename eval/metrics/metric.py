@@ -86,3 +86,22 @@ def flip_of(change: float, metric: Metric, threshold: float) -> Flip:
     if not change or abs(change) < threshold - _ROUNDING:
         return "same"
     return "gained" if (change > 0) == metric.higher_is_better else "lost"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Metrics that differ by a setting: `number:0.01` is one of the family `number`.
+
+    They are measured where somebody names one, and not on every task that they suit.
+    """
+
+    name: str
+    usage: str
+    """How one is named, for who looks for it: `number:0.01`."""
+    tasks: tuple[TaskKind, ...]
+    """The kinds of task that they suit."""
+    make: Callable[[str], Metric]
+    """The setting, empty where none is given → the metric, without a look at this machine. Raises a ValueError that
+    says what is wrong with the setting."""
+    of_file: bool = False
+    """Whether the setting is a file on this machine, which is read when the first answer is scored."""

@@ -7,8 +7,9 @@ all of them can; what a side cannot do it says in a sentence, and never as a num
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from data.tasks import Task
 from data.tasks.task import Input
@@ -120,6 +121,17 @@ class Side(Protocol):
 
     def close(self) -> None:
         """Give back its memory, connections and processes. Closing twice does no harm."""
+
+
+@runtime_checkable
+class OnThisMachine(Protocol):
+    """What a side has besides whose answers a causal language model of transformers gives, in this process."""
+
+    def language_model(self) -> AbstractContextManager[tuple[Any, Any]]:
+        """Within it, the model as this side computes (a `PreTrainedModel`, or a `PeftModel`), and its tokenizer.
+
+        The weights are those that are loaded already. Nothing else may be asked of the side meanwhile.
+        """
 
 
 @dataclass(frozen=True)

@@ -181,8 +181,13 @@ class JudgePair(Strict):
     tuned: str = Field(description="The tuned side's key.")
     wins: int = Field(description="Rows where the tuned side's answer is preferred in both orders.", ge=0)
     losses: int = Field(description="Rows where the base's is, in both orders.", ge=0)
-    ties: int = Field(description="The others: called equal, or preferred by its place.", ge=0)
-    judgement: Judgement = Field(description="Of wins against losses; 1, 0 and a half.")
+    ties: int = Field(
+        description="The others: the same answers, called equal, preferred by their place, or a winner not named.",
+        ge=0,
+    )
+    judgement: Judgement = Field(
+        description="The sign test of wins against losses; the difference is (wins - losses) / rows."
+    )
 
 
 class Judged(Strict):
@@ -192,22 +197,34 @@ class Judged(Strict):
     rubric: str = Field(description="What it was told to look for.")
     rubric_sha256: str = Field(description="Of the whole prompt's template.")
     pairs: list[JudgePair] = Field(description="One a tuned side.")
-    first_place: float = Field(
+    answers: int = Field(description="Answers that it gave, two to each pair of answers that differ.", ge=0)
+    first_place: float | None = Field(
         description="Share of the opinions, of all that prefer one, that prefer whatever stands first; 0.5 without "
-        "a bias."
+        "a bias. None where no opinion prefers one."
     )
-    consistent: float = Field(description="Share of the rows judged the same in both orders.")
-    unread: float = Field(description="Share of its answers that name no winner.")
-    human: int = Field(default=0, description="Rows that people have voted on, too.")
-    kappa: float | None = Field(default=None, description="Cohen's kappa with them; none without.")
+    consistent: float | None = Field(
+        description="Share of the rows judged the same in both orders, of those where both opinions could be read; "
+        "none where there is none."
+    )
+    unread: float | None = Field(description="Share of its answers that name no winner; none where it gave none.")
+    human: int = Field(default=0, description="Pairs of answers that people have voted on, too.")
+    kappa: float | None = Field(
+        default=None, description="Cohen's kappa with them, over tuned, base and tie; none without."
+    )
+    kappa_interval: Interval | None = Field(default=None, description="95 %, a bootstrap over these pairs.")
 
 
 class StandardTask(Strict):
     """A task of lm-evaluation-harness."""
 
     name: str = Field(description="Its name there.")
-    metric: str = Field(description="Which of its metrics.")
+    metric: str = Field(description="Which of its metrics, and after a comma its filter of answers, if it has one.")
+    n: int = Field(description="Questions.", ge=1)
+    few_shot: int = Field(default=0, description="Examples in each prompt.", ge=0)
     comparisons: dict[str, Judgement] = Field(description="Tuned side's key → the paired test against the base.")
+    corrected: dict[str, float] = Field(
+        description="Tuned side's key → its p-value, corrected by Holm's method for all of these tasks and sides."
+    )
     values: dict[str, float] = Field(description="Side's key → its mean.")
 
 
@@ -266,6 +283,9 @@ class VerdictRow(Strict):
     messages: list[RowMessage] | None = Field(default=None, description="Chats only: the input as messages.")
     slices: dict[str, str] = Field(default={}, description="What the row was divided by → its value.")
     answers: dict[str, Answer] = Field(description="Side's key → its answer.", min_length=2)
+    preferred: dict[str, Literal["tuned", "base", "tie"]] = Field(
+        default={}, description="Tuned side's key → whose answer a judge prefers in both orders; tie for neither."
+    )
 
 
 def json_schema() -> str:

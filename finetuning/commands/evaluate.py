@@ -28,7 +28,10 @@ def evaluate(
         str | None, typer.Option(help="Also show the base this text before every question: a file, or corpus:FILE.")
     ] = None,
     metric: Annotated[
-        list[str], typer.Option(help="Also score by evaluate:NAME, one of evaluate's on this machine. Repeatable.")
+        list[str],
+        typer.Option(
+            help="Also score by number:1%, regex:PATTERN, json-schema:FILE, or evaluate:NAME. Repeatable."
+        ),
     ] = [],  # noqa: B006
     out: Annotated[Path | None, typer.Option(help="Folder for report.json, report.md, rows.jsonl.")] = None,
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data.sources import shown_spec
-from eval.metrics.evaluated import shown_name
+from eval.metrics import shown_name
 from eval.report.markdown import to_markdown
 from eval.report.schema import Report, RowResult
 from finetuning.recipe import Recipe, with_overrides

@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from data.sources import absolute_spec
-from eval.metrics import EVALUATE
-from eval.metrics.evaluated import require_here
+from eval.metrics import is_here, name_from_anywhere
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs.folder import Run
 from finetuning.upgrade import upgrade_settings
@@ -219,14 +218,10 @@ def with_whole_paths(recipe: Recipe) -> Recipe:
     context = recipe.evaluation.context
     if context is not None and not context.startswith("corpus:"):
         changes["evaluation.context"] = str(Path(context).expanduser().absolute())
-    changes["evaluation.metrics"] = [_whole_name(name) for name in recipe.evaluation.metrics]
-    if (metric := recipe.task_definition.metric).startswith(EVALUATE):
-        changes["task.metric"] = _whole_name(metric)
+    changes["evaluation.metrics"] = list(map(name_from_anywhere, recipe.evaluation.metrics))
+    if is_here(metric := recipe.task_definition.metric):
+        changes["task.metric"] = name_from_anywhere(metric)
     return with_overrides(recipe, changes)
-
-
-def _whole_name(metric: str) -> str:
-    return require_here(metric) if metric.startswith(EVALUATE) else metric
 
 
 def _has_begun(run: Run) -> bool:
