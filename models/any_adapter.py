@@ -122,8 +122,18 @@ def attach_any(loaded: LoadedModel, folder: Path) -> PeftModel:
 
 
 def detach(model: PeftModel) -> None:
-    """Take an adapter off its base, which is then what it was before."""
+    """Take an adapter off its base, which is then what it was before.
+
+    peft's `unload` leaves in place what was trained whole, and not what stood there.
+    """
+    from peft.utils.other import ModulesToSaveWrapper
+
+    base = model.get_base_model()
     with _quietly():
+        for name, module in list(base.named_modules()):
+            if isinstance(module, ModulesToSaveWrapper):
+                parent, _, own = name.rpartition(".")
+                setattr(base.get_submodule(parent), own, module.original_module)
         model.unload()  # type: ignore[operator]
 
 
