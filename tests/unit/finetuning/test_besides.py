@@ -150,6 +150,7 @@ def test_a_person_may_name_one_for_any_model(tiny_dialogue_adapter, dialogues_fi
             ["task.metric=evaluate:bleu:whole"],
             "task.metric: a verdict cannot rest on evaluate:bleu:whole: it is of a whole",
         ),
+        (["task.metric=number:x"], "task.metric: number:x gives no tolerance; write number:0.01, or number:1%"),
         (
             ["evaluation.metrics=[macro_f1]"],
             "evaluation.metrics: there is no metric macro_f1 for a task of kind generation",
@@ -163,7 +164,8 @@ def test_a_metric_that_does_not_suit_is_refused_with_those_that_do(place, settin
 
 
 def test_a_metric_that_suits_is_taken(place):
-    assert recipe_of(place, "base", "task.metric=chrf").task_definition.metric == "chrf"
+    for name in ("chrf", "number:1%", "regex:^yes$", "json"):
+        assert recipe_of(place, "base", f"task.metric={name}").task_definition.metric == name
 
 
 def test_as_many_examples_as_suit_the_task_are_shown_where_nobody_says(place):
@@ -188,12 +190,22 @@ def test_a_run_reads_them_from_any_folder(place, tiny_llama, monkeypatch):
     whole = with_whole_paths(recipe_of(place, tiny_llama, *settings))
     assert whole.task_definition.metric == f"evaluate:{place / 'begins'}:lower"
     assert whole.evaluation.context == str(place / "handbook.md")
+    forms = ["task.metric=json-schema:form.json", "evaluation.metrics=['json-schema:../form.json','number:1']"]
+    whole = with_whole_paths(recipe_of(place, tiny_llama, *forms))
+    assert whole.task_definition.metric == f"json-schema:{place / 'form.json'}"
+    assert whole.evaluation.metrics == [f"json-schema:{place}/../form.json", "number:1"]
     shipped = recipe_of(place, tiny_llama, "evaluation.context=corpus:handbook.md")
     assert with_whole_paths(shipped).evaluation.context == "corpus:handbook.md"
 
 
 @pytest.mark.parametrize(
-    "setting", ["evaluation.context=/etc/passwd", "evaluation.metrics=['evaluate:os']", "task.metric=evaluate:os"]
+    "setting",
+    [
+        "evaluation.context=/etc/passwd",
+        "evaluation.metrics=['evaluate:os']",
+        "task.metric=evaluate:os",
+        "task.metric=json-schema:/etc/passwd",
+    ],
 )
 def test_strangers_name_neither_files_nor_code(place, setting):
     recipe = recipe_of(place, "HuggingFaceTB/SmolLM2-135M-Instruct", setting)
