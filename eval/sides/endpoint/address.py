@@ -16,7 +16,6 @@ from urllib.parse import urlsplit
 
 from plumbing.addresses import is_here
 from plumbing.errors import UserError
-from plumbing.printable import one_line
 
 _PORTS = {"http": 80, "https": 443}
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?", re.ASCII)
@@ -60,15 +59,15 @@ class Address:
         if "@" in parts.netloc or parts.query:
             raise UserError(
                 "An address holds no name, password or key",
-                got=one_line(parts.hostname or ""),
+                got=parts.hostname,
                 fix="Take out what stands before the @ or after the ?. A key is read from the environment: "
                 "BEFORE_AFTER_KEY_HOST.",
             )
         host = (parts.hostname or "").lower().rstrip(".")
         if parts.scheme not in _PORTS or not _is_host(host) or not _PATH.fullmatch(parts.path):
-            raise UserError("That is not the address of a server", got=one_line(text), fix=_WRITE)
+            raise UserError("That is not the address of a server", got=text, fix=_WRITE)
         if len(model) > _MODEL_CHARS or not model.isprintable():
-            raise UserError("That is not the name of a model", got=one_line(model), fix=_WRITE)
+            raise UserError("That is not the name of a model", got=model, fix=_WRITE)
         path = parts.path.rstrip("/")
         for ending in _ENDINGS:
             path = path.removesuffix(ending)

@@ -163,7 +163,7 @@ class Client:
                 self._http.stream(method, url, content=content) as response,
             ):
                 limit = self.limits.answer_bytes if response.is_success else _LONGEST_REFUSAL
-                data = await _read(response, limit)
+                data, whole = await _read(response, limit)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise RefusalError(0, f"its certificate is not to be trusted ({in_a_line(str(error))})") from None
@@ -174,18 +174,18 @@ class Client:
             raise _PassingError(f"the connection broke ({in_a_line(str(error)) or type(error).__name__})") from None
         except httpx.InvalidURL:
             raise RefusalError(0, "the address cannot be used") from None
-        return self._understood(response, data)
+        return self._understood(response, data, whole)
 
-    def _understood(self, response: httpx.Response, data: bytes | None) -> Any:
-        """The JSON of a response, of which `data` is the body; None where that is longer than allowed."""
+    def _understood(self, response: httpx.Response, data: bytes, whole: bool) -> Any:
+        """The JSON of a response, of which `data` is the body, or its beginning where it is not `whole`."""
         status = response.status_code
         if 300 <= status < 400:
             to = in_a_line(response.headers.get("location", "").partition("?")[0])
             raise RefusalError(status, f"it redirects to {to or 'another address'}, and redirects are not followed")
         if not response.is_success:
-            self._raise(status, json_of(data or b""), data or b"", wait_asked_s(response.headers))
+            self._raise(status, json_of(data), data, wait_asked_s(response.headers))
         self.spent.requests += 1
-        if data is None:
+        if not whole:
             raise RefusalError(
                 status, f"its answer is longer than {self.limits.answer_bytes:,} bytes and is read no further"
             )
@@ -239,15 +239,14 @@ class Client:
         return f"It wants a key: set {names[-1]} in the environment."
 
 
-async def _read(response: httpx.Response, limit: int) -> bytes | None:
-    """The body as it comes, or None where it is longer than `limit` bytes."""
-    parts, length = [], 0
+async def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
+    """The body as it comes, up to `limit` bytes, and whether that is all of it."""
+    data = bytearray()
     async for part in response.aiter_raw(_CHUNK_BYTES):
-        length += len(part)
-        if length > limit:
-            return None
-        parts.append(part)
-    return b"".join(parts)
+        data += part
+        if len(data) > limit:
+            return bytes(data[:limit]), False
+    return bytes(data), True
 
 
 def _pinned_transport(addresses: tuple[str, ...]) -> httpx.AsyncBaseTransport:

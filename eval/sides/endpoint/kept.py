@@ -20,7 +20,6 @@ from pydantic import ValidationError
 from eval.sides.endpoint.replies import Reply
 from models.resolved import cache_folder
 from plumbing.errors import UserError
-from plumbing.printable import one_line
 from plumbing.reading import READ_WITHOUT_WAITING
 from plumbing.writing import write_atomically
 
@@ -62,7 +61,7 @@ class Kept:
         except OSError as error:
             raise UserError(
                 f"Answers cannot be kept: {error.strerror or error}",
-                got=one_line(str(folder)),
+                got=str(folder),
                 fix="Set BEFORE_AFTER_CACHE to another folder, or ask with cache=off.",
             ) from None
 

@@ -21,7 +21,6 @@ from eval.sides.endpoint.bodies import OURS, Template
 from eval.sides.endpoint.client import Limits
 from eval.sides.endpoint.spending import Price
 from plumbing.errors import UserError
-from plumbing.printable import one_line
 
 _MOST_IN_FLIGHT = 256
 _LONGEST_S = 86_400.0
@@ -52,7 +51,7 @@ def settings_with(options: Mapping[str, str], settings: Settings) -> Settings:
     if unknown := sorted(set(options) - set(_NAMES)):
         raise UserError(
             "An endpoint has no such option",
-            got=", ".join(map(one_line, unknown)),
+            got=", ".join(unknown),
             fix=f"It has {', '.join(_NAMES)}.",
         )
     if "price" in options:

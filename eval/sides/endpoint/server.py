@@ -60,10 +60,12 @@ async def look(client: Client, address: Address, *, sends_lora: bool) -> Served:
     names = [str(entry["id"]) for entry in entries]
     name = address.model or (names[0] if len(names) == 1 else "")
     if not name:
+        several = "several models" if names else "no model"
         raise UserError(
-            f"The server has {'several models' if names else 'no model'}; say which after a #", got=_listed(names),
+            f"The server has {several}; say which after a #",
+            got=", ".join(names),
             fix=f"Write {address.base}#{one_line(names[0]) if names else 'MODEL'}.",
-        )  # fmt: skip
+        )
     entry = next((each for each in entries if each["id"] in (name, f"{name}:latest")), None)
     own = entry or (entries[0] if entries else {})
     is_llama_cpp = own.get("owned_by") == _LLAMA_CPP
@@ -71,7 +73,7 @@ async def look(client: Client, address: Address, *, sends_lora: bool) -> Served:
     if entry is None and is_llama_cpp:
         raise UserError(
             "The server has no model of that name, and would answer with the one that it has",
-            got=one_line(name),
+            got=name,
             fix=f"It has {_listed(names)}.",
         )
     if entry is None:
