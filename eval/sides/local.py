@@ -9,12 +9,13 @@ of the time is its. Not for several threads at once.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +308,16 @@ class LocalSide:
         limit = max_positions(self._copied.loaded.model.config)
         column = self.task.input_column
         refuse_longer(lengths, limit, column=column, answered=answered, model=self.about.name)
+
+
+class LanguageModelSide(LocalSide):
+    """One that is asked in words, and lends its model: see `eval.sides.side.OnThisMachine`."""
+
+    @contextlib.contextmanager
+    def language_model(self) -> Iterator[tuple[Any, Any]]:
+        pair, tuned = self._pair()
+        with pair.side(tuned) as model:
+            yield model, self._copied.loaded.tokenizer
 
 
 def _key(inputs: Sequence[Input], max_new_tokens: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from data.tasks import Task
-from eval.sides.local import Adapter, Copy, LocalSide
+from eval.sides.local import Adapter, Copy, LanguageModelSide, LocalSide
 from eval.sides.looking import Looked, is_ours
 from eval.sides.prompts import PromptFile, asking
 from eval.sides.side import About, Asked, Side
@@ -107,7 +107,8 @@ def _open(wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> Lo
         )
         copy.with_on(adapter, model)
     about = _about(wanted, loaded, adapter, notes)
-    return LocalSide(about, task, copy, adapter=adapter, asking=asked_by, columns=columns)
+    kind = LocalSide if asked_by is None else LanguageModelSide
+    return kind(about, task, copy, adapter=adapter, asking=asked_by, columns=columns)
 
 
 def _about(wanted: Wanted, loaded: loading.LoadedModel, adapter: Adapter | None, notes: Sequence[str]) -> About:
