@@ -16,7 +16,7 @@ from typing import Any, Literal
 from data.tasks import Task
 from data.tasks.task import as_text
 from eval import aggregate
-from eval.metrics import Metric, primary_of
+from eval.metrics import Metric, primary_of, require_primary
 from eval.provenance import Progress, versions
 from eval.report.schema import RowMessage, RowResult
 from eval.report.schema import SideResult as AnswerOfRow
@@ -43,6 +43,7 @@ from eval.verdict.schema import (
 )
 from eval.verdict.slices import judge_slices
 from eval.verdict.suspects import find_suspects
+from plumbing.errors import RecipeError
 
 
 def judge_sides(
@@ -77,10 +78,11 @@ def judge_sides(
 
     Raises:
         ModelError: a side answers another task, or there is no way in which all can answer.
+        RecipeError: a verdict cannot rest on the task's metric, or this machine cannot compute it.
         UserError: what a side raises.
     """
     task = rows.task
-    metric = primary_of(task)
+    metric = _primary(task)
     if len(openers) < 2:
         raise ValueError("a verdict takes a base and a tuned side, at least")
     keys = ["base", "tuned", *(f"tuned-{number}" for number in range(2, len(openers)))]
@@ -154,6 +156,19 @@ def judge_sides(
     return verdict, found
 
 
+def _primary(task: Task) -> Metric:
+    """The metric that the verdict is about.
+
+    Raises:
+        RecipeError: there is none of that name, or rows have none of it that could be paired.
+    """
+    try:
+        require_primary(task.metric, task.kind)
+    except ValueError as error:
+        raise RecipeError(f"The verdict cannot rest on that metric: {error}", got=task.metric) from None
+    return primary_of(task)
+
+
 def cut_alike(base: About, tuned: About) -> bool:
     """Whether two sides cut texts into the same tokens, as far as it is known."""
     if base.tokenizer_sha256 and tuned.tokenizer_sha256:
@@ -182,11 +197,18 @@ def _rows(rows: TestRows, answers: Mapping[str, Sequence[Answer]]) -> list[Verdi
 def _scored(
     answers: Sequence[Answered], rows: TestRows, task: Task, more: Sequence[Metric], how: How
 ) -> list[Answer]:
-    """A side's answers with their scores; an answer that is no label is none, and wrong."""
-    known = {*task.labels, ""} if how == "read" else set(task.labels)
-    if task.is_classification and (odd := next((one.text for one in answers if one.text not in known), None)):
-        raise ValueError(f"{odd!r} is no label of the task")
+    """A side's answers with their scores; where labels are read, an answer that names none is wrong."""
+    if task.is_classification:
+        known = {*task.labels, ""} if how == "read" else set(task.labels)
+        for answer in answers:
+            if answer.text not in known or (
+                answer.probabilities and answer.probabilities.keys() != set(task.labels)
+            ):
+                said = list(answer.probabilities or [])
+                raise ValueError(f"a side answers {answer.text!r} of {said}, and the labels are {task.labels}")
     scores = scored([answer.text for answer in answers], rows.references, task, more)
+    if task.metric not in scores[0]:
+        raise RecipeError("The verdict's metric cannot be computed on this machine", got=task.metric)
     return [
         Answer(
             text=answer.text,

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from data.origins import Choices, read_tables
+from data.origins import Choices
 from data.proposed_task import propose_task
-from data.readers.files import names_a_file
+from data.readers.files import names_a_file, read_splits
+from data.readers.folders import is_folder, read_folder
 from data.repeats import Repeats
 from data.samples import sample
 from data.sources import open_test, shown_spec
@@ -140,9 +141,9 @@ def _proposed(source: str, columns: Mapping[str, str], kind: Kind | None) -> tup
     if source.startswith("hub:"):
         tables = hub.read_hub(name)
     elif source.startswith("file:") or names_a_file(source):
-        # Which task it is, is asked of the columns: any will do until then.
-        any_task = next(iter(TASKS.values()))
-        tables = read_tables(path_of(name), Choices(any_task, dict(columns), {}))
+        path = path_of(name)
+        read = read_folder if is_folder(path) else read_splits
+        tables = read(path, header_names=tuple(columns.values()), raw=None)
     else:
         return next(iter(TASKS.values())), ""  # what is wrong with the name is said where it is opened
     found = propose_task(tables, chosen=columns, kind=kind, fix=WHICH_TASK).named(path_of(name))

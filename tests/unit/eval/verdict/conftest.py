@@ -70,6 +70,8 @@ class TfidfSide(BookSide):
     def choose(self, inputs, *, on_rows=None):
         shares = self.model.predict_proba([as_text(given) for given in inputs])
         rows = [dict(zip(self.model.classes_, map(float, row), strict=True)) for row in shares]
+        if on_rows:
+            on_rows(len(inputs), len(inputs))
         return [Answered(text=max(row, key=row.get), probabilities=row) for row in rows]
 
     def write(self, inputs, *, max_new_tokens, on_rows=None):

@@ -24,7 +24,7 @@ def message(number):
     return " ".join(WORDS[(number * step + number // 10) % 10] + str(number) for step in (1, 3, 7))
 
 
-def written(path, rows, head=("body", "team", "region")):
+def written(path, rows, head=("body", "category", "region")):
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([head, *rows])
     return str(path)
@@ -42,11 +42,20 @@ def test_a_file_is_read_with_the_task_that_its_columns_propose(tmp_path):
     assert sorted(found.task.labels) == ["billing", "returns", "technical"]
     assert "Which of these is it" in found.task.instruction
     assert (found.inputs[0], found.references[0]) == (message(0), ["billing"])
-    assert "'team' has 3 values that repeat" in found.why
+    assert "'category' has 3 values that repeat" in found.why
     assert [one.known_by for one in found.known] == [None, None] == [one.trained_on for one in found.known]
     assert (found.data.spec, found.data.selection.trained_on) == ("file:support.csv", None)
     assert set(found.slices[0]) == {"label"}  # all have as many words
     assert with_metric(found, "macro_f1").task.metric == "macro_f1"
+
+
+def test_columns_that_nobody_could_guess_are_chosen(tmp_path):
+    path = written(tmp_path / "support.csv", messages(60), head=("body", "team", "region"))
+    with pytest.raises(DataError, match="not clear what could be learned") as error:
+        open_rows(path, [BASE, BASE])
+    assert "which column is read and which is the answer" in str(error.value)
+    found = open_rows(path, [BASE, BASE], columns={"label": "team"})
+    assert sorted(found.task.labels) == ["billing", "returns", "technical"]
 
 
 def test_texts_are_proposed_as_texts_and_a_kind_may_be_asked_for(tmp_path):
@@ -146,12 +155,12 @@ def test_rows_are_divided_by_columns_of_the_file(tmp_path):
     assert [row["label"] for row in found.slices] == [each[0] for each in found.references]
     with pytest.raises(DataError, match="no such column") as error:
         open_rows(path, [BASE, BASE], slices=["regoin"])
-    assert "body, team, region" in str(error.value)
+    assert "body, category, region" in str(error.value)
 
 
 def test_a_column_that_does_not_divide_is_said(tmp_path):
     rows = [(*row, f"id-{n}") for n, row in enumerate(messages(60))]
-    path = written(tmp_path / "s.csv", rows, head=("body", "team", "region", "ticket"))
+    path = written(tmp_path / "s.csv", rows, head=("body", "category", "region", "ticket"))
     found = open_rows(path, [BASE, BASE], slices=["ticket"])
     assert "ticket" not in found.slices[0]
     assert found.notes == ("The rows are not divided by ticket: too few rows share a value (20 do).",)
