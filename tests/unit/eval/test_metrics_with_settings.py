@@ -162,7 +162,7 @@ def test_a_pattern_is_found_anywhere_unless_it_says_where():
     assert score("regex", "", "x") == 0.0
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+$", r"^(\w+\s?)*$"])
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$"])
 def test_a_pattern_that_would_take_forever_is_given_up_and_is_an_error_not_a_score(pattern):
     started = time.process_time()
     with pytest.raises(DataError, match=r"more than 0\.5 seconds on one text of 5,001 characters") as found:
