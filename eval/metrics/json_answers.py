@@ -16,7 +16,8 @@ from typing import Any
 from data.tasks.task import Kind
 from eval.metrics.metric import Family, Metric
 
-MOST_LEVELS = 100
+MOST_LEVELS = 50
+"""Of objects and lists: a schema of the most involved kind is still checked to such a depth."""
 _FENCE = "```"
 
 
