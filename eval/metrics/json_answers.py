@@ -16,7 +16,8 @@ from typing import Any
 from data.tasks.task import Kind
 from eval.metrics.metric import Family, Metric
 
-MOST_LEVELS = 100
+MOST_LEVELS = 50
+"""Of objects and lists: a schema of the most involved kind is still checked to such a depth."""
 _FENCE = "```"
 
 
@@ -56,13 +57,12 @@ def _whole(text: str) -> int | float:
 
 
 def _deeper_than(value: Any, levels: int) -> bool:
-    around = [value]
-    for _ in range(levels + 1):
-        within = (one.values() if isinstance(one, dict) else one for one in around if isinstance(one, (dict, list)))
-        around = [each for one in within for each in one]
-        if not around:
-            return False
-    return True
+    """Whether more than so many objects and lists stand within each other."""
+    around = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(levels):
+        within = (each for one in around for each in (one.values() if isinstance(one, dict) else one))
+        around = [each for each in within if isinstance(each, (dict, list))]
+    return bool(around)
 
 
 def is_json(answer: str, references: Sequence[str] = ()) -> float:

@@ -100,7 +100,10 @@ def _checker(schema: Any) -> Allows:
         try:
             return bool(ready.is_valid(value))
         except RecursionError:
-            return False  # deeper than can be checked
+            raise RecipeError(
+                "A schema takes too many steps within each other to check an answer",
+                fix="Write it with fewer references and conditions around each other.",
+            ) from None
         except Unresolvable as error:
             raise RecipeError(
                 f"A schema refers to what is not in it: {error}", fix="Write it into one file."

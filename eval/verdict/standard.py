@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeGuard
 
 from eval.lab.judging import holm
 from eval.metrics.metric import Metric
@@ -93,7 +93,7 @@ def measure_standard(
             needs of the Hub cannot be had.
     """
     require_lm_eval()
-    local = {key: side for key, side in sides.items() if isinstance(side, OnThisMachine)}
+    local = {key: side for key, side in sides.items() if _is_local(side)}
     notes = [
         f"Standard benchmarks: {key} is left out, since lm-evaluation-harness asks language models that are loaded "
         "here with transformers."
@@ -115,6 +115,11 @@ def measure_standard(
         if on_side:
             on_side("", len(local), len(local))
     return Standard(_compared(found, base), notes)
+
+
+def _is_local(side: Side) -> TypeGuard[OnThisMachine]:
+    """Whether a language model of this process answers for it; a classifier tells no likelihood of a text."""
+    return isinstance(side, OnThisMachine) and "likelihood" in side.abilities
 
 
 def require_lm_eval() -> None:

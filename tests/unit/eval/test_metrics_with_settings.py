@@ -162,7 +162,7 @@ def test_a_pattern_is_found_anywhere_unless_it_says_where():
     assert score("regex", "", "x") == 0.0
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+$", r"^(\w+\s?)*$"])
+@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|aa)+$"])
 def test_a_pattern_that_would_take_forever_is_given_up_and_is_an_error_not_a_score(pattern):
     started = time.process_time()
     with pytest.raises(DataError, match=r"more than 0\.5 seconds on one text of 5,001 characters") as found:
@@ -440,10 +440,15 @@ def test_an_answer_is_of_a_form(schema, answer, right):
     assert score(schema(TICKET), answer) == right
 
 
-def test_a_form_refers_to_itself_to_any_depth(schema):
+def test_a_form_refers_to_itself_to_any_depth_that_is_read(schema):
     name = schema({"type": "array", "items": {"$ref": "#"}})
     assert [score(name, answer) for answer in ("[[], [[]]]", "[[1]]")] == [1.0, 0.0]
-    assert score(name, "[" * MOST_LEVELS + "]" * MOST_LEVELS) in (0.0, 1.0)
+    node = {"type": "object", "properties": {"in": {"$ref": "#/$defs/any"}}, "additionalProperties": False}
+    either = {"anyOf": [{"type": "null"}, {"allOf": [{"$ref": "#/$defs/node"}]}]}
+    involved = schema({"$ref": "#/$defs/any", "$defs": {"any": either, "node": node}}, "involved.json")
+    for inmost, right in (("null", 1.0), ("1", 0.0)):
+        deep = '{"in": ' * MOST_LEVELS + inmost + "}" * MOST_LEVELS
+        assert score(involved, deep) == right
 
 
 @pytest.mark.parametrize(

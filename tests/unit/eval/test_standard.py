@@ -33,7 +33,7 @@ class OfPair:
     """A side of a pair that is loaded, as far as it is asked here."""
 
     about = About("adapter", "tiny")
-    abilities = frozenset({"writes"})
+    abilities = frozenset({"writes", "likelihood"})
 
     def __init__(self, pair, tuned):
         self.pair, self.tuned, self.spent, self.task = pair, tuned, Spent(), pair.task
@@ -48,6 +48,7 @@ class Elsewhere:
     """A side that is no model here."""
 
     about = About("endpoint", "http://127.0.0.1/v1")
+    abilities = frozenset({"writes"})
 
 
 @pytest.fixture(autouse=True)
@@ -154,9 +155,15 @@ def test_what_is_no_language_model_here_is_said_and_left_out(tiny_pair, tasks):
     folder, chosen = tasks("tiny_choices"), Chosen.several("tiny_choices")
     base, tuned = OfPair(tiny_pair, False), OfPair(tiny_pair, True)
     assert isinstance(base, OnThisMachine) and not isinstance(Elsewhere(), OnThisMachine)
-    found = measure_standard({"base": base, "tuned": tuned, "server": Elsewhere()}, chosen, folder=folder, limit=2)
+    labels = OfPair(tiny_pair, True)
+    labels.abilities = frozenset({"chooses"})  # as a classifier's
+    sides = {"base": base, "tuned": tuned, "server": Elsewhere(), "labels": labels}
+    found = measure_standard(sides, chosen, folder=folder, limit=2)
     assert found.tasks[0].comparisons.keys() == {"tuned"}
-    assert [note.partition(",")[0] for note in found.notes] == ["Standard benchmarks: server is left out"]
+    assert [note.partition(" is left out")[0] for note in found.notes] == [
+        "Standard benchmarks: server",
+        "Standard benchmarks: labels",
+    ]
     for sides in ({"base": Elsewhere(), "tuned": tuned}, {"base": base, "tuned": Elsewhere()}):
         found = measure_standard(sides, chosen, folder=folder)
         assert found.tasks == [] and "no two such models" in found.notes[-1]
