@@ -103,7 +103,7 @@ def test_the_same_weights_answer_the_same(by_transformers, written):
     side, answers = written(**BASE)
     assert answers == by_transformers["base"]
     assert len({text for text, *_ in answers}) > 3 and side.spent.requests == len(TEXTS)
-    assert side.about.parameters and side.about.notes == ()
+    assert side.about.notes == () and side.about.precision.endswith("F32") and side.about.parameters > 10_000
 
 
 def test_the_server_applies_its_adapter_unless_it_is_told_not_to_and_that_is_said(by_transformers, written):

@@ -34,6 +34,8 @@ class Served:
     base: str = ""
     """Of an adapter that is served as a model of its own, what it stands on."""
     parameters: int | None = None
+    precision: str = ""
+    """What its weights are packed in, where the server says so."""
     notes: tuple[str, ...] = ()
 
 
@@ -66,7 +68,7 @@ async def look(client: Client, address: Address, *, sends_lora: bool) -> Served:
             got=", ".join(names),
             fix=f"Write {address.base}#{one_line(names[0]) if names else 'MODEL'}.",
         )
-    entry = next((each for each in entries if each["id"] in (name, f"{name}:latest")), None)
+    entry = next((each for each in entries if _is_called(each, name)), None)
     own = entry or (entries[0] if entries else {})
     is_llama_cpp = own.get("owned_by") == _LLAMA_CPP
     notes = []
@@ -83,16 +85,23 @@ async def look(client: Client, address: Address, *, sends_lora: bool) -> Served:
         identity["adapters"] = adapters
         if not sends_lora:
             notes.append(_about_adapters(adapters))
-    meta = own.get("meta")
-    count = meta.get("n_params") if entry and isinstance(meta, dict) else None
-    parent = entry.get("parent") if entry else None
+    meta, parent = (entry or {}).get("meta"), (entry or {}).get("parent")
+    described: dict[str, Any] = meta if isinstance(meta, dict) else {}
+    count, packed = described.get("n_params"), described.get("ftype")
     return Served(
         name,
         identity,
         base=one_line(parent) if isinstance(parent, str) else "",
         parameters=count if isinstance(count, int) and count > 0 else None,
+        precision=one_line(packed) if isinstance(packed, str) else "",
         notes=tuple(notes),
     )
+
+
+def _is_called(entry: Mapping[str, Any], name: str) -> bool:
+    """Whether an entry of the server's list is of the model `name`; Ollama's have a tag that may be left out."""
+    aliases = entry.get("aliases")
+    return name in (entry["id"], *(aliases if isinstance(aliases, list) else ())) or entry["id"] == f"{name}:latest"
 
 
 async def _entries(client: Client, address: Address) -> list[dict[str, Any]] | None:
@@ -129,6 +138,8 @@ def _about_adapters(adapters: list[dict[str, Any]]) -> str:
 
 def _identity(entry: Mapping[str, Any]) -> dict[str, Any]:
     lasting = {name: entry[name] for name in _LASTING if name in entry}
+    if isinstance(lasting.get("meta"), dict):  # how long its slots are is no part of the model
+        lasting["meta"] = {name: value for name, value in lasting["meta"].items() if name != "n_ctx"}
     # Of most `created` is the time of the question; Ollama's is when the model was last changed.
     return lasting | ({"created": entry.get("created")} if entry.get("owned_by") == "library" else {})
 

@@ -106,6 +106,7 @@ class Endpoint:
             name=one_line(str(address), longest=300),
             base=served.base,
             parameters=served.parameters,
+            precision=served.precision,
             notes=tuple(self._notes),
         )
 
@@ -205,7 +206,8 @@ class Endpoint:
             UserError: it cannot be had.
         """
         where = f" row {question.row}"
-        for number in range(1, self._settings.limits.tries + 1):
+        number = 0
+        while True:
             try:
                 found = await client.post(question.body.path, self._dialect.spoken(question.body.fields))
                 reply = read_reply(found, max_new_tokens=max_new_tokens)
@@ -219,7 +221,8 @@ class Endpoint:
                     fix="Set the limit where the server is started, or ask another.",
                 ) from None
             except NoAnswerError as error:
-                if number == self._settings.limits.tries:
+                number += 1
+                if number >= self._settings.limits.tries:
                     raise UserError(
                         f"The server gives no answer to{where}, asked {number} times: {error}",
                         got=str(self._address),
@@ -237,7 +240,6 @@ class Endpoint:
                         "at": int(time.time()),
                     }
                 )
-        raise AssertionError("the last try returns or raises")
 
     def _count(self, reply: Reply, *, kept: bool) -> None:
         spent, price = self.spent, self._settings.price

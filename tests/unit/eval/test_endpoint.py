@@ -299,9 +299,12 @@ def test_one_that_fails_lets_the_others_come_to_their_end(server, opened):
 
 
 def test_the_only_model_is_taken_and_several_are_said(server, opened):
-    server.models = [{"id": "one", "meta": {"n_params": 135}, "parent": "whole"}]
+    server.models = [
+        {"id": "one", "meta": {"n_params": 135, "ftype": "Q8_0"}, "parent": "whole", "aliases": ["uno"]}
+    ]
     about = opened().about
     assert (about.name, about.parameters, about.base) == (f"{server.url}#one", 135, "whole")
+    assert opened(model="uno").about.precision == "Q8_0" and opened(model="uno").about.notes == ()
     server.models = [{"id": "one"}, {"id": "two\x1b[0m"}]
     with pytest.raises(UserError, match=r"several models.*one, two\\x1b.*#one"):
         opened()
@@ -560,6 +563,10 @@ def test_the_key_of_an_answer_is_everything_that_shapes_it(server, opened):
     server.models = [{"id": "tiny", "root": "/models/newer", "created": 1}]
     assert asked_again(opened())
     server.models[0]["created"] = 2
+    assert not asked_again(opened())
+    server.models[0]["meta"] = {"size": 3, "n_ctx": 5}
+    assert asked_again(opened())
+    server.models[0]["meta"]["n_ctx"] = 6
     assert not asked_again(opened())
     assert asked_again(opened(keep=False))
 
