@@ -32,9 +32,8 @@ def headline(report: Report) -> str:
     takes no learning.
     """
     caveats = [*_known_rows(report), *_rows_of_labels(report), *_rivals_that_read_nothing(report)]
-    return " ".join(
-        [*caveats, compared(report.primary, report.asked.noun, than=" than the base" if caveats else "")]
-    )
+    than = " than the base" if caveats else ""
+    return " ".join([*caveats, compared(report.primary, report.n, report.asked.noun, than=than)])
 
 
 def compared(metric: MetricResult, n: int, noun: tuple[str, str], *, than: str = "") -> str:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from eval.commands.printing import print_verdict
 from eval.metrics import metric_named
-from eval.verdict import circumstances, words
+from eval.verdict import circumstances, schema, words
 from eval.verdict.demands import failures
 from eval.verdict.document import to_html
 from eval.verdict.folder import load, save, to_json
@@ -295,3 +295,10 @@ def test_two_sides_of_one_name_are_told_apart_by_their_keys(example):
     sides = [side.model_copy(update={"info": side.info.model_copy(update={"name": "x"})}) for side in verdict.sides]
     renamed = verdict.model_copy(update={"sides": sides})
     assert [words.titled(renamed, key) for key in ("base", "tuned")] == ["x (base)", "x (tuned)"]
+
+
+def test_the_schema_file_is_that_of_the_code():
+    file = Path(schema.__file__).with_name("verdict.schema.json")
+    assert file.read_text(encoding="utf-8") == schema.json_schema(), (
+        "Write it again: python -m eval.verdict.schema > eval/verdict/verdict.schema.json"
+    )

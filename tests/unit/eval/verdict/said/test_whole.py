@@ -43,7 +43,7 @@ def test_an_adapter_of_plain_peft_is_compared_with_its_base(tiny_llama, plain_ad
     )  # fmt: skip
     verdict, answers = load(out)
     assert found.exit_code == (1 if verdict.comparisons[0].verdict.outcome == "worse" else 0)
-    assert found.stdout.count("is asked by its own chat template") == 2 and "| Good or bad?" in found.stdout
+    assert found.stdout.count("is asked by its own chat template:\n") == 2 and "| Good or bad?" in found.stdout
     assert found.stdout.index("Good or bad?") < found.stdout.index("What came out")
     assert [side.info.kind for side in verdict.sides] == ["model", "adapter"]
     assert verdict.n == len(answers) == 24 and verdict.sides[1].known.known_by is None
