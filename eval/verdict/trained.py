@@ -39,7 +39,7 @@ class Learned:
     finds: Callable[[str], bool]
     """Whether a text is among it."""
     rows: list[Row] = field(default_factory=list)
-    """The rows, where there is a file of them."""
+    """The rows, where there is a file of them, and those of its rows whose label is one of the task's."""
     notes: tuple[str, ...] = ()
 
 
@@ -109,9 +109,11 @@ def _data_of(folder: Path, task: Task) -> dict[str, Any]:
 def _of_file(spec: str, chosen: Choices) -> Learned:
     """The rows of a file, whatever their labels: what counts are the texts."""
     task = chosen.task
+    texts, given = [], 0
     if spec.startswith("corpus:"):
         rows = list(open_source(spec, task).splits["train"])
-        unread = 0
+        texts = list(map(task.text_of, rows))
+        given = len(texts)
     else:
         if spec.startswith("hub:"):
             raise DataError("Rows that were trained on are read from a file", got=spec, fix="Download it first.")
@@ -120,17 +122,17 @@ def _of_file(spec: str, chosen: Choices) -> Learned:
             raise DataError("There is no such file", got=spec, fix=f"Paths are relative to {Path.cwd()}.")
         tables = chosen.shaped(read_tables(path, chosen))
         mapping = chosen.mapping(tables["train"])
-        rows, given = [], 0
+        rows = []
         for table in tables.values():
-            checked = check(table.rows, task, mapping, trained_on=False)
-            rows += checked.rows
             given += len(table.rows) + len(table.problems)
-        unread = given - len(rows)
-    if not rows:
+            rows += check(table.rows, task, mapping, trained_on=False).rows
+            read = check(table.rows, task, replace(mapping, labels=None), trained_on=False).rows
+            texts += map(task.text_of, read)
+    if not texts:
         raise DataError("No row of it can be read", got=spec, fix="Give the rows that the side was trained on.")
     notes = ()
-    if unread:
+    if unread := given - len(texts):
         those = "1 row" if unread == 1 else f"{unread:,} rows"
         notes = (f"{those} of {shown_spec(spec)} cannot be read: whether they are test rows, too, is not known.",)
-    known = {same_text(task.text_of(row)) for row in rows}
+    known = set(map(same_text, texts))
     return Learned("file", lambda text: same_text(text) in known, rows, notes)

@@ -57,7 +57,7 @@ def test_of_a_margin_of_next_to_nothing_it_is_the_exact_one_sided_test():
         if gains + losses:
             exact = float(stats.binom.sf(gains - 1, gains + losses, 0.5))
             normal = float(stats.norm.sf((gains - losses) / math.sqrt(gains + losses)))
-            assert margin_p(gains, losses, 60, 1e-9) == pytest.approx(max(exact, normal), abs=1e-6)
+            assert margin_p(gains, losses, 60, 1e-15) == pytest.approx(max(exact, normal), abs=1e-6)
             better = judge_labels(*labels(gains, losses, 60), alpha=0.1).outcome == "better"
             assert (lower_limit(gains, losses, 60) > 0) == better
 
