@@ -139,7 +139,7 @@ class _Patterns:
             return regex.fullmatch(pattern, name, timeout=left) is not None
         except TimeoutError:
             problem = f"The patterns in the adapter's {key} take longer than {PATTERN_SECONDS:g} s to match"
-        except regex.error as error:
+        except (regex.error, RecursionError, OverflowError) as error:
             problem = f"A pattern in the adapter's {key} is no regular expression: {error}"
         raise ModelError(problem, got=pattern, fix=f"Write the modules' names into its config. {MERGE}")
 

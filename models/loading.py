@@ -8,6 +8,7 @@ machine multiplies it natively, else float32.
 from __future__ import annotations
 
 import functools
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 Precision = Literal["auto", "float32", "bfloat16", "nf4"]
 
+_DAMAGED = (struct.error, KeyError, IndexError, TypeError, OverflowError)
+"""What the reader of GGUF files raises where one is damaged; of anything else a bug of ours."""
 _HEAD_SEED = 0  # an untrained head is random: with this seed, the same one at every load
 
 
@@ -79,7 +82,9 @@ def load(
             model = _with_own_head(source, tokenizer, options)
         else:
             model = _with_new_head(source, tokenizer, kind, task, options)
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, SafetensorError, *_DAMAGED) as error:
+        if isinstance(error, _DAMAGED) and not source.gguf:
+            raise
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"The base model could not be loaded as a {kind} model: {said}",

@@ -147,7 +147,7 @@ def _kind_of_model(config: Path, name: str) -> Literal["model", "classifier"]:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether an adapter's folder is one that this project wrote, and which is checked and asked as such."""
+    """Whether the folder of what was tuned is this project's own, which is checked and asked as such."""
     return (folder / ORIGIN_FILE).exists() and (folder / CONTRACT_FILE).exists()
 
 

@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from data.tasks import Task
+<<<<<<< HEAD
 from eval.sides.local import Adapter, Copy, LanguageModelSide, LocalSide
 from eval.sides.looking import Looked, is_ours
+=======
+from eval.sides.local import Adapter, Copy, LocalSide
+from eval.sides.looking import Looked
+>>>>>>> h-local
 from eval.sides.prompts import PromptFile, asking
 from eval.sides.side import About, Asked, Side
 from eval.sides.wanted import LABELS, Wanted, labels_option, look_into, settle_precisions
@@ -85,8 +90,8 @@ def _open(wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> Lo
         asked_by = asking(
             loaded.tokenizer,
             task,
-            folder=wanted.tuned,
-            template=template_beside(wanted.adapter) if wanted.adapter and not is_ours(wanted.adapter) else None,
+            folder=wanted.ours,
+            template=template_beside(wanted.adapter) if wanted.adapter and not wanted.ours else None,
             file=PromptFile.load(Path(file).expanduser()) if file else None,
         )
         notes += asked_by.notes
@@ -95,13 +100,12 @@ def _open(wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> Lo
         notes += said
     adapter = None
     if wanted.adapter is not None:
-        ours = is_ours(wanted.adapter)
-        adapter = Adapter(wanted.adapter, attach if ours else attach_any)
+        adapter = Adapter(wanted.adapter, attach if wanted.ours else attach_any)
         copy.take_off()
         model, adapter.proof = prove_on(
             loaded,
             lambda: adapter.attach(loaded, adapter.folder),
-            BaseOrigin.load(wanted.adapter) if ours else None,
+            BaseOrigin.load(wanted.adapter) if wanted.ours else None,
             task=task,
             prompter=asked_by.prompter if asked_by else None,
         )
@@ -178,7 +182,7 @@ def _ask_the_base_alike(wanted: Sequence[Wanted], sides: Sequence[LocalSide], ta
         return
     (number,) = contracts.values()
     try:
-        alike = asking(base.asking.prompter.tokenizer, task, folder=wanted[number].tuned)
+        alike = asking(base.asking.prompter.tokenizer, task, folder=wanted[number].ours)
     except ModelError:
         return
     note = f"It is asked by the contract that {sides[number].about.name} was tuned with."

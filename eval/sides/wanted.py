@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from data.tasks import Task
-from data.tasks.saved import load_task
 from eval.sides.looking import CONFIG_FILE, Looked, base_of, is_ours
 from eval.sides.side import Asked
 from models import loading
@@ -20,6 +19,7 @@ from models.gguf_files import resolve_gguf
 from models.kinds import Kind, require_answers
 from models.loading import Precision
 from models.pair import precision_of
+from models.prompting import PromptContract, task_of
 from models.resolved import Progress, ResolvedModel
 from models.sources import resolve
 from models.whole import is_whole
@@ -42,8 +42,8 @@ class Wanted:
     precision: Precision
     """`auto` where it may be that of another side on the same weights."""
     adapter: Path | None = None
-    tuned: Path | None = None
-    """The folder of what was tuned, where a contract may lie."""
+    ours: Path | None = None
+    """The folder of what this project tuned, where its contract lies."""
     head: Task | None = None
     """Of a classifier whose classes are not in its files, the task whose labels they are, in their order."""
     notes: tuple[str, ...] = ()
@@ -106,7 +106,8 @@ def _model(asked: Asked, look: Looked, source: ResolvedModel, precision: Precisi
     if any(each.endswith("ForSequenceClassification") for each in named):
         return Wanted(asked, replace(look, kind="classifier"), source, "classifier", precision)
     if not named or any(each.endswith(_WRITERS) for each in named):
-        return Wanted(asked, look, source, "causal", precision)
+        ours = source.path if source.origin == "folder" and is_ours(source.path) else None
+        return Wanted(asked, look, source, "causal", precision, ours=ours)
     if not task.is_classification:
         raise ModelError(
             "This model writes nothing and has no head of labels, so it answers nothing",
@@ -126,7 +127,7 @@ def _whole(asked: Asked, look: Looked, folder: Path, precision: Precision) -> Wa
         precision = precision_of(folder, origin) if precision == "auto" else precision
     require_answers(kind)
     source = replace(resolve(str(folder)), name=look.name)
-    return Wanted(asked, look, source, kind, precision, tuned=folder)
+    return Wanted(asked, look, source, kind, precision, ours=folder if is_ours(folder) else None)
 
 
 def _adapter(
@@ -146,14 +147,15 @@ def _adapter(
         origin = BaseOrigin.load(folder)
         kind = origin.kind
         precision = precision_of(folder, origin) if precision == "auto" else precision
-        head = (load_task(folder) or task) if kind == "classifier" else None
+        head = task_of(folder, PromptContract.load(folder)) if kind == "classifier" else None
     else:
         plan = read_plan(folder)
         kind, notes = ("classifier" if plan.task_type == "SEQ_CLS" else "causal"), plan.notes
         head = _head_of(asked, task) if kind == "classifier" else None
     require_answers(kind)
     source, note = _base(asked, named, first, progress)
-    made = Wanted(asked, look, source, kind, precision, adapter=folder, tuned=folder, head=head)
+    made = Wanted(asked, look, source, kind, precision, adapter=folder, head=head)
+    made.ours = folder if is_ours(folder) else None
     made.notes = (*notes, *([note] if note else []))
     return made
 

@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any, Literal
 
+import eval.aggregate as aggregate
 from data.tasks import Task
 from data.tasks.task import as_text
-from eval import aggregate
 from eval.metrics import Metric, primary_of, require_primary
 from eval.provenance import Progress, versions
 from eval.report.schema import RowMessage, RowResult
