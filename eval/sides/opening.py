@@ -13,13 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from data.tasks import Task
-<<<<<<< HEAD
 from eval.sides.local import Adapter, Copy, LanguageModelSide, LocalSide
-from eval.sides.looking import Looked, is_ours
-=======
-from eval.sides.local import Adapter, Copy, LocalSide
 from eval.sides.looking import Looked
->>>>>>> h-local
 from eval.sides.prompts import PromptFile, asking
 from eval.sides.side import About, Asked, Side
 from eval.sides.wanted import LABELS, Wanted, labels_option, look_into, settle_precisions
