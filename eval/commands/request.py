@@ -103,9 +103,9 @@ class Request:
             for key in self.keys:  # of the rows; a judge has a prompt of its own
                 options[key].setdefault("prompt", str(self.prompt))
         if self.price is not None:
-            for key, each in options.items():
-                if _is_server(texts[key]):
-                    each.setdefault("price", self.price)
+            for key, text in texts.items():
+                if _is_server(text):
+                    options[key].setdefault("price", self.price)
         known = self._trained_on()
         return {key: Asked(text, known.get(key), options[key]) for key, text in texts.items()}
 
