@@ -153,7 +153,7 @@ def _labelled(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> _Found 
     return OwnTask(kind="classification"), why, polar if observed <= {"0", "1"} else None
 
 
-def _of_polarity(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> tuple[str, str] | None:
+def _of_polarity(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> _Found | None:
     for name, task in TASKS.items():
         if not task.polarity or (found := _mapping(tables, task, chosen)) is None:
             continue
