@@ -13,6 +13,7 @@ from lm_eval.tasks import TaskManager
 from eval.sides.side import About, OnThisMachine, Spent
 from eval.verdict.schema import StandardTask
 from eval.verdict.standard import Chosen, measure_standard
+from models.scoring import score_labels
 from plumbing.errors import RecipeError
 
 QUESTIONS = [
@@ -144,11 +145,14 @@ def test_a_metric_is_chosen_examples_are_the_same_and_some_rows_are_asked(tiny_p
         run(tiny_pair, folder, "tiny_choices:exact_match")
 
 
-def test_the_adapter_is_on_and_the_padding_as_before(tiny_pair, tasks):
-    before = tiny_pair.tokenizer.padding_side, tiny_pair.tokenizer.pad_token
+def test_both_sides_answer_afterwards_as_before(tiny_pair, tasks):
+    def seen():
+        tokenizer = tiny_pair.tokenizer
+        return score_labels(tiny_pair, ["It died."]), tokenizer.padding_side, tokenizer.pad_token
+
+    before = seen()
     run(tiny_pair, tasks("tiny_choices"), "tiny_choices", limit=1)
-    assert (tiny_pair.tokenizer.padding_side, tiny_pair.tokenizer.pad_token) == before
-    assert not tiny_pair.model.base_model.disable_adapter_layers or tiny_pair.model.active_adapter == "tuned"
+    assert seen() == before
 
 
 def test_what_is_no_language_model_here_is_said_and_left_out(tiny_pair, tasks):
@@ -176,7 +180,7 @@ def test_what_is_no_language_model_here_is_said_and_left_out(tiny_pair, tasks):
         ("of_the_hub", {"dataset_path": "nobody/nothing", "dataset_kwargs": None}, "the Hub cannot be reached"),
         (
             "of_all",
-            {"metric_list": [metric("f1", "f1")]},
+            {"metric_list": [metric("mcc", "matthews_corrcoef")]},
             "of all its",
         ),
         ("runs_code", {"unsafe_code": True}, "marked as unsafe"),
@@ -190,7 +194,7 @@ def test_what_cannot_be_compared_is_refused(tiny_pair, tasks, name, changes, say
 
 def test_without_the_harness_it_is_said_how_to_get_it(tiny_pair, tasks, monkeypatch):
     monkeypatch.setattr("eval.verdict.standard.importlib.util.find_spec", lambda name: None)
-    with pytest.raises(RecipeError, match=r"not installed here.*pip install lm-eval=="):
+    with pytest.raises(RecipeError, match=r"not installed here.*pip install \"lm-eval=="):
         run(tiny_pair, tasks("tiny_choices"), "tiny_choices")
 
 
