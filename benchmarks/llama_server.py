@@ -20,7 +20,7 @@ from benchmarks.app_process import ROOT
 
 @contextmanager
 def llama_server(
-    model: Path, *, lora: Path | None = None, key: str = "", slots: int = 4, threads: int = 1
+    model: Path, *, lora: Path | None = None, key: str = "", slots: int = 4, threads: int = 1, exact: bool = False
 ) -> Iterator[str]:
     """The address of a server of `model`, up to `/v1`.
 
@@ -30,8 +30,17 @@ def llama_server(
         key: that it wants.
         slots: answers at once.
         threads: of the processor.
+        exact: whether float32 weights give float32 answers. Left alone, keys and values are kept in half precision,
+            and attention is computed in it: log-probabilities of a tiny model were off by up to 0.01.
     """
-    asked = {"model": str(model), "lora": str(lora or ""), "key": key, "slots": slots, "threads": threads}
+    asked = {
+        "model": str(model),
+        "lora": str(lora or ""),
+        "key": key,
+        "slots": slots,
+        "threads": threads,
+        "exact": exact,
+    }
     command = [sys.executable, "-m", "benchmarks.llama_server", json.dumps(asked)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -44,7 +53,7 @@ def llama_server(
 
 
 def main() -> None:
-    """Serve until standard input ends. The cache is in float32, so that float32 weights give float32 answers."""
+    """Serve until standard input ends."""
     import xllamacpp as llama
 
     asked: dict[str, Any] = json.loads(sys.argv[1])
@@ -53,7 +62,9 @@ def main() -> None:
     parameters.n_parallel = asked["slots"]
     parameters.n_ctx = 1024 * asked["slots"]
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = asked["threads"]
-    parameters.cache_type_k = parameters.cache_type_v = llama.ggml_type.GGML_TYPE_F32
+    if asked["exact"]:
+        parameters.cache_type_k = parameters.cache_type_v = llama.ggml_type.GGML_TYPE_F32
+        parameters.flash_attn_type = llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     parameters.warmup = False
     if asked["lora"]:
         adapter = llama.CommonAdapterLoraInfo()

@@ -55,7 +55,7 @@ def url(writing_llama, adapter, tmp_path_factory):
     folder = tmp_path_factory.mktemp("gguf")
     model = write_gguf(writing_llama, folder / "llama.gguf")
     lora = write_lora_gguf(adapter, writing_llama, folder / "tuned.gguf")
-    with llama_server(model, lora=lora, key=KEY) as found:
+    with llama_server(model, lora=lora, key=KEY, exact=True) as found:
         yield found
 
 
@@ -107,10 +107,16 @@ def test_the_same_weights_answer_the_same(by_transformers, written):
 
 
 def test_the_server_applies_its_adapter_unless_it_is_told_not_to_and_that_is_said(by_transformers, written):
+    written(**BASE)  # what it leaves in the server's cache is nothing to go on from
     side, answers = written()
     assert answers == by_transformers["tuned"] != by_transformers["base"]
     assert side.spent.from_cache == 0 and "applies tuned.gguf" in side.about.notes[0]
     assert BASE["body"] in side.about.notes[0].replace("body=", "")
+
+
+def test_an_empty_list_of_adapters_is_not_the_base(written):
+    with pytest.raises(UserError, match=r"adapters all the same.*\{\"lora\": \[\{\"id\": 0, \"scale\": 0\}\]\}"):
+        written(body='{"lora": []}')
 
 
 def test_the_door_is_locked(url, tmp_path):

@@ -89,14 +89,28 @@ class Bodies:
         return [{"messages": self.messages(given)} for given in inputs]
 
     def bodies(
-        self, inputs: Sequence[Input], *, model: str, max_new_tokens: int, identity: Mapping[str, Any]
+        self,
+        inputs: Sequence[Input],
+        *,
+        model: str,
+        max_new_tokens: int,
+        identity: Mapping[str, Any],
+        sends: Mapping[str, Any],
     ) -> list[Body]:
-        """A question for each, with greedy settings; `identity` is what is known of the server and its model."""
+        """A question for each, with greedy settings.
+
+        Args:
+            inputs: of the rows.
+            model: that is asked.
+            max_new_tokens: where an answer is to end.
+            identity: what is known of the server and its model, which goes into every question's hash.
+            sends: fields that the server wants besides; a person's own win.
+        """
         path = CHAT if self.where_from == "server" else COMPLETIONS
         greedy = {"temperature": 0, "seed": 0, "stream": False}
         found = []
         for asked in self.asked(inputs):
-            fields = {"model": model, **asked, "max_tokens": max_new_tokens, **greedy, **self.more}
+            fields = {"model": model, **asked, "max_tokens": max_new_tokens, **greedy, **sends, **self.more}
             found.append(Body(path, fields, _sha256({"path": path, "fields": fields, "server": dict(identity)})))
         return found
 

@@ -1,8 +1,10 @@
 """What a server says of itself: which models it has, and what it does with a question that names none of them.
 
-llama.cpp's server answers with the one model that it has loaded, whatever a question names; and with a LoRA adapter
-on it, unless a question says `"lora": [{"id": 0, "scale": 0}]`: one without `lora`, or with an empty one, gets the
-adapter. Both would be a comparison of something else than a person thinks, so both are looked for.
+llama.cpp's server answers with the one model that it has loaded, whatever a question names; and with the LoRA
+adapters on it, unless a question says `"lora": [{"id": 0, "scale": 0}]`: one without `lora`, or with an empty one,
+gets them. Worse, what one question leaves in its cache of prompts the next one goes on from, though it was computed
+with other scales: the answer is neither side's (https://github.com/ggml-org/llama.cpp/issues/26207). So there every
+question says its scales, and has its whole prompt computed.
 """
 
 from __future__ import annotations
@@ -36,19 +38,22 @@ class Served:
     parameters: int | None = None
     precision: str = ""
     """What its weights are packed in, where the server says so."""
+    sends: Mapping[str, Any] = field(default_factory=dict)
+    """Fields that every question to it has to have."""
     notes: tuple[str, ...] = ()
 
 
-async def look(client: Client, address: Address, *, sends_lora: bool) -> Served:
+async def look(client: Client, address: Address, *, lora: Any = None) -> Served:
     """Ask the server for its models.
 
     Args:
         client: to ask with.
         address: whose model is the one that a person named, if they did.
-        sends_lora: whether questions say which of llama.cpp's adapters to apply.
+        lora: what a person lets every question say of llama.cpp's adapters; None where nothing.
 
     Raises:
-        UserError: it does not answer, wants another key, does not have the model, or has several and none is named.
+        UserError: it does not answer, wants another key, does not have the model, or has several and none is named;
+            `lora` does not say what it seems to.
     """
     entries = await _entries(client, address)
     if entries is None:
@@ -71,7 +76,8 @@ async def look(client: Client, address: Address, *, sends_lora: bool) -> Served:
     entry = next((each for each in entries if _is_called(each, name)), None)
     own = entry or (entries[0] if entries else {})
     is_llama_cpp = own.get("owned_by") == _LLAMA_CPP
-    notes = []
+    notes: list[str] = []
+    sends: dict[str, Any] = {}
     if entry is None and is_llama_cpp:
         raise UserError(
             "The server has no model of that name, and would answer with the one that it has",
@@ -83,8 +89,16 @@ async def look(client: Client, address: Address, *, sends_lora: bool) -> Served:
     identity = _identity(entry or {})
     if is_llama_cpp and (adapters := await _adapters(client, address)):
         identity["adapters"] = adapters
-        if not sends_lora:
+        sends["cache_prompt"] = False
+        if lora is None:
+            sends["lora"] = [{"id": each.get("id"), "scale": each.get("scale")} for each in adapters]
             notes.append(_about_adapters(adapters))
+        elif not lora:
+            raise UserError(
+                "With an empty lora the server applies its adapters all the same",
+                got=str(address),
+                fix=f"For its model without: body={_without(adapters)}.",
+            )
     meta, parent = (entry or {}).get("meta"), (entry or {}).get("parent")
     described: dict[str, Any] = meta if isinstance(meta, dict) else {}
     count, packed = described.get("n_params"), described.get("ftype")
@@ -95,6 +109,7 @@ async def look(client: Client, address: Address, *, sends_lora: bool) -> Served:
         parameters=count if isinstance(count, int) and count > 0 else None,
         precision=one_line(packed) if isinstance(packed, str) else "",
         notes=tuple(notes),
+        sends=sends,
     )
 
 
@@ -129,11 +144,15 @@ async def _adapters(client: Client, address: Address) -> list[dict[str, Any]]:
 
 def _about_adapters(adapters: list[dict[str, Any]]) -> str:
     files = [str(each.get("path", "")).replace("\\", "/").rpartition("/")[2] for each in adapters]
-    off = json.dumps([{"id": each.get("id", 0), "scale": 0} for each in adapters])
     return (
         f"The server applies {_listed(files)} to every answer, by the scales that it was started with. For its "
-        f'model without: body={{"lora": {off}}}.'
+        f"model without: body={_without(adapters)}."
     )
+
+
+def _without(adapters: list[dict[str, Any]]) -> str:
+    """What every question has to say to get the model without them."""
+    return json.dumps({"lora": [{"id": each.get("id"), "scale": 0} for each in adapters]})
 
 
 def _identity(entry: Mapping[str, Any]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def open_endpoint(
 
     async def opening() -> Served:
         async with Client(address, key, limits, spent, pinned=pinned) as client:
-            return await look(client, address, sends_lora="lora" in bodies.more)
+            return await look(client, address, lora=bodies.more.get("lora"))
 
     served = asyncio.run(opening())
     spent.requests = spent.retries = 0  # those were for no answer
@@ -125,7 +125,7 @@ class Endpoint:
         started = time.perf_counter()
         bodies = self._bodies.bodies(
             inputs, model=self._address.model, max_new_tokens=max_new_tokens,
-            identity={"base": self._address.base} | dict(self._served.identity),
+            identity={"base": self._address.base} | dict(self._served.identity), sends=self._served.sends,
         )  # fmt: skip
         replies: dict[str, Reply] = {}
         times = Counter(body.key for body in bodies)
