@@ -111,7 +111,7 @@ def attach_any(loaded: LoadedModel, folder: Path) -> PeftModel:
             model: Any = get_peft_model(
                 loaded.model, plan.peft_config(loaded.kind), adapter_name=TUNED, autocast_adapter_dtype=False
             )
-            result = set_peft_model_state_dict(model, weights, adapter_name=TUNED)
+            result: Any = set_peft_model_state_dict(model, weights, adapter_name=TUNED)
     except (RuntimeError, KeyError, SafetensorError, OSError) as error:
         raise unfit(" ".join(str(error).split())[:200]) from error
     if result.unexpected_keys:
@@ -134,7 +134,7 @@ def detach(model: PeftModel) -> None:
             if isinstance(module, ModulesToSaveWrapper):
                 parent, _, own = name.rpartition(".")
                 setattr(base.get_submodule(parent), own, module.original_module)
-        model.unload()  # type: ignore[operator]
+        model.unload()
 
 
 def template_beside(folder: Path) -> str | None:

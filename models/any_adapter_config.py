@@ -12,6 +12,7 @@ found within a bounded time.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import re
 import time
@@ -91,10 +92,10 @@ class AdapterPlan:
         """
         from peft import IA3Config, LoraConfig
 
-        settings = {key: list(value) if isinstance(value, list) else value for key, value in self.settings.items()}
-        made: type[PeftConfig] = IA3Config if self.method == "IA3" else LoraConfig
+        settings: dict[str, Any] = copy.deepcopy(self.settings)  # peft changes what it is given
+        settings["task_type"] = "SEQ_CLS" if kind == "classifier" else "CAUSAL_LM"
         try:
-            return made(**settings, task_type="SEQ_CLS" if kind == "classifier" else "CAUSAL_LM")
+            return IA3Config(**settings) if self.method == "IA3" else LoraConfig(**settings)
         except (TypeError, ValueError) as error:
             raise ModelError(
                 "The adapter's settings do not go together", got=" ".join(str(error).split())[:300], fix=MERGE

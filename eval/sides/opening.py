@@ -91,7 +91,7 @@ def _open(wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> Lo
         )
         notes += asked_by.notes
     else:
-        columns, said = _columns(loaded.model.config.id2label, task, wanted)
+        columns, said = _columns(dict(loaded.model.config.id2label or {}), task, wanted)
         notes += said
     adapter = None
     if wanted.adapter is not None:
@@ -132,7 +132,7 @@ def _about(wanted: Wanted, loaded: loading.LoadedModel, adapter: Adapter | None,
     )
 
 
-def _columns(classes: Mapping[int, str], task: Task, wanted: Wanted) -> tuple[list[int], list[str]]:
+def _columns(classes: Mapping[Any, str], task: Task, wanted: Wanted) -> tuple[list[int], list[str]]:
     """The class of each of the task's labels, by its name or as the person says; what has to be said of the rest.
 
     Raises:

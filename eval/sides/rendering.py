@@ -54,10 +54,11 @@ def rendered(template: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
         compiled = environment.from_string(template)
     except TemplateSyntaxError as error:
         return {"error": error.message or "it is no Jinja template", "line": error.lineno, "row": None}
-    texts = []
+    texts: list[str] = []
     for number, row in enumerate(rows):
         try:
-            parts, length = [], 0
+            parts: list[str] = []
+            length = 0
             for part in compiled.generate(row):
                 parts.append(part)
                 length += len(part)
