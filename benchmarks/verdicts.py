@@ -54,9 +54,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=2_000, help="simulated comparisons of each kind")
+    parser.add_argument("--only", choices=("labels", "scores"), help="the one or the other; by default both")
     options = parser.parse_args()
     print(machine.idle())
-    print(markdown(three_models(options.count), label_coverage(), score_coverage(options.count)))
+    for of in [options.only] if options.only else KINDS:
+        # What is quickly done is said before what takes minutes.
+        print(f"\n{of_margins(of, options.count)}\n\n{of_three(three_models(of, options.count))}", flush=True)
 
 
 # ---- three models --------------------------------------------------------------------------------------------
@@ -81,22 +84,19 @@ KINDS: dict[str, tuple[Draw, Draw]] = {
 """What is compared → three equal models; two equal ones and a better one."""
 
 
-def three_models(count: int) -> list[Errors]:
+def three_models(of: str, count: int) -> list[Errors]:
     """How often a pair that is equal is called different: any of three pairs, or the one that is equal."""
-    found = []
-    for of, draws in KINDS.items():
-        metric = ACCURACY if of == "labels" else ROUGE
-        for rows in ROWS_OF_THREE:
-            for truth, draw in zip(("all are equal", "one is better"), draws, strict=True):
-                tell(f"  three models, {of}, {rows} rows, {truth}")
-                rng, wrong, alone = np.random.default_rng(rows), 0, 0
-                for _ in range(count):
-                    scores = dict(zip("abc", map(list, draw(rng, rows)), strict=True))
-                    pairs, _ = judge_pairs(scores, metric)
-                    equal = pairs if truth == "all are equal" else pairs[:1]
-                    wrong += any(pair.outcome != "no evidence" for pair in equal)
-                    alone += any(pair.p_value <= 0.05 for pair in equal)
-                found.append(Errors(rows, truth, of, wrong / count, alone / count, count))
+    metric, found = ACCURACY if of == "labels" else ROUGE, []
+    for rows in ROWS_OF_THREE:
+        for truth, draw in zip(("all are equal", "one is better"), KINDS[of], strict=True):
+            tell(f"  three models, {of}, {rows} rows, {truth}")
+            rng, wrong, alone = np.random.default_rng(rows), 0, 0
+            for _ in range(count):
+                pairs, _ = judge_pairs(dict(zip("abc", map(list, draw(rng, rows)), strict=True)), metric)
+                equal = pairs if truth == "all are equal" else pairs[:1]
+                wrong += any(pair.outcome != "no evidence" for pair in equal)
+                alone += any(pair.p_value <= 0.05 for pair in equal)
+            found.append(Errors(rows, truth, of, wrong / count, alone / count, count))
     return found
 
 
@@ -168,47 +168,46 @@ def score_coverage(count: int) -> dict[tuple[int, str, float], tuple[float, floa
 # ---- in words ------------------------------------------------------------------------------------------------
 
 
-def markdown(
-    three: list[Errors],
-    labels: dict[tuple[int, float, float], float],
-    scores: dict[tuple[int, str, float], tuple[float, float]],
-) -> str:
-    """Three tables."""
-    count = three[0].count
-    spread = 2 * math.sqrt(0.05 * 0.95 / count)
+def of_three(found: list[Errors]) -> str:
+    """A sentence and a table."""
+    count = found[0].count
     rows = [
         (f"{one.of}, {one.rows} rows, {one.truth}", f"{one.any_pair:.3f}", f"{one.any_pair_uncorrected:.3f}")
-        for one in three
+        for one in found
     ]
-    head = ("", "with Holm's correction", "without")
-    of_three = (
+    return (
         f"Share of {count:,} comparisons of three models in which a pair that is equal was called better or worse "
-        f"(at most 0.05; two standard errors are {spread:.3f}):\n\n{table(head, rows)}"
+        f"(at most 0.05; two standard errors are {2 * math.sqrt(0.05 * 0.95 / count):.3f}):\n\n"
+        f"{table(('', 'corrected by Holm', 'without correction'), rows)}"
     )
-    shares = sorted({share for _, share, _ in labels})
-    by_size = [
-        (
-            f"{n} rows, difference {truth:g}",
-            *(f"{labels[n, share, truth]:.3f}" if (n, share, truth) in labels else "" for share in shares),
+
+
+def of_margins(of: str, count: int) -> str:
+    """The same of the interval of a margin."""
+    if of == "labels":
+        exact = label_coverage()
+        by_size = [
+            (
+                f"{n} rows, difference {truth:g}",
+                *(f"{exact[n, share, truth]:.3f}" if (n, share, truth) in exact else "" for share in DISCORDANCE),
+            )
+            for n in SIZES
+            for truth in DIFFERENCES
+        ]
+        return (
+            "How likely the one-sided 95 % interval of `--non-inferior` holds the true difference of labels, exact "
+            f"(lowest {min(exact.values()):.3f}):\n\n"
+            f"{table(('', *(f'{share:.0%} of the rows differ' for share in DISCORDANCE)), by_size)}"
         )
-        for n in SIZES
-        for truth in DIFFERENCES
-    ]
-    heads = ("", *(f"{share:.0%} of the rows differ" for share in shares))
-    of_labels = (
-        f"How likely the one-sided 95 % interval of `--non-inferior` holds the true difference of labels, exact "
-        f"(lowest {min(labels.values()):.3f}):\n\n{table(heads, by_size)}"
-    )
-    drawn = [
+    drawn = score_coverage(count)
+    rows = [
         (f"{name}, {n} rows, difference {truth:g}", f"{share:.3f}", f"{end:.3f}")
-        for (n, name, truth), (share, end) in scores.items()
+        for (n, name, truth), (share, end) in drawn.items()
     ]
-    lowest = min(share for share, _ in scores.values())
-    of_scores = (
-        f"The same of scores, {count:,} test sets each (lowest {lowest:.3f}):\n\n"
-        f"{table(('', 'holds it', 'mean lower end'), drawn)}"
+    return (
+        f"The same of scores, {count:,} test sets each (lowest {min(each for each, _ in drawn.values()):.3f}):\n\n"
+        f"{table(('', 'holds it', 'mean lower end'), rows)}"
     )
-    return "\n\n".join([of_three, of_labels, of_scores])
 
 
 if __name__ == "__main__":

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 from statistics import fmean
 from typing import Any, Literal
 
-import eval.aggregate as aggregate
 from data.tasks import Task
 from data.tasks.task import as_text
+from eval.aggregate import calibration, classes, confusion, flips, writing
+from eval.aggregate import metrics as metrics_of
 from eval.metrics import Metric, primary_of, require_primary
 from eval.provenance import Progress, versions
 from eval.report.schema import RowMessage, RowResult
@@ -98,7 +99,7 @@ def judge_sides(
     seen, given, how = asked.seen, asked.given, asked.how
     found = _rows(rows, {key: _scored(given[key].answers, rows, task, more, how) for key in keys})
     paired = {key: _paired(found, key) for key in keys[1:]}
-    metrics = {key: aggregate.metrics(both, task, more, alpha=alpha) for key, both in paired.items()}
+    metrics = {key: metrics_of(both, task, more, alpha=alpha) for key, both in paired.items()}
     sides = [
         SideResult(
             info=_info(key, seen[key].about),
@@ -271,13 +272,13 @@ def _sections(
     both: Sequence[RowResult], rows: Sequence[VerdictRow], tuned: str, task: Task, max_new_tokens: int
 ) -> dict[str, Any]:
     """What else a report says of two sides, by its name in `Comparison`."""
-    found: dict[str, Any] = {"flips": aggregate.flips(both, task)}
+    found: dict[str, Any] = {"flips": flips(both, task)}
     if task.is_classification:
-        found |= {"confusion": aggregate.confusion(both, task), "classes": aggregate.classes(both, task)}
+        found |= {"confusion": confusion(both, task), "classes": classes(both, task)}
         if all(row.base.probabilities and row.tuned.probabilities for row in both):
-            found["calibration"] = aggregate.calibration(both)
+            found["calibration"] = calibration(both)
         return found
-    written = aggregate.writing(both, max_new_tokens)
+    written = writing(both, max_new_tokens)
     # A side knows whether it was cut off, also where it counts no tokens.
     shares = {
         side: fmean(row.answers[key].cut_off for row in rows) for side, key in (("base", "base"), ("tuned", tuned))

@@ -130,7 +130,7 @@ def _of_file(spec: str, chosen: Choices) -> Learned:
             texts += map(task.text_of, read)
     if not texts:
         raise DataError("No row of it can be read", got=spec, fix="Give the rows that the side was trained on.")
-    notes = ()
+    notes: tuple[str, ...] = ()
     if unread := given - len(texts):
         those = "1 row" if unread == 1 else f"{unread:,} rows"
         notes = (f"{those} of {shown_spec(spec)} cannot be read: whether they are test rows, too, is not known.",)
