@@ -93,8 +93,8 @@ def _checker(schema: Any) -> Allows:
     own = {"pattern": pattern, "patternProperties": pattern_properties, "additionalProperties": additional}
     bounded = extend(plain, own)
     ready = bounded(schema, registry=SPECIFICATIONS)
-    probes: tuple[Any, ...] = (None, {}, [], "", 0)
-    for value in probes:
+    of_each_kind: tuple[Any, ...] = (None, {}, [], "", 0)
+    for value in of_each_kind:
         ready.is_valid(value)  # a schema that refers to itself without an end is found out here
 
     def allows(value: Any) -> bool:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from eval.sides.side import OnRows, Side
 from eval.statistics import Interval, Judgement, judge_labels
@@ -154,7 +154,7 @@ def sign_test(preferred: Sequence[Preferred]) -> Judgement:
     return judge_labels(lost, won).model_copy(update={"test": "exact sign test of rows preferred in both orders"})
 
 
-def _habits(said: Sequence[Both]) -> dict[str, float | int | None]:
+def _habits(said: Sequence[Both]) -> dict[str, Any]:
     """How the judge judges, whatever it judges: the fields of `Judged` that say so."""
     opinions = [opinion for both in said for opinion in (both.base_first, both.tuned_first)]
     places = [opinion for opinion in opinions if opinion in ("first", "second")]
