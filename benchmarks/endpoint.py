@@ -57,8 +57,8 @@ def measure(address: str, *, rows: int, runs: int, in_flight: int, max_new_token
     }
     alone, together = results.in_turns(ways, runs).values()
     same = sum(one == other for one, other in zip(alone[-1][1], together[-1][1], strict=True))
-    speeds = [[len(texts) / seconds for seconds, _ in way] for way in (alone, together)]
-    return Measured(len(texts), in_flight, *speeds, same)
+    one, several = ([len(texts) / seconds for seconds, _ in way] for way in (alone, together))
+    return Measured(len(texts), in_flight, one, several, same)
 
 
 def markdown(found: Measured) -> str:

@@ -83,9 +83,10 @@ def shaping(options: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _template(path: str) -> Template:
-    from eval.sides.prompts import PromptFile
+    from eval.sides.prompts import PromptFile  # type: ignore[import-not-found, unused-ignore]
 
-    return PromptFile.load(Path(path))
+    template: Template = PromptFile.load(Path(path))
+    return template
 
 
 def _fields(text: str) -> dict[str, Any]:

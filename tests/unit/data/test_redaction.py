@@ -13,10 +13,11 @@ def test_values_of_secret_variables_are_hidden_and_other_text_is_not():
         "HF_TOKEN": "abcdefgh-secret",
         "HUGGING_FACE_HUB_TOKEN": "another-secret",
         "MY_API_KEY": "keykeykey",
+        "BEFORE_AFTER_KEY_API_EXAMPLE_ORG": "sk-for-a-server",
     }
     environment |= {"TOKENIZERS_PARALLELISM": "falsefalse", "SHORT_TOKEN": "ab"}
-    text = "abcdefgh-secret another-secret keykeykey falsefalse ab"
-    assert redact(text, environment) == "[hidden] [hidden] [hidden] falsefalse ab"
+    text = "abcdefgh-secret another-secret keykeykey sk-for-a-server falsefalse ab"
+    assert redact(text, environment) == "[hidden] [hidden] [hidden] [hidden] falsefalse ab"
 
 
 def test_what_looks_like_a_hub_token_is_hidden_wherever_it_comes_from():
