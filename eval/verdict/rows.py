@@ -93,15 +93,15 @@ def open_rows(
     """
     if source is None:
         return _of_run(asked, count=count, keep_trained=keep_trained, slices=slices)
-    chosen = {"columns": dict(columns or {}), "labels": dict(labels or {}), "skip_empty": skip_empty}
+    named, called = dict(columns or {}), dict(labels or {})
     own = [name for name in slices if name not in (LABEL, LENGTH)]
     why = ""
     if task is None:
-        task, why = _proposed(source, chosen["columns"], kind)
+        task, why = _proposed(source, named, kind)
     _require_answers(task)
-    found = open_test(source, task, keep=own, **chosen)
+    found = open_test(source, task, columns=named, labels=called, skip_empty=skip_empty, keep=own)
     task = found.task or task
-    how = Choices(task, chosen["columns"], chosen["labels"], skip_empty, for_another=True)
+    how = Choices(task, named, called, skip_empty, for_another=True)
     return _chosen(
         source,
         found.rows,
