@@ -26,6 +26,7 @@ from plumbing.writing import write_atomically
 MOST_MB, MOST_MB_OF_ALL = 64, 512
 OLDEST_DAYS = 7
 """An older answer is asked for again: who knows what stands behind an address by now."""
+_APPENDING = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
 _LOCK_S = 30.0
 _KEY = "key"
 _NONSENSE = (ValueError, ValidationError, KeyError, TypeError, AttributeError, RecursionError)
@@ -55,7 +56,7 @@ class Kept:
             folder.mkdir(parents=True, exist_ok=True)
             with self._alone():
                 self._shorten()
-                os.close(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
+                os.close(os.open(self.path, _APPENDING, 0o600))
                 self._known = dict(self._read())
             self._forget_others()
         except OSError as error:
@@ -78,7 +79,7 @@ class Kept:
         line = json.dumps({_KEY: key} | reply.model_dump(mode="json", exclude_defaults=True)) + "\n"
         try:
             with self._alone():
-                handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+                handle = os.open(self.path, _APPENDING, 0o600)
                 try:
                     if _is_torn(handle):
                         line = "\n" + line
