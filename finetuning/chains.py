@@ -26,7 +26,7 @@ from finetuning.recipe import RECIPES, Recipe, load_recipe, read_yaml, recipe_na
 from finetuning.runs import launch
 from finetuning.runs.folder import ACTIVE, RESUMABLE, Run, open_run, runs_folder
 from finetuning.runs.locks import locked, writing
-from finetuning.settings import Settings
+from finetuning.settings import Settings, sentences
 from plumbing.errors import RecipeError, RunError
 from plumbing.reading import read_text
 from plumbing.writing import write_atomically
@@ -128,7 +128,7 @@ def load_chain(name: str, settings: Sequence[str] = ()) -> Plan:
     try:
         chain = Chain.model_validate(read_yaml(read_text(path, limit=MAX_BYTES)))
     except ValidationError as error:
-        raise RecipeError(f"The chain is not valid: {'; '.join(_sentences(error))}", got=name) from None
+        raise RecipeError(f"The chain is not valid: {'; '.join(sentences(error))}", got=name) from None
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"The chain cannot be read: {error}", got=name, fix=f"There are: {', '.join(chain_names())}."
@@ -182,12 +182,6 @@ def begin_anew(chain: Chain, folder: Path | None = None) -> None:
     folder = folder or runs_folder()
     with writing(folder):
         _file(chain, folder).unlink(missing_ok=True)
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    """What is wrong with a chain's file, each with its place in it."""
-    said = [(".".join(map(str, each["loc"])), each["msg"].removeprefix("Value error, ")) for each in error.errors()]
-    return [f"{place}: {what}" if place else what for place, what in said]
 
 
 def _run_of(noted: Any, sha256: str, folder: Path) -> Run | None:

@@ -18,7 +18,7 @@ from data.tasks.own import OwnTask
 from eval.metrics import is_here, require_known, require_primary
 from finetuning.overrides import MAX_BYTES, apply_override, groups_of, in_order, put
 from finetuning.overrides import read_yaml as read_yaml
-from finetuning.settings import Settings
+from finetuning.settings import Place, Settings, sentences
 from finetuning.strategies import STRATEGIES, AnyStrategy
 from finetuning.strategies.strategy import ModelKind
 from finetuning.trackers import Tracker
@@ -307,18 +307,7 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
 
 
 def _sentences(error: ValidationError) -> list[str]:
-    sentences = []
-    for problem in error.errors():
-        if _of_another_kind(problem):
-            continue
-        where = _where(problem["loc"])
-        text = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            text = f"there is no such setting{_nearest(where)}"
-        elif where and problem["type"] != "missing":
-            text = f"{text} (got {_shown(problem['input'])})"
-        sentences.append(f"{where}: {text}" if where else text)
-    return sentences
+    return sentences(error, where=_where, beside_the_point=_of_another_kind, known=_known)
 
 
 _KINDS = {each.__name__ for each in (str, OwnTask)} | set(STRATEGIES) | set(WAYS)
@@ -345,21 +334,9 @@ def _of_another_kind(problem: Any) -> bool:
     return bool(place[1] == "str" if isinstance(value, dict) else place == ("task", "OwnTask"))
 
 
-def _shown(value: object) -> str:
-    """`value`, short: a number of 10,000 digits has no representation, and nobody reads it."""
-    try:
-        return repr(value)[:200]
-    except ValueError:
-        return "a number of very many digits"
-
-
-def _nearest(where: str) -> str:
+def _known(place: Place) -> list[str]:
     """The settings that a misspelt one could have been."""
-    section, _, wrong = where.rpartition(".")
+    section = _where(place).rpartition(".")[0]
     field = Recipe.model_fields.get(section)
     groups = [Recipe] if not section else groups_of(field.annotation) if field else []
-    known = list(dict.fromkeys(name for group in groups for name in group.model_fields))
-    close = difflib.get_close_matches(wrong, known, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
-    return f"; there are {', '.join(known)}" if known else ""
+    return [name for group in groups for name in group.model_fields]

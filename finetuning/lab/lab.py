@@ -18,6 +18,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,7 +27,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from finetuning.lab.searches import Space, Values, refused
 from finetuning.lab.untrained import AnyUntrained
 from finetuning.overrides import MAX_BYTES, read_yaml
-from finetuning.settings import Settings
+from finetuning.settings import Place, Settings, sentences
 from plumbing.errors import RecipeError
 from plumbing.reading import read_text
 
@@ -203,24 +204,16 @@ def parse_lab(values: Any) -> Lab:
 
 
 def _sentences(error: ValidationError) -> list[str]:
-    """What is wrong, once for each place."""
-    found: dict[str, str] = {}
-    for problem in error.errors():
-        place, value = problem["loc"], problem["input"]
-        if _of_another_kind(place, value):
-            continue
-        where = ".".join(str(part) for part in place if not _is_kind(str(part)))
-        text = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "extra_forbidden":
-            text = f"there is no such setting{_nearest(place)}"
-        elif where and problem["type"] not in ("missing", "value_error"):
-            text = f"{text} (got {str(value)[:100]})"
-        found.setdefault(where, f"{where}: {text}" if where else text)
-    return list(found.values())
+    return sentences(error, where=_where, beside_the_point=_of_another_kind, known=_known)
 
 
-def _of_another_kind(place: tuple[int | str, ...], value: object) -> bool:
+def _where(place: Place) -> str:
+    return ".".join(str(part) for part in place if not _is_kind(str(part)))
+
+
+def _of_another_kind(problem: Any) -> bool:
     """Whether it says of a list that it is no range, or of a range that it is no list."""
+    place, value = problem["loc"], problem["input"]
     if "Range" in place:
         return isinstance(value, list)
     return isinstance(value, dict) and any(str(part).startswith("list[") for part in place)
@@ -231,9 +224,8 @@ def _is_kind(part: str) -> bool:
     return part == "Range" or part.startswith("constrained-") or part.endswith("]")
 
 
-def _nearest(place: tuple[int | str, ...]) -> str:
-    """The setting that a misspelt one could have been."""
+def _known(place: Place) -> Iterable[str]:
+    """The settings that a misspelt one could have been."""
     groups: dict[str, type[Settings]] = {"options": Option, "budget": Budget}
     group = groups.get(str(place[0]), Lab) if place[1:] else Lab
-    close = difflib.get_close_matches(str(place[-1]), group.model_fields, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(group.model_fields)}"
+    return group.model_fields

@@ -40,8 +40,12 @@ def result(found: LabResult) -> Markup:
 
 
 def _options(plan: Plan) -> Markup:
-    rows = [[each.name, each.about, "" if each.rows is None else f"{each.rows:,}"] for each in plan.cells]
-    return table(["option", "what is done", "training rows"], rows, label="Options")
+    is_curve = any(each.rows is not None for each in plan.cells)
+    rows = [
+        [each.name, each.about, *(["" if each.rows is None else f"{each.rows:,}"] if is_curve else [])]
+        for each in plan.cells
+    ]
+    return table(["option", "what is done", *(["training rows"] if is_curve else [])], rows, label="Options")
 
 
 def takes(found: list[Share]) -> Markup:

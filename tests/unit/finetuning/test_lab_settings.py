@@ -302,3 +302,8 @@ def test_a_lab_begins_only_once_it_is_known_to_fit(tmp_path, monkeypatch):
     with pytest.raises(RecipeError, match="fit together"):
         launch.planned(lab(options=[{"name": "a"}, UNFIT["the task"]]))
     assert list_labs() == []
+
+
+def test_a_number_of_ten_thousand_digits_is_refused_in_a_sentence():
+    with pytest.raises(RecipeError, match=r"minutes: .*got a number of very many digits"):
+        parse_lab({"name": "a", "budget": {"minutes": 10**10_000}})

@@ -138,7 +138,7 @@ def test_a_lab_is_started_once_and_a_strangers_within_the_limits(
 def test_what_a_lab_takes_is_said_or_why_it_cannot_be_made_here(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ui.server.libraries.ready", lambda: None)
+    monkeypatch.setattr("models.libraries.ready", lambda: None)
     monkeypatch.setattr("finetuning.lab.rows.open_rows", lambda plan: {})
     shares = [Share(cell, 3, 600.0) for cell in make_plan(load_lab(NAME)).cells]
     monkeypatch.setattr("finetuning.lab.dry_run.shares", lambda plan, rows: shares)

@@ -15,13 +15,14 @@ from eval.report.sections import ChangedAnswer
 from finetuning.demonstrations.demonstration import Measured, Results, demonstration_names, load_demonstration
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe, recipe_names
+from models import libraries
 from models.four_bit import BINS, LEVELS, FourBit, Layer
 from plumbing.errors import UserError
 from ui.drawing import learn as drawing
 from ui.drawing import learn_text as said
 from ui.drawing import text, weights
 from ui.page import build_page
-from ui.server import libraries, models_in_use
+from ui.server import models_in_use
 from ui.server.calls import RefusedError, _check_type
 from ui.server.four_bit import FourBitOnce
 from ui.server.visitors import LOCAL
