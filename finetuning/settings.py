@@ -40,10 +40,15 @@ def sentences(
         name, text = where(problem["loc"]), problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             text = f"there is no such setting{_nearest(name.rpartition('.')[2], known(problem['loc']))}"
-        elif name and problem["type"] != "missing":
+        elif name and problem["type"] != "missing" and not _is_said(problem):
             text = f"{text} (got {_shown(problem['input'])})"
         found.setdefault((name, text), f"{name}: {text}" if name else text)
     return list(found.values())
+
+
+def _is_said(problem: Any) -> bool:
+    """Whether a sentence of our own is about a whole group or list, and names what in it is wrong."""
+    return problem["type"] == "value_error" and isinstance(problem["input"], (dict, list))
 
 
 def _shown(value: object) -> str:

@@ -23,7 +23,6 @@ def ready() -> None:
         return
     with _lock, without_collections():
         _import_bitsandbytes()
-        import torch  # noqa: F401
         from peft import PeftModel  # noqa: F401
         from transformers import (  # noqa: F401
             AutoConfig,
@@ -66,7 +65,8 @@ def import_in_background() -> None:
 
     def import_all() -> None:
         ready()
-        import datasets  # noqa: F401
+        with _lock, without_collections():
+            import datasets  # noqa: F401
 
     threading.Thread(target=import_all, name="libraries", daemon=True).start()
 

@@ -40,12 +40,10 @@ def result(found: LabResult) -> Markup:
 
 
 def _options(plan: Plan) -> Markup:
-    is_curve = any(each.rows is not None for each in plan.cells)
-    rows = [
-        [each.name, each.about, *(["" if each.rows is None else f"{each.rows:,}"] if is_curve else [])]
-        for each in plan.cells
-    ]
-    return table(["option", "what is done", *(["training rows"] if is_curve else [])], rows, label="Options")
+    rows = [[each.name, each.about, "" if each.rows is None else f"{each.rows:,}"] for each in plan.cells]
+    width = 3 if any(each.rows is not None for each in plan.cells) else 2
+    head = ["option", "what is done", "training rows"]
+    return table(head[:width], [row[:width] for row in rows], label="Options")
 
 
 def takes(found: list[Share]) -> Markup:

@@ -307,3 +307,9 @@ def test_a_lab_begins_only_once_it_is_known_to_fit(tmp_path, monkeypatch):
 def test_a_number_of_ten_thousand_digits_is_refused_in_a_sentence():
     with pytest.raises(RecipeError, match=r"minutes: .*got a number of very many digits"):
         parse_lab({"name": "a", "budget": {"minutes": 10**10_000}})
+
+
+def test_a_sentence_about_a_whole_option_does_not_repeat_it():
+    with pytest.raises(RecipeError) as caught:
+        lab(**WRONG["nothing is trained, so there is nothing to tune"])
+    assert "(got" not in str(caught.value)
