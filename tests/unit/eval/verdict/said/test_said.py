@@ -128,8 +128,8 @@ def with_besides(verdict):
     )  # fmt: skip
     standard = [
         StandardTask(
-            name=f"task-{number}", metric="acc", n=50, comparisons={"tuned": test}, values={"base": 0.6, "tuned": 0.7},
-            corrected={"tuned": corrected},
+            name=f"task-{number}", metric="acc", n=50, values={"base": 0.6, "tuned": 0.7},
+            comparisons={"tuned": test}, corrected={"tuned": corrected},
         )
         for number, (test, corrected) in enumerate(zip(tests, holm([one.p_value for one in tests]), strict=True))
     ]  # fmt: skip
@@ -275,7 +275,8 @@ def test_nobody_is_called_out_of_an_answer(example):
     """In a comment of a pull request `@name` is a message to whoever is called so."""
     verdict, rows = example("texts")
     rows = [row.model_copy(update={"input": "Ask @someone or me@example.com."}) for row in rows]
-    assert "@someone" not in (markdown := to_markdown(verdict, rows))
+    markdown = to_markdown(verdict, rows)
+    assert "@someone" not in markdown
     (said,) = {line for line in MarkdownIt().render(markdown).splitlines() if "someone" in line}
     assert re.sub("<[^>]*>", "", said) == "Ask @someone or me@example.com."
 
