@@ -38,8 +38,6 @@ def how_asked(verdict: Verdict) -> list[str]:
     ]
     if len({side.prompt.sha256 for side in verdict.sides}) > 1:
         said.append("The sides are not asked by one prompt: a difference may be the prompt's as well.")
-    if len({side.answered for side in verdict.sides}) > 1:
-        said.append("Labels are chosen by one side and read by another: that alone may make a difference.")
     said += [words.unread_sentence(verdict, side) for side in verdict.sides if side.unread is not None]
     return said
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-OF_LABELS = "score test for paired shares (Tango, Nam)"
+OF_LABELS = "Tango and Nam's score test for paired shares"
 OF_SCORES = "Gaffke's bound for the mean of bounded differences"
 DRAWS = 10_000
 _BATCH_VALUES = 1_000_000  # values drawn at a time: bounds the memory to some 25 MB, however many rows

@@ -131,8 +131,8 @@ def plan_rows(difference: float, spread: Spread, *, alpha: float = 0.05, compari
         )
     if wider := spread.wider:
         more = needed(wider)
-        takes = f"{more:,} rows" if more else f"more than {MOST_ROWS:,} rows"
-        notes.append(f"Seen on {spread.seen:,} rows, it may as well be {wider.number}; then it takes {takes}.")
+        takes = f"{more:,}" if more else f"more than {MOST_ROWS:,}"
+        notes.append(_may_be(wider, f"it takes {takes} rows"))
     return Plan(rows, difference, each, _power(rows, difference, spread, each), spread, tuple(notes))
 
 
@@ -150,12 +150,18 @@ def plan_difference(rows: int, spread: Spread, *, alpha: float = 0.05, compariso
             got=rows,
             fix=f"It takes {fewest_flips(each)} at least.",
         )
-    if spread.discordance is not None:
-        found = detectable_share(rows, spread.discordance, each)
-        assert found is not None
-    else:
-        found = _quantiles(rows, each) * (spread.deviation or 0.0) / math.sqrt(rows)
-    return Plan(rows, found, each, POWER, spread)
+
+    def found(spread: Spread) -> float:
+        if spread.discordance is None:
+            return _quantiles(rows, each) * (spread.deviation or 0.0) / math.sqrt(rows)
+        share = detectable_share(rows, spread.discordance, each)
+        assert share is not None, "there are rows enough for some"
+        return share
+
+    notes: tuple[str, ...] = ()
+    if wider := spread.wider:
+        notes = (_may_be(wider, f"they find {found(wider):.3g}"),)
+    return Plan(rows, found(spread), each, POWER, spread, notes)
 
 
 def assumed(discordance: float | None = None) -> Spread:
@@ -171,6 +177,10 @@ def assumed(discordance: float | None = None) -> Spread:
             "Discordance is a share of the rows, above 0 and 1 at most", got=discordance, fix="Write 0.2."
         )
     return Spread("assumed", discordance=discordance)
+
+
+def _may_be(wider: Spread, then: str) -> str:
+    return f"Seen on {wider.seen:,} rows, it may as well be {wider.number}; then {then}."
 
 
 def _check(alpha: float, comparisons: int) -> None:

@@ -167,9 +167,11 @@ def unread_sentence(verdict: Verdict, side: SideResult) -> str:
 
 def explanation(verdict: Verdict) -> list[str]:
     """What the verdict rests on, and what so many rows could have shown."""
+    said = [against_base(verdict, each) for each in best_first(verdict)]
     if is_one_pair(verdict):
-        return [ground(verdict.comparisons[0].primary), what_is_tested(verdict)]
-    return [*(against_base(verdict, each) for each in best_first(verdict)), what_is_tested(verdict)]
+        said = [ground(verdict.comparisons[0].primary)]
+    tests = dict.fromkeys(each.margin.test for each in verdict.comparisons if each.margin)
+    return [*said, what_is_tested(verdict), *(f"The margin is judged by {test}." for test in tests)]
 
 
 def against_base(verdict: Verdict, comparison: Comparison) -> str:
@@ -223,8 +225,7 @@ def what_is_tested(verdict: Verdict) -> str:
 
 def margin_sentence(margin: Margin) -> str:
     """Whether a tuned side is shown to be no worse than the base by more than a margin."""
-    limit = f"the one-sided 95 % limit of the difference is {margin.limit:+.3f}, p {p_text(margin.p_value)}"
-    numbers = f"{limit} ({margin.test})"
+    numbers = f"the one-sided 95 % limit of the difference is {margin.limit:+.3f}, p {p_text(margin.p_value)}"
     if margin.holds:
         return f"Not worse than the base by {margin.margin:g} or more: {numbers}."
     return f"Not shown to be no worse than the base by {margin.margin:g} or more: {numbers}."

@@ -137,6 +137,8 @@ def test_what_was_seen_on_few_rows_may_be_more_and_then_it_takes_more_rows(tmp_p
     assert (
         more > 2.5 * plan.rows and said == f"Seen on 20 rows, it may as well be 30.1%; then it takes {more:,} rows."
     )
+    (said,) = plan_difference(more, few).notes
+    assert said.startswith("Seen on 20 rows, it may as well be 30.1%; then they find 0.0")
     assert assumed(0.1).wider is None and not plan_rows(0.05, assumed(0.1)).notes
 
 

@@ -322,6 +322,7 @@ def test_where_a_margin_was_asked_for_the_margin_decides(example):
     worse, same = example("worse")[0], example("same")[0]
     assert not failures(with_margin(worse, holds=True))
     assert "Not worse than the base by 0.02 or more" in words.headline(with_margin(worse, holds=True))
+    assert words.explanation(with_margin(worse, holds=True))[-1] == "The margin is judged by t."
     (failure,) = failures(with_margin(same, holds=False))
     assert failure.sentence.startswith("Not shown to be no worse than the base by 0.02")
     assert failures(with_margin(same, holds=True), ["better"])
