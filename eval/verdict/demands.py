@@ -11,6 +11,7 @@ from typing import Literal
 
 from eval.verdict import words
 from eval.verdict.schema import Comparison, SliceResult, Verdict
+from plumbing.printable import printable
 
 Demand = Literal["better", "slices"]
 DEMANDS: tuple[Demand, ...] = ("better", "slices")
@@ -30,6 +31,7 @@ class Failure:
     tuned: str
     """The key of the tuned side."""
     sentence: str
+    """As a terminal may show it: names of sides and slices are somebody else's."""
     found: SliceResult | None = None
     """The slice that got worse; None where it is the verdict itself."""
 
@@ -40,10 +42,14 @@ def failures(verdict: Verdict, demanded: Sequence[Demand] = ()) -> list[Failure]
     A tuned side fails that is worse than the base. Where a margin was asked for, the margin decides instead: a side
     fails that is not shown to be within it, and a loss that is shown to be smaller does not matter.
     """
-    found = [Failure(each.tuned, why) for each in verdict.comparisons if (why := _failing(each, verdict, demanded))]
+    found = [
+        Failure(each.tuned, printable(why))
+        for each in verdict.comparisons
+        if (why := _failing(each, verdict, demanded))
+    ]
     if "slices" in demanded:
         found += [
-            Failure(each.tuned, _named(each, verdict) + words.slice_sentence(one, verdict), one)
+            Failure(each.tuned, printable(_named(each, verdict) + words.slice_sentence(one, verdict)), one)
             for each in verdict.comparisons
             for one in each.slices
             if one.outcome == "worse"

@@ -271,6 +271,12 @@ def test_markdown_and_junit_obey_nothing_either(example):
     assert "\x1b" not in printed(verdict)
 
 
+def test_why_a_gate_is_shut_drives_no_terminal(example):
+    verdict, _ = hostile(*example("slice"))
+    (failure,) = failures(verdict, ["slices"])
+    assert "\x1b" not in failure.sentence and "\\x1b[31m" in failure.sentence
+
+
 def test_nobody_is_called_out_of_an_answer(example):
     """In a comment of a pull request `@name` is a message to whoever is called so."""
     verdict, rows = example("texts")
