@@ -11,10 +11,17 @@ from typing import Literal
 
 from eval.verdict import words
 from eval.verdict.schema import Comparison, SliceResult, Verdict
+from plumbing.printable import printable
 
 Demand = Literal["better", "slices"]
 DEMANDS: tuple[Demand, ...] = ("better", "slices")
-"""better: every tuned side has to be better than the base. slices: on no slice may one be worse."""
+"""better: every tuned side has to be better than the base. slices: on no slice may one be worse.
+
+Both are decided by corrected p-values, those of `eval.verdict.pairs` and `eval.verdict.slices`. Margins are not
+corrected for the number of sides, since every one has to hold: that the gate opens though a side is worse by the
+margin is as seldom as it is for that side alone (an intersection-union test, Berger 1982, https://doi.org/10.1080/
+00401706.1982.10487790).
+"""
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,7 @@ class Failure:
     tuned: str
     """The key of the tuned side."""
     sentence: str
+    """As a terminal may show it: names of sides and slices are somebody else's."""
     found: SliceResult | None = None
     """The slice that got worse; None where it is the verdict itself."""
 
@@ -34,10 +42,14 @@ def failures(verdict: Verdict, demanded: Sequence[Demand] = ()) -> list[Failure]
     A tuned side fails that is worse than the base. Where a margin was asked for, the margin decides instead: a side
     fails that is not shown to be within it, and a loss that is shown to be smaller does not matter.
     """
-    found = [Failure(each.tuned, why) for each in verdict.comparisons if (why := _failing(each, verdict, demanded))]
+    found = [
+        Failure(each.tuned, printable(why))
+        for each in verdict.comparisons
+        if (why := _failing(each, verdict, demanded))
+    ]
     if "slices" in demanded:
         found += [
-            Failure(each.tuned, _named(each, verdict) + words.slice_sentence(one, verdict), one)
+            Failure(each.tuned, printable(_named(each, verdict) + words.slice_sentence(one, verdict)), one)
             for each in verdict.comparisons
             for one in each.slices
             if one.outcome == "worse"

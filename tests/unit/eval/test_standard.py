@@ -173,6 +173,21 @@ def test_what_is_no_language_model_here_is_said_and_left_out(tiny_pair, tasks):
         assert found.tasks == [] and "no two such models" in found.notes[-1]
 
 
+def test_a_metric_of_which_nobody_says_which_way_is_better_is_left_out_and_said(tiny_pair, tasks):
+    """A task's own scores; taken for one where more is better, its losses would be gains."""
+    tasks("tiny_choices")
+    folder = tasks("own_scores", metric_list=[{"metric": "misses", "aggregation": "mean"}])
+    (folder / "scoring.py").write_text("def misses(doc, results):\n    return {'misses': float(doc['label'])}\n")
+    with (folder / "own_scores.yaml").open("a") as file:
+        file.write("process_results: !function scoring.misses\n")
+    found = run(tiny_pair, folder, "own_scores,tiny_choices", limit=2)
+    assert [task.name for task in found.tasks] == ["tiny_choices"]
+    (said,) = found.notes
+    assert said.startswith(
+        "Standard benchmarks: own_scores is left out, since it is not known whether a higher misses"
+    )
+
+
 @pytest.mark.parametrize(
     ("name", "changes", "says"),
     [

@@ -157,7 +157,7 @@ def test_more_than_can_be_read_is_said_and_nothing_is_counted_of_half_the_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep(vote(1))
-    monkeypatch.setattr(keeping, "_MAX_BYTES", 100)
+    monkeypatch.setattr("eval.vote_lines.MAX_BYTES", 100)
     for use in (read_votes, lambda: keep(vote(2))):
         with pytest.raises(RunError, match="longer than 100 bytes"):
             use()
