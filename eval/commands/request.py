@@ -57,6 +57,11 @@ class Request:
         """Of the sides, the base first, as a verdict has them."""
         return ["base", "tuned", *(f"tuned-{number}" for number in range(2, len(self.tuned) + 1))]
 
+    @property
+    def servers(self) -> list[str]:
+        """Sides, and a judge, that are servers."""
+        return [text for text in (self.base, *self.tuned, self.judge or "") if _is_server(text)]
+
     def check(self) -> None:
         """Refuse what is wrong without a look at any model.
 

@@ -25,6 +25,7 @@ from models.gguf_files import packed_in
 from models.pair import prove_on
 from models.resolved import Progress
 from models.tuned import weights_sha256
+from plumbing.doors import side_option
 from plumbing.errors import ModelError, RecipeError
 
 
@@ -152,10 +153,11 @@ def _columns(classes: Mapping[Any, str], task: Task, wanted: Wanted) -> tuple[li
         places.setdefault(name.strip().casefold(), []).append(number)
     found = [places.get(label.strip().casefold(), []) for label in task.labels]
     if any(len(each) != 1 for each in found):
+        written = side_option(LABELS, ",".join(task.labels)[:300])
         raise ModelError(
             "The classes of the classifier are not the labels of the task",
             got=f"{wanted.look.name}: {', '.join(names)[:300]}",
-            fix=f"Say which is which, in the order of its classes: labels={','.join(task.labels)[:300]}.",
+            fix=f"Say which is which, in the order of its classes: {written}.",
         )
     columns = [number for (number,) in found]
     rest = [name for number, name in enumerate(names) if number not in columns]

@@ -51,9 +51,9 @@ def test_a_file_is_read_with_the_task_that_its_columns_propose(tmp_path):
 
 def test_columns_that_nobody_could_guess_are_chosen(tmp_path):
     path = written(tmp_path / "support.csv", messages(60), head=("body", "team", "region"))
-    with pytest.raises(DataError, match="not clear what could be learned") as error:
+    with pytest.raises(DataError, match="not clear what the task of this file is") as error:
         open_rows(path, [BASE, BASE])
-    assert "which column is read and which is the answer" in str(error.value)
+    assert "--task classification" in str(error.value) and "--set data.columns.label=" in str(error.value)
     found = open_rows(path, [BASE, BASE], columns={"label": "team"})
     assert sorted(found.task.labels) == ["billing", "returns", "technical"]
 
