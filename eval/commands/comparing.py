@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eval.verdict.schema import Verdict, VerdictRow
 
 WHERE_FROM = {
-    "contract": "by the prompt that it was tuned with",
+    "contract": "by the prompt that training used",
     "template": "by its own chat template",
     "file": "by the prompt of your file",
     "server": "by these messages, which the server renders",
@@ -78,7 +78,7 @@ def rows_of(request: Request, asked: Sequence[Asked]) -> TestRows:
     """
     from data.how_read import HowRead
     from eval.commands.tasks import kind_named, task_named, task_of_sides
-    from eval.metrics import EVALUATE, open_metric, require_primary
+    from eval.metrics import open_metric, require_primary
     from eval.verdict.rows import open_rows, with_metric
 
     read = HowRead.of(request.settings)
@@ -108,12 +108,6 @@ def rows_of(request: Request, asked: Sequence[Asked]) -> TestRows:
         except ValueError as error:
             raise RecipeError(f"The verdict cannot be about this metric: {error}", got=request.metric) from None
         rows = with_metric(rows, request.metric)
-    if request.margin is not None and request.margin >= 1 and not rows.task.metric.startswith(EVALUATE):
-        raise UserError(
-            "A margin of 1 or more lets any loss through, since scores are from 0 to 1",
-            got=request.margin,
-            fix="Write 0.02 for two rows in a hundred.",
-        )
     return rows
 
 

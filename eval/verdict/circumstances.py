@@ -14,7 +14,7 @@ from eval.verdict.schema import Judged, SideResult, StandardTask, Suspect, Verdi
 
 SUSPECTS_SHOWN = 10
 _ASKED = {
-    "contract": "by the prompt that it was tuned with",
+    "contract": "by the prompt that training used",
     "template": "by its own chat template",
     "file": "by the prompt of a file",
     "server": "by messages, which the server renders",
@@ -87,8 +87,7 @@ def suspects_sentence(suspects: list[Suspect]) -> str:
         return ""
     rows = "1 row says" if len(suspects) == 1 else f"{len(suspects):,} rows say"
     shown = f" The {SUSPECTS_SHOWN} first:" if len(suspects) > SUSPECTS_SHOWN else ""
-    what = "it" if len(suspects) == 1 else "each"
-    return f"{rows} what every side finds improbable: {what} may be wrong, or hard.{shown}"
+    return f"{rows} what every side finds improbable: it may be wrong, or hard.{shown}"
 
 
 def judged_sentences(judged: Judged, verdict: Verdict) -> list[str]:
