@@ -184,7 +184,7 @@ def test_the_metrics_and_prices_that_help_names_are_some():
     assert {"accuracy", "rougeL", "chrf", "number:0.01", "regex:PATTERN", "json-schema:FILE"} <= kinds.keys()
     for name, kind in kinds.items():
         require_primary(name, kind)
-    assert Price.parse(re.search(r"[\d.]+/[\d.]+", HELP["--price"])[0]).written == 0.6
+    assert Price.parse(re.search(r"\d+\.\d+/\d+\.\d+", HELP["--price"])[0]).written == 0.6
 
 
 @pytest.mark.parametrize("words_", [["compare", "--help"], ["plan", "--help"], ["show", "--help"]])
