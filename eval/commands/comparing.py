@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eval.verdict.schema import Verdict, VerdictRow
 
 WHERE_FROM = {
-    "contract": "by the prompt that training used",
+    "contract": "by the prompt that it was tuned with",
     "template": "by its own chat template",
     "file": "by the prompt of your file",
     "server": "by these messages, which the server renders",

@@ -14,7 +14,7 @@ from eval.verdict.schema import Judged, SideResult, StandardTask, Suspect, Verdi
 
 SUSPECTS_SHOWN = 10
 _ASKED = {
-    "contract": "by the prompt that training used",
+    "contract": "by the prompt that it was tuned with",
     "template": "by its own chat template",
     "file": "by the prompt of a file",
     "server": "by messages, which the server renders",
