@@ -9,6 +9,7 @@
 A table is printed either way.
 """
 
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -16,9 +17,9 @@ import pytest
 
 from data.sources import open_source
 from data.trained_rows import TrainedRows
-from eval.commands.comparing import compared
-from eval.commands.printing import print_verdict
-from eval.commands.request import Request
+from eval.asked.comparing import compared
+from eval.asked.request import Request
+from eval.commands.printing import print_prompt, print_verdict
 from eval.compare import compare
 from eval.exactness import check as check_fast_path
 from eval.exactness import open_plain
@@ -120,7 +121,7 @@ def test_sides_are_not_worse(pytestconfig: pytest.Config, capsys: pytest.Capture
     )
     with capsys.disabled():
         print()
-        verdict, _rows = compared(request)
+        verdict, _rows = compared(request, on_prompt=partial(print_prompt, console))
         print_verdict(console, verdict)
     found = failures(verdict)
     assert not found, "; ".join(failure.sentence for failure in found)

@@ -7,7 +7,7 @@ for all, so that all pairs are judged on the same rows; whoever wants may keep t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,7 @@ def open_rows(
     count: int | None = None,
     keep_trained: bool = False,
     slices: Sequence[str] = (),
+    check: Callable[[Dataset, Task], None] | None = None,
 ) -> TestRows:
     """The rows to compare the sides on.
 
@@ -86,6 +87,7 @@ def open_rows(
         count: judge a fixed sample of so many, every label in its share.
         keep_trained: judge rows that a side was trained on, too.
         slices: columns of the source by which the rows are divided, beside label and length.
+        check: looks at all rows that the source has; raises where they are not to be judged here.
 
     Raises:
         DataError: the source cannot be read, it is not clear what is asked, the task has no answers, or no row is
@@ -101,6 +103,8 @@ def open_rows(
     _require_answers(task)
     found = open_test(source, task, columns=named, labels=called, skip_empty=skip_empty, keep=own)
     task = found.task or task
+    if check is not None:
+        check(found.rows, task)
     how = Choices(task, named, called, skip_empty, for_another=True)
     return _chosen(
         source,
