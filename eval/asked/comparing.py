@@ -41,6 +41,7 @@ def compared(
     request: Request,
     *,
     on_progress: Progress | None = None,
+    on_fetch: Progress | None = None,
     on_prompt: OnPrompt | None = None,
     agree: Callable[[], None] | None = None,
     servers: Settings | None = None,
@@ -51,6 +52,7 @@ def compared(
     Args:
         request: what is compared.
         on_progress: told what is being done and how far it is.
+        on_fetch: told how far it is with what has to be fetched, before anything is asked.
         on_prompt: told how every side is asked, before any is.
         agree: called when all of that was told, before anything is asked; raises where it is not to be.
         servers: how servers are asked, where the options do not say.
@@ -68,7 +70,7 @@ def compared(
     rows = rows_of(request, asked, check=check)
     also.check(rows.task)
     more = [open_metric(name, rows.task.kind) for name in request.more_metrics]
-    openers, close = _openers(request, asked, rows, on_prompt, agree, servers)
+    openers, close = _openers(request, asked, rows, on_fetch, on_prompt, agree, servers)
     try:
         verdict, found = judge_sides(
             openers,
@@ -129,6 +131,7 @@ def _openers(
     request: Request,
     asked: Sequence[Asked],
     rows: TestRows,
+    on_fetch: Progress | None,
     on_prompt: OnPrompt | None,
     agree: Callable[[], None] | None,
     servers: Settings | None,
@@ -142,10 +145,10 @@ def _openers(
     def opener(number: int) -> Callable[[], Side]:
         def opening() -> Side:
             if request.one_by_one:
-                side = open_side(asked[number], rows.task, servers=servers)
+                side = open_side(asked[number], rows.task, progress=on_fetch, servers=servers)
             else:
                 if not opened:  # together, so that those on one base share its weights
-                    opened.extend(open_sides(asked, rows.task, servers=servers))
+                    opened.extend(open_sides(asked, rows.task, progress=on_fetch, servers=servers))
                 side = opened[number]
             if number not in told:
                 told.add(number)

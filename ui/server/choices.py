@@ -59,13 +59,13 @@ def places() -> list[tuple[str, str]]:
 def all_choices(visitor: Visitor, place: str | None = None) -> list[Choice]:
     """What ships and the visitor's newest, those of one place only if it is given; no damaged one."""
     finished = (_of_run(run) for run in islice(filter(_has_tuned, visitor.runs()), NEWEST))
-    found = [*_bundled(), *(choice for choice in finished if choice)]
+    found = [*bundled_choices(), *(choice for choice in finished if choice)]
     return [choice for choice in found if place is None or place_of(choice.task) == place]
 
 
 def find(key: str | None, visitor: Visitor) -> Choice:
     """The choice of `key`; a `ModelError` if there is none, or it is somebody else's."""
-    for choice in _bundled():
+    for choice in bundled_choices():
         if choice.key == key:
             return choice
     with contextlib.suppress(RunError):
@@ -86,10 +86,11 @@ def options(visitor: Visitor, place: str | None = None) -> list[tuple[str, str]]
 
 def shipped(place: str) -> list[tuple[str, str]]:
     """As `options`, for a page that does not know its visitor yet."""
-    return [(choice.label, choice.key) for choice in _bundled() if place_of(choice.task) == place]
+    return [(choice.label, choice.key) for choice in bundled_choices() if place_of(choice.task) == place]
 
 
-def _bundled() -> list[Choice]:
+def bundled_choices() -> list[Choice]:
+    """What ships, but for what is damaged."""
     choices = []
     for folder in sorted(bundled_folder().glob("*/"), reverse=True):
         title = load_recipe(folder.name).title if folder.name in recipe_names() else folder.name
