@@ -327,6 +327,10 @@ class LanguageModelSide(LocalSide):
         for answer in stream_side(pair, prompt, tuned=tuned, max_new_tokens=max_new_tokens, stop=stop):
             yield self._answered(answer, length)
 
+    def prompt_tokens(self, given: Input) -> int:
+        assert self.asking is not None
+        return len(self.asking.prompter.encode_prompt(self.asking.prompter.asked(given)))
+
     @contextlib.contextmanager
     def language_model(self) -> Iterator[tuple[Any, Any]]:
         pair, tuned = self._pair()

@@ -145,6 +145,9 @@ class Streams(Protocol):
         Set `stop`, or close the iterator, and it ends within a token. Errors as of `Side.write`.
         """
 
+    def prompt_tokens(self, given: Input) -> int:
+        """How many tokens it reads of `given`, with all that stands around it."""
+
 
 @dataclass(frozen=True)
 class Asked:

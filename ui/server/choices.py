@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.tasks import STARTING_POINTS, Task
 from finetuning.recipe import load_recipe, recipe_names
@@ -22,6 +23,10 @@ from models.whole import is_whole
 from plumbing.errors import ModelError, RunError, UserError
 from ui.drawing import text
 from ui.server.visitors import Visitor
+
+if TYPE_CHECKING:
+    from models.pair import Pair
+    from models.resolved import Progress
 
 NEWEST = 100
 """Runs in a dropdown; an older one is opened in the Runs tab."""
@@ -41,6 +46,17 @@ class Choice:
     """`causal` answers in words, `classifier` with label probabilities, `reward` not at all."""
     whole: bool = False
     """Whether it stands in memory beside its base, and not on it."""
+
+    @property
+    def models_held(self) -> int:
+        """How many models will be in memory once it is open."""
+        return 1 + self.whole
+
+    def open(self, progress: Progress) -> Pair:
+        """Base and tuned; errors as of `models.pair.open_pair`."""
+        from models.pair import open_pair
+
+        return open_pair(self.folder, progress=progress)
 
 
 def place_of(task: Task) -> str:
