@@ -88,8 +88,8 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         evaluate_tab.select(evaluate.refresh, [evaluate.task, evaluate.model], evaluate.model, **QUICK).then(
             evaluate.show_own, evaluate.chosen, evaluate.drawn, **QUICK
         )
-        named = [evaluate.any.base, evaluate.any.tuned]
-        evaluate_tab.select(evaluate.any.refresh, named, named, **QUICK)
+        form = evaluate.any.form
+        evaluate_tab.select(form.refresh, form.named, form.named, **QUICK)
         open_learn(learn, learn_tab.select)
         _lead_from_learn(learn, tabs, forms, lab.chosen, train)
     return page

@@ -11,6 +11,7 @@ from eval.report.figures import p_text, with_interval
 from eval.report.rows_text import counts
 from eval.verdict import words
 from eval.verdict.schema import Judged, SideResult, StandardTask, Suspect, Verdict
+from plumbing import doors
 
 SUSPECTS_SHOWN = 10
 _ASKED = {
@@ -57,7 +58,8 @@ def what_is_known(verdict: Verdict) -> list[str]:
 
 def _known(name: str, side: SideResult, kept: bool) -> str:
     if side.known.trained_on is None:
-        return f"Which rows {name} was trained on is not known: --trained-on FILE says it."
+        how = ": --trained-on FILE says it" if doors.current() == "command" else ""
+        return f"Which rows {name} was trained on is not known{how}."
     by = {"run": "its run's record", "recipe": "its recipe", "file": "the file that was given"}
     known = f" ({by[side.known.known_by]})" if side.known.known_by else ""
     if not side.known.trained_on:

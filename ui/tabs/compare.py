@@ -197,11 +197,26 @@ class Compare(Answers):
         found = [(two.label, two.key), *options(visitor, place)]
         chosen = {self.task: gr.Radio(value=place), self.model: gr.Dropdown(choices=found, value=two.key)}
         yield chosen | dict(zip(self.hinted, self.about(place, two), strict=True))
-        yield from self.run_example(0)(place, two.key, turns, request)
+        if examples_of(two):
+            yield from self.run_example(0)(place, two.key, turns, request)
+        else:
+            yield self.show([]) | self._names(two)
 
-    def forget(self) -> Updates:
+    def forget(self, key: str | None, request: gr.Request) -> Updates:
         """An empty page."""
-        return self.show([])
+        try:
+            chosen = find_any(key, visitor_of(request)) if key else None
+        except UserError:  # which is said when it is asked
+            chosen = None
+        return self.show([]) | self._names(chosen)
+
+    def _names(self, chosen: Choice | Two | None) -> Updates:
+        """Empty panels that say what will answer."""
+        names = chosen.names if isinstance(chosen, Two) else None
+        return {
+            self.before: answers.empty_panel("base", names=names),
+            self.after: answers.empty_panel("tuned", names=names),
+        }
 
 
 def _task_of(task: str, choice: Choice | Two | None) -> Task | None:
@@ -289,7 +304,7 @@ def _connect(tab: Compare) -> None:
     for index, button in enumerate(tab.examples):
         button.click(stop_session, **QUICK).then(tab.run_example(index), tab.chosen, tab.outputs, **CHAT)
     tab.stop.click(tab.stop_answer, None, tab.stop, **QUICK).then(tab.settle, None, tab.stop, **QUICK)
-    tab.clear.click(stop_session, **QUICK).then(tab.forget, None, tab.outputs, **QUICK)
+    tab.clear.click(stop_session, **QUICK).then(tab.forget, tab.model, tab.outputs, **QUICK)
     voting.connect(tab.voting, tab, tab.model)
     changed = list(dict.fromkeys([tab.task, tab.model, *tab.hinted, *tab.outputs]))
     tab.others.use.click(stop_session, **QUICK).then(

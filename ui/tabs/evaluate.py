@@ -286,7 +286,7 @@ def _connect(tab: Evaluate) -> None:
     own = tab.forms[text.OWN]
     called = [own.input_column, own.target_column, own.labels]
     tab.model.change(tab.name_columns, tab.model, called, **QUICK)
-    for form in (*tab.forms.values(), tab.any.form):
+    for form in (*tab.forms.values(), tab.any.form.data):
         form.kind.input(data_form.visible_parts, form.kind, form.parts, **QUICK)
         form.file.upload(_show_columns, form.file, form.reading, **QUICK)
     inputs: list[Any] = [tab.task, tab.model, tab.rows, tab.few_shot, tab.forgetting]
