@@ -117,7 +117,7 @@ class Endpoint:
     def write(
         self, inputs: Sequence[Input], *, max_new_tokens: int, on_rows: OnRows | None = None
     ) -> list[Answered]:
-        """Its answers in words, in the order of `inputs`; what is asked twice is asked once.
+        """Its answers in the order of `inputs`, labels read out of words; what is asked twice is asked once.
 
         Raises:
             UserError: see `Side.write`. Questions under way then are waited for, and their answers kept.
@@ -156,7 +156,7 @@ class Endpoint:
                 self.about,
                 notes=(*self._notes, *self._seen.notes(self._kept, priced=self._settings.price is not None)),
             )
-        return [replies[body.key].answered() for body in bodies]
+        return [replies[body.key].answered(self.task.labels) for body in bodies]
 
     def choose(self, inputs: Sequence[Input], *, on_rows: OnRows | None = None) -> list[Answered]:
         """Not here: see `abilities`."""

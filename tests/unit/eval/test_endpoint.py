@@ -51,7 +51,8 @@ def opened(server, tmp_path):
 
 
 def write(side, texts, **more):
-    return [answer.text for answer in side.write(texts, max_new_tokens=8, **more)]
+    answers = side.write(texts, max_new_tokens=8, **more)
+    return [answer.text if answer.written is None else answer.written for answer in answers]
 
 
 # What is asked, and what comes of it
@@ -123,7 +124,7 @@ def test_a_person_s_own_template_is_sent_as_it_stands(server, opened, tmp_path):
     (tmp_path / "prompt.jinja").write_text("{{ instruction[:2] }} {{ input | upper }} {{ labels | join('/') }}")
     side = opened(options={"prompt": str(tmp_path / "prompt.jinja")})
     [answer] = side.write(["loud"], max_new_tokens=8)
-    assert answer.text == "Is LOUD negative/positive" and answer.cut_off and answer.tokens is None
+    assert answer.written == "Is LOUD negative/positive" and answer.cut_off and answer.tokens is None
     assert server.asked[0][0] == "/v1/completions" and side.prompted("loud").where_from == "file"
 
 
@@ -133,6 +134,16 @@ def test_of_a_raw_text_the_opening_is_sent_bare(server, opened):
     assert write(text, ["one two three four"]) == ["one two"]
     assert text.prompted("one two three four").where_from == "bare text"
     assert server.asked[0][0] == "/v1/completions" and "does not count" in text.about.notes[-1]
+
+
+def test_labels_are_read_out_of_what_it_writes(server, opened):
+    server.answer = lambda number, body: completion(body["messages"][-1]["content"])
+    said = ["Positive.", "negative", "It is not positive", "who knows", ""]
+    answers = opened().write(said, max_new_tokens=8)
+    assert [answer.text for answer in answers] == ["positive", "negative", "", "", ""]
+    assert [answer.written for answer in answers] == said
+    [words] = opened(TASKS["dialogue"]).write(["Positive."], max_new_tokens=8)
+    assert (words.text, words.written) == ("Positive.", None)
 
 
 def test_the_same_row_is_asked_once(server, opened):
