@@ -38,8 +38,10 @@ class Settings:
     """Whether answers are kept, and taken from where they are."""
     keep_in: Path | None = None
     """The folder of answers; None for the one in the cache."""
-    public_only: bool = False
-    """Whether only public addresses are asked, for a page that strangers use; no proxy is used then."""
+    given: tuple[str, ...] | None = None
+    """For a page that strangers use, the addresses that its operator gave, each with or without a model: nothing
+    else is asked, and of these what is public only, by the IP addresses that were found to be, without a proxy.
+    None on a person's own machine, where any may be asked."""
 
 
 def settings_with(options: Mapping[str, str], settings: Settings) -> Settings:

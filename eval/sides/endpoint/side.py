@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from data.tasks import Task
 from data.tasks.task import Input
-from eval.sides.endpoint.address import Address, Key
+from eval.sides.endpoint.address import Address, Key, given_addresses
 from eval.sides.endpoint.bodies import Bodies, Body, Dialect
 from eval.sides.endpoint.client import Client
 from eval.sides.endpoint.kept import Kept, answers_folder
@@ -28,7 +28,6 @@ from eval.sides.endpoint.replies import NoAnswerError, Reply, TooLongError, read
 from eval.sides.endpoint.seen import Seen
 from eval.sides.endpoint.server import Served, look
 from eval.sides.side import Ability, About, Answered, Asked, OnRows, Prompted, Spent
-from plumbing.addresses import public_addresses
 from plumbing.errors import UserError
 from plumbing.printable import one_line
 from plumbing.redaction import redact
@@ -52,14 +51,14 @@ def open_endpoint(
         settings: limits, price, and what is kept, where the options do not say.
 
     Raises:
-        UserError: the address, an option or the key is none; the server cannot be reached, does not let us in, or
-            has several models and none is named.
+        UserError: the address, an option or the key is none; it is not to be asked from here (`Settings.given`);
+            the server cannot be reached, does not let us in, or has several models and none is named.
     """
     settings = settings_with(asked.options, settings or Settings())
     address = Address.parse(asked.text)
+    pinned = () if settings.given is None else given_addresses(address, settings.given)
     key = Key.of(address)
     bodies = Bodies(task, task.instruction if instruction is None else instruction, **shaping(asked.options))
-    pinned = tuple(public_addresses(address.host, address.port)) if settings.public_only else ()
     spent = Spent()
     limits = replace(settings.limits, tries=min(settings.limits.tries, _TRIES_TO_OPEN))
 
