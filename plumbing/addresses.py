@@ -64,7 +64,7 @@ def public_addresses(host: str, port: int) -> list[str]:
 
 
 def _all_of(address: _Address) -> Iterator[_Address]:
-    """The address, and those inside it that a relay leads to; of one that is another's by a name of IPv6's, that."""
+    """The address and those inside it that a relay leads to; of one of IPv6 that only stands for another, that."""
     if isinstance(address, ipaddress.IPv6Address):
         yield from filter(None, (address.sixtofour, *(address.teredo or ())))
         if address.ipv4_mapped or address in _NAT64:

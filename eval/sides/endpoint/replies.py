@@ -40,11 +40,12 @@ class Reply(BaseModel):
     at: int = 0
     """Seconds since the epoch."""
 
-    def answered(self, labels: Sequence[str] = ()) -> Answered:
-        """As a side gives it: of a task with labels the one that is named, and what was written."""
+    def answered(self, labels: Sequence[str] = (), *, after: str = "") -> Answered:
+        """As a side gives it: what was written `after` that text, and of `labels` the one that it names."""
+        text = self.text.removeprefix(after)
         return Answered(
-            text=read_label(self.text, labels) if labels else self.text,
-            written=self.text if labels else None,
+            text=read_label(text, labels) if labels else text,
+            written=text if labels else None,
             tokens=self.tokens,
             prompt_tokens=self.prompt_tokens,
             cut_off=self.ended == "length",

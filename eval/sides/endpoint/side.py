@@ -58,7 +58,7 @@ def open_endpoint(
     address = Address.parse(asked.text)
     pinned = () if settings.given is None else given_addresses(address, settings.given)
     key = Key.of(address)
-    bodies = Bodies(task, task.instruction if instruction is None else instruction, **shaping(asked.options))
+    bodies = Bodies(task, task.instruction if instruction is None else instruction, **shaping(asked.options, task))
     spent = Spent()
     limits = replace(settings.limits, tries=min(settings.limits.tries, _TRIES_TO_OPEN))
 
@@ -155,7 +155,9 @@ class Endpoint:
                 self.about,
                 notes=(*self._notes, *self._seen.notes(self._kept, priced=self._settings.price is not None)),
             )
-        return [replies[body.key].answered(self.task.labels) for body in bodies]
+        # The space between a person's own prompt and its answer is not the answer's.
+        after = " " if self._bodies.template is not None else ""
+        return [replies[body.key].answered(self.task.labels, after=after) for body in bodies]
 
     def choose(self, inputs: Sequence[Input], *, on_rows: OnRows | None = None) -> list[Answered]:
         """Not here: see `abilities`."""

@@ -119,13 +119,31 @@ def written_on(number, body):
 
 
 def test_a_person_s_own_template_is_sent_as_it_stands(server, opened, tmp_path):
-    pytest.importorskip("eval.sides.prompts")
     server.answer = written_on
     (tmp_path / "prompt.jinja").write_text("{{ instruction[:2] }} {{ input | upper }} {{ labels | join('/') }}")
     side = opened(options={"prompt": str(tmp_path / "prompt.jinja")})
     [answer] = side.write(["loud"], max_new_tokens=8)
     assert answer.written == "Is LOUD negative/positive" and answer.cut_off and answer.tokens is None
     assert server.asked[0][0] == "/v1/completions" and side.prompted("loud").where_from == "file"
+
+
+def test_a_space_between_a_prompt_of_ones_own_and_its_answer_is_neither_s(server, opened, tmp_path):
+    server.answer = lambda number, body: {"choices": [{"text": " yes, it is", "finish_reason": "stop"}]}
+    for number, template in enumerate(("{{ input }}?", "{{ input }}? ")):
+        (tmp_path / f"{number}.jinja").write_text(template)
+        side = opened(TASKS["dialogue"], options={"prompt": str(tmp_path / f"{number}.jinja")}, keep=False)
+        [answer] = side.write(["Is it"], max_new_tokens=8)
+        assert answer.text == "yes, it is" and server.asked[-1][2]["prompt"] == "Is it?"
+        assert side.prompted("Is it").example == "Is it?"
+
+
+def test_a_raw_text_takes_no_template(opened, tmp_path):
+    (tmp_path / "prompt.jinja").write_text("Go on: {{ input }}")
+    with pytest.raises(UserError, match="no place for a prompt template"):
+        opened(
+            replace(TASK, kind="text", target_column="", labels=()),
+            options={"prompt": str(tmp_path / "prompt.jinja")},
+        )
 
 
 def test_of_a_raw_text_the_opening_is_sent_bare(server, opened):
@@ -333,6 +351,23 @@ def test_a_server_that_answers_with_what_it_has_is_asked_for_that_only(server, o
     server.models = [{"id": "base.gguf", "owned_by": "llamacpp"}]
     with pytest.raises(UserError, match=r"no model of that name, and would answer.*It has base\.gguf"):
         opened(model="tuned.gguf")
+
+
+def test_whether_there_are_adapters_is_known_or_it_is_not_asked(server, opened):
+    server.models = [{"id": "base.gguf", "owned_by": "llamacpp"}]
+    assert opened().about.notes == ()  # a version from before it had them
+    server.adapters = (500, {"error": "overloaded"})
+    with pytest.raises(UserError, match=r"did not answer.*500: overloaded"):
+        opened()
+    server.adapters = (200, [{"id": 0, "path": "/models/tuned.gguf", "scale": 1.0}])
+    side = opened()
+    write(side, ["a"])
+    assert "applies tuned.gguf" in side.about.notes[0] and server.asked[-1][2]["cache_prompt"] is False
+
+
+def test_a_server_that_cuts_long_prompts_without_a_word_is_known_for_it(server, opened):
+    server.models = [{"id": "tiny:latest", "owned_by": "library"}]
+    assert "OLLAMA_CONTEXT_LENGTH" in opened(model="tiny").about.notes[0]
 
 
 def test_another_model_that_answers_is_said(server, opened):
@@ -548,7 +583,7 @@ def asked_on_a_page(text, given=GIVEN, **options):
 )  # fmt: skip
 def test_a_public_page_asks_nothing_but_what_its_operator_gave(text, given, monkeypatch):
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.fail("it looked where it must not"))
-    with pytest.raises(UserError, match="does not ask that address|not the address of a server"):
+    with pytest.raises(UserError, match=r"does not ask that address|not the address of a server"):
         asked_on_a_page(text, given)
 
 
@@ -579,7 +614,7 @@ def test_what_its_operator_gave_is_asked_by_any_spelling_of_it_without_a_second_
 )  # fmt: skip
 def test_a_private_address_is_not_asked_on_a_public_page_even_where_it_was_given(host):
     address = f"http://{host}:1/v1#m"  # nobody listens there: what is refused is not connected to
-    with pytest.raises(UserError, match="private network|no host of that name"):
+    with pytest.raises(UserError, match=r"private network|no host of that name"):
         asked_on_a_page(address, (address,))
 
 
