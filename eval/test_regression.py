@@ -35,10 +35,11 @@ from eval.gate import (
     tuned_in,
     write_baseline,
 )
-from eval.verdict.demands import failures
+from eval.verdict.demands import demands_named, failures
 from models.adapter_files import CONFIG_FILE
 from models.pair import Pair, open_pair
 from models.scoring import ROUNDING
+from plumbing.errors import UserError
 from plumbing.terminal import console
 
 BUNDLED = Path(__file__).parents[1] / "models" / "bundled"
@@ -116,12 +117,22 @@ def test_sides_are_not_worse(pytestconfig: pytest.Config, capsys: pytest.Capture
         tuned=option("--tuned"),
         data=option("--data"),
         task=option("--task"),
+        settings=option("--set"),
+        rows=option("--rows"),
+        metric=option("--metric"),
+        instruction=option("--instruction"),
+        trained_on=option("--trained-on"),
+        options=option("--option"),
         margin=option("--non-inferior"),
         yes=True,
     )
     with capsys.disabled():
         print()
-        verdict, _rows = compared(request, on_prompt=partial(print_prompt, console))
+        try:
+            demanded = demands_named(option("--require"))
+            verdict, _rows = compared(request, on_prompt=partial(print_prompt, console))
+        except UserError as error:  # nothing is known to be worse
+            pytest.exit(f"It could not run: {error}", returncode=2)
         print_verdict(console, verdict)
-    found = failures(verdict)
+    found = failures(verdict, demanded)
     assert not found, "; ".join(failure.sentence for failure in found)

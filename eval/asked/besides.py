@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from eval.verdict.standard import Chosen
 
 
+class NotAllMeasuredError(UserError):
+    """What was asked for beside a verdict could not be measured; the verdict itself is whole."""
+
+    def __init__(self, error: UserError, verdict: Verdict, rows: list[VerdictRow]) -> None:
+        super().__init__(error.problem, got=error.got, fix=error.fix)
+        self.verdict, self.rows = verdict, rows
+
+
 @dataclass(frozen=True)
 class Besides:
     """What a person asked for, read and found to be possible."""
@@ -31,17 +39,24 @@ class Besides:
     """Of task files of lm-evaluation-harness beside its own."""
 
     def check(self, task: Task) -> None:
-        """Refuse before anything is asked what such a task has no use for.
+        """Refuse before anything is asked what such a task has no use for, or what is not there.
 
         Raises:
-            RecipeError: there is nothing to judge about labels.
+            UserError: there is nothing to judge about labels, the judge cannot be found or does not answer, or
+                there is no such benchmark.
         """
-        if self.judge is not None and task.is_classification:
-            raise RecipeError(
-                "There is nothing to judge about labels: they are right or wrong",
-                got=task.name,
-                fix="Leave out --judge, or give rows that are answered in words.",
-            )
+        if self.judge is not None:
+            if task.is_classification:
+                raise RecipeError(
+                    "There is nothing to judge about labels: they are right or wrong",
+                    got=task.name,
+                    fix="Leave out --judge, or give rows that are answered in words.",
+                )
+            _look_at(self.judge)
+        if self.standard:
+            from eval.verdict.standard import require_tasks
+
+            require_tasks(self.standard, self.folder)
 
     def added(
         self,
@@ -54,12 +69,18 @@ class Besides:
         """The verdict and its rows with what was asked for.
 
         Raises:
-            UserError: the judge cannot be asked, or a benchmark cannot be run.
+            NotAllMeasuredError: the judge cannot be asked, or a benchmark cannot be run.
         """
-        if self.judge is not None:
-            verdict, rows = self._judged(verdict, rows, on_progress)
-        if self.standard:
-            verdict = self._measured(verdict, sides, task, on_progress)
+        try:
+            if self.judge is not None:
+                verdict, rows = self._judged(verdict, rows, on_progress)
+            if self.standard:
+                verdict = self._measured(verdict, sides, task, on_progress)
+        except UserError as error:
+            lacking = f"Not all that was asked for could be measured. {error}"
+            raise NotAllMeasuredError(
+                error, verdict.model_copy(update={"notes": [*verdict.notes, lacking]}), rows
+            ) from None
         return verdict, rows
 
     def _judged(
@@ -145,6 +166,19 @@ def besides(
 
     voted = read_voted(votes) if votes is not None else []
     return Besides(judge, read_rubric(rubric), voted, standard, folder)
+
+
+def _look_at(judge: Asked) -> None:
+    """Refuse a judge that is not there, or gives no opinion in words. A server is asked for its models."""
+    from eval.sides.looking import look
+    from eval.sides.named import open_side
+    from eval.verdict.judge_prompt import TASK
+
+    found = look(judge.text)
+    if found.kind == "classifier":
+        raise RecipeError("A judge says in words which answer is better, and this is a classifier", got=judge.text)
+    if found.kind == "endpoint":
+        open_side(judge, TASK).close()
 
 
 def _contest(row: VerdictRow, base: str, tuned: str) -> Contest:

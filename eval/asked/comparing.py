@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     """Refuses rows that are not to be judged here, before one is."""
 
 WHERE_FROM = {
-    "contract": "by the prompt that it was tuned with",
+    "contract": "by the prompt that training used",
     "template": "by its own chat template",
     "file": "by the prompt of your file",
     "server": "by these messages, which the server renders",
@@ -83,6 +83,7 @@ def compared(
         )
     finally:
         close()
+    verdict = verdict.model_copy(update={"notes": [*verdict.notes, *_about_prompts(request, rows.task, verdict)]})
     return also.added(verdict, found, asked, rows.task, on_progress)
 
 
@@ -118,13 +119,33 @@ def rows_of(request: Request, asked: Sequence[Asked], *, check: Check | None = N
     if request.instruction is not None:
         rows = dataclasses.replace(rows, task=dataclasses.replace(rows.task, instruction=request.instruction))
     if request.metric is not None:
-        open_metric(request.metric, rows.task.kind)
         try:
             require_primary(request.metric, rows.task.kind)
+            open_metric(request.metric, rows.task.kind)
+            require_primary(request.metric, rows.task.kind)  # of one of `evaluate`'s more is known now
         except ValueError as error:
             raise RecipeError(f"The verdict cannot be about this metric: {error}", got=request.metric) from None
         rows = with_metric(rows, request.metric)
     return rows
+
+
+def _about_prompts(request: Request, task: Task, verdict: Verdict) -> list[str]:
+    """What a person said of how the sides are asked and some are not asked by, and what nobody said; sentences."""
+    said = []
+    for what, given, not_by in (
+        ("instruction", request.instruction, ("contract", "bare text")),
+        ("prompt file", request.prompt, ("contract", "template", "server", "bare text")),
+    ):
+        said += [
+            f"The {what} that was given has no part in what {side.info.key} is asked: it is asked "
+            f"{WHERE_FROM[side.prompt.where_from]}."
+            for side in verdict.sides
+            if given is not None and side.prompt.where_from in not_by
+        ]
+    alone = any(side.prompt.where_from in ("template", "server") for side in verdict.sides)
+    if alone and task.kind == "generation" and not task.instruction:
+        said.append("No instruction stands before the rows: what is to be done has to be in them, or one be given.")
+    return said
 
 
 def _openers(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from eval.asked.comparing import WHERE_FROM
 from eval.sides.side import About, Prompted
@@ -35,7 +35,7 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
 
 def drawn(grid: Grid) -> Table:
     """A table; what does not fit into the terminal goes on in the next line of its cell."""
-    table = Table(*map(_cell, grid.head))
+    table = Table(*(Column(_cell(name), overflow="fold") for name in grid.head))
     for row in grid.rows:
         table.add_row(*map(_cell, row))
     return table

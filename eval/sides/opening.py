@@ -7,6 +7,8 @@ once; then adapters are checked, put on and proved to act. An adapter of ours is
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,6 +26,7 @@ from models.gguf_files import packed_in
 from models.pair import prove_on
 from models.resolved import Progress
 from models.tuned import weights_sha256
+from plumbing.doors import side_option
 from plumbing.errors import ModelError, RecipeError
 
 
@@ -122,6 +125,7 @@ def _about(wanted: Wanted, loaded: loading.LoadedModel, adapter: Adapter | None,
         kind=wanted.look.kind,
         name=wanted.look.name,
         weights_sha256=source.weights_sha256 if adapter is None else weights_sha256(adapter.folder),
+        tokenizer_sha256=_tokenizer_sha256(loaded.tokenizer),
         base=source.name if adapter is not None else "",
         revision=wanted.look.revision or (source.revision if adapter is None else ""),
         precision=precision,
@@ -129,6 +133,16 @@ def _about(wanted: Wanted, loaded: loading.LoadedModel, adapter: Adapter | None,
         proof=proof,
         notes=tuple(said),
     )
+
+
+def _tokenizer_sha256(tokenizer: Any) -> str:
+    """Of how it cuts a text; empty of one that is not of the library `tokenizers`, which alone can say it."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return ""
+    rules = json.loads(backend.to_str())
+    cuts = {name: rule for name, rule in rules.items() if name not in ("truncation", "padding")}
+    return hashlib.sha256(json.dumps(cuts, sort_keys=True).encode()).hexdigest()
 
 
 def _columns(classes: Mapping[Any, str], task: Task, wanted: Wanted) -> tuple[list[int], list[str]]:
@@ -151,10 +165,11 @@ def _columns(classes: Mapping[Any, str], task: Task, wanted: Wanted) -> tuple[li
         places.setdefault(name.strip().casefold(), []).append(number)
     found = [places.get(label.strip().casefold(), []) for label in task.labels]
     if any(len(each) != 1 for each in found):
+        written = side_option(LABELS, ",".join(task.labels)[:300])
         raise ModelError(
             "The classes of the classifier are not the labels of the task",
             got=f"{wanted.look.name}: {', '.join(names)[:300]}",
-            fix=f"Say which is which, in the order of its classes: labels={','.join(task.labels)[:300]}.",
+            fix=f"Say which is which, in the order of its classes: {written}.",
         )
     columns = [number for (number,) in found]
     rest = [name for number, name in enumerate(names) if number not in columns]
@@ -179,7 +194,7 @@ def _ask_the_base_alike(wanted: Sequence[Wanted], sides: Sequence[LocalSide], ta
         alike = asking(base.asking.prompter.tokenizer, task, folder=wanted[number].ours)
     except ModelError:
         return
-    note = f"It is asked by the contract that {sides[number].about.name} was tuned with."
+    note = f"It is asked by the prompt that {sides[number].about.name} was tuned with."
     base.asking = alike
     base.about = replace(base.about, notes=(*base.about.notes, note))
 

@@ -15,8 +15,8 @@ from plumbing import doors
 
 SUSPECTS_SHOWN = 10
 _ASKED = {
-    "contract": "by the prompt that it was tuned with",
-    "template": "by its own chat template, with the task's instruction",
+    "contract": "by the prompt that training used",
+    "template": "by its own chat template",
     "file": "by the prompt of a file",
     "server": "by messages, which the server renders",
     "bare text": "by the bare text, with nothing around it",
@@ -73,10 +73,10 @@ def proofs(verdict: Verdict) -> list[str]:
     said = []
     for side in verdict.sides:
         name = words.titled(verdict, side.info.key)
-        said += [f"{name}: {sentence}" for sentence in (side.info.proof, *side.info.notes) if sentence]
-    for each in verdict.comparisons:
-        if each.differs and each.differs != verdict.side(each.tuned).info.proof:
-            said.append(f"{words.titled(verdict, each.tuned)}: {each.differs}")
+        differs = [each.differs for each in verdict.comparisons if each.tuned == side.info.key]
+        # What shows that it is not the base says its own proof again, and more.
+        proof = [side.info.proof] if not differs or not differs[0] else []
+        said += [f"{name}: {sentence}" for sentence in (*proof, *differs, *side.info.notes) if sentence]
     return said
 
 

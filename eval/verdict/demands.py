@@ -11,6 +11,7 @@ from typing import Literal
 
 from eval.verdict import words
 from eval.verdict.schema import Comparison, SliceResult, Verdict
+from plumbing.errors import UserError
 
 Demand = Literal["better", "slices"]
 DEMANDS: tuple[Demand, ...] = ("better", "slices")
@@ -26,6 +27,18 @@ class Failure:
     sentence: str
     found: SliceResult | None = None
     """The slice that got worse; None where it is the verdict itself."""
+
+
+def demands_named(names: Sequence[str]) -> list[Demand]:
+    """Those of these names, each once.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    for name in names:
+        if name not in DEMANDS:
+            raise UserError("There is no such demand", got=name, fix=f"There are {' and '.join(DEMANDS)}.")
+    return [demand for demand in DEMANDS if demand in names]
 
 
 def failures(verdict: Verdict, demanded: Sequence[Demand] = ()) -> list[Failure]:

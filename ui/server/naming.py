@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import re
 
+from eval.asked.request import is_server
 from eval.sides.endpoint import Settings
-from eval.sides.endpoint.address import Address, is_address, require_given
+from eval.sides.endpoint.address import Address
 from eval.sides.endpoint.client import Limits as Patience
 from eval.sides.side import Asked
 from finetuning.limits import Limits
@@ -37,7 +38,7 @@ def allowed_models() -> list[str]:
     """
     found = [part.strip() for part in os.environ.get(ALLOW_MODEL, "").split(",") if part.strip()]
     for each in found:
-        if is_address(each):
+        if is_server(each):
             Address.parse(each)
         elif not _HUB_NAME.fullmatch(each) or ".." in each:
             raise RunError(
@@ -83,21 +84,20 @@ def label_of(value: str, visitor: Visitor) -> str:
 
 
 def servers_for(visitor: Visitor) -> Settings | None:
-    """How servers are asked for this visitor; None as ever."""
+    """How servers are asked for this visitor, and which; None as ever."""
     if visitor.limits is None:
         return None
-    return Settings(public_only=True, limits=Patience(answer_s=_ANSWER_S, tries=_TRIES))
+    given = tuple(filter(is_server, allowed_models()))
+    return Settings(given=given, limits=Patience(answer_s=_ANSWER_S, tries=_TRIES))
 
 
 def _require_offered(value: str, visitor: Visitor) -> None:
-    """
+    """Refuse what is not offered to a stranger, but for a server: whoever opens it does, see `servers_for`.
+
     Raises:
-        UserError: a stranger may not name that. What there is on this machine or elsewhere is not said.
+        ModelError: they may not name that. What there is on this machine or elsewhere is not said.
     """
-    given = allowed_models()
-    if is_address(value):
-        require_given(Address.parse(value), list(filter(is_address, given)))
-    elif value not in {*given, *_bases(all_choices(visitor), visitor.limits)}:
+    if not is_server(value) and value not in {*allowed_models(), *_bases(all_choices(visitor), visitor.limits)}:
         raise ModelError(
             "This public page compares what was tuned here, and models that its operator has named",
             got=value[:100],

@@ -15,7 +15,7 @@ from gradio.components import Component
 
 from data.tasks import SENTIMENT
 from data.tasks.saved import save_task
-from eval.asked.comparing import compared
+from eval.asked.comparing import WHERE_FROM, compared
 from eval.asked.request import Request
 from eval.verdict import words
 from eval.verdict.folder import VERDICT_FILE, load
@@ -29,7 +29,7 @@ from plumbing.errors import RunError, UserError
 from tests.unit.eval.faulty_server import serving
 from ui.drawing import text
 from ui.server.calls import CHOSEN, RefusedError, _check_type
-from ui.server.naming import ALLOW_MODEL, allowed_models, offered, side_named
+from ui.server.naming import ALLOW_MODEL, allowed_models, offered, servers_for, side_named
 from ui.server.visitors import LOCAL, Files, Visitor
 from ui.tabs.any_form import TOLD, USUAL_METRIC
 from ui.tabs.any_models import AnyModels
@@ -129,7 +129,7 @@ def test_how_they_are_asked_is_shown_before_anything_is_answered(
     answered = [place for place, step in enumerate(seen) if "answers" in str(step[0])]
     assert prompts and answered and max(prompts) < min(answered)
     last = str(seen[max(prompts)][1])
-    assert "base: " in last and "tuned: sentiment-tiny" in last and "the prompt that it was tuned with" in last
+    assert "base: " in last and "tuned: sentiment-tiny" in last and WHERE_FROM["contract"] in last
     assert "&lt;img src=x" in last and "<img" not in last, "the first row is text"
 
 
@@ -252,8 +252,8 @@ def stranger(**limits: Any) -> Visitor:
 @pytest.mark.parametrize(
     "name",
     [
-        "/etc", "~", ".", "models/bundled", "some/model", "some/model:file.gguf", "http://127.0.0.1:1/v1#m",
-        "https://example.org/v1#m", "HTTPS://EXAMPLE.ORG/v1", "bundled:../..", "run:x", "file:/etc/passwd",
+        "/etc", "~", ".", "models/bundled", "some/model", "some/model:file.gguf", "bundled:../..", "run:x",
+        "file:/etc/passwd", "ftp://example.org/v1#m",
     ],
 )  # fmt: skip
 def test_a_stranger_may_name_nothing_of_their_own(
@@ -261,7 +261,19 @@ def test_a_stranger_may_name_nothing_of_their_own(
 ) -> None:
     monkeypatch.setattr("eval.asked.comparing.compared", lambda *_, **__: pytest.fail("it was looked at"))
     for base, tuned in ((name, [KEY]), (KEY, [name]), (KEY, [KEY, name])):
-        with pytest.warns(UserWarning, match="operator has named|no such tuned model|does not ask that address"):
+        with pytest.warns(UserWarning, match="operator has named|no such tuned model"):
+            list(steps(tab, base, tuned, file=rows_file, visitor=stranger()))
+
+
+@pytest.mark.parametrize(
+    "address", ["http://127.0.0.1:1/v1#m", "https://example.org/v1#m", " HTTPS://EXAMPLE.ORG/v1"]
+)
+def test_a_stranger_may_name_no_server(
+    tab: AnyModels, rows_file: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.fail("it was looked up"))
+    for base, tuned in ((address, [KEY]), (KEY, [address])):
+        with pytest.warns(UserWarning, match="does not ask that address"):
             list(steps(tab, base, tuned, file=rows_file, visitor=stranger()))
 
 
@@ -271,11 +283,12 @@ def test_an_operator_says_what_may_be_named(monkeypatch: pytest.MonkeyPatch) -> 
     assert allowed_models() == given
     assert [value for _, value in offered(stranger())][-4:] == given
     assert not {*given} & {value for _, value in offered(LOCAL)}, "on a page of one's own anything may be written"
-    for name in (*given, "https://b.example/v1#any"):
+    for name in given:
         assert side_named(name, stranger()).text == name
-    for name in ("some/other", "https://example.org/v1#n", "https://example.org/v2#m", "http://example.org/v1#m"):
-        with pytest.raises(UserError):
-            side_named(name, stranger())
+    with pytest.raises(UserError):
+        side_named("some/other", stranger())
+    servers = servers_for(stranger())
+    assert servers is not None and servers.given == tuple(given[2:]) and servers_for(LOCAL) is None
 
 
 @pytest.mark.parametrize(

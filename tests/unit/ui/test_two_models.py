@@ -15,6 +15,7 @@ import pytest
 
 from data.tasks import SENTIMENT
 from data.tasks.own import USUAL
+from eval.asked.comparing import WHERE_FROM
 from eval.sides.named import open_side
 from eval.sides.side import Asked
 from finetuning.limits import Limits
@@ -89,7 +90,7 @@ def test_two_models_chat_and_each_goes_on_with_its_own_answers(tab: Compare, tin
     assert (turn.base.text, turn.tuned.text) == tuple(written(each, said, CHAT) for each in (tiny_llama, other))
     assert turn.base.text != turn.tuned.text and not turn.was_stopped and turn.base.tokens
     assert ">Left<" in first[tab.before] and "other" in first[tab.after] and "Before" not in first[tab.before]
-    assert "its own chat template" in first[tab.badge] and text.OTHER_NO_VOTES in first[tab.badge]
+    assert WHERE_FROM["template"] in first[tab.badge] and text.OTHER_NO_VOTES in first[tab.badge]
     second = shown(tab.write("And then?", key, first[tab.turns], request()))
     *_, again = second[tab.turns]
     said += [{"role": "assistant", "content": turn.tuned.text}, {"role": "user", "content": "And then?"}]
@@ -113,7 +114,7 @@ def test_both_are_asked_what_the_one_was_tuned_for(tab: Compare, tiny_llama: Pat
     for side, same in ((turn.base, pair.base), (turn.tuned, pair.tuned)):
         assert side.text == same.text and side.probabilities == pytest.approx(same.probabilities, abs=1e-5)
         assert side.is_right is not None
-    assert "the prompt that it was tuned with" in page[tab.badge]
+    assert WHERE_FROM["contract"] in page[tab.badge]
 
 
 def test_what_was_tuned_for_two_tasks_is_asked_to_chat(tiny_llama: Path) -> None:
@@ -168,11 +169,11 @@ def test_a_server_answers_at_once_and_is_not_waited_for_after_a_stop(tab: Compar
 def test_a_key_is_checked_every_time_and_names_nothing_else(tiny_llama: Path) -> None:
     stranger = Visitor("browser-a", Limits(), holder="browser-a")
     two = two_of(SENTIMENT_KEY, DIALOGUE_KEY, stranger)
-    assert find_any(two.key, stranger) == two and two.servers is not None and two.servers.public_only
+    assert find_any(two.key, stranger) == two and two.servers is not None and two.servers.given == ()
     for wrong in ("two:", "two:{}", "two:[1,2]", 'two:["a"]', 'two:["a","b","c"]', "two:" + "[" * 5000, 'two:"ab"'):
         with pytest.raises(ModelError):
             find_any(wrong, LOCAL)
-    for left in (str(tiny_llama), "/etc", "some/model", "http://127.0.0.1:1/v1#m", "", "two:x"):
+    for left in (str(tiny_llama), "/etc", "some/model", "", "two:x"):
         for key in (KEY + json.dumps([left, SENTIMENT_KEY]), KEY + json.dumps([SENTIMENT_KEY, left])):
             with pytest.raises(UserError):
                 find_any(key, stranger)
