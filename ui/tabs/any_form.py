@@ -75,7 +75,7 @@ class AnyForm:
         kept = [value for value in tuned or [] if value in known or not visitor.is_stranger]
         if not base or (visitor.is_stranger and base not in known):
             base = _first_base(found)
-        return [gr.Dropdown(choices=found, value=base), gr.Dropdown(choices=found, value=kept)]
+        return [gr.update(choices=found, value=base), gr.update(choices=found, value=kept)]
 
     def change_task(self, task: str | None) -> Updates:
         """Another task has other metrics, and its columns have other names."""

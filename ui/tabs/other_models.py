@@ -30,7 +30,7 @@ class OtherModels:
     def refresh(self, left: str | None, right: str | None, request: gr.Request) -> list[Any]:
         """What can be chosen now; the choice stays."""
         found = offered(visitor_of(request))
-        return [gr.Dropdown(choices=found, value=value) for value in (left, right)]
+        return [gr.update(choices=found, value=value) for value in (left, right)]
 
 
 def build_other_models(limits: Limits | None = None) -> OtherModels:
