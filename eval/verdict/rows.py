@@ -28,7 +28,7 @@ from eval.provenance import hash_rows
 from eval.report.sections import DataInfo, Selection
 from eval.sides.side import Asked
 from eval.verdict.schema import Known
-from eval.verdict.slices import LABEL, LENGTH, by_length, by_value
+from eval.verdict.slices import LABEL, LENGTH, by_length, by_name, by_value
 from eval.verdict.trained import Learned, learned_by
 from plumbing import doors
 from plumbing.errors import DataError
@@ -328,7 +328,7 @@ def _divided(
     parts = [by_value(column, [row[column] for row in rows]) for column in dict.fromkeys(columns)]
     asked = len(parts)
     if task.is_classification:
-        parts.append(by_value(LABEL, [each[0] for each in references]))
+        parts.append(by_name(LABEL, [each[0] for each in references]))
     parts.append(by_length([as_text(given) for given in inputs]))
     # That few rows are not divided by length is no news: nobody asked.
     notes = [note for place, part in enumerate(parts) if part.values or place < asked for note in part.notes]
