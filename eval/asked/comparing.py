@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 WHERE_FROM = {
     "contract": "by the prompt that training used",
+    "borrowed": "by the prompt that what is compared with it was tuned with",
     "template": "by its own chat template",
     "file": "by the prompt of your file",
     "server": "by these messages, which the server renders",
