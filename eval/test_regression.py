@@ -9,6 +9,7 @@
 A table is printed either way.
 """
 
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -16,9 +17,9 @@ import pytest
 
 from data.sources import open_source
 from data.trained_rows import TrainedRows
-from eval.commands.comparing import compared
-from eval.commands.printing import print_verdict
-from eval.commands.request import Request
+from eval.asked.comparing import compared
+from eval.asked.request import Request
+from eval.commands.printing import print_prompt, print_verdict
 from eval.compare import compare
 from eval.exactness import check as check_fast_path
 from eval.exactness import open_plain
@@ -129,7 +130,7 @@ def test_sides_are_not_worse(pytestconfig: pytest.Config, capsys: pytest.Capture
         print()
         try:
             demanded = demands_named(option("--require"))
-            verdict, _rows = compared(request)
+            verdict, _rows = compared(request, on_prompt=partial(print_prompt, console))
         except UserError as error:  # nothing is known to be worse
             pytest.exit(f"It could not run: {error}", returncode=2)
         print_verdict(console, verdict)

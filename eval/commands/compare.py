@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from eval.commands.options import Html, Json, Junit, Markdown, Metric, Out, Require, Set
 from eval.commands.output import Output
+from plumbing.errors import UserError
 from plumbing.terminal import LateBar, console
+
+if TYPE_CHECKING:
+    from eval.asked.request import Request
 
 SIDE = "a model, an adapter or a run (a folder, or a name on the Hub), a .gguf file, or http://HOST/v1#MODEL"
 
@@ -85,9 +91,10 @@ def compare(
     """
     output = Output(json, markdown, html, junit, out, require)
     output.check()
-    from eval.commands.besides import NotAllMeasuredError
-    from eval.commands.comparing import compared
-    from eval.commands.request import MAX_NEW_TOKENS, Request
+    from eval.asked.besides import NotAllMeasuredError
+    from eval.asked.comparing import compared
+    from eval.asked.request import MAX_NEW_TOKENS, Request
+    from eval.commands.printing import print_prompt
 
     request = Request(
         base=base,
@@ -118,7 +125,9 @@ def compare(
     lacking: NotAllMeasuredError | None = None
     try:
         with LateBar() as bar:
-            verdict, answers = compared(request, on_progress=bar)
+            verdict, answers = compared(
+                request, on_progress=bar, on_prompt=partial(print_prompt, console), agree=partial(_agree, request)
+            )
     except NotAllMeasuredError as error:  # what there is of an hour's work is not thrown away
         lacking, verdict, answers = error, error.verdict, error.rows
     except KeyboardInterrupt:
@@ -129,3 +138,18 @@ def compare(
     if lacking is not None:
         raise lacking
     output.end(verdict)
+
+
+def _agree(request: Request) -> None:
+    """A yes, where a price was given for a server and somebody is there to give it.
+
+    Raises:
+        UserError: it was no.
+    """
+    judge = request.asked_judge()
+    every = [*request.asked(), *([judge] if judge else [])]
+    priced = [each.text for each in every if "price" in each.options]
+    if not priced or request.yes or not (sys.stdin.isatty() and console.is_terminal):
+        return
+    if not typer.confirm(f"Asking {', '.join(priced)} costs money. Go on?"):
+        raise UserError("Nothing was asked", fix="Add --yes, or leave out --price.")

@@ -5,6 +5,18 @@ from __future__ import annotations
 from eval.report.sections import Flips, MetricResult
 from eval.statistics import Interval, Judgement
 
+PAIRS_SHOWN = 10
+"""Labels that are confused most often, where there are very many labels."""
+FEW_ROWS = 10
+"""Test rows of a label below which its own scores say little."""
+WRITING_TITLES = {
+    "length_ratio": "length / reference",
+    "novelty": "words not in what was asked",
+    "repetition": "repeated runs of three words",
+    "empty": "empty answers",
+    "cut_off": "answers cut off",
+}
+"""What is measured of how answers are written, by its name in `eval.text_quality`."""
 METRIC_HEAD = ("metric", "base", "tuned", "difference", "p", "verdict")
 """The columns of a table of metrics; `metric_cells` gives a row."""
 

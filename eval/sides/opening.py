@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from data.tasks import Task
@@ -88,7 +87,7 @@ def _open(wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> Lo
             task,
             folder=wanted.ours,
             template=template_beside(wanted.adapter) if wanted.adapter and not wanted.ours else None,
-            file=PromptFile.load(Path(file).expanduser()) if file else None,
+            file=PromptFile.load(file, task) if file else None,
         )
         notes += asked_by.notes
     else:

@@ -15,7 +15,13 @@ from plumbing.errors import UserError
 
 Demand = Literal["better", "slices"]
 DEMANDS: tuple[Demand, ...] = ("better", "slices")
-"""better: every tuned side has to be better than the base. slices: on no slice may one be worse."""
+"""better: every tuned side has to be better than the base. slices: on no slice may one be worse.
+
+Both are decided by corrected p-values, those of `eval.verdict.pairs` and `eval.verdict.slices`. Margins are not
+corrected for the number of sides, since every one has to hold: that the gate opens though a side is worse by the
+margin is as seldom as it is for that side alone (an intersection-union test, Berger 1982, https://doi.org/10.1080/
+00401706.1982.10487790).
+"""
 
 
 @dataclass(frozen=True)

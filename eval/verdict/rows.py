@@ -7,7 +7,7 @@ for all, so that all pairs are judged on the same rows; whoever wants may keep t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,7 @@ from eval.provenance import hash_rows
 from eval.report.sections import DataInfo, Selection
 from eval.sides.side import Asked
 from eval.verdict.schema import Known
-from eval.verdict.slices import LABEL, LENGTH, by_length, by_value
+from eval.verdict.slices import LABEL, LENGTH, by_length, by_name, by_value
 from eval.verdict.trained import Learned, learned_by
 from plumbing import doors
 from plumbing.errors import DataError
@@ -81,6 +81,7 @@ def open_rows(
     count: int | None = None,
     keep_trained: bool = False,
     slices: Sequence[str] = (),
+    check: Callable[[Dataset, Task], None] | None = None,
 ) -> TestRows:
     """The rows to compare the sides on.
 
@@ -96,6 +97,7 @@ def open_rows(
         count: judge a fixed sample of so many, every label in its share.
         keep_trained: judge rows that a side was trained on, too.
         slices: columns of the source by which the rows are divided, beside label and length.
+        check: looks at all rows that the source has; raises where they are not to be judged here.
 
     Raises:
         DataError: the source cannot be read, it is not clear what is asked, the task has no answers, or no row is
@@ -111,6 +113,8 @@ def open_rows(
     _require_answers(task)
     found = open_test(source, task, columns=named, labels=called, skip_empty=skip_empty, keep=own)
     task = found.task or task
+    if check is not None:
+        check(found.rows, task)
     how = Choices(task, named, called, skip_empty, for_another=True)
     return _chosen(
         source,
@@ -324,7 +328,7 @@ def _divided(
     parts = [by_value(column, [row[column] for row in rows]) for column in dict.fromkeys(columns)]
     asked = len(parts)
     if task.is_classification:
-        parts.append(by_value(LABEL, [each[0] for each in references]))
+        parts.append(by_name(LABEL, [each[0] for each in references]))
     parts.append(by_length([as_text(given) for given in inputs]))
     # That few rows are not divided by length is no news: nobody asked.
     notes = [note for place, part in enumerate(parts) if part.values or place < asked for note in part.notes]

@@ -1,6 +1,6 @@
 """What a person says about one endpoint, `NAME=VALUE` each (`Asked.options`).
 
-prompt          a file with a Jinja template, whose text is sent to /completions as it stands
+prompt          a file with a Jinja template, whose text is sent to /completions
 instruction_in  system, or user for models whose template has no system message
 body            a JSON object that goes with every question, in the server's own words
 price           dollars for a million tokens, IN/OUT
@@ -17,9 +17,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from eval.sides.endpoint.bodies import OURS, Template
+from data.tasks import Task
+from eval.sides.endpoint.bodies import OURS
 from eval.sides.endpoint.client import Limits
 from eval.sides.endpoint.spending import Price
+from eval.sides.prompts import PromptFile
 from plumbing.doors import side_option
 from plumbing.errors import UserError
 
@@ -40,8 +42,10 @@ class Settings:
     """Whether answers are kept, and taken from where they are."""
     keep_in: Path | None = None
     """The folder of answers; None for the one in the cache."""
-    public_only: bool = False
-    """Whether only public addresses are asked, for a page that strangers use; no proxy is used then."""
+    given: tuple[str, ...] | None = None
+    """For a page that strangers use, the addresses that its operator gave, each with or without a model: nothing
+    else is asked, and of these what is public only, by the IP addresses that were found to be, without a proxy.
+    None on a person's own machine, where any may be asked."""
 
 
 def settings_with(options: Mapping[str, str], settings: Settings) -> Settings:
@@ -68,11 +72,11 @@ def settings_with(options: Mapping[str, str], settings: Settings) -> Settings:
     return replace(settings, limits=limits)
 
 
-def shaping(options: Mapping[str, str]) -> dict[str, Any]:
+def shaping(options: Mapping[str, str], task: Task) -> dict[str, Any]:
     """What `options` say about the questions themselves: arguments of `Bodies`.
 
     Raises:
-        UserError: a value is not one, or the template cannot be read.
+        UserError: a value is not one, or the template cannot be read, or the task takes none.
     """
     found: dict[str, Any] = {}
     if "instruction_in" in options:
@@ -80,15 +84,8 @@ def shaping(options: Mapping[str, str]) -> dict[str, Any]:
     if "body" in options:
         found["more"] = _fields(options["body"])
     if "prompt" in options:
-        found["template"] = _template(options["prompt"])
+        found["template"] = PromptFile.load(options["prompt"], task)
     return found
-
-
-def _template(path: str) -> Template:
-    from eval.sides.prompts import PromptFile  # type: ignore[import-not-found, unused-ignore]
-
-    template: Template = PromptFile.load(Path(path))
-    return template
 
 
 def _fields(text: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import threading
 import warnings
 from dataclasses import replace
 
@@ -13,9 +14,10 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from data.problems import ProblemsError
 from data.tasks import DIALOGUE, SENTIMENT, TASKS
+from data.tasks.own import USUAL
 from eval.sides import local
 from eval.sides.named import open_side, open_sides
-from eval.sides.side import Asked
+from eval.sides.side import Asked, Streams
 from models.generation import answer_batch
 from models.likelihoods import log_likelihoods
 from models.prompting import EncodedExample
@@ -24,6 +26,7 @@ from plumbing.errors import ModelError, UserError
 
 TEXTS = ["Fine soup.", "The phone died after two days, and nobody answered my letters.", "Bad!"]
 LENGTH = 8
+CHAT = USUAL["chat"]
 
 
 def named(place, **options):
@@ -426,3 +429,23 @@ def test_closed_sides_give_their_memory_back(tiny_llama, tiny_adapter):
     tuned.close()
     gc.collect()
     assert model() is None
+
+
+def test_an_answer_that_is_watched_grows_to_what_is_written(opened, tiny_llama, tiny_adapter, tmp_path):
+    other = plain_adapter(tmp_path / "other", tiny_llama)
+    given = [{"role": "user", "content": "Fine soup."}]
+    for side in opened(CHAT, named(tiny_llama), named(tiny_adapter), named(other)):
+        assert isinstance(side, Streams)
+        seen = list(side.stream(given, max_new_tokens=LENGTH, stop=threading.Event()))
+        [written] = side.write([given], max_new_tokens=LENGTH)
+        assert seen[-1] == written and all(written.text.startswith(each.text) for each in seen)
+        assert [each.tokens for each in seen[:3]] == [1, 2, 3]
+
+
+def test_a_watched_answer_ends_within_a_token_of_a_stop(opened, tiny_llama):
+    stop = threading.Event()
+    [side] = opened(CHAT, named(tiny_llama))
+    growing = side.stream([{"role": "user", "content": "Fine soup."}], max_new_tokens=LENGTH, stop=stop)
+    next(growing)
+    stop.set()
+    assert list(growing)[-1].cut_off and next(growing, None) is None

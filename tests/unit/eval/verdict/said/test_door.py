@@ -14,8 +14,8 @@ import typer
 from typer.testing import CliRunner
 
 from eval import cli
+from eval.asked.request import Request
 from eval.commands.output import Output, ShutError
-from eval.commands.request import Request
 from eval.metrics import require_primary
 from eval.sides.endpoint import Price
 from eval.verdict.folder import load, save

@@ -1,29 +1,36 @@
-"""From what a person writes to a verdict: sides, task, rows, metrics; the prompts shown, and a yes where it costs.
+"""From what a person asked to a verdict: sides, task, rows, metrics; the prompts told of, and a yes where it costs.
 
-`python -m eval compare` and `pytest eval/ --base … --tuned …` are both this.
+`python -m eval compare`, `pytest eval/ --base … --tuned …` and the page's Evaluate tab are all this.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from eval.commands.besides import besides
-from eval.commands.request import Request
-from plumbing.errors import RecipeError, UserError
-from plumbing.terminal import console
+from eval.asked.besides import besides
+from eval.asked.request import Request
+from plumbing.errors import RecipeError
 
 if TYPE_CHECKING:
+    from datasets import Dataset
+
     from data.tasks import Task
     from eval.provenance import Progress
-    from eval.sides.side import Asked, Side
+    from eval.sides.endpoint import Settings
+    from eval.sides.side import About, Asked, Prompted, Side
     from eval.verdict.rows import TestRows
     from eval.verdict.schema import Verdict, VerdictRow
 
+    OnPrompt = Callable[[str, About, Prompted], None]
+    """Told a side's key, what it is, and how the first row is asked of it."""
+    Check = Callable[[Dataset, Task], None]
+    """Refuses rows that are not to be judged here, before one is."""
+
 WHERE_FROM = {
-    "contract": "by the prompt that it was tuned with",
+    "contract": "by the prompt that training used",
+    "borrowed": "by the prompt that what is compared with it was tuned with",
     "template": "by its own chat template",
     "file": "by the prompt of your file",
     "server": "by these messages, which the server renders",
@@ -32,17 +39,28 @@ WHERE_FROM = {
 
 
 def compared(
-    request: Request, *, on_progress: Progress | None = None, show: bool = True
+    request: Request,
+    *,
+    on_progress: Progress | None = None,
+    on_fetch: Progress | None = None,
+    on_prompt: OnPrompt | None = None,
+    agree: Callable[[], None] | None = None,
+    servers: Settings | None = None,
+    check: Check | None = None,
 ) -> tuple[Verdict, list[VerdictRow]]:
     """The verdict, and every row with all answers.
 
     Args:
         request: what is compared.
         on_progress: told what is being done and how far it is.
-        show: whether the first row's prompt of every side is printed before anything is asked.
+        on_fetch: told how far it is with what has to be fetched, before anything is asked.
+        on_prompt: told how every side is asked, before any is.
+        agree: called when all of that was told, before anything is asked; raises where it is not to be.
+        servers: how servers are asked, where the options do not say.
+        check: looks at all rows that could be judged.
 
     Raises:
-        UserError: something cannot be opened, read or asked; or the answer to what it costs was no.
+        UserError: something cannot be opened, read or asked; or what `agree` or `check` raises.
     """
     from eval.metrics import open_metric
     from eval.verdict.compare import judge_sides
@@ -50,10 +68,10 @@ def compared(
     request.check()
     asked, judge = request.asked(), request.asked_judge()
     also = besides(judge, request.rubric, request.votes, request.standard, request.standard_folder)
-    rows = rows_of(request, asked)
+    rows = rows_of(request, asked, check=check)
     also.check(rows.task)
     more = [open_metric(name, rows.task.kind) for name in request.more_metrics]
-    openers, close = _openers(request, asked, rows, show=show)
+    openers, close = _openers(request, asked, rows, on_fetch, on_prompt, agree, servers)
     try:
         verdict, found = judge_sides(
             openers,
@@ -70,14 +88,14 @@ def compared(
     return also.added(verdict, found, asked, rows.task, on_progress)
 
 
-def rows_of(request: Request, asked: Sequence[Asked]) -> TestRows:
-    """The rows that are judged, of the task and by the metric that was asked for.
+def rows_of(request: Request, asked: Sequence[Asked], *, check: Check | None = None) -> TestRows:
+    """The rows that are judged, of the task and by the metric that was asked for; `check` as in `compared`.
 
     Raises:
         UserError: they cannot be read, or the metric does not suit them.
     """
     from data.how_read import HowRead
-    from eval.commands.tasks import kind_named, task_named, task_of_sides
+    from eval.asked.tasks import kind_named, task_named, task_of_sides
     from eval.metrics import open_metric, require_primary
     from eval.verdict.rows import open_rows, with_metric
 
@@ -97,6 +115,7 @@ def rows_of(request: Request, asked: Sequence[Asked]) -> TestRows:
         count=request.rows,
         keep_trained=request.keep_trained,
         slices=request.slices,
+        check=check,
     )
     if request.instruction is not None:
         rows = dataclasses.replace(rows, task=dataclasses.replace(rows.task, instruction=request.instruction))
@@ -131,28 +150,34 @@ def _about_prompts(request: Request, task: Task, verdict: Verdict) -> list[str]:
 
 
 def _openers(
-    request: Request, asked: Sequence[Asked], rows: TestRows, *, show: bool
+    request: Request,
+    asked: Sequence[Asked],
+    rows: TestRows,
+    on_fetch: Progress | None,
+    on_prompt: OnPrompt | None,
+    agree: Callable[[], None] | None,
+    servers: Settings | None,
 ) -> tuple[list[Callable[[], Side]], Callable[[], None]]:
-    """What opens each side, shows how it is asked, and after the last asks for a yes; and what closes them all."""
+    """What opens each side, tells how it is asked, and after the last waits for a yes; and what closes them all."""
     from eval.sides.named import open_side, open_sides
 
     opened: list[Side] = []
-    shown: set[int] = set()
+    told: set[int] = set()
 
     def opener(number: int) -> Callable[[], Side]:
         def opening() -> Side:
             if request.one_by_one:
-                side = open_side(asked[number], rows.task)
+                side = open_side(asked[number], rows.task, progress=on_fetch, servers=servers)
             else:
                 if not opened:  # together, so that those on one base share its weights
-                    opened.extend(open_sides(asked, rows.task))
+                    opened.extend(open_sides(asked, rows.task, progress=on_fetch, servers=servers))
                 side = opened[number]
-            if number not in shown:
-                shown.add(number)
-                if show:
-                    _show(request.keys[number], side, rows)
-                if len(shown) == len(asked):
-                    _ask_what_it_costs(request)
+            if number not in told:
+                told.add(number)
+                if on_prompt is not None:
+                    on_prompt(request.keys[number], side.about, side.prompted(rows.inputs[0]))
+                if agree is not None and len(told) == len(asked):
+                    agree()
             return side
 
         return opening
@@ -162,27 +187,3 @@ def _openers(
             side.close()
 
     return [opener(number) for number in range(len(asked))], close
-
-
-def _show(key: str, side: Side, rows: TestRows) -> None:
-    from eval.commands.printing import print_prompt
-
-    prompted = side.prompted(rows.inputs[0])
-    print_prompt(console, f"{key}: {side.about.name}", WHERE_FROM[prompted.where_from], prompted.example)
-
-
-def _ask_what_it_costs(request: Request) -> None:
-    """A yes, where a price was given for a server and somebody is there to give it.
-
-    Raises:
-        UserError: it was no.
-    """
-    judge = request.asked_judge()
-    every = [*request.asked(), *([judge] if judge else [])]
-    priced = [each.text for each in every if "price" in each.options]
-    if not priced or request.yes or not (sys.stdin.isatty() and console.is_terminal):
-        return
-    import typer
-
-    if not typer.confirm(f"Asking {', '.join(priced)} costs money. Go on?"):
-        raise UserError("Nothing was asked", fix="Add --yes, or leave out --price.")

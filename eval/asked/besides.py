@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from data.tasks import Task
     from eval.provenance import Progress
     from eval.sides.side import Asked
-    from eval.verdict.judge import Preferred
     from eval.verdict.judge_prompt import Contest
     from eval.verdict.schema import Verdict, VerdictRow
     from eval.verdict.standard import Chosen
+    from eval.verdict.voted import Voted
 
 
 class NotAllMeasuredError(UserError):
@@ -33,7 +33,7 @@ class Besides:
 
     judge: Asked | None = None
     rubric: str = ""
-    voted: Sequence[tuple[Contest, Preferred]] = ()
+    voted: Voted | None = None
     standard: Sequence[Chosen] = ()
     folder: Path | None = None
     """Of task files of lm-evaluation-harness beside its own."""
@@ -103,7 +103,7 @@ class Besides:
                 contests,
                 info=SideInfo.model_validate(known | {"key": "judge", "notes": list(side.about.notes)}),
                 rubric=self.rubric,
-                voted=self.voted,
+                voted=self.voted.pairs if self.voted else (),
                 on_rows=telling(on_progress)(f"{side.about.name} judges"),
             )
         finally:
@@ -112,7 +112,8 @@ class Besides:
             row.model_copy(update={"preferred": {key: found.preferred[key][place] for key in keys}})
             for place, row in enumerate(rows)
         ]
-        return verdict.model_copy(update={"judged": found.judged}), with_opinion
+        notes = [*verdict.notes, *(self.voted.notes if self.voted else ())]
+        return verdict.model_copy(update={"judged": found.judged, "notes": notes}), with_opinion
 
     def _measured(
         self, verdict: Verdict, asked: Sequence[Asked], task: Task, on_progress: Progress | None
@@ -164,7 +165,7 @@ def besides(
     from eval.verdict.judge_prompt import read_rubric
     from eval.verdict.voted import read_voted
 
-    voted = read_voted(votes) if votes is not None else []
+    voted = read_voted(votes) if votes is not None else None
     return Besides(judge, read_rubric(rubric), voted, standard, folder)
 
 
