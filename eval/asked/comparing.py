@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     """Refuses rows that are not to be judged here, before one is."""
 
 WHERE_FROM = {
-    "contract": "by the prompt that training used",
+    "contract": "by the prompt that it was tuned with",
     "borrowed": "by the prompt that what is compared with it was tuned with",
     "template": "by its own chat template",
     "file": "by the prompt of your file",
@@ -134,8 +134,8 @@ def _about_prompts(request: Request, task: Task, verdict: Verdict) -> list[str]:
     """What a person said of how the sides are asked and some are not asked by, and what nobody said; sentences."""
     said = []
     for what, given, not_by in (
-        ("instruction", request.instruction, ("contract", "bare text")),
-        ("prompt file", request.prompt, ("contract", "template", "server", "bare text")),
+        ("instruction", request.instruction, ("contract", "borrowed", "bare text")),
+        ("prompt file", request.prompt, ("contract", "borrowed", "template", "server", "bare text")),
     ):
         said += [
             f"The {what} that was given has no part in what {side.info.key} is asked: it is asked "
