@@ -217,6 +217,11 @@ def test_rows_without_an_instruction_are_said_to_be(tiny_llama, sums):
     assert "No instruction stands before" not in run(*asked, "--instruction", "Add up.").stdout
 
 
+def test_a_sample_has_a_row():
+    with pytest.raises(UserError, match="no sample of so many rows"):
+        Request(base="a", tuned=["b"], data=None, rows=0).check()
+
+
 def test_servers_among_the_sides_are_known():
     request = Request(base="http://a/v1", tuned=["b", "https://c/v1#m"], data=None, judge="http://d/v1")
     assert request.servers == ["http://a/v1", "https://c/v1#m", "http://d/v1"]
