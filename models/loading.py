@@ -66,7 +66,7 @@ def load(
     """
     libraries.ready()
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GenerationConfig
 
     if precision == "auto":
         precision = best_precision()
@@ -77,27 +77,31 @@ def load(
         if source.gguf:
             options |= _gguf_options(source, precision, kind)
         if kind == "causal":
-            model = AutoModelForCausalLM.from_pretrained(source.path, **options)
+            model = _as_saved(AutoModelForCausalLM, source, options)
         elif own_head:
-            model = _with_own_head(source, tokenizer, options)
+            model = _as_saved(AutoModelForSequenceClassification, source, options)
         else:
             model = _with_new_head(source, tokenizer, kind, task, options)
-    except (OSError, ValueError, SafetensorError, *_DAMAGED) as error:
+    except (OSError, ValueError, ImportError, SafetensorError, *_DAMAGED) as error:
         if isinstance(error, _DAMAGED) and not source.gguf:
             raise
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"The base model could not be loaded as a {kind} model: {said}",
             got=source.name,
-            fix="Choose a base model of the kind that the recipe names.",
+            fix="Choose a base model of the kind that is asked for.",
         ) from error
     if kind == "reward":
         _reward_in_float32(model, source)
-    if precision == "nf4":
+    if kind == "classifier":
+        # By it a head that reads a row's last token finds that; only now, as encoders count positions from theirs.
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    if getattr(model, "is_loaded_in_4bit", False):
+        precision = "nf4"  # also where its files hold it so, whatever was asked for
         keep_four_bit_gradients_right(model)
         if device().type == "cpu":
             unpack_scales(model)
-    else:
+    elif model.device.type != device().type:  # one that is packed in another way is there already
         model = model.to(device())
     if kind == "causal":
         # A sliced 3-D input, such as the last position of every row, makes the projection on a CPU copy its whole
@@ -125,29 +129,19 @@ def _gguf_options(source: ResolvedModel, precision: Precision, kind: Kind) -> di
     return {"gguf_file": source.gguf, "quantization_config": unpacked}
 
 
-def _with_own_head(
-    source: ResolvedModel, tokenizer: PreTrainedTokenizerBase, options: dict[str, Any]
-) -> PreTrainedModel:
-    """A classifier as it was trained.
+def _as_saved(auto: Any, source: ResolvedModel, options: dict[str, Any]) -> PreTrainedModel:
+    """The model that `auto` makes of the files, all of whose weights are in them.
 
     Raises:
-        ModelError: its files hold no head, so it would answer by chance.
+        ModelError: some are not, which transformers would draw at random and go on with.
     """
-    from transformers import AutoModelForSequenceClassification
-
-    model: Any
-    model, info = AutoModelForSequenceClassification.from_pretrained(
-        source.path, output_loading_info=True, **options
-    )
+    model, info = auto.from_pretrained(source.path, output_loading_info=True, **options)
     if missing := sorted(info["missing_keys"]):
         raise ModelError(
-            "The classifier's files lack weights, so it would answer by chance",
+            "The model's files lack weights, so it would answer by chance",
             got=missing[:8],
-            fix="Use the folder as it was saved after training.",
+            fix="Use the folder as it was saved after training, or fetch it again.",
         )
-    config = model.config.get_text_config()
-    if config.pad_token_id is None:
-        config.pad_token_id = model.config.pad_token_id = tokenizer.pad_token_id
     return model  # type: ignore[no-any-return]
 
 

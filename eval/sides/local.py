@@ -307,7 +307,8 @@ class LocalSide:
     def _refuse_longer(self, lengths: Sequence[int], *, answered: bool = True) -> None:
         limit = max_positions(self._copied.loaded.model.config)
         column = self.task.input_column
-        refuse_longer(lengths, limit, column=column, answered=answered, model=self.about.name)
+        what = "What is asked, counted from the first row that is judged,"
+        refuse_longer(lengths, limit, column=column, answered=answered, model=self.about.name, what=what)
 
 
 class LanguageModelSide(LocalSide):

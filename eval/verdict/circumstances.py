@@ -15,6 +15,7 @@ from eval.verdict.schema import Judged, SideResult, StandardTask, Suspect, Verdi
 SUSPECTS_SHOWN = 10
 _ASKED = {
     "contract": "by the prompt that it was tuned with",
+    "borrowed": "by the prompt that what is compared with it was tuned with",
     "template": "by its own chat template, with the task's instruction",
     "file": "by the prompt of a file",
     "server": "by messages, which the server renders",
