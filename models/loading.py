@@ -16,6 +16,7 @@ from data.tasks import Task
 from models import libraries
 from models.adapter_files import HEADS, is_of_head
 from models.chat_template import PLAIN_TEMPLATE
+from models.gguf_files import split_as_stated
 from models.kinds import Kind as Kind
 from models.resolved import ResolvedModel
 from plumbing.errors import ModelError
@@ -201,6 +202,8 @@ def load_tokenizer(source: ResolvedModel) -> PreTrainedTokenizerBase:
     if source.gguf:
         options["gguf_file"] = source.gguf
     tokenizer = AutoTokenizer.from_pretrained(source.path, **options)
+    if source.gguf:
+        split_as_stated(tokenizer, source.path / source.gguf)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.chat_template is None and tokenizer.eos_token is not None:
