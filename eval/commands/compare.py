@@ -64,7 +64,7 @@ def compare(
     ] = None,
     lm_eval_path: Annotated[Path | None, typer.Option(help="A folder of task files beside its own.")] = None,
     price: Annotated[
-        str | None, typer.Option(help="A server's dollars for a million tokens, read and written: 0.15,0.60.")
+        str | None, typer.Option(help="A server's dollars for a million tokens, read and written: 0.15/0.60.")
     ] = None,
     one_by_one: Annotated[
         bool, typer.Option("--one-by-one", help="Hold one model in memory at a time; most are loaded twice.")

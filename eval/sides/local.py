@@ -318,7 +318,7 @@ class LanguageModelSide(LocalSide):
     def language_model(self) -> Iterator[tuple[Any, Any]]:
         pair, tuned = self._pair()
         with pair.side(tuned) as model:
-            yield model, self._copied.loaded.tokenizer
+            yield model, pair.tokenizer
 
 
 def _key(inputs: Sequence[Input], max_new_tokens: int) -> str:

@@ -210,7 +210,11 @@ def _adapter_in_cache(name: str, *, fetch: bool) -> Path | None:
         try:
             snapshot_download(name, revision=folder.name, allow_patterns=list(_ADAPTER_FILES))
         except Exception as error:
-            raise _refused(name, error) from None
+            raise ModelError(
+                f"What the Hub's cache holds of the adapter cannot be completed: {_said(error)}",
+                got=name,
+                fix="Set HF_HUB_OFFLINE=1 to take it as it is.",
+            ) from None
     return _without_links(folder)
 
 
@@ -280,5 +284,8 @@ def _require_hub(name: str, fetch: bool) -> None:
 
 
 def _refused(name: str, error: Exception) -> ModelError:
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ModelError(f"The Hub answered: {said}", got=name, fix=f"Name {_KINDS}.")
+    return ModelError(f"The Hub answered: {_said(error)}", got=name, fix=f"Name {_KINDS}.")
+
+
+def _said(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

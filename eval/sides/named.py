@@ -4,7 +4,7 @@
     path/to/adapter, who/it    an adapter, by its adapter_config.json; anybody's
     path/to/model, who/it      a language model, or a classifier by the architecture that its config.json names
     model.gguf, who/it:q4.gguf a GGUF file
-    http://…/v1#model          a server that speaks OpenAI's protocol (`endpoint.py`)
+    http://…/v1#model          a server that speaks OpenAI's protocol (`endpoint/`)
 
 `looking.py` decides which it is. `open_sides` opens several at once, so that those that stand on one base share one
 copy of its weights.

@@ -8,8 +8,9 @@ once; then adapters are checked, put on and proved to act. An adapter of ours is
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from data.tasks import Task
@@ -21,9 +22,9 @@ from eval.sides.wanted import LABELS, PROMPT, Wanted, labels_option, lend_contra
 from models import loading
 from models.adapters import BaseOrigin, attach
 from models.any_adapter import attach_any
-from models.gguf_files import packed_in
+from models.gguf_files import packed_in, splits_unknown
 from models.pair import prove_on
-from models.resolved import Progress
+from models.resolved import Progress, ResolvedModel
 from models.tokenizer_files import TokenizerBeside, cutting_sha256
 from models.tuned import weights_sha256
 from plumbing.errors import ModelError, RecipeError
@@ -96,7 +97,7 @@ def _open(wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> Lo
         notes += said
     adapter = None
     if wanted.adapter is not None:
-        adapter = Adapter(wanted.adapter, attach if wanted.ours else attach_any)
+        adapter = Adapter(wanted.adapter, _attach_ours(wanted.source) if wanted.ours else attach_any)
         copy.take_off()
         model, adapter.proof = prove_on(
             loaded,
@@ -109,6 +110,11 @@ def _open(wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> Lo
     about = _about(wanted, loaded, adapter, notes)
     kind = LocalSide if asked_by is None else LanguageModelSide
     return kind(about, task, copy, adapter=adapter, asking=asked_by, columns=columns)
+
+
+def _attach_ours(source: ResolvedModel) -> Callable[[loading.LoadedModel, Path], Any]:
+    """`models.adapters.attach`, by the name that the adapter has for its base: it may be loaded by another one."""
+    return lambda loaded, folder: attach(replace(loaded, source=source), folder)
 
 
 def _asking(wanted: Wanted, tokenizer: Any, task: Task) -> Asking:
@@ -128,7 +134,13 @@ def _about(wanted: Wanted, loaded: loading.LoadedModel, adapter: Adapter | None,
     source, precision, said = wanted.source, str(loaded.precision), list(notes)
     if source.gguf:
         said.append(f"It is computed in {precision}, unpacked.")
-        precision = packed_in(source.path / source.gguf)
+        file = source.path / source.gguf
+        precision = packed_in(file)
+        if rule := splits_unknown(file):
+            said.append(
+                f"It says that texts are split by the rule {rule!r}, which is not known here: some may be cut into "
+                "other tokens than those it was trained on."
+            )
     elif precision != "nf4" and (packed := _packed_by(loaded.model.config)):
         said.append(f"Its files hold weights that are packed by {packed}; it computes in {precision}.")
         precision = packed

@@ -157,6 +157,8 @@ def _adapter(
         head = _head_of(asked, task) if kind == "classifier" else None
     require_answers(kind)
     source, note = _base(asked, named, first, progress)
+    if is_ours(folder):
+        source = replace(source, name=named)  # in another place, it may be, but the one that it says
     made = Wanted(asked, look, source, kind, precision, adapter=folder, head=head)
     made.ours = folder if is_ours(folder) else None
     made.notes = (*notes, *([note] if note else []))

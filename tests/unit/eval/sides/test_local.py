@@ -118,6 +118,15 @@ def test_one_alone_is_asked_and_computed_as_among_the_others(tiny_llama, tiny_ad
         side.close()
 
 
+def test_a_base_may_be_called_otherwise_than_an_adapter_calls_it(opened, tiny_llama, tiny_adapter, tmp_path):
+    base, tuned = opened(SENTIMENT, named(f"{tiny_llama}/."), named(tiny_adapter))
+    assert base._copy is tuned._copy and tuned.about.base == str(tiny_llama)
+    moved = shutil.copytree(tiny_llama, tmp_path / "moved")
+    (elsewhere,) = opened(SENTIMENT, named(tiny_adapter, base=str(moved)))
+    assert f"it is on {moved}" in elsewhere.about.notes[0]
+    assert elsewhere.choose(TEXTS) == tuned.choose(TEXTS)
+
+
 def wanted_at(path, precision, gguf=""):
     source = ResolvedModel(name=path, path=Path("/nowhere") / path, origin="folder", revision="", gguf=gguf)
     return Wanted(Asked(path), Looked("model", path), source, "causal", precision)
