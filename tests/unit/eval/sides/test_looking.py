@@ -133,9 +133,9 @@ def test_what_another_program_left_out_of_the_cache_is_fetched(cached, monkeypat
         (cached / "chat_template.jinja").symlink_to(cached.parents[1] / "blobs" / "template")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    monkeypatch.setattr("eval.sides.looking.in_reach", lambda name: None)  # which asks the same client for a model
     assert not (look("who/it").path / "chat_template.jinja").exists() and not asked  # the Hub cannot be reached
     monkeypatch.setattr("eval.sides.looking.hub_reachable", lambda: True)
-    monkeypatch.setattr("eval.sides.looking.in_reach", lambda name: None)
     assert (look("who/it").path / "chat_template.jinja").read_text() == "{{ messages }}"
     assert asked == [("who/it", "0123abc")]
 
