@@ -106,13 +106,15 @@ def lower_limit(gains: int, losses: int, n: int, alpha: float = 0.05) -> float:
 
 
 def margin_p(gains: int, losses: int, n: int, margin: float) -> float:
-    """One-sided p-value of so many gains and losses if the tuned side were worse by `margin`, above 0, or by more.
+    """One-sided p-value of so many gains and losses if the tuned side were worse by `margin`, or by more.
+
+    The margin is above 0, and below 1, since no share can lose more.
 
     The score test of Nam (1997, https://doi.org/10.2307/2533508) and Tango (1998), whose variance is the most
     likely one under that very difference: z = (gains - losses + n margin) / sqrt(n (2 q + d (1 - d))), d = -margin.
     For few discordant rows the normal tail of z is too small, so it is no less than the binomial tail from the
     first McNemar statistic on that is as large as z (see `critical_z`). It is at most alpha exactly where
-    `lower_limit` is above -margin. How often it errs is in `tests/unit/eval/test_margins.py`.
+    `lower_limit` is above -margin. How often it errs is in `tests/unit/eval/verdict/test_margins.py`.
     """
     from scipy import special
 

@@ -152,8 +152,16 @@ def check_config(config: dict[str, Any], model: PreTrainedModel, *, kind: str, b
             fix=f"In {base} these can: {', '.join(adaptable)}.",
         )
     named = config.get("base_model_name_or_path")
-    if named != base:
+    if not _is_same_base(named, base):
         raise ModelError("The adapter belongs to another base model", got=named, fix="Load that one instead.")
+
+
+def _is_same_base(named: Any, base: str) -> bool:
+    """Whether two names are of one base model: the same words, or two ways to write one folder."""
+    try:
+        return named == base or Path(named).expanduser().samefile(Path(base).expanduser())
+    except (OSError, RuntimeError, TypeError, ValueError):
+        return False
 
 
 def _remedy(config: dict[str, Any], refused: Sequence[str], kind: str) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.adapter_files import read_json
 from models.any_adapter_config import MERGE
+from plumbing.doors import side_option
 from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ CONFIG_FILE, TEMPLATE_FILE, WORDS_FILE = "tokenizer_config.json", "chat_template
 MAX_TEMPLATE_CHARS = 100_000
 _MAX_CONFIG_BYTES, _MAX_WORDS_BYTES = 8_000_000, 64_000_000
 _ENDS = ("bos_token", "eos_token")
-_OWN_PROMPT = "Ask it by a prompt template of your own, by the option prompt=FILE."
 
 
 @dataclass(frozen=True)
@@ -62,13 +62,13 @@ class TokenizerBeside:
             added = {_text_of(token): int(number) for number, token in known.items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise ModelError(
-                f"The adapter's tokenizer cannot be read: {error}", got=str(folder), fix=_OWN_PROMPT
+                f"The adapter's tokenizer cannot be read: {error}", got=str(folder), fix=_own_prompt()
             ) from None
         if template is not None and (not isinstance(template, str) or len(template) > MAX_TEMPLATE_CHARS):
             raise ModelError(
                 f"The adapter's chat template is no text of at most {MAX_TEMPLATE_CHARS:,} characters",
                 got=json.dumps(template)[:100],
-                fix=_OWN_PROMPT,
+                fix=_own_prompt(),
             )
         return cls(template, ends, added)
 
@@ -88,7 +88,7 @@ class TokenizerBeside:
             raise ModelError(
                 "The adapter was trained with tokens that the base's tokenizer does not have",
                 got=sorted({*missing})[:8],
-                fix=f"{MERGE} Or ask it by a prompt template of your own, by the option prompt=FILE.",
+                fix=f"{MERGE} {_own_prompt()}",
             )
         ends = {name: text for name, text in self.ends.items() if text != str(getattr(tokenizer, name))}
         said = []
@@ -113,6 +113,10 @@ def cutting_sha256(tokenizer: PreTrainedTokenizerBase) -> str:
     state = json.loads(backend.to_str())
     decides = {name: state.get(name) for name in ("normalizer", "pre_tokenizer", "model", "added_tokens")}
     return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _own_prompt() -> str:
+    return f"A prompt template of your own takes the place of all that: {side_option('prompt', 'FILE')}."
 
 
 def _object(path: Path, most_bytes: int) -> dict[str, Any]:

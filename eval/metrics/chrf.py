@@ -25,4 +25,4 @@ def _scorer() -> Any:
     return CHRF()
 
 
-METRIC = Metric("chrf", "chrF", "real", ("generation", "chat"), flip=0.05, row=chrf)
+METRIC = Metric("chrf", "chrF", "real", ("generation", "chat"), flip=0.05, row=chrf, limits=(0.0, 1.0))

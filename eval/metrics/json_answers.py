@@ -35,7 +35,7 @@ def json_in(answer: str) -> Any:
 def _within(answer: str) -> str:
     """What stands in the one block of an answer; an answer that is none as it is, without white space around it."""
     text = answer.strip().removeprefix("\ufeff")
-    if not (text.startswith(_FENCE) and text.endswith(_FENCE) and text.count(_FENCE) == 2):
+    if not (len(text) >= 2 * len(_FENCE) and text.startswith(_FENCE) and text.endswith(_FENCE)):
         return text
     language, _, within = text[len(_FENCE) : -len(_FENCE)].partition("\n")
     return within if language.strip().casefold() in ("", "json") else text

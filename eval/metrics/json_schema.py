@@ -20,6 +20,10 @@ from plumbing.reading import read_text
 from plumbing.remembered import Remembered
 
 MOST_BYTES = 2**20
+MOST_STEPS = 20_000
+"""References that are followed for one answer. Of alternatives that refer to themselves each level of an answer may
+double them: twenty levels would take a minute, and fifty nobody waits for."""
+_REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 Allows = Callable[[Any], bool]
 
@@ -45,7 +49,7 @@ def _read(path: str) -> Allows:
         where = "/".join(map(str, error.absolute_path)) or "its top"
         raise _cannot(path, f"{where}: {error.message[:200]}") from None
     except RecursionError:
-        raise _cannot(path, "it is nested too deeply, or refers to itself without an end") from None
+        raise _cannot(path, "it is nested too deeply, or refers to itself without an end, or too often") from None
     except (OSError, ValueError, RuntimeError) as error:
         raise _cannot(path, " ".join(str(error).split())[:200]) from None
 
@@ -54,9 +58,8 @@ _remembered = Remembered(_read, most=16)
 
 
 def _checker(schema: Any) -> Allows:
-    """Raises a ValueError, SchemaError or RecursionError where the schema cannot be used."""
-    from jsonschema import ValidationError
-    from jsonschema.validators import SPECIFICATIONS, extend, validator_for
+    """What checks values. Raises a ValueError, SchemaError or RecursionError where the schema cannot be used."""
+    from jsonschema.validators import SPECIFICATIONS, validator_for
     from jsonschema.validators import Draft202012Validator as Latest
     from referencing.exceptions import Unresolvable
 
@@ -67,8 +70,48 @@ def _checker(schema: Any) -> Allows:
     plain = validator_for({"$schema": draft} if draft else {}, default=None if draft else Latest)
     if plain is None:
         raise ValueError(f"$schema: {str(draft)[:100]} is not a draft that is known here")
-    plain.check_schema(schema)
+    plain.check_schema(schema, format_checker=None)  # whose patterns would be those of `re`; ours come next
     _require_self_contained(schema, plain)
+    steps = 0
+
+    def step() -> None:
+        nonlocal steps
+        steps += 1
+        if steps > MOST_STEPS:
+            raise RecursionError("too many references were followed")
+
+    ready = _bounded(plain, step)(schema, registry=SPECIFICATIONS)
+
+    def is_valid(value: Any) -> bool:
+        nonlocal steps
+        steps = 0
+        return bool(ready.is_valid(value))
+
+    of_each_kind: tuple[Any, ...] = (None, {}, [], "", 0)
+    for value in of_each_kind:
+        is_valid(value)  # a schema that refers to itself without an end is found out here
+
+    def allows(value: Any) -> bool:
+        try:
+            return is_valid(value)
+        except RecursionError:
+            raise RecipeError(
+                "A schema takes too many steps to check an answer",
+                fix="Write it with fewer references and alternatives within each other.",
+            ) from None
+        except Unresolvable as error:
+            raise RecipeError(
+                f"A schema refers to what is not in it: {error}", fix="Write it into one file."
+            ) from None
+
+    return allows
+
+
+def _bounded(plain: Any, step: Callable[[], None]) -> Any:
+    """The class that checks by a draft, `plain`, with limits: on the time of a search, which the library's own has
+    not, and on references, of which each that is followed calls `step`."""
+    from jsonschema import ValidationError
+    from jsonschema.validators import extend
 
     def pattern(validator: Any, wanted: str, instance: Any, within: Any) -> Iterator[ValidationError]:
         if validator.is_type(instance, "string") and not holds(instance, wanted):
@@ -89,28 +132,16 @@ def _checker(schema: Any) -> Allows:
             if key not in named and not any(holds(key, one) for one in patterns):
                 yield from validator.descend(value, wanted, path=key)
 
-    # The library's own search with no limit on its time.
-    own = {"pattern": pattern, "patternProperties": pattern_properties, "additionalProperties": additional}
-    bounded = extend(plain, own)
-    ready = bounded(schema, registry=SPECIFICATIONS)
-    of_each_kind: tuple[Any, ...] = (None, {}, [], "", 0)
-    for value in of_each_kind:
-        ready.is_valid(value)  # a schema that refers to itself without an end is found out here
+    def counted(follow: Callable[..., Iterator[ValidationError]]) -> Callable[..., Iterator[ValidationError]]:
+        def following(*given: Any) -> Iterator[ValidationError]:
+            step()
+            return follow(*given)
 
-    def allows(value: Any) -> bool:
-        try:
-            return bool(ready.is_valid(value))
-        except RecursionError:
-            raise RecipeError(
-                "A schema takes too many steps within each other to check an answer",
-                fix="Write it with fewer references and conditions around each other.",
-            ) from None
-        except Unresolvable as error:
-            raise RecipeError(
-                f"A schema refers to what is not in it: {error}", fix="Write it into one file."
-            ) from None
+        return following
 
-    return allows
+    own: dict[str, Any] = {key: counted(plain.VALIDATORS[key]) for key in _REFERENCES if key in plain.VALIDATORS}
+    own |= {"pattern": pattern, "patternProperties": pattern_properties, "additionalProperties": additional}
+    return extend(plain, own)
 
 
 def _require_self_contained(schema: Any, draft: Any) -> None:
@@ -132,7 +163,7 @@ def _require_self_contained(schema: Any, draft: Any) -> None:
             for pattern in (within.get("pattern"), *(within.get("patternProperties") or ())):
                 if isinstance(pattern, str):
                     compiled(pattern)
-            for key in ("$ref", "$dynamicRef", "$recursiveRef"):
+            for key in _REFERENCES:
                 if isinstance(where := within.get(key), str):
                     try:
                         resolver.lookup(where)

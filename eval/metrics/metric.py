@@ -62,6 +62,12 @@ class Metric:
     """Scores a whole test set."""
     told: Told | None = None
     """What a sentence gives in place of a mean; None for the mean itself."""
+    limits: tuple[float, float] | None = None
+    """The least and the greatest score of a row; None where there are none, or nobody knows them."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "binary":
+            object.__setattr__(self, "limits", (0.0, 1.0))
 
     @property
     def named(self) -> str:

@@ -96,7 +96,10 @@ def _value(found: re.Match[str]) -> Fraction | None:
     digits = _with_a_point(found["digits"])
     if digits is None:  # several numbers without a space between them: the last, which has no sign
         digits, negative = _SEPARATOR.split(found["digits"])[-1], False
-    power, raised = int((found["exponent"] or found["power"] or "0")[:6]), int((found["raised"] or "1")[:6])
+    exponents = (found["exponent"] or found["power"] or "0", found["raised"] or "1")
+    if max(map(len, exponents)) > MOST_DIGITS:
+        return None
+    power, raised = map(int, exponents)
     if max(len(digits), abs(power), len(digits) * abs(raised)) > MOST_DIGITS:
         return None
     value = Fraction(Decimal(digits))

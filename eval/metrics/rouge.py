@@ -68,6 +68,6 @@ def _named(name: str) -> Callable[[str, Sequence[str]], float]:
 
 # A word more or less in an answer of twenty moves ROUGE by about 0.05: less is another wording of the same.
 METRICS = tuple(
-    Metric(name, title, "real", ("generation", "chat"), flip=0.05, row=_named(name))
+    Metric(name, title, "real", ("generation", "chat"), flip=0.05, row=_named(name), limits=(0.0, 1.0))
     for name, title in zip(ROUGE_NAMES, ("ROUGE-1", "ROUGE-2", "ROUGE-L", "ROUGE-Lsum"), strict=True)
 )

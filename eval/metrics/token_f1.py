@@ -29,4 +29,4 @@ def _f1(said: Counter[str], wanted: Counter[str]) -> float:
 
 
 # A word more or less in an answer of twenty moves it by about 0.05.
-METRIC = Metric("token_f1", "token F1", "real", ("generation", "chat"), flip=0.05, row=token_f1)
+METRIC = Metric("token_f1", "token F1", "real", ("generation", "chat"), flip=0.05, row=token_f1, limits=(0.0, 1.0))

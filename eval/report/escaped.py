@@ -6,8 +6,9 @@ import re
 
 
 def inline(text: str) -> str:
-    """Text within a line, in which nothing is Markdown."""
-    return re.sub(r"([\\`*_\[\]<>|~$&])", r"\\\1", text)
+    """Text within a line, in which nothing is Markdown, and nobody is called by `@name`, as in a pull request."""
+    escaped = re.sub(r"([\\`*_\[\]<>|~$&])", r"\\\1", text)
+    return re.sub(r"@(?=\w)", "@<!-- -->", escaped)
 
 
 def plain(text: str) -> str:

@@ -5,6 +5,18 @@ from __future__ import annotations
 from eval.report.sections import Flips, MetricResult
 from eval.statistics import Interval, Judgement
 
+PAIRS_SHOWN = 10
+"""Labels that are confused most often, where there are very many labels."""
+FEW_ROWS = 10
+"""Test rows of a label below which its own scores say little."""
+WRITING_TITLES = {
+    "length_ratio": "length / reference",
+    "novelty": "words not in what was asked",
+    "repetition": "repeated runs of three words",
+    "empty": "empty answers",
+    "cut_off": "answers cut off",
+}
+"""What is measured of how answers are written, by its name in `eval.text_quality`."""
 METRIC_HEAD = ("metric", "base", "tuned", "difference", "p", "verdict")
 """The columns of a table of metrics; `metric_cells` gives a row."""
 
@@ -28,7 +40,8 @@ def flipped(flips: Flips, metric: MetricResult) -> str:
     right = "went from wrong to right" if binary else f"gained in {metric.title}"
     wrong = "went from right to wrong" if binary else "lost"
     neither = f"changed by less than {flips.threshold:g}" if flips.threshold else "neither"
-    return f"{flips.gained:,} rows {right}, {flips.lost:,} {wrong}, {flips.same:,} {neither}."
+    rows = "row" if flips.gained == 1 else "rows"
+    return f"{flips.gained:,} {rows} {right}, {flips.lost:,} {wrong}, {flips.same:,} {neither}."
 
 
 def p_value(test: Judgement | None) -> str:

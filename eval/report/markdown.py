@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from eval.metrics import Metric, metric_named
 from eval.report.escaped import cell, plain, quote
-from eval.report.figures import flipped, metric_cells, of_any_size
+from eval.report.figures import FEW_ROWS, WRITING_TITLES, flipped, metric_cells, of_any_size
+from eval.report.figures import PAIRS_SHOWN as PAIRS_SHOWN
 from eval.report.figures import p_value as p_value
 from eval.report.figures import with_interval as with_interval
 from eval.report.headline import explanation as explanation
@@ -24,19 +25,9 @@ from eval.report.texts import named_side, others, pairs_of, read_before, right, 
 from eval.statistics import Judgement
 
 FLIPS_SHOWN = 5
-PAIRS_SHOWN = 10
-FEW_ROWS = 10
-"""Test rows of a label below which its own scores say little."""
 _SIDE_BY_SIDE = 3
 """Labels up to which one table holds the answers of both sides."""
 EXPLORATORY = "Every other p-value and comparison here is exploratory: none is corrected for how many there are."
-WRITING_TITLES = {
-    "length_ratio": "length / reference",
-    "novelty": "words not in what was asked",
-    "repetition": "repeated runs of three words",
-    "empty": "empty answers",
-    "cut_off": "answers cut off",
-}
 
 
 def cost(forgetting: Forgetting) -> str:

@@ -60,7 +60,7 @@ def open_sides(
         task: what all of them are asked.
         only: the number of the one that is opened, and asked and computed as among the others; by default all are.
         progress: told about what has to be fetched.
-        servers: how a server is asked where its options do not say, and which may be.
+        servers: how a server is asked where its options do not say, and which may be: by a public page.
 
     Raises:
         UserError: one cannot be opened; those that were are closed.

@@ -27,6 +27,7 @@ from models.pair import prove_on
 from models.resolved import Progress, ResolvedModel
 from models.tokenizer_files import TokenizerBeside, cutting_sha256
 from models.tuned import weights_sha256
+from plumbing.doors import side_option
 from plumbing.errors import ModelError, RecipeError
 
 
@@ -125,7 +126,7 @@ def _asking(wanted: Wanted, tokenizer: Any, task: Task) -> Asking:
     if (lender := wanted.borrows) is not None:
         # A base of other words, whose own template gives other prompts, keeps that.
         with contextlib.suppress(ModelError):
-            note = f"It is asked by the contract that {lender.look.name} was tuned with."
+            note = f"It is asked by the prompt that {lender.look.name} was tuned with."
             return replace(asking(tokenizer, task, folder=lender.ours), where_from="borrowed", notes=(note,))
     return asking(tokenizer, task, folder=wanted.ours)
 
@@ -189,10 +190,11 @@ def _columns(classes: Mapping[Any, str], task: Task, wanted: Wanted) -> tuple[li
         places.setdefault(name.strip().casefold(), []).append(number)
     found = [places.get(label.strip().casefold(), []) for label in task.labels]
     if any(len(each) != 1 for each in found):
+        written = side_option(LABELS, ",".join(task.labels)[:300])
         raise ModelError(
             "The classes of the classifier are not the labels of the task",
             got=f"{wanted.look.name}: {', '.join(names)[:300]}",
-            fix=f"Say which is which, in the order of its classes: labels={','.join(task.labels)[:300]}.",
+            fix=f"Say which is which, in the order of its classes: {written}.",
         )
     columns = [number for (number,) in found]
     rest = [name for number, name in enumerate(names) if number not in columns]

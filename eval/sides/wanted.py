@@ -24,6 +24,7 @@ from models.prompting import PromptContract, task_of
 from models.resolved import Progress, ResolvedModel
 from models.sources import resolve
 from models.whole import is_whole
+from plumbing.doors import side_option
 from plumbing.errors import ModelError, RecipeError
 
 _WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
@@ -172,14 +173,20 @@ def _base(asked: Asked, named: str, first: Wanted | None, progress: Progress | N
         return source, "" if named in ("", chosen) else f"Its config names the base {named}; it is on {chosen}."
     try:
         if not named:
-            raise ModelError("The adapter does not say which base model it is for", got=asked.text)
+            raise ModelError(
+                "The adapter does not say which base model it is for",
+                got=asked.text,
+                fix=f"Say so: {side_option('base', 'NAME')}.",
+            )
         return resolve(named, progress=progress), ""
-    except ModelError as error:
+    except ModelError as missing:
         # Trained on another machine, from a folder there. A name on the Hub would be another model.
         is_name = named.count("/") == 1 and not named.startswith(("/", ".", "~"))
         if is_name or first is None or first.kind != "causal" or first.source.gguf:
-            fix = f"{error.fix} Say where the adapter's base is by the option base=FOLDER.".strip()
-            raise ModelError(error.problem, got=error.got, fix=fix) from None
+            if not named:
+                raise
+            fix = f"{asked.text} is an adapter on it. Say where it is: {side_option('base', 'FOLDER')}."
+            raise ModelError(missing.problem, got=named, fix=fix) from None
         said = f"Its config names the base {named}, which is not here" if named else "Its config names no base"
         return first.source, f"{said}: it is on {first.look.name}, where its shapes fit."
 
@@ -190,7 +197,7 @@ def _head_of(asked: Asked, task: Task) -> Task:
         raise ModelError(
             "The adapter is of a classifier, and no file of it says what its classes are",
             got=asked.text,
-            fix=f"Say so, in their order: labels={','.join(task.labels)}.",
+            fix=f"Say so, in their order: {side_option(LABELS, ','.join(task.labels))}.",
         )
     return replace(task, labels=tuple(labels_option(asked.options[LABELS], task)))
 

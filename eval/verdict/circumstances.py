@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from eval.lab.words import listed
 from eval.report.figures import p_text, with_interval
 from eval.report.rows_text import counts
 from eval.verdict import words
-from eval.verdict.schema import Judged, SideResult, StandardTask, Suspect, Verdict
+from eval.verdict.schema import Judged, SideInfo, SideResult, StandardTask, Suspect, Verdict
+from plumbing import doors
 
-SUSPECTS_SHOWN = 10
 _ASKED = {
-    "contract": "by the prompt that it was tuned with",
-    "borrowed": "by the prompt that what is compared with it was tuned with",
-    "template": "by its own chat template, with the task's instruction",
+    "contract": "by the prompt that training used",
+    "borrowed": "by the prompt that the training of what is compared with it used",
+    "template": "by its own chat template",
     "file": "by the prompt of a file",
     "server": "by messages, which the server renders",
     "bare text": "by the bare text, with nothing around it",
@@ -39,8 +40,6 @@ def how_asked(verdict: Verdict) -> list[str]:
     ]
     if len({side.prompt.sha256 for side in verdict.sides}) > 1:
         said.append("The sides are not asked by one prompt: a difference may be the prompt's as well.")
-    if len({side.answered for side in verdict.sides}) > 1:
-        said.append("Labels are chosen by one side and read by another: that alone may make a difference.")
     said += [words.unread_sentence(verdict, side) for side in verdict.sides if side.unread is not None]
     return said
 
@@ -58,7 +57,8 @@ def what_is_known(verdict: Verdict) -> list[str]:
 
 def _known(name: str, side: SideResult, kept: bool) -> str:
     if side.known.trained_on is None:
-        return f"Which rows {name} was trained on is not known: --trained-on FILE says it."
+        how = ": --trained-on FILE says it" if doors.current() == "command" else ""
+        return f"Which rows {name} was trained on is not known{how}."
     by = {"run": "its run's record", "recipe": "its recipe", "file": "the file that was given"}
     known = f" ({by[side.known.known_by]})" if side.known.known_by else ""
     if not side.known.trained_on:
@@ -72,10 +72,10 @@ def proofs(verdict: Verdict) -> list[str]:
     said = []
     for side in verdict.sides:
         name = words.titled(verdict, side.info.key)
-        said += [f"{name}: {sentence}" for sentence in (side.info.proof, *side.info.notes) if sentence]
-    for each in verdict.comparisons:
-        if each.differs and each.differs != verdict.side(each.tuned).info.proof:
-            said.append(f"{words.titled(verdict, each.tuned)}: {each.differs}")
+        differs = [each.differs for each in verdict.comparisons if each.tuned == side.info.key]
+        # What shows that it is not the base says its own proof again, and more.
+        proof = [side.info.proof] if not differs or not differs[0] else []
+        said += [f"{name}: {sentence}" for sentence in (*proof, *differs, *side.info.notes) if sentence]
     return said
 
 
@@ -86,15 +86,17 @@ def suspects_sentence(suspects: list[Suspect]) -> str:
     """That some rows are to be looked at; empty without any."""
     if not suspects:
         return ""
-    rows = "1 row says" if len(suspects) == 1 else f"{len(suspects):,} rows say"
-    shown = f" The {SUSPECTS_SHOWN} first:" if len(suspects) > SUSPECTS_SHOWN else ""
-    return f"{rows} what every side finds improbable: it may be wrong, or hard.{shown}"
+    rows = "This row says" if len(suspects) == 1 else f"These {len(suspects):,} rows say"
+    return f"{rows} what every side finds improbable: it may be wrong, or hard."
 
 
 def judged_sentences(judged: Judged, verdict: Verdict) -> list[str]:
     """What a language model made of the answers, and how far it can be believed."""
-    besides = "" if verdict.metric == "judge" else "; the verdict does not rest on it"
-    said = [f"{judged.judge.name} was asked which answer is better, in both orders{besides}."]
+    said = [
+        f"{judged.judge.name} was asked which answer is better, in both orders; the verdict does not rest on it."
+    ]
+    if own := [words.titled(verdict, side.info.key) for side in verdict.sides if _is(judged.judge, side.info)]:
+        said.append(f"The judge is {listed(own)} itself, and models tend to prefer what they wrote.")
     for each in judged.pairs:
         name, test = words.titled(verdict, each.tuned), each.judgement
         said.append(
@@ -108,6 +110,13 @@ def judged_sentences(judged: Judged, verdict: Verdict) -> list[str]:
         "cannot be computed" if judged.kappa is None else f"is {with_interval(judged.kappa, judged.kappa_interval)}"
     )
     return [*said, f"People have voted on {judged.human:,} pairs of answers: Cohen's kappa with them {kappa}."]
+
+
+def _is(judge: SideInfo, side: SideInfo) -> bool:
+    """Whether a side is the judge: the same weights, or where they are not known, what is called alike."""
+    if judge.weights_sha256 and side.weights_sha256:
+        return (judge.weights_sha256, judge.base) == (side.weights_sha256, side.base)
+    return judge.name == side.name
 
 
 def _habits(judged: Judged) -> Iterator[str]:

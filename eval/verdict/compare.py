@@ -22,11 +22,11 @@ from eval.provenance import Progress, versions
 from eval.report.schema import RowMessage, RowResult
 from eval.report.schema import SideResult as AnswerOfRow
 from eval.report.sections import MetricResult, TaskInfo, Writing
-from eval.scores import scored
+from eval.scores import require_scorable, scored
 from eval.sides.side import About, Answered
 from eval.statistics import Judgement, judge_scores
 from eval.verdict.asking import How, Opener, ask_all
-from eval.verdict.margins import non_inferior
+from eval.verdict.margins import non_inferior, require_margin
 from eval.verdict.pairs import judge_pairs
 from eval.verdict.proof import prove
 from eval.verdict.rows import TestRows
@@ -79,13 +79,15 @@ def judge_sides(
 
     Raises:
         ModelError: a side answers another task, or there is no way in which all can answer.
-        RecipeError: a verdict cannot rest on the task's metric, or this machine cannot compute it.
+        RecipeError: a verdict cannot rest on the task's metric, or the margin is none of it.
+        DataError: a metric that was asked for cannot score any answer to one of the rows.
         UserError: what a side raises.
     """
-    task = rows.task
-    metric = _primary(task)
     if len(openers) < 2:
         raise ValueError("a verdict takes a base and a tuned side, at least")
+    task = rows.task
+    metric = _primary(task, margin)
+    require_scorable(rows.references, task, more)
     keys = ["base", "tuned", *(f"tuned-{number}" for number in range(2, len(openers)))]
     asked = ask_all(
         openers,
@@ -100,6 +102,7 @@ def judge_sides(
     found = _rows(rows, {key: _scored(given[key].answers, rows, task, more, how) for key in keys})
     paired = {key: _paired(found, key) for key in keys[1:]}
     metrics = {key: metrics_of(both, task, more, alpha=alpha) for key, both in paired.items()}
+    slices = judge_slices(found, "base", keys[1:], metric, alpha=alpha)
     sides = [
         SideResult(
             info=_info(key, seen[key].about),
@@ -116,16 +119,16 @@ def judge_sides(
     for side in sides[1:]:
         key = side.info.key
         proof = prove(sides[0], side, found)
-        notes = [proof.doubt, *notes] if proof.doubt else notes
         alike = cut_alike(seen["base"].about, seen[key].about)
         comparisons.append(
             Comparison(
                 tuned=key,
                 metrics=metrics[key],
                 differs=proof.sentence,
+                doubt=proof.doubt,
                 likelihood=_likelihood(found, key, alpha) if alike else None,
                 margin=_margin(found, key, metric, margin) if margin is not None else None,
-                slices=judge_slices(found, "base", key, metric, alpha=alpha),
+                slices=slices[key],
                 **_sections(paired[key], found, key, task, max_new_tokens),
             )
         )
@@ -157,17 +160,24 @@ def judge_sides(
     return verdict, found
 
 
-def _primary(task: Task) -> Metric:
+def _primary(task: Task, margin: float | None) -> Metric:
     """The metric that the verdict is about.
 
     Raises:
-        RecipeError: there is none of that name, or rows have none of it that could be paired.
+        RecipeError: there is none of that name, rows have none of it that could be paired, or the margin is no loss
+            of it that could be ruled out.
     """
     try:
         require_primary(task.metric, task.kind)
     except ValueError as error:
         raise RecipeError(f"The verdict cannot rest on that metric: {error}", got=task.metric) from None
-    return primary_of(task)
+    metric = primary_of(task)
+    if margin is not None:
+        try:
+            require_margin(margin, metric)
+        except ValueError as error:
+            raise RecipeError(f"There is no such margin: {error}", got=margin, fix="Write 0.02.") from None
+    return metric
 
 
 def cut_alike(base: About, tuned: About) -> bool:
@@ -208,8 +218,6 @@ def _scored(
                 said = list(answer.probabilities or [])
                 raise ValueError(f"a side answers {answer.text!r} of {said}, and the labels are {task.labels}")
     scores = scored([answer.text for answer in answers], rows.references, task, more)
-    if task.metric not in scores[0]:
-        raise RecipeError("The verdict's metric cannot be computed on this machine", got=task.metric)
     return [
         Answer(
             text=answer.text,

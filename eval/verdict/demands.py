@@ -11,10 +11,17 @@ from typing import Literal
 
 from eval.verdict import words
 from eval.verdict.schema import Comparison, SliceResult, Verdict
+from plumbing.errors import UserError
 
 Demand = Literal["better", "slices"]
 DEMANDS: tuple[Demand, ...] = ("better", "slices")
-"""better: every tuned side has to be better than the base. slices: on no slice may one be worse."""
+"""better: every tuned side has to be better than the base. slices: on no slice may one be worse.
+
+Both are decided by corrected p-values, those of `eval.verdict.pairs` and `eval.verdict.slices`. Margins are not
+corrected for the number of sides, since every one has to hold: that the gate opens though a side is worse by the
+margin is as seldom as it is for that side alone (an intersection-union test, Berger 1982, https://doi.org/10.1080/
+00401706.1982.10487790).
+"""
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,18 @@ class Failure:
     sentence: str
     found: SliceResult | None = None
     """The slice that got worse; None where it is the verdict itself."""
+
+
+def demands_named(names: Sequence[str]) -> list[Demand]:
+    """Those of these names, each once.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    for name in names:
+        if name not in DEMANDS:
+            raise UserError("There is no such demand", got=name, fix=f"There are {' and '.join(DEMANDS)}.")
+    return [demand for demand in DEMANDS if demand in names]
 
 
 def failures(verdict: Verdict, demanded: Sequence[Demand] = ()) -> list[Failure]:

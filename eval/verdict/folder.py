@@ -76,7 +76,13 @@ def load(path: Path) -> tuple[Verdict, list[VerdictRow]]:
     beside = file.with_name(ROWS_FILE)
     if not path.is_dir() or not beside.is_file():
         return verdict, []
-    return verdict, list(_read_rows(beside))
+    try:
+        rows = list(_read_rows(beside))
+    except OSError as error:
+        raise _damaged(beside, error) from None
+    if len(rows) != verdict.n:
+        raise _damaged(beside, ValueError(f"it holds {len(rows):,} rows, and the verdict is about {verdict.n:,}"))
+    return verdict, rows
 
 
 def _read_rows(path: Path) -> Iterator[VerdictRow]:

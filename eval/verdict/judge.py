@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from eval.sides.side import OnRows, Side
-from eval.statistics import Interval, Judgement, judge_labels
+from eval.statistics import Interval, Judgement, judge_labels, wilson
 from eval.verdict.judge_prompt import ANSWER_TOKENS, RUBRIC, Contest, Opinion, opinion_in, prompt, rubric_sha256
 from eval.verdict.schema import Judged, JudgePair, SideInfo
 from plumbing.errors import RecipeError
@@ -93,7 +93,7 @@ def judge_answers(
         max_new_tokens,
         on_rows,
     )
-    of_rows = [said[one.key] for each in contests.values() for one in each if not one.same]
+    of_rows = {one.key: said[one.key] for each in contests.values() for one in each if not one.same}
     preferred = {key: [_preferred(one, said) for one in each] for key, each in contests.items()}
     human, kappa, interval = agreement([(_preferred(contest, said), vote) for contest, vote in voted])
     return Judgements(
@@ -102,7 +102,7 @@ def judge_answers(
             rubric=rubric,
             rubric_sha256=rubric_sha256(rubric),
             pairs=[_pair(key, found) for key, found in preferred.items()],
-            **_habits(of_rows),
+            **_habits(list(of_rows.values())),
             human=human,
             kappa=kappa,
             kappa_interval=interval,
@@ -177,7 +177,9 @@ def agreement(pairs: Sequence[tuple[Preferred, Preferred]]) -> tuple[int, float 
     Kappa is 1 where they always agree and 0 where they agree as often as by chance (Cohen 1960,
     https://doi.org/10.1177/001316446002000104). It is None where it says nothing: without pairs, or where both say
     the same of all of them. The interval is that of a percentile bootstrap over the pairs, so these have to be of
-    different questions; draws in which kappa is not defined are left out.
+    different questions; draws in which kappa is not defined are left out. Where they agree on all pairs no draw
+    differs, however few the pairs are: then its lower end is that of Wilson's interval of the agreement, with as
+    much agreement by chance as was seen.
 
     Args:
         pairs: what the judge prefers, and what people do.
@@ -191,6 +193,9 @@ def agreement(pairs: Sequence[tuple[Preferred, Preferred]]) -> tuple[int, float 
     kappa = float(cohen_kappa_score(*zip(*pairs, strict=True), labels=list(_CHOICES)))
     counts = Counter(pairs)
     shares = np.array([[counts[one, other] for other in _CHOICES] for one in _CHOICES]) / n
+    if np.trace(shares) == 1:
+        chance = float(shares.sum(axis=0) @ shares.sum(axis=1))
+        return n, kappa, Interval(low=(wilson(n, n).low - chance) / (1 - chance), high=1.0)
     drawn = (
         np.random.default_rng(0).multinomial(n, shares.ravel(), size=_DRAWS).reshape(-1, 3, 3) / n
     )  # [draws, 3, 3]

@@ -103,7 +103,7 @@ def _suite(
             time=_seconds(side.spent.seconds if place == 0 else 0),
         )
         if case.failure:
-            failure = ElementTree.SubElement(drawn, "failure", type="worse", message=printable(case.failure))
+            failure = ElementTree.SubElement(drawn, "failure", type="gate", message=printable(case.failure))
             failure.text = printable(f"{case.failure}\n{words.headline(verdict)}")
         ElementTree.SubElement(drawn, "system-out").text = printable(case.printed)
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-OF_LABELS = "score test for paired shares (Tango, Nam)"
+OF_LABELS = "Tango and Nam's score test for paired shares"
 OF_SCORES = "Gaffke's bound for the mean of bounded differences"
 DRAWS = 10_000
 _BATCH_VALUES = 1_000_000  # values drawn at a time: bounds the memory to some 25 MB, however many rows
@@ -47,12 +47,11 @@ def non_inferior(
         alpha: how often a loss of the very margin may be called less.
 
     Raises:
-        ValueError: there are no rows, not as many of both, a score is not finite, or the margin is not above 0.
+        ValueError: there are no rows, not as many of both, a score is not finite, or the margin is none.
     """
     import numpy as np
 
-    if not (margin > 0 and math.isfinite(margin)):
-        raise ValueError(f"a margin is a number above 0, not {margin}")
+    require_margin(margin, metric)
     if len(base) != len(tuned):
         raise ValueError(f"{len(base)} rows of base and {len(tuned)} of tuned")
     before, after = (np.asarray(side, dtype=np.float64) for side in (base, tuned))
@@ -65,22 +64,37 @@ def non_inferior(
         low, p_value = lower_limit(gains, losses, len(gained), alpha), margin_p(gains, losses, len(gained), margin)
         return _margin(margin, low * -worse, p_value, OF_LABELS, alpha)
     gained[abs(gained) <= _ROUNDING] = 0.0
-    means = worst_means(gained, span_of(before, after))
-    return _margin(margin, mean_limit(means, alpha) * -worse, mean_p(means, margin), OF_SCORES, alpha)
+    span = span_of(before, after, metric)
+    means, test = worst_means(gained, span), OF_SCORES
+    if metric.limits is None:
+        test += f", none of which is taken to be beyond {span:.3g}, as {metric.title} has no known limits"
+    return _margin(margin, mean_limit(means, alpha) * -worse, mean_p(means, margin), test, alpha)
+
+
+def require_margin(margin: float, metric: Metric) -> None:
+    """Raise a ValueError unless a loss of `margin` is one that there can be, and that can be refuted."""
+    if not (margin > 0 and math.isfinite(margin)):
+        raise ValueError(f"a margin is a number above 0, not {margin}")
+    low, high = metric.limits or (0.0, math.inf)
+    if margin >= high - low:
+        raise ValueError(
+            f"{metric.title} is from {low:g} to {high:g}, so a margin of {margin:g} would let every loss through"
+        )
 
 
 def _margin(margin: float, limit: float, p_value: float, test: str, alpha: float) -> Margin:
     return Margin(margin=margin, limit=limit + 0.0, holds=p_value <= alpha, p_value=p_value, test=test)
 
 
-def span_of(base: NDArray[np.float64], tuned: NDArray[np.float64]) -> float:
-    """How much a row can lose at most: 1 where all scores are from 0 to 1, else as much as the scores seen span.
+def span_of(base: NDArray[np.float64], tuned: NDArray[np.float64], metric: Metric) -> float:
+    """How much a row can lose at most: what the metric's limits say, else as much as the scores seen span.
 
-    The latter, of a metric without known limits, is what was seen and no more: a row that is worse than any may
-    come.
+    The latter is what was seen and no more: a row that is worse than any may come. It is 1 at least, as the scores
+    seen may all be alike.
     """
-    low, high = float(min(base.min(), tuned.min())), float(max(base.max(), tuned.max()))
-    return 1.0 if low >= 0 and high <= 1 else high - low
+    if metric.limits is not None:
+        return metric.limits[1] - metric.limits[0]
+    return max(1.0, float(max(base.max(), tuned.max()) - min(base.min(), tuned.min())))
 
 
 def worst_means(gained: NDArray[np.float64], span: float, *, draws: int = DRAWS) -> NDArray[np.float64]:

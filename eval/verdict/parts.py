@@ -43,7 +43,7 @@ def _parts(verdict: Verdict) -> Iterator[Part]:
     for each in ranked:
         title = f"What it broke: {words.titled(verdict, each.tuned)}" if several else "What it broke"
         grids = [tables.slices(each, verdict)] if each.slices else []
-        yield Part(title, [words.slices_sentence(each)], grids, slices_of=each)
+        yield Part(title, [words.slices_sentence(each, verdict)], grids, slices_of=each)
     for each in ranked:
         yield _answers(each, f"How the answers are: {words.titled(verdict, each.tuned)}" if several else "")
     suspects = [tables.suspects(verdict.suspects)] if verdict.suspects else []

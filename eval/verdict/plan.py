@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any
 
 from eval.metrics import metric_named
 from eval.paired_shares import POWER, detectable_share, fewest_flips, mcnemar_power
+from eval.statistics import wilson
 from plumbing.errors import DataError, UserError
 from plumbing.reading import read_text
 
@@ -44,14 +45,34 @@ class Spread:
     """Of right and wrong answers: the share of rows that only one side has right."""
     deviation: float | None = None
     """Of scores: the standard deviation of the differences, row by row."""
+    seen: int | None = None
+    """Rows that it was seen on; None where it is assumed."""
+
+    @property
+    def wider(self) -> Spread | None:
+        """The end of its 95 % interval that takes more rows: of few rows it is a rough guess. None if assumed.
+
+        Wilson's interval of a share; that of a standard deviation by the chi-squared distribution.
+        """
+        from scipy import special
+
+        if self.seen is None:
+            return None
+        if self.discordance is not None:
+            return replace(self, discordance=wilson(round(self.discordance * self.seen), self.seen).high)
+        low = special.chdtri(self.seen - 1, 0.975)
+        return replace(self, deviation=(self.deviation or 0.0) * math.sqrt((self.seen - 1) / low))
 
     @property
     def sentence(self) -> str:
         if self.discordance is not None:
-            return f"Only one side is right on {self.discordance:.1%} of the rows ({self.where_from})."
-        return (
-            f"Scores differ from row to row with a standard deviation of {self.deviation:.3f} ({self.where_from})."
-        )
+            return f"Only one side is right on {self.number} of the rows ({self.where_from})."
+        return f"Scores differ from row to row with a standard deviation of {self.number} ({self.where_from})."
+
+    @property
+    def number(self) -> str:
+        """It in figures."""
+        return f"{self.deviation:.3f}" if self.discordance is None else f"{self.discordance:.1%}"
 
 
 @dataclass(frozen=True)
@@ -93,18 +114,26 @@ def plan_rows(difference: float, spread: Spread, *, alpha: float = 0.05, compari
     if not (difference > 0 and math.isfinite(difference)):
         raise UserError("The difference is no number above 0", got=difference, fix="Write 0.03.")
     each = alpha / comparisons
-    notes: tuple[str, ...] = ()
+    notes: list[str] = []
     if spread.discordance is not None and spread.discordance < difference:
         # A side cannot be better on more rows than it differs on.
-        notes = (
-            f"A difference of {difference:.3g} takes as many rows on which the sides differ, so these are assumed.",
+        notes.append(
+            f"A difference of {difference:.3g} takes as many rows on which the sides differ, so these are assumed."
         )
-    rows = _fewest(partial(_power, difference=difference, spread=spread, alpha=each), fewest_flips(each))
+
+    def needed(spread: Spread) -> int | None:
+        return _fewest(partial(_power, difference=difference, spread=spread, alpha=each), fewest_flips(each))
+
+    rows = needed(spread)
     if rows is None:
         raise UserError(
             f"More than {MOST_ROWS:,} rows would be needed", got=difference, fix="Look for a larger difference."
         )
-    return Plan(rows, difference, each, _power(rows, difference, spread, each), spread, notes)
+    if wider := spread.wider:
+        more = needed(wider)
+        takes = f"{more:,}" if more else f"more than {MOST_ROWS:,}"
+        notes.append(_may_be(wider, f"it takes {takes} rows"))
+    return Plan(rows, difference, each, _power(rows, difference, spread, each), spread, tuple(notes))
 
 
 def plan_difference(rows: int, spread: Spread, *, alpha: float = 0.05, comparisons: int = 1) -> Plan:
@@ -121,12 +150,18 @@ def plan_difference(rows: int, spread: Spread, *, alpha: float = 0.05, compariso
             got=rows,
             fix=f"It takes {fewest_flips(each)} at least.",
         )
-    if spread.discordance is not None:
-        found = detectable_share(rows, spread.discordance, each)
-        assert found is not None
-    else:
-        found = _quantiles(rows, each) * (spread.deviation or 0.0) / math.sqrt(rows)
-    return Plan(rows, found, each, POWER, spread)
+
+    def found(spread: Spread) -> float:
+        if spread.discordance is None:
+            return _quantiles(rows, each) * (spread.deviation or 0.0) / math.sqrt(rows)
+        share = detectable_share(rows, spread.discordance, each)
+        assert share is not None, "there are rows enough for some"
+        return share
+
+    notes: tuple[str, ...] = ()
+    if wider := spread.wider:
+        notes = (_may_be(wider, f"they find {found(wider):.3g}"),)
+    return Plan(rows, found(spread), each, POWER, spread, notes)
 
 
 def assumed(discordance: float | None = None) -> Spread:
@@ -142,6 +177,10 @@ def assumed(discordance: float | None = None) -> Spread:
             "Discordance is a share of the rows, above 0 and 1 at most", got=discordance, fix="Write 0.2."
         )
     return Spread("assumed", discordance=discordance)
+
+
+def _may_be(wider: Spread, then: str) -> str:
+    return f"Seen on {wider.seen:,} rows, it may as well be {wider.number}; then {then}."
 
 
 def _check(alpha: float, comparisons: int) -> None:
@@ -227,10 +266,12 @@ def _of_verdict(found: Mapping[str, Any], path: Path, tuned: str | None) -> Spre
         primary = next(metric for metric in one["metrics"] if metric["primary"])
         n, where = int(primary["judgement"]["n"]), f"seen on {primary['judgement']['n']:,} rows of {path.name}"
         if metric_named(primary["name"]).kind == "binary":
-            spreads.append(Spread(where, discordance=(one["flips"]["gained"] + one["flips"]["lost"]) / n))
+            changed = one["flips"]["gained"] + one["flips"]["lost"]
+            spreads.append(Spread(where, discordance=changed / n, seen=n))
         elif (detectable := primary["judgement"]["detectable"]) is not None:
             alpha = float(primary["judgement"]["alpha"])
-            spreads.append(Spread(where, deviation=float(detectable) * math.sqrt(n) / _quantiles(n, alpha)))
+            deviation = float(detectable) * math.sqrt(n) / _quantiles(n, alpha)
+            spreads.append(Spread(where, deviation=deviation, seen=n))
     return _widest(spreads, path, tuned, known)
 
 
@@ -253,9 +294,10 @@ def _of_rows(path: Path, tuned: str | None) -> Spread:
         ]
         where = f"seen on {len(rows):,} rows of {path.name}, by {metric_named(metric).title}"
         if metric_named(metric).kind == "binary":
-            spreads.append(Spread(where, discordance=sum(change != 0 for change in changes) / len(rows)))
+            changed = sum(change != 0 for change in changes)
+            spreads.append(Spread(where, discordance=changed / len(rows), seen=len(rows)))
         elif len(changes) > 1 and (deviation := stdev(changes)):
-            spreads.append(Spread(where, deviation=deviation))
+            spreads.append(Spread(where, deviation=deviation, seen=len(rows)))
     return _widest(spreads, path, tuned, others)
 
 

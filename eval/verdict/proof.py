@@ -2,7 +2,7 @@
 
 The same weights twice are the commonest mistake there is, as an adapter that was merged into the wrong folder, or a
 name that a server maps to its only model; every number would then be of one model, and look like a finding. So it
-is said loudly. Knows what sides say of themselves, and rows.
+stands in the headline. Knows what sides say of themselves, and rows.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ class Proof:
 
     sentence: str
     doubt: str = ""
-    """What a reader must not overlook, in a sentence; empty where they are two."""
+    """Why they may be one though their weights are not known to be the same, in a sentence; empty without a
+    reason."""
 
 
 def prove(base: SideResult, tuned: SideResult, rows: Sequence[VerdictRow]) -> Proof:
@@ -29,15 +30,8 @@ def prove(base: SideResult, tuned: SideResult, rows: Sequence[VerdictRow]) -> Pr
     one, other = base.info, tuned.info
     differ = sum(_written(row, one.key) != _written(row, other.key) for row in rows)
     said = f"{differ:,} of {len(rows):,} answers differ" if differ else _none_differ(rows, one.key, other.key)
-    if _same_weights(base, tuned):
-        same = (
-            f"{other.key} is the base again: both have the weights {one.weights_sha256[:_HASH_SHOWN]}, from "
-            f"{one.name} and {other.name}."
-        )
-        asked = "They are asked alike, so what differs is no model's."
-        if base.prompt.sha256 != tuned.prompt.sha256:
-            asked = "They are asked differently, so this compares two prompts of one model."
-        return Proof(f"The same weights twice; {said}.", f"{same} {asked}")
+    if _same_weights(base, tuned):  # which the headline says of any sides, see `eval.verdict.words`
+        return Proof(f"The same weights twice ({one.weights_sha256[:_HASH_SHOWN]}); {said}.")
     doubt = "" if differ else f"{other.key} answers as the base does: {said}."
     if other.proof:
         return Proof(f"{other.proof.rstrip('.')}; {said}.", doubt)

@@ -129,7 +129,7 @@ class SliceResult(Strict):
     tuned: float = Field(description="The tuned side's.")
     judgement: Judgement = Field(description="Its paired test, by itself.")
     corrected: float = Field(
-        description="The p-value corrected by Holm's method for all slices of this comparison.", ge=0, le=1
+        description="The p-value corrected by Holm's method for all slices of all tuned sides.", ge=0, le=1
     )
     outcome: Outcome = Field(description="By the corrected p-value.")
 
@@ -138,7 +138,11 @@ class Comparison(Strict):
     """One tuned side against the base."""
 
     tuned: str = Field(description="The tuned side's key.")
-    metrics: list[MetricResult] = Field(description="Every metric, the primary one first.", min_length=1)
+    metrics: list[MetricResult] = Field(
+        description="Every metric, the primary one first, each with its test by itself. Whether one of several "
+        "sides is better or worse is in `pairs`, where that is corrected.",
+        min_length=1,
+    )
     flips: Flips = Field(description="How many rows changed.")
     confusion: Confusion | None = Field(default=None, description="Labels only.")
     classes: list[ClassScores] | None = Field(default=None, description="Labels only.")
@@ -151,6 +155,7 @@ class Comparison(Strict):
     margin: Margin | None = Field(default=None, description="Where a margin was asked for.")
     slices: list[SliceResult] = Field(default=[], description="The same by slice, the worst first.")
     differs: str = Field(description="The proof that the two sides are two, in a sentence.")
+    doubt: str = Field(default="", description="Why they may be one, in a sentence; empty without a reason.")
 
     @property
     def primary(self) -> MetricResult:

@@ -1,8 +1,9 @@
 """The verdict on parts of the rows, by a column, by label, by length: what got worse though the whole got better?
 
-Every slice has the paired test of the whole, and the p-values of all slices of a comparison are corrected together
-by Holm's method: among twenty slices one is "worse" by chance alone. Few rows show nothing, and would only make the
-others' correction harder, so values with fewer than `FEWEST` rows are put together. Knows rows and values only.
+Every slice has the paired test of the whole, and the p-values of all slices of all tuned sides are corrected
+together by Holm's method: among twenty slices one is "worse" by chance alone. Few rows show nothing, and would only
+make the others' correction harder, so values with fewer than `FEWEST` rows are put together. Knows rows and values
+only.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ def by_value(by: str, values: Sequence[object]) -> Sliced:
     numbers = _numbers(values)
     if numbers is not None and len(set(numbers)) > _NUMBERS_FROM:
         return by_range(by, numbers)
+    return by_name(by, values)
+
+
+def by_name(by: str, values: Sequence[object]) -> Sliced:
+    """Rows by names, such as labels, also where these look like numbers; rare ones together."""
     named = [_named(value) for value in values]
     counts = Counter(named)
     common = [value for value, count in counts.most_common(MOST) if count >= FEWEST]
@@ -90,7 +96,7 @@ def by_range(by: str, numbers: Sequence[float], *, unit: str = "") -> Sliced:
         return Sliced(by, None, [f"The rows are not divided by {by}: too few rows, or too many are equal."])
     starts = [ordered[0], *(min(number for number in ordered if number > end) for end in kept[:-1])]
     names = [
-        f"{start:g} to {end:g}{unit}" if start < end else f"{end:g}{unit}"
+        f"{_figure(start)} to {_figure(end)}{unit}" if start < end else f"{_figure(end)}{unit}"
         for start, end in zip(starts, kept, strict=True)
     ]
     places = [next(place for place, end in enumerate(kept) if number <= end) for number in numbers]
@@ -98,14 +104,14 @@ def by_range(by: str, numbers: Sequence[float], *, unit: str = "") -> Sliced:
 
 
 def judge_slices(
-    rows: Sequence[VerdictRow], base: str, tuned: str, metric: Metric, *, alpha: float = 0.05
-) -> list[SliceResult]:
-    """The verdict on each slice of `rows`, in which the tuned side lost most first.
+    rows: Sequence[VerdictRow], base: str, tuned: Sequence[str], metric: Metric, *, alpha: float = 0.05
+) -> dict[str, list[SliceResult]]:
+    """Tuned side's key → the verdict on each slice of `rows`, in which that side lost most first.
 
     Args:
-        rows: with their `slices`, and both sides' scores by `metric`.
+        rows: with their `slices`, and all sides' scores by `metric`.
         base: the base's key.
-        tuned: the tuned side's.
+        tuned: those of the tuned sides, which are corrected together.
         metric: that of the verdict; rows have it.
         alpha: up to which a corrected p-value is a difference.
     """
@@ -117,35 +123,38 @@ def judge_slices(
     def scores(key: str, some: Sequence[VerdictRow]) -> list[float]:
         return [row.answers[key].scores[metric.name] for row in some]
 
-    sides = [(scores(base, some), scores(tuned, some)) for some in parts.values()]
-    found = [
-        SliceResult(
-            by=by,
-            value=value,
-            n=len(before),
-            base=fmean(before),
-            tuned=fmean(after),
-            judgement=test.judgement,
-            corrected=test.p_value,
-            outcome=test.outcome,
+    named = [(key, by, value) for key in tuned for by, value in parts]
+    sides = [(scores(base, parts[by, value]), scores(key, parts[by, value])) for key, by, value in named]
+    tests = judged_together(sides, metric, alpha=alpha)
+    found: dict[str, list[SliceResult]] = {key: [] for key in tuned}
+    for (key, by, value), (before, after), test in zip(named, sides, tests, strict=True):
+        found[key].append(
+            SliceResult(
+                by=by,
+                value=value,
+                n=len(before),
+                base=fmean(before),
+                tuned=fmean(after),
+                judgement=test.judgement,
+                corrected=test.p_value,
+                outcome=test.outcome,
+            )
         )
-        for (by, value), (before, after), test in zip(
-            parts, sides, judged_together(sides, metric, alpha=alpha), strict=True
-        )
-    ]
     sign = 1 if metric.higher_is_better else -1
-    return sorted(found, key=lambda one: sign * one.judgement.difference)
-
-
-def broken(slices: Sequence[SliceResult]) -> list[SliceResult]:
-    """The slices that got worse, by the corrected test."""
-    return [one for one in slices if one.outcome == "worse"]
+    for some in found.values():
+        some.sort(key=lambda one: sign * one.judgement.difference)
+    return found
 
 
 def _named(value: object) -> str:
     """A value as its slice is called."""
     said = re.sub(r"\s+", " ", "" if value is None else str(value)).strip()
     return said[:200] or "(empty)"
+
+
+def _figure(number: float) -> str:
+    """A number as the end of a range, with all its digits: two ranges that are called alike would be one slice."""
+    return f"{number:.15g}"
 
 
 def _numbers(values: Sequence[object]) -> list[float] | None:

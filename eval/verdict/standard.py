@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import Any, TypeGuard
 
 from eval.lab.judging import holm
-from eval.metrics.metric import Metric
+from eval.metrics.metric import Kind, Metric
 from eval.scores import judge
 from eval.sides.side import OnThisMachine, Side
 from eval.statistics import Judgement
@@ -114,12 +114,26 @@ def measure_standard(
             found[key] = _ask(side, load(), tasks, limit, batch_size)
         if on_side:
             on_side("", len(local), len(local))
-    return Standard(_compared(found, base), notes)
+    unknown = {name: one.metric for name, one in found[base].items() if one.higher_is_better is None}
+    notes += [
+        f"Standard benchmarks: {name} is left out, since it is not known whether a higher {metric} is the better "
+        "one; higher_is_better beside the metric in its file says it."
+        for name, metric in unknown.items()
+    ]
+    known = {key: {name: each[name] for name in each if name not in unknown} for key, each in found.items()}
+    return Standard(_compared(known, base), notes)
 
 
 def _is_local(side: Side) -> TypeGuard[OnThisMachine]:
     """Whether a language model of this process answers for it; a classifier tells no likelihood of a text."""
     return isinstance(side, OnThisMachine) and "likelihood" in side.abilities
+
+
+def require_tasks(tasks: Sequence[Chosen], folder: Path | None = None) -> None:
+    """Raise a RecipeError, with what to do, unless every task is there with its data."""
+    require_lm_eval()
+    with _quiet_and_without_code():
+        _loader(tasks, folder)()
 
 
 def require_lm_eval() -> None:
@@ -143,7 +157,8 @@ class _Asked:
     """A score a question, in the order of the data."""
     questions: list[str]
     """Hashes of the same: what two sides are paired by."""
-    higher_is_better: bool
+    higher_is_better: bool | None
+    """None where neither the task nor the harness says it."""
     few_shot: int
 
 
@@ -223,12 +238,11 @@ def _scores_of(name: str, samples: list[dict[str, Any]], results: Any, wanted: s
             f"The metric {metric} of {name} is of all its questions, and none has a value of its own to pair",
             fix=f"Choose another of its metrics, {', '.join(known)}, or leave the task out.",
         )
-    better = results["higher_is_better"].get(name, {}).get(metric)
     return _Asked(
         metric=metric if kept == _NO_FILTER else f"{metric},{kept}",
         scores=list(map(float, values)),
         questions=[one["doc_hash"] for one in ordered],
-        higher_is_better=better is not False,
+        higher_is_better=results["higher_is_better"].get(name, {}).get(metric),
         few_shot=int(results["n-shot"].get(name) or 0),
     )
 
@@ -267,9 +281,8 @@ def _compared(found: Mapping[str, Mapping[str, _Asked]], base: str) -> list[Stan
 def _judged(base: _Asked, tuned: _Asked) -> Judgement:
     assert base.questions == tuned.questions, "both were asked the same"
     binary = all(score in (0, 1) for score in (*base.scores, *tuned.scores))
-    metric = Metric(
-        base.metric, base.metric, "binary" if binary else "real", higher_is_better=base.higher_is_better
-    )
+    kind: Kind = "binary" if binary else "real"
+    metric = Metric(base.metric, base.metric, kind, higher_is_better=bool(base.higher_is_better))
     return judge(base.scores, tuned.scores, metric)
 
 

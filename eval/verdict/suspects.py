@@ -45,7 +45,7 @@ def find_suspects(rows: Sequence[VerdictRow], *, most: int = MOST) -> tuple[list
         ]
     found.sort(key=lambda one: -one.loss)
     more = len(found) - most
-    said = [f"Of {len(found):,} rows to look at the first {most} are listed."] if more > 0 else []
+    said = [f"Of {len(found):,} rows to look at the {most} most improbable are listed."] if more > 0 else []
     return found[:most], said
 
 

@@ -6,25 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eval.lab.words import NOT_MEASURED, PAIR_HEAD, named_pair
-from eval.report.figures import METRIC_HEAD, metric_cells, p_text, p_value, with_interval
+from eval.report.figures import (
+    FEW_ROWS,
+    METRIC_HEAD,
+    PAIRS_SHOWN,
+    WRITING_TITLES,
+    metric_cells,
+    p_text,
+    p_value,
+    with_interval,
+)
 from eval.report.sections import ClassScores, Confusion, Writing
-from eval.verdict.circumstances import SUSPECTS_SHOWN, standard_numbers
+from eval.verdict.circumstances import standard_numbers
 from eval.verdict.pairs import leaderboard as places
 from eval.verdict.schema import Comparison, SideResult, Suspect, Verdict
 from eval.verdict.words import corrected, is_one_pair, outcome, titled
 
-FEW_ROWS = 10
-"""Test rows of a label below which its own scores say little."""
-_MOST_CONFUSED = 10
 _CHARS = 200
 """Of a reference in a table."""
-_WRITING = {
-    "length_ratio": "length / reference",
-    "novelty": "words not in what was asked",
-    "repetition": "repeated runs of three words",
-    "empty": "empty answers",
-    "cut_off": "answers cut off",
-}
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def confused(confusion: Confusion) -> Grid:
     """The labels that are confused most often."""
     rows = [
         [pair.right, pair.answered, f"{pair.base:,}", f"{pair.tuned:,}"]
-        for pair in confusion.most_confused(_MOST_CONFUSED)
+        for pair in confusion.most_confused(PAIRS_SHOWN)
     ]
     return Grid("What is confused with what, in rows", ["right label", "answered", "base", "tuned"], rows)
 
@@ -122,7 +121,7 @@ def writing(found: Writing) -> Grid:
     """How the answers are written."""
     rows = [
         [title, f"{getattr(found.base, name):.2f}", f"{getattr(found.tuned, name):.2f}"]
-        for name, title in _WRITING.items()
+        for name, title in WRITING_TITLES.items()
     ]
     return Grid("How the answers are written", ["mean of the answers", "base", "tuned"], rows)
 
@@ -154,7 +153,7 @@ def suspects(found: Sequence[Suspect]) -> Grid:
     """Rows to look at."""
     rows = [
         [f"{each.row:,}", _brief(each.reference), _brief(each.instead) or NOT_MEASURED, f"{each.loss:.2f}"]
-        for each in found[:SUSPECTS_SHOWN]
+        for each in found
     ]
     return Grid("Rows to look at", ["row", "says", "the sides say", "loss, nats"], rows)
 

@@ -1,117 +1,66 @@
-"""People's votes on two answers, as `votes.jsonl` holds them: which pair of answers, and which one is preferred.
+"""People's votes on two answers: which pair of answers, and which one is preferred.
 
-Only votes of who could not know the sides count, and of each person the first on a question; of several people's on
-the same two answers what most of them say. A vote that both are bad prefers neither, and is left out.
+Only votes of who could not know the sides count (`eval.vote_lines.blind_votes`); of several people's on the same
+two answers what most of them say. A vote that both are bad prefers neither, and is left out.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ValidationError
 
 from eval.verdict.judge import Preferred
 from eval.verdict.judge_prompt import Contest
-from eval.votes import Preferred as Voted
+from eval.vote_lines import Vote, blind_votes, read_lines
 from plumbing.errors import DataError
-from plumbing.reading import read_text
-
-_MOST_BYTES = 2**26
 
 
-class _Message(BaseModel):
-    role: str
-    content: str
+@dataclass(frozen=True)
+class Voted:
+    """What people prefer."""
+
+    pairs: list[tuple[Contest, Preferred]]
+    notes: list[str]
+    """Which lines of the file were left aside, in sentences."""
 
 
-class _Answer(BaseModel):
-    text: str
-
-
-class _Models(BaseModel):
-    tuned: str
-
-
-class _Vote(BaseModel):
-    """What of a line is needed here; there is more."""
-
-    prompt: list[_Message]
-    base: _Answer
-    tuned: _Answer
-    models: _Models
-    left: Literal["base", "tuned"]
-    vote: Literal["left", "right", "tie", "both bad"]
-    seen: bool = False
-    owner: str = ""
-
-    @property
-    def contest(self) -> Contest:
-        alone = len(self.prompt) == 1 and self.prompt[0].role == "user"
-        given = self.prompt[0].content if alone else [one.model_dump() for one in self.prompt]
-        return Contest(given, self.base.text, self.tuned.text)
-
-    @property
-    def preferred(self) -> Voted:
-        if self.vote in ("tie", "both bad"):
-            return "tie" if self.vote == "tie" else "both bad"
-        if self.base.text.strip() == self.tuned.text.strip():
-            return "tie"
-        other: Voted = "tuned" if self.left == "base" else "base"
-        return self.left if self.vote == "left" else other
-
-
-def read_voted(path: Path) -> list[tuple[Contest, Preferred]]:
+def read_voted(path: Path) -> Voted:
     """The pairs of answers that people have voted on without knowing the sides, and which one they prefer.
 
     Raises:
-        DataError: the file cannot be read, a line is no vote, or no vote of it counts.
+        DataError: the file cannot be read, or no vote of it counts.
     """
     try:
-        lines = read_text(path, limit=_MOST_BYTES).splitlines()
+        kept = read_lines(path)
     except (OSError, ValueError) as error:
         raise DataError(f"The votes cannot be read: {error}", got=str(path)) from None
-    votes: list[_Vote] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            votes.append(_Vote.model_validate_json(line))
-        except ValidationError as error:
-            found = error.errors(include_url=False)[0]
-            where = ".".join(map(str, found["loc"]))
-            raise DataError(
-                f"Line {number:,} of the votes is no vote: {where}: {found['msg']}",
-                got=str(path),
-                fix="Give the file votes.jsonl of the folder of votes, or leave that line out.",
-            ) from None
-    counted = most_of(first_blind(votes))
-    if not counted:
+    pairs = most_of(blind_votes(kept.votes))
+    if not pairs:
         raise DataError(
-            "No vote in this file prefers an answer blindly",
+            " ".join(["No vote in this file prefers an answer blindly.", *kept.sentences()]).rstrip("."),
             got=str(path),
             fix="Vote on some with Blind in Compare, or leave the votes out.",
         )
-    return counted
+    return Voted(pairs, kept.sentences())
 
 
-def first_blind(votes: Iterable[_Vote]) -> list[tuple[Contest, Voted]]:
-    """Each person's first vote on two answers, where that person had not seen which side is which."""
-    first: dict[tuple[str, str, str], _Vote] = {}
-    for vote in votes:
-        first.setdefault((vote.owner, vote.models.tuned, vote.contest.key), vote)
-    return [(vote.contest, vote.preferred) for vote in first.values() if not vote.seen]
-
-
-def most_of(votes: Sequence[tuple[Contest, Voted]]) -> list[tuple[Contest, Preferred]]:
+def most_of(votes: Iterable[Vote]) -> list[tuple[Contest, Preferred]]:
     """What most people prefer of each two answers; a tie where as many prefer either."""
     by_contest: dict[str, tuple[Contest, Counter[Preferred]]] = {}
-    for contest, vote in votes:
-        if vote != "both bad":
-            by_contest.setdefault(contest.key, (contest, Counter()))[1][vote] += 1
+    for vote in votes:
+        preferred = vote.preferred
+        if preferred != "both bad":
+            contest = _contest(vote)
+            by_contest.setdefault(contest.key, (contest, Counter()))[1][preferred] += 1
     return [(contest, _most(counts)) for contest, counts in by_contest.values()]
+
+
+def _contest(vote: Vote) -> Contest:
+    alone = [role for role, _ in vote.asked] == ["user"]
+    given = vote.prompt[0].content if alone else [message.model_dump() for message in vote.prompt]
+    return Contest(given, vote.base.text, vote.tuned.text)
 
 
 def _most(counts: Counter[Preferred]) -> Preferred:

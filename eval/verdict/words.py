@@ -14,7 +14,6 @@ from eval.report.figures import flipped, p_text, with_interval
 from eval.report.headline import compared, constant_answer, ground, labels_without_rows
 from eval.report.sections import MetricResult
 from eval.statistics import fewest_rows
-from eval.verdict.pairs import pair_of
 from eval.verdict.schema import Comparison, Margin, SideResult, SliceResult, Verdict
 
 MUCH_UNREAD = 0.05
@@ -110,7 +109,8 @@ def _worse_slices(verdict: Verdict) -> Iterator[str]:
 
 def caveats(verdict: Verdict) -> list[str]:
     """What a reader has to know before the verdict, in sentences; empty where there is nothing."""
-    said = [*_known_rows(verdict), *_the_same(verdict), *_much_unread(verdict)]
+    doubts = [each.doubt for each in verdict.comparisons if each.doubt]
+    said = [*_known_rows(verdict), *_the_same(verdict), *doubts, *_much_unread(verdict)]
     classes = verdict.comparisons[0].classes
     if classes:
         said += labels_without_rows({each.label: each.support for each in classes})
@@ -167,9 +167,11 @@ def unread_sentence(verdict: Verdict, side: SideResult) -> str:
 
 def explanation(verdict: Verdict) -> list[str]:
     """What the verdict rests on, and what so many rows could have shown."""
+    said = [against_base(verdict, each) for each in best_first(verdict)]
     if is_one_pair(verdict):
-        return [ground(verdict.comparisons[0].primary), what_is_tested(verdict)]
-    return [*(against_base(verdict, each) for each in best_first(verdict)), what_is_tested(verdict)]
+        said = [ground(verdict.comparisons[0].primary)]
+    tests = dict.fromkeys(each.margin.test for each in verdict.comparisons if each.margin)
+    return [*said, what_is_tested(verdict), *(f"The margin is judged by {test}." for test in tests)]
 
 
 def against_base(verdict: Verdict, comparison: Comparison) -> str:
@@ -199,7 +201,8 @@ def metric_numbers(metric: MetricResult, corrected_p: float | None = None) -> st
 
 def corrected(verdict: Verdict, tuned: str) -> float:
     """The p-value of a tuned side against the base, corrected for all pairs."""
-    return pair_of(verdict, verdict.sides[0].info.key, tuned).corrected
+    both = {verdict.sides[0].info.key, tuned}
+    return next(pair.corrected for pair in verdict.pairs if {pair.one, pair.other} == both)
 
 
 def what_is_tested(verdict: Verdict) -> str:
@@ -207,15 +210,16 @@ def what_is_tested(verdict: Verdict) -> str:
     title, pairs = verdict.by.title, len(verdict.pairs)
     how = f"by the {verdict.test} over {verdict.n:,} pairs of answers to the same rows"
     said = f"Intervals are 95 %. The verdict is about {title} alone, {how}"
+    others = (
+        "Every other p-value here is exploratory: none is corrected for how many there are, but those of slices "
+        "and of standard benchmarks."
+    )
     if pairs == 1:
-        return (
-            f"{said}, at p ≤ {verdict.alpha:g}. Every other p-value here is exploratory: none is corrected for how "
-            "many there are, but those of slices."
-        )
+        return f"{said}, at p ≤ {verdict.alpha:g}. {others}"
     return (
         f"{said}. The p-values of the {pairs} pairs of sides are corrected by Holm's method: the chance that any "
         f"difference that is called one is none is at most {verdict.alpha:.0%}. The interval of a difference is "
-        "that of its pair alone. Every other metric is exploratory."
+        f"that of its pair alone. {others}"
     )
 
 
@@ -235,19 +239,20 @@ def flips_sentence(comparison: Comparison) -> str:
 # ---- what it broke -----------------------------------------------------------------------------------------
 
 
-def slices_sentence(comparison: Comparison) -> str:
+def slices_sentence(comparison: Comparison, verdict: Verdict) -> str:
     """What became of the slices, by p-values that are corrected for their number; empty without any."""
     found = comparison.slices
     if not found:
         return ""
+    whose = "their number" if is_one_pair(verdict) else "the number of all sides' slices"
     outcomes = Counter(each.outcome for each in found)
     told = [f"{outcomes[name]} {name}" for name in ("worse", "better") if outcomes[name]]
     number = f"{len(found):,} slice{'s' if len(found) > 1 else ''}"
     if not told:
         few = sum(each.n < fewest_rows() for each in found)
         small = f" {few} of them have fewer than {fewest_rows()} rows, which can show nothing." if few else ""
-        return f"No evidence of a change in any of {number}, corrected for their number.{small}"
-    return f"Of {number}, corrected for their number: {', '.join(told)}, the others without evidence of a change."
+        return f"No evidence of a change in any of {number}, corrected for {whose}.{small}"
+    return f"Of {number}, corrected for {whose}: {', '.join(told)}, the others without evidence of a change."
 
 
 def slice_sentence(found: SliceResult, verdict: Verdict) -> str:

@@ -8,14 +8,17 @@ is, the next vote begins a line of its own, and whoever reads the file is told o
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from eval.votes import Preferred
+from eval.vote_lines import FILE as FILE
+from eval.vote_lines import MAX_BYTES, Kept, Vote, read_lines, vote_in
+from eval.vote_lines import Answer as Answer
+from eval.vote_lines import Choice as Choice
+from eval.vote_lines import Message as Message
+from eval.vote_lines import Models as Models
+from eval.vote_lines import blind_votes as blind_votes
+from eval.vote_lines import first_votes as first_votes
 from finetuning.limits import Limits
 from finetuning.runs.folder import runs_folder
 from finetuning.runs.locks import locked, writing
@@ -26,129 +29,8 @@ from plumbing.writing import write_atomically
 
 FOLDER = "votes"
 """Beside the runs."""
-FILE = "votes.jsonl"
-_MAX_BYTES = 2**28
-"""Read at once: some hundred thousand votes."""
-_SHOWN = 5
-"""Lines that a sentence names."""
 NO_VOTES = "Nobody has voted yet: tick Blind in Compare."
 _NOT_KEPT = "Untick Blind to see which side is which."
-
-Side = Literal["base", "tuned"]
-Choice = Literal["left", "right", "tie", "both bad"]
-_Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Message(_Strict):
-    role: str
-    content: str
-
-
-class Answer(_Strict):
-    """What one side said."""
-
-    text: str
-    whole: bool = True
-    """Whether it ended by itself, and was not cut off at the longest that is written."""
-
-
-class Models(_Strict):
-    """What answered."""
-
-    task: str
-    """What it was tuned to do, by its name."""
-    base: str
-    """The base's name, as on the Hub, or its folder."""
-    base_sha256: str
-    """Of its weights."""
-    tuned: str
-    """What was tuned: `run:ID`, or `bundled:NAME` of one that ships."""
-    tuned_sha256: _Sha256
-    """Of its weights: the adapter's, or the whole model's."""
-    contract_sha256: _Sha256
-    """Of everything that decides how a message becomes tokens, see `models.prompting.PromptContract`."""
-
-    @property
-    def sides(self) -> tuple[tuple[str, str], tuple[str, str]]:
-        """What decides how base and tuned answer; the base does alike beside every model tuned from it."""
-        return (self.base_sha256, self.contract_sha256), (self.tuned_sha256, self.contract_sha256)
-
-
-class Vote(_Strict):
-    """A line of the file."""
-
-    version: Literal[1] = 1
-    ballot: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-    """A number that was drawn when the question was asked: nobody votes twice on one."""
-    time: float
-    """Seconds since 1970."""
-    prompt: list[Message]
-    """What both were asked, the same, without the instruction that the task adds."""
-    base: Answer
-    tuned: Answer
-    models: Models
-    left: Side
-    """Which side stood left."""
-    vote: Choice
-    seen: bool = False
-    """Whether the voter had seen one of these answers with the name of its side, in Compare and not long before."""
-    owner: str = ""
-    """Whose vote, opaque; empty on a page of one's own."""
-
-    @property
-    def same(self) -> bool:
-        """Whether both sides said the same."""
-        return self.base.text.strip() == self.tuned.text.strip()
-
-    @property
-    def preferred(self) -> Preferred:
-        """What the vote says of the sides; of two answers that are the same, neither is preferred."""
-        if self.vote == "both bad":
-            return "both bad"
-        if self.vote == "tie" or self.same:
-            return "tie"
-        return self.left if self.vote == "left" else _OTHER[self.left]
-
-    @property
-    def name(self) -> str:
-        """What was voted on, as people call it: a run's id, or the name of an adapter that ships."""
-        return self.models.tuned.partition(":")[2]
-
-    @property
-    def characters(self) -> int:
-        """Of all its texts."""
-        texts = [message.content for message in self.prompt]
-        return sum(map(len, [*texts, self.base.text, self.tuned.text]))
-
-    @property
-    def asked(self) -> tuple[tuple[str, str], ...]:
-        """The prompt: role and content of each message."""
-        return tuple((message.role, message.content) for message in self.prompt)
-
-
-_OTHER: dict[Side, Side] = {"base": "tuned", "tuned": "base"}
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What is in the file."""
-
-    votes: tuple[Vote, ...] = ()
-    aside: tuple[int, ...] = ()
-    """The numbers of lines that are no whole vote."""
-
-    def sentences(self) -> list[str]:
-        """What there is to say of what was left aside."""
-        if not self.aside:
-            return []
-        lines = ", ".join(f"{line:,}" for line in self.aside[:_SHOWN])
-        more = f" and {len(self.aside) - _SHOWN:,} others" if len(self.aside) > _SHOWN else ""
-        what = f"Line {lines} of {FILE} is" if len(self.aside) == 1 else f"Lines {lines}{more} of {FILE} are"
-        return [f"{what} no whole vote, as after a crash while it was written, and left aside."]
 
 
 def votes_folder() -> Path:
@@ -240,21 +122,9 @@ def votes_on(name: str | None) -> list[Vote]:
 
 def _read(path: str) -> Kept:
     try:
-        data = read_file(Path(path), limit=_MAX_BYTES + 1)
+        return read_lines(Path(path))
     except FileNotFoundError:
         return Kept()
-    if len(data) > _MAX_BYTES:
-        raise OSError(f"{FILE} is longer than {_MAX_BYTES:,} bytes")
-    found = [(number, _vote_in(line)) for number, line in enumerate(data.split(b"\n"), start=1) if line.strip()]
-    votes = tuple(vote for _, vote in found if vote is not None)
-    return Kept(votes, tuple(number for number, vote in found if vote is None))
-
-
-def _vote_in(line: bytes) -> Vote | None:
-    try:
-        return Vote.model_validate_json(line)
-    except ValidationError:
-        return None
 
 
 _kept = Remembered(_read, most=8)
@@ -275,23 +145,10 @@ def forget(owner: str | None, *, folder: Path | None = None) -> int:
         return 0
     with writing(folder), locked(folder):
         before = read_votes(folder).votes
-        lines = [] if owner is None else read_file(path, limit=_MAX_BYTES).split(b"\n")
-        stay = [line for line in lines if (vote := _vote_in(line)) is None or vote.owner != owner]
+        lines = [] if owner is None else read_file(path, limit=MAX_BYTES).split(b"\n")
+        stay = [line for line in lines if (vote := vote_in(line)) is None or vote.owner != owner]
         write_atomically(path, b"\n".join(stay))
     return len(before) if owner is None else sum(vote.owner == owner for vote in before)
-
-
-def first_votes(votes: Iterable[Vote]) -> list[Vote]:
-    """The first vote of each person on the same two answers: by the second they know which side is which."""
-    first: dict[tuple[object, ...], Vote] = {}
-    for vote in votes:
-        first.setdefault((vote.owner, vote.asked, vote.models.sides), vote)
-    return list(first.values())
-
-
-def blind_votes(votes: Iterable[Vote]) -> list[Vote]:
-    """Those that were given by somebody who could not know which side is which."""
-    return [vote for vote in first_votes(votes) if not vote.seen]
 
 
 def said_of(votes: Sequence[Vote], counted: Sequence[Vote]) -> list[str]:

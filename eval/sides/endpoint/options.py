@@ -22,10 +22,12 @@ from eval.sides.endpoint.bodies import OURS
 from eval.sides.endpoint.client import Limits
 from eval.sides.endpoint.spending import Price
 from eval.sides.prompts import PromptFile
+from plumbing.doors import side_option
 from plumbing.errors import UserError
 
 _MOST_IN_FLIGHT = 256
 _LONGEST_S = 86_400.0
+_SUCH_AS = '{"repeat_penalty": 1}'
 _SWITCH = {"on": True, "off": False}
 _NAMES = ("prompt", "instruction_in", "body", "price", "in_flight", "timeout", "cache")
 
@@ -95,7 +97,7 @@ def _fields(text: str) -> dict[str, Any]:
         raise UserError(
             "What goes with every question is a JSON object",
             got=text,
-            fix='Write body={"repeat_penalty": 1}, say, in the server\'s own words.',
+            fix=f"Write {side_option('body', _SUCH_AS)}, say, in the server's own words.",
         ) from None
     if taken := sorted(OURS & set(fields)):
         raise UserError(f"{', '.join(taken)} is set for every question already", got=text, fix="Leave it out.")
@@ -104,7 +106,9 @@ def _fields(text: str) -> dict[str, Any]:
 
 def _one_of(options: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:
     if options[name] not in values:
-        raise UserError(f"{name} is {' or '.join(values)}", got=options[name], fix=f"Write {name}={values[-1]}.")
+        raise UserError(
+            f"{name} is {' or '.join(values)}", got=options[name], fix=f"Write {side_option(name, values[-1])}."
+        )
     return options[name]
 
 
@@ -116,6 +120,6 @@ def _number(options: Mapping[str, str], name: str, most: float, *, whole: bool =
     except ValueError:
         kind = "a whole number" if whole else "a number"
         raise UserError(
-            f"{name} is {kind} from 1 to {most:g}", got=options[name], fix=f"Write {name}=8, say."
+            f"{name} is {kind} from 1 to {most:g}", got=options[name], fix=f"Write {side_option(name, '8')}, say."
         ) from None
     return value

@@ -17,6 +17,7 @@ from typing import Any
 from eval.sides.endpoint.address import Address
 from eval.sides.endpoint.client import Client
 from eval.sides.endpoint.refusals import RefusalError
+from plumbing.doors import side_option
 from plumbing.errors import UserError
 from plumbing.printable import one_line
 
@@ -104,7 +105,7 @@ async def look(client: Client, address: Address, *, lora: Any = None) -> Served:
             raise UserError(
                 "With an empty lora the server applies its adapters all the same",
                 got=str(address),
-                fix=f"For its model without: body={_without(adapters)}.",
+                fix=f"For its model without: {side_option('body', _without(adapters))}.",
             )
     meta, parent = (entry or {}).get("meta"), (entry or {}).get("parent")
     described: dict[str, Any] = meta if isinstance(meta, dict) else {}
@@ -157,7 +158,7 @@ def _about_adapters(adapters: list[dict[str, Any]]) -> str:
     files = [str(each.get("path", "")).replace("\\", "/").rpartition("/")[2] for each in adapters]
     return (
         f"The server applies {_listed(files)} to every answer, by the scales that it was started with. For its "
-        f"model without: body={_without(adapters)}."
+        f"model without: {side_option('body', _without(adapters))}."
     )
 
 

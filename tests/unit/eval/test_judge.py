@@ -1,6 +1,5 @@
 """A judge: what it is asked, that no answer leaves its block, what its words mean, and what is made of them."""
 
-import json
 import re
 
 import pytest
@@ -8,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
+from eval.paired_shares import mcnemar_p
 from eval.sides.side import About, Answered, Prompted, Spent
-from eval.statistics import mcnemar_p
+from eval.statistics import wilson
 from eval.verdict.judge import Both, agreement, judge_answers, sign_test
 from eval.verdict.judge_prompt import (
     MOST_CHARS,
@@ -23,6 +23,7 @@ from eval.verdict.judge_prompt import (
 )
 from eval.verdict.schema import Judged, SideInfo
 from eval.verdict.voted import read_voted
+from eval.vote_lines import Models, Vote, read_lines
 from plumbing.errors import DataError, RecipeError
 
 INFO = SideInfo(key="judge", kind="model", name="a judge")
@@ -205,7 +206,7 @@ def test_each_tuned_side_is_judged_against_the_base():
     assert [(pair.tuned, pair.wins, pair.losses) for pair in found.judged.pairs] == [
         ("one", 1, 0), ("two", 0, 1), ("three", 1, 0),
     ]  # fmt: skip
-    assert len(judge.prompts) == 4  # what two sides have in common is asked once
+    assert len(judge.prompts) == found.judged.answers == 4  # what two sides have in common is asked once
 
 
 def test_what_only_chooses_is_no_judge():
@@ -237,6 +238,13 @@ def test_agreement_is_cohens_kappa_with_an_interval_around_it():
     assert fewer.high - fewer.low > 1.5 * (interval.high - interval.low)
 
 
+def test_that_a_judge_agrees_on_a_few_pairs_does_not_make_it_sure():
+    """No draw of a bootstrap differs then: the interval of 2 pairs would be that of 2,000."""
+    few, many = (agreement([("tuned", "tuned"), ("base", "base")] * count) for count in (2, 100))
+    assert few[1] == many[1] == few[2].high == 1.0
+    assert few[2].low == pytest.approx(2 * wilson(4, 4).low - 1) and few[2].low < 0.1 < 0.9 < many[2].low
+
+
 def test_a_kappa_that_says_nothing_is_none():
     assert agreement([]) == (0, None, None)
     assert agreement([("tuned", "tuned")] * 5) == (5, None, None)
@@ -246,12 +254,12 @@ def test_a_kappa_that_says_nothing_is_none():
 
 def vote(question, base, tuned, choice, *, left="base", **more):
     prompt_ = [{"role": "user", "content": question}] if isinstance(question, str) else question
-    values = {
-        "version": 1, "ballot": "0" * 32, "time": 1.0, "prompt": prompt_, "base": {"text": base, "whole": True},
-        "tuned": {"text": tuned, "whole": True}, "models": {"tuned": "run:mine", "base": "model:x"}, "left": left,
-        "vote": choice,
-    }  # fmt: skip
-    return json.dumps(values | more)
+    hashes = dict.fromkeys(("base_sha256", "tuned_sha256", "contract_sha256"), "a" * 64)
+    models = Models(task="own", base="x", tuned="run:mine", **hashes)
+    return Vote(
+        ballot="0" * 32, time=1.0, prompt=prompt_, base={"text": base}, tuned={"text": tuned}, models=models,
+        left=left, vote=choice, **more,
+    ).model_dump_json()  # fmt: skip
 
 
 def test_votes_are_of_two_answers_and_the_judge_is_asked_about_these(tmp_path):
@@ -271,7 +279,7 @@ def test_votes_are_of_two_answers_and_the_judge_is_asked_about_these(tmp_path):
     ]
     path = tmp_path / "votes.jsonl"
     path.write_text("\n".join(lines))
-    voted = read_voted(path)
+    voted = read_voted(path).pairs
     assert [(contest.given, preferred) for contest, preferred in voted] == [
         ("one", "tuned"), ("three", "base"), ("five", "tie"), (chat, "tie"),
     ]  # fmt: skip
@@ -283,10 +291,21 @@ def test_votes_are_of_two_answers_and_the_judge_is_asked_about_these(tmp_path):
     assert (found.judged.pairs[0].wins, found.judged.answers) == (1, 2)
 
 
-def test_a_file_that_holds_no_votes_is_refused_with_its_line(tmp_path):
+def test_a_line_that_a_crash_has_torn_is_left_aside_and_said(tmp_path):
+    """As where votes are counted or learned from: one reader."""
     path = tmp_path / "votes.jsonl"
-    path.write_text(vote("one", "a", "b", "left") + '\n{"vote": "left"}\n')
-    with pytest.raises(DataError, match="Line 2 of the votes is no vote: prompt: Field required"):
+    whole = vote("one", "a", "b", "left")
+    path.write_text(f"{whole}\n{whole[:-20]}")
+    found = read_voted(path)
+    assert len(found.pairs) == 1
+    assert found.notes == read_lines(path).sentences()
+    assert found.notes[0].startswith("Line 2 of votes.jsonl is no whole vote")
+
+
+def test_a_file_without_a_vote_that_counts_is_refused(tmp_path):
+    path = tmp_path / "votes.jsonl"
+    path.write_text('{"vote": "left"}\n')
+    with pytest.raises(DataError, match=r"No vote in this file prefers .* Line 1 of votes.jsonl is"):
         read_voted(path)
     path.write_text(vote("one", "a", "b", "left", seen=True))
     with pytest.raises(DataError, match="No vote in this file prefers an answer blindly"):

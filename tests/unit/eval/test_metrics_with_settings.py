@@ -229,6 +229,7 @@ NUMBERS = {
     "\uff14\uff12": 42,
     # powers and fractions
     "2e-3": "0.002",
+    "2e-0000003": "0.002",
     "2 \u00d7 10^-3": "0.002",
     "2\u00b710\u207b\u00b3": "0.002",
     r"3 \times 10^{8}": 3 * 10**8,
@@ -323,6 +324,9 @@ def test_a_long_answer_is_read_at_once():
         ('"text"', 1.0),
         ('```json\n{"a": 1}\n```', 1.0),
         ("```\n[]\n```", 1.0),
+        ('```json\n{"code": "```sh\\nls\\n```"}\n```', 1.0),
+        ("```", 0.0),
+        ("`````", 0.0),
         ('{"a": 1, "a": 2}', 1.0),
         ("\ufeff[]", 1.0),
         ("", 0.0),
@@ -474,7 +478,8 @@ def test_a_form_is_of_the_draft_that_it_names(schema, draft, right):
         ({"items": {"anyOf": [{"$ref": "other.json"}]}}, "refers to other.json, which is not in it"),
         ({"$ref": "#/$defs/none"}, "which is not in it"),
         ({"$ref": "#"}, "refers to itself without an end"),
-        ({"pattern": "(a"}, "is no regular expression|is not a 'regex'"),
+        ({"pattern": "(a"}, r"\(a is no regular expression"),
+        ({"patternProperties": {"(a": True}}, r"\(a is no regular expression"),
         ({"patternProperties": {"a": True}, "allOf": [{"unevaluatedProperties": False}]}, "use additionalProp"),
     ],
     ids=lambda value: ascii(value)[:40],
@@ -509,6 +514,29 @@ def test_patterns_of_a_form_are_bounded_in_keys_and_values(schema):
     ):
         with pytest.raises(DataError, match="takes more than"):
             score(schema(form, f"{random.random()}.json"), json.dumps(answer))
+
+
+def test_alternatives_that_refer_to_themselves_do_not_double_the_time_with_each_level(schema):
+    """Kinds that are told apart by a value: every level of an answer is looked at as each of them."""
+    kinds = [
+        {"properties": {"kind": {"const": kind}, "of": {"$ref": "#"}}, "required": ["kind"]}
+        for kind in ("sum", "not")
+    ]
+    name = schema({"oneOf": kinds})
+    assert score(name, '{"kind": "not", "of": {"kind": "sum"}}') == 1.0
+    assert score(name, '{"kind": "not", "of": {"kind": "product"}}') == 0.0
+    started = time.process_time()
+    with pytest.raises(RecipeError, match="too many steps"):
+        score(name, '{"kind": "not", "of": ' * 40 + "{}" + "}" * 40)
+    assert time.process_time() - started < 20
+    doubled = {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(40)}
+    with pytest.raises(RecipeError, match="refers to itself without an end, or too often"):
+        open_metric(schema({"$ref": "#/$defs/d0", "$defs": {**doubled, "d40": True}}, "doubled.json"), "chat")
+
+
+def test_patterns_of_a_form_are_those_of_the_package_regex(schema):
+    name = schema({"pattern": r"^\p{Lu}\p{L}+$"})
+    assert [score(name, answer) for answer in ('"\u00c9mile"', '"emile"')] == [1.0, 0.0]
 
 
 def test_nothing_heavy_is_imported_before_a_form_is_read():

@@ -37,7 +37,7 @@ def test_a_chat_template_is_text_of_a_bounded_length(tmp_path):
         TokenizerBeside.read(tmp_path)
     (tmp_path / "chat_template.jinja").unlink()
     written(tmp_path, config={"chat_template": [{"name": "default"}]})
-    with pytest.raises(ModelError, match=r"chat template.*the option prompt=FILE"):
+    with pytest.raises(ModelError, match=r"chat template.*prompt=FILE"):
         TokenizerBeside.read(tmp_path)
 
 
@@ -49,7 +49,7 @@ def test_a_chat_template_is_text_of_a_bounded_length(tmp_path):
     ],
 )  # fmt: skip
 def test_files_that_are_no_tokenizer_are_refused(tmp_path, files):
-    with pytest.raises(ModelError, match=r"tokenizer cannot be read.*the option prompt=FILE"):
+    with pytest.raises(ModelError, match=r"tokenizer cannot be read.*prompt=FILE"):
         TokenizerBeside.read(written(tmp_path, **files))
 
 

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import threading
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +15,11 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from data.problems import ProblemsError
 from data.tasks import DIALOGUE, SENTIMENT, TASKS
+from data.tasks.own import USUAL
 from eval.sides import local
 from eval.sides.looking import Looked
 from eval.sides.named import open_side, open_sides
-from eval.sides.side import Asked
+from eval.sides.side import Asked, Streams
 from eval.sides.wanted import Wanted, settle_precisions
 from eval.verdict.compare import cut_alike
 from models.generation import answer_batch
@@ -29,6 +31,7 @@ from plumbing.errors import ModelError, UserError
 
 TEXTS = ["Fine soup.", "The phone died after two days, and nobody answered my letters.", "Bad!"]
 LENGTH = 8
+CHAT = USUAL["chat"]
 
 
 def named(place, **options):
@@ -65,6 +68,16 @@ def plain_adapter(folder, base, config=None, seed=1):
                 parameter.data += 0.4 * torch.randn(parameter.shape)
         model.save_pretrained(folder)
     return folder
+
+
+def test_a_side_says_how_it_cuts_texts_and_two_models_may_cut_alike(opened, tiny_llama, make_llama, tmp_path):
+    other, bytes_alone = make_llama(tmp_path / "other", seed=4), make_llama(tmp_path / "bytes", words=())
+    sides = opened(DIALOGUE, named(tiny_llama), named(other), named(bytes_alone))
+    one, same, unlike = (side.about.tokenizer_sha256 for side in sides)
+    assert len(one) == 64 and one == same != unlike
+    sides[0].write(TEXTS, max_new_tokens=2)  # pads, which cuts nothing otherwise
+    (again,) = opened(DIALOGUE, named(tiny_llama))
+    assert again.about.tokenizer_sha256 == one
 
 
 def test_a_base_and_an_adapter_of_ours_answer_as_the_report_does(opened, tiny_llama, tiny_adapter, tiny_pair):
@@ -106,7 +119,7 @@ def test_one_alone_is_asked_and_computed_as_among_the_others(tiny_llama, tiny_ad
     asked = [Asked(str(moved)), named(tiny_adapter, precision="float32"), Asked(str(tiny_llama))]
     together = open_sides(asked, SENTIMENT)
     assert [side.prompted("x").where_from for side in together] == ["borrowed", "contract", "template"]
-    assert f"the contract that {tiny_adapter.name} was tuned with" in together[0].about.notes[0]
+    assert f"the prompt that {tiny_adapter.name} was tuned with" in together[0].about.notes[0]
     expected = [(side.prompted("x"), side.choose(TEXTS), side.about.precision) for side in together]
     for side in together:
         side.close()
@@ -294,7 +307,7 @@ def test_an_adapter_in_the_layout_of_llama_factory(opened, tiny_llama, tmp_path)
     assert base.prompted("x").example.startswith("<|im_start|>system\n")
     assert tuned.about.proof and base.choose(TEXTS) != tuned.choose(TEXTS)
     assert not (folder / "it ran").exists()
-    with pytest.raises(ModelError, match=r"no such base model.*by the option base=FOLDER"):
+    with pytest.raises(ModelError, match=r"no such base model.*Say where it is: base=FOLDER"):
         open_side(named(folder), SENTIMENT)
     alone = open_side(named(folder, base=str(tiny_llama)), SENTIMENT)
     assert alone.choose(TEXTS) == tuned.choose(TEXTS)
@@ -304,7 +317,7 @@ def test_an_adapter_in_the_layout_of_llama_factory(opened, tiny_llama, tmp_path)
 def test_a_prompt_of_ones_own_takes_the_place_of_a_tokenizer_that_cannot_be_used(opened, tiny_llama, tmp_path):
     folder = plain_adapter(tmp_path / "adapter", tiny_llama)
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|nowhere|>"}), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"tokens that the base's tokenizer does not have.*option prompt=FILE"):
+    with pytest.raises(ModelError, match=r"tokens that the base's tokenizer does not have.*prompt=FILE"):
         open_side(named(folder), SENTIMENT)
     (tmp_path / "prompt.jinja").write_text("Review: {{ input }}\nSentiment:", encoding="utf-8")
     (side,) = opened(SENTIMENT, named(folder, prompt=str(tmp_path / "prompt.jinja")))
@@ -522,3 +535,23 @@ def test_closed_sides_give_their_memory_back(tiny_llama, tiny_adapter):
     tuned.close()
     gc.collect()
     assert model() is None
+
+
+def test_an_answer_that_is_watched_grows_to_what_is_written(opened, tiny_llama, tiny_adapter, tmp_path):
+    other = plain_adapter(tmp_path / "other", tiny_llama)
+    given = [{"role": "user", "content": "Fine soup."}]
+    for side in opened(CHAT, named(tiny_llama), named(tiny_adapter), named(other)):
+        assert isinstance(side, Streams)
+        seen = list(side.stream(given, max_new_tokens=LENGTH, stop=threading.Event()))
+        [written] = side.write([given], max_new_tokens=LENGTH)
+        assert seen[-1] == written and all(written.text.startswith(each.text) for each in seen)
+        assert [each.tokens for each in seen[:3]] == [1, 2, 3]
+
+
+def test_a_watched_answer_ends_within_a_token_of_a_stop(opened, tiny_llama):
+    stop = threading.Event()
+    [side] = opened(CHAT, named(tiny_llama))
+    growing = side.stream([{"role": "user", "content": "Fine soup."}], max_new_tokens=LENGTH, stop=stop)
+    next(growing)
+    stop.set()
+    assert list(growing)[-1].cut_off and next(growing, None) is None

@@ -8,14 +8,16 @@ import pytest
 
 from data.tasks import DIALOGUE, SENTIMENT
 from eval.aggregate import NO_LABEL
+from eval.lab.judging import holm
 from eval.metrics import metric_named
 from eval.metrics.macro_f1 import macro_f1
 from eval.statistics import judge_labels, judge_scores, wilson
+from eval.verdict import words
 from eval.verdict.compare import judge_sides
 from eval.verdict.margins import non_inferior
-from eval.verdict.pairs import leaderboard, pair_of
+from eval.verdict.pairs import leaderboard
 from eval.verdict.schema import Known, Verdict, VerdictRow
-from plumbing.errors import ModelError, UserError
+from plumbing.errors import DataError, ModelError, UserError
 
 GOOD = ["kind", "warm", "bright", "lovely", "brilliant"]
 BAD = ["cold", "dull", "broken", "slow", "sad"]
@@ -75,7 +77,7 @@ def test_every_number_of_labels_is_that_of_the_answers(labels, opened):
     assert {part.by for part in two.slices} == {"length"}
     assert sum(part.n for part in two.slices) == 120
     assert len(verdict.pairs) == 3 and verdict.test == "exact McNemar test"
-    assert pair_of(verdict, "base", "tuned-2").outcome == "better"
+    assert words.outcome(verdict, "tuned-2") == "better"
     assert told[-1][0] and rows[0].slices["length"] and not verdict.notes
 
 
@@ -91,16 +93,27 @@ def test_the_leaderboard_says_ties(labels):
     first, second, third = leaderboard(verdict)
     assert [first.place, second.place, third.place] == ["1–2", "1–2", "3"]
     assert (first.key, second.key, third.key) == ("tuned", "tuned-2", "base")
-    assert (first.letters, second.letters, third.letters) == ("a", "a", "b")
     assert first.value == 1.0 and first.interval.low > 0.9
-    assert any("answers as the base" in note for note in verdict.notes) is False
+    assert not any(each.doubt for each in verdict.comparisons)
 
 
-def test_the_same_weights_twice_are_the_first_thing_that_is_said(labels):
+def test_one_model_twice_is_the_first_thing_that_is_said_whether_weights_or_answers_show_it(labels):
     openers, given = labels
-    verdict, _ = judge_sides([openers[0], openers[0]], replace(given, known=given.known[:2]))
-    assert verdict.notes[0].startswith("tuned is the base again")
+    given = replace(given, known=given.known[:2])
+    verdict, _ = judge_sides([openers[0], openers[0]], given)
     assert verdict.comparisons[0].verdict.outcome == "no evidence"
+    assert words.headline(verdict).startswith("base and tuned are one model: the same weights")
+    assert verdict.comparisons[0].differs.startswith("The same weights twice")
+    unknown = partial(openers[0], weights_sha256="")  # as of a server that has one model under every name
+    verdict, _ = judge_sides([openers[0], unknown], given)
+    assert words.headline(verdict).startswith("tuned answers as the base does: all 120 answers are the same")
+
+
+def test_slices_of_several_sides_are_corrected_together(labels):
+    verdict, _ = judge_sides(*labels)
+    found = [part for each in verdict.comparisons for part in each.slices]
+    assert len({(part.by, part.value) for part in found}) < len(found)
+    assert [part.corrected for part in found] == holm([part.judgement.p_value for part in found])
 
 
 @pytest.mark.parametrize(("at_once", "opens", "most"), [(1, [2, 2, 1], 1), (2, [1, 2, 1], 2), (3, [1, 1, 1], 3)])
@@ -239,6 +252,16 @@ def test_a_verdict_takes_two_sides(labels):
     openers, given = labels
     with pytest.raises(ValueError, match="a base and a tuned side"):
         judge_sides(openers[:1], given)
+
+
+def test_what_could_not_be_scored_or_ruled_out_is_refused_before_a_side_is_opened(labels, opened, rows_of):
+    openers, given = labels
+    numbers = rows_of(replace(DIALOGUE, metric="number"), [("Two and two?", "4"), ("And three?", "seven")])
+    with pytest.raises(DataError, match="Row 2: A reference has no number"):
+        judge_sides(openers[:2], numbers)
+    with pytest.raises(UserError, match="accuracy is from 0 to 1, so a margin of 2 would let every loss through"):
+        judge_sides(openers, given, margin=2)
+    assert not opened
 
 
 def test_a_metric_that_no_verdict_can_rest_on_is_refused_before_a_side_is_opened(labels, opened):

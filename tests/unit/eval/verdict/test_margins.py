@@ -52,7 +52,8 @@ def test_the_limit_is_within_the_margin_exactly_where_the_test_says_so():
     assert tables > 1_500
 
 
-def test_of_a_margin_of_next_to_nothing_it_is_the_exact_one_sided_test():
+def test_of_no_margin_it_is_the_exact_one_sided_test():
+    """Any margin moves what is tested past the outcome that was seen, so here it is one that rounding hides."""
     for gains, losses in itertools.product(range(12), range(12)):
         if gains + losses:
             exact = float(stats.binom.sf(gains - 1, gains + losses, 0.5))
@@ -164,12 +165,26 @@ def test_it_holds_where_rows_are_many_and_little_is_lost():
     assert not non_inferior(base, tuned - 0.02, ROUGE, 0.02).holds
 
 
-def test_the_worst_that_a_row_can_lose_is_1_or_what_was_seen():
-    def span(base, tuned):
-        return span_of(np.array(base), np.array(tuned))
+def test_the_worst_that_a_row_can_lose_is_what_the_metric_says_or_what_was_seen_and_then_that_is_said():
+    def span(base, tuned, metric):
+        return span_of(np.array(base), np.array(tuned), metric)
 
-    assert span([0.2, 0.3], [0.3, 0.2]) == 1.0
-    assert span([-3.0, -1.0], [-2.0, -2.5]) == 2.0
+    assert span([0.2, 0.3], [0.3, 0.2], ROUGE) == span([0.2, 0.3], [0.3, 0.2], BITS) == 1.0
+    assert span([3.0, 1.0], [2.0, 2.5], BITS) == 2.0
+    base, tuned = [1.1, 1.2, 0.9, 3.1], [1.0, 1.3, 0.8, 2.9]
+    assert non_inferior(base, tuned, ROUGE, 0.5).test == OF_SCORES
+    assert non_inferior(base, tuned, BITS, 0.5).test == (
+        f"{OF_SCORES}, none of which is taken to be beyond 2.3, as bits per byte has no known limits"
+    )
+
+
+@pytest.mark.parametrize("metric", [ACCURACY, ROUGE])
+@pytest.mark.parametrize("margin", [1.0, 2.0])
+def test_a_margin_that_would_let_every_loss_through_is_none(metric, margin):
+    """Two points of a hundred are 0.02, and not 2, which every test set is within."""
+    with pytest.raises(ValueError, match=r"from 0 to 1, so a margin of \d would let every loss through"):
+        non_inferior([1.0, 0.0], [0.0, 0.0], metric, margin)
+    assert non_inferior([3.0, 2.0], [2.0, 1.0], BITS, margin).margin == margin
 
 
 @pytest.mark.parametrize("margin", [0, -0.1, math.inf, math.nan])

@@ -9,7 +9,7 @@ import pytest
 
 from eval.metrics import metric_named
 from eval.paired_shares import mcnemar_power
-from eval.statistics import judge_labels, judge_scores
+from eval.statistics import judge_labels, judge_scores, wilson
 from eval.verdict.plan import ASSUMED, Spread, assumed, plan_difference, plan_rows, seen_in
 from plumbing.errors import DataError, UserError
 
@@ -125,6 +125,27 @@ def test_discordance_is_seen_in_rows(tmp_path):
     assert "10 rows of rows.jsonl, by accuracy" in seen_in(path).where_from
     with pytest.raises(DataError, match="no such side"):
         seen_in(path, tuned="tuned-3")
+
+
+def test_what_was_seen_on_few_rows_may_be_more_and_then_it_takes_more_rows(tmp_path):
+    """Wilson's interval of 2 of 20 reaches to 30.1 %: three times as many rows."""
+    few = seen_in(lines(tmp_path / "rows.jsonl", [[1.0] * 20, [1.0] * 18 + [0.0] * 2]))
+    assert (few.seen, few.wider.discordance) == (20, pytest.approx(wilson(2, 20).high))
+    plan = plan_rows(0.05, few)
+    (said,) = plan.notes
+    more = plan_rows(0.05, assumed(wilson(2, 20).high)).rows
+    assert (
+        more > 2.5 * plan.rows and said == f"Seen on 20 rows, it may as well be 30.1%; then it takes {more:,} rows."
+    )
+    (said,) = plan_difference(more, few).notes
+    assert said.startswith("Seen on 20 rows, it may as well be 30.1%; then they find 0.0")
+    assert assumed(0.1).wider is None and not plan_rows(0.05, assumed(0.1)).notes
+
+
+def test_the_end_of_the_interval_of_a_deviation_is_one_that_it_seldom_exceeds():
+    rng = np.random.default_rng(0)
+    ends = [Spread("seen", deviation=stdev(rng.normal(0, 0.2, 15)), seen=15).wider.deviation for _ in range(2_000)]
+    assert np.mean(np.array(ends) < 0.2) == pytest.approx(0.025, abs=0.01)
 
 
 def test_rows_of_a_run_have_a_base_and_a_tuned_side(tmp_path):

@@ -53,16 +53,15 @@ def test_hashes_come_next_and_answers_last():
 
 def test_the_same_weights_twice_are_said_loudly():
     found = prove(side("base", "a" * 64), side("tuned", "a" * 64), ALIKE)
-    assert found.sentence == "The same weights twice; all 2 answers are the same."
-    assert "tuned is the base again" in found.doubt and "some/base and some/tuned" in found.doubt
-    asked = prove(side("base", "a" * 64), side("tuned", "a" * 64, prompt="cd"), TWO)
-    assert "compares two prompts of one model" in asked.doubt
+    assert found.sentence == "The same weights twice (aaaaaaaaaaaa); all 2 answers are the same."
+    assert not found.doubt  # the headline says it of any two sides
 
 
 def test_one_adapter_on_two_bases_is_two_models():
     one = side("base", "a" * 64, base="small", kind="adapter")
-    assert not prove(one, side("tuned", "a" * 64, base="large", kind="adapter"), TWO).doubt
-    assert prove(one, side("tuned", "a" * 64, base="small", kind="adapter"), TWO).doubt
+    for base, twice in (("large", False), ("small", True)):
+        found = prove(one, side("tuned", "a" * 64, base=base, kind="adapter"), TWO)
+        assert found.sentence.startswith("The same weights twice") == twice
 
 
 @pytest.mark.parametrize("weights", ["", "b" * 64])

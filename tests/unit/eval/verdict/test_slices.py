@@ -6,7 +6,7 @@ import pytest
 from eval.lab.judging import holm
 from eval.metrics import metric_named
 from eval.statistics import judge_labels
-from eval.verdict.slices import FEWEST, MOST, broken, by_length, by_range, by_value, judge_slices
+from eval.verdict.slices import FEWEST, MOST, by_length, by_name, by_range, by_value, judge_slices
 
 ACCURACY = metric_named("accuracy")
 
@@ -56,6 +56,17 @@ def test_many_numbers_are_cut_into_ranges_and_few_are_values():
     assert counts(stars) == {"0": 40, "1": 40, "2": 40, "3": 40, "4": 40}
 
 
+def test_labels_that_look_like_numbers_are_names():
+    labels = [str(n % 12) for n in range(240)]
+    assert len(counts(by_name("label", labels))) == 12 and len(counts(by_value("label", labels))) == 4
+
+
+def test_ranges_of_large_numbers_are_not_called_alike():
+    """By six digits all of them were 1e+09, and one slice."""
+    sliced = by_range("time", [1_700_000_000.0 + n for n in range(100)])
+    assert counts(sliced) == {f"17000000{n:02} to 17000000{n + 24}": 25 for n in (0, 25, 50, 75)}
+
+
 def test_lengths_are_cut_into_parts_of_like_size():
     sliced = by_length(["word " * (1 + n % 40) for n in range(160)])
     assert counts(sliced) == {"1 to 10 words": 40, "11 to 20 words": 40, "21 to 30 words": 40, "31 to 40 words": 40}
@@ -83,9 +94,8 @@ def test_what_got_worse_though_the_whole_got_better(scored_rows):
     slices = [{"length": "short"}] * 200 + [{"length": "long"}] * 40
     rows = scored_rows(base, tuned, slices=slices)
     assert judge_labels(base, tuned).outcome == "better"
-    found = judge_slices(rows, "base", "tuned", ACCURACY)
+    found = judge_slices(rows, "base", ["tuned"], ACCURACY)["tuned"]
     assert [(one.value, one.n, one.outcome) for one in found] == [("long", 40, "worse"), ("short", 200, "better")]
-    assert broken(found) == [found[0]]
     assert found[0].judgement == judge_labels(base[200:], tuned[200:])
     assert (found[0].base, found[0].tuned) == (1.0, 15 / 40)
 
@@ -95,13 +105,22 @@ def test_slices_are_corrected_for_their_number(scored_rows):
     base = [1] * 30 + [1] * 19 * 30
     tuned = [0] * 6 + [1] * 24 + [1] * 19 * 30
     slices = [{"topic": f"topic {place // 30}"} for place in range(600)]
-    found = judge_slices(scored_rows(base, tuned, slices=slices), "base", "tuned", ACCURACY)
+    found = judge_slices(scored_rows(base, tuned, slices=slices), "base", ["tuned"], ACCURACY)["tuned"]
     worst = found[0]
     assert (worst.judgement.outcome, worst.outcome) == ("worse", "no evidence")
     corrected = holm([one.judgement.p_value for one in found])
     assert [one.corrected for one in found] == corrected and worst.corrected == pytest.approx(20 * 2 / 2**6)
-    assert broken(found) == []
+
+
+def test_slices_of_all_tuned_sides_are_corrected_together(scored_rows):
+    """8 losses of 30 rows are a difference among five slices, and none among the ten of two tuned sides."""
+    base, tuned = [1] * 150, [0] * 8 + [1] * 142
+    rows = scored_rows(base, tuned, base, slices=[{"topic": f"topic {place // 30}"} for place in range(150)])
+    alone, both = (judge_slices(rows, "base", keys, ACCURACY) for keys in (["tuned"], ["tuned", "tuned-2"]))
+    assert alone["tuned"][0].corrected == pytest.approx(5 * 2 / 2**8) and alone["tuned"][0].outcome == "worse"
+    assert both["tuned"][0].corrected == pytest.approx(10 * 2 / 2**8) and both["tuned"][0].outcome == "no evidence"
+    assert [one.n for one in both["tuned-2"]] == [30] * 5
 
 
 def test_without_slices_there_is_nothing_to_judge(scored_rows):
-    assert judge_slices(scored_rows([1, 0], [1, 1]), "base", "tuned", ACCURACY) == []
+    assert judge_slices(scored_rows([1, 0], [1, 1]), "base", ["tuned"], ACCURACY) == {"tuned": []}

@@ -66,7 +66,7 @@ def test_the_most_improbable_stand_first_and_there_are_not_too_many(usual):
     found, said = find_suspects([*usual, *usual, *wrong])
     assert len(found) == MOST and [one.loss for one in found] == sorted((one.loss for one in found), reverse=True)
     assert found[0].row == 200 + MOST + 5
-    assert said == [f"Of {MOST + 5} rows to look at the first {MOST} are listed."]
+    assert said == [f"Of {MOST + 5} rows to look at the {MOST} most improbable are listed."]
 
 
 def test_of_texts_it_is_the_loss_of_a_token_far_beyond_the_others():

@@ -115,6 +115,7 @@ def _example(which):
         "same": lambda: _labels(60, range(20), [*range(2, 20), 30, 31]),
         "slice": lambda: _labels(120, [1, *range(40, 76)], [*range(20), *range(40, 52)], topics=topics),
         "several": lambda: _labels(80, range(36), range(8), range(9), range(64), names=("good", "good-too", "bad")),
+        "uncorrected": lambda: _labels(60, range(10), range(16), range(10), range(10), names=("a", "b", "c")),
         "read": _read,
         "texts": _texts,
     }
@@ -123,5 +124,6 @@ def _example(which):
 
 @pytest.fixture(scope="session")
 def example():
-    """`example(which)` → a verdict and its rows: labels, texts, several, worse, same, slice, read."""
+    """`example(which)` → a verdict and its rows: labels, texts, several, worse, same, slice,
+    uncorrected, read."""
     return _example

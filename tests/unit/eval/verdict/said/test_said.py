@@ -10,17 +10,22 @@ from xml.etree import ElementTree
 
 import pytest
 from lxml import etree
+from markdown_it import MarkdownIt
 from rich.console import Console
 
 from eval.commands.printing import print_verdict
+from eval.lab.judging import holm
 from eval.metrics import metric_named
+from eval.statistics import judge_labels
 from eval.verdict import circumstances, schema, words
 from eval.verdict.demands import failures
 from eval.verdict.document import to_html
 from eval.verdict.folder import load, save, to_json
+from eval.verdict.judge import agreement, sign_test
 from eval.verdict.junit import to_junit
 from eval.verdict.markdown import to_markdown
-from eval.verdict.schema import Margin
+from eval.verdict.parts import parts
+from eval.verdict.schema import Judged, JudgePair, Margin, StandardTask, Suspect
 from plumbing.errors import RunError
 
 JUNIT = etree.XMLSchema(etree.parse(str(Path(__file__).with_name("junit.xsd"))))
@@ -110,6 +115,75 @@ def test_the_same_numbers_are_in_the_terminal_the_json_the_markdown_the_html_and
         assert words.headline(verdict) in " ".join(text.split()), name
 
 
+def with_besides(verdict):
+    """With a judge, which is a side as well, and two benchmarks."""
+    tests = [judge_labels([1] * 30 + [0] * 20, [1] * (30 - lost) + [0] * lost + [1] * 20) for lost in (2, 9)]
+    preferred = ["tuned"] * 20 + ["base"] * 6 + ["tie"] * 4
+    human, kappa, interval = agreement([(one, one) for one in preferred[::2]] + [("tie", "tuned")] * 3)
+    counts = {"wins": 20, "losses": 6, "ties": 4}
+    judged = Judged(
+        judge=verdict.sides[1].info, rubric="Be kind.", rubric_sha256="", answers=60, first_place=0.625,
+        consistent=0.8, unread=0.125, human=human, kappa=kappa, kappa_interval=interval,
+        pairs=[JudgePair(tuned="tuned", judgement=sign_test(preferred), **counts)],
+    )  # fmt: skip
+    standard = [
+        StandardTask(
+            name=f"task-{number}", metric="acc", n=50, values={"base": 0.6, "tuned": 0.7},
+            comparisons={"tuned": test}, corrected={"tuned": corrected},
+        )
+        for number, (test, corrected) in enumerate(zip(tests, holm([one.p_value for one in tests]), strict=True))
+    ]  # fmt: skip
+    return verdict.model_copy(update={"judged": judged, "standard": standard})
+
+
+def test_what_was_measured_besides_has_the_same_numbers_in_every_form(example):
+    """And what every side scored, and all pairs. JUnit has what a gate may look at, and no judge."""
+    for which in ("labels", "several"):
+        verdict, rows = example(which)
+        verdict = with_besides(verdict) if which == "labels" else verdict
+        forms = {
+            "terminal": printed(verdict),
+            "markdown": unescaped(to_markdown(verdict, rows)),
+            "html": html.unescape(to_html(verdict, rows)),
+        }
+        read = json.loads(to_json(verdict))
+        numbers = [f"{one['value']:.3f} ({one['interval']['low']:.3f} to {one['interval']['high']:.3f})"
+                   for side in read["sides"] for one in side["scores"] if one["primary"]]  # fmt: skip
+        of_tasks = []
+        for task in read["standard"]:
+            test = task["comparisons"]["tuned"]
+            of_tasks += [interval_of(test["difference"], test["interval"], 3), p_of(task["corrected"]["tuned"])]
+        if judged := read["judged"]:
+            (pair,), ends = judged["pairs"], judged["kappa_interval"]
+            numbers += [
+                f"preferred on {pair['wins']} rows, the base on {pair['losses']}, neither on {pair['ties']}"
+            ]
+            numbers += [p_of(pair["judgement"]["p_value"]), "80% of the rows", "62% of its opinions", "12.5%"]
+            numbers += [f"{judged['kappa']:.3f} ({ends['low']:.3f} to {ends['high']:.3f})"]
+        if which == "several":
+            forms.pop("terminal")  # who wants all pairs looks there
+            for pair in read["pairs"]:
+                numbers += [interval_of(pair["difference"], pair["interval"], 3), p_of(pair["corrected"])]
+        for name, text in forms.items():
+            assert not [number for number in [*numbers, *of_tasks] if number not in text], name
+        assert not [number for number in of_tasks if number not in junit_text(verdict)]
+
+
+def test_a_judge_that_is_a_side_as_well_is_said(example):
+    verdict = with_besides(example("labels")[0])
+    said = circumstances.judged_sentences(verdict.judged, verdict)
+    assert said[1] == "The judge is tuned itself, and models tend to prefer what they wrote."
+    other = verdict.judged.model_copy(update={"judge": verdict.judged.judge.model_copy(update={"name": "other"})})
+    assert "itself" not in " ".join(circumstances.judged_sentences(other, verdict))
+
+
+def test_rows_to_look_at_are_as_many_as_the_sentence_says(example):
+    suspects = [Suspect(row=number, reference="a", instead="b", loss=2.0) for number in range(1, 16)]
+    verdict = example("labels")[0].model_copy(update={"suspects": suspects})
+    (part,) = [part for part in parts(verdict) if part.title == "Rows to look at"]
+    assert part.said[0].startswith("These 15 rows say") and len(part.grids[0].rows) == 15
+
+
 def test_a_folder_holds_all_of_it_and_is_read_back_as_it_was(example, tmp_path):
     verdict, rows = example("labels")
     save(verdict, rows, tmp_path / "out")
@@ -127,6 +201,12 @@ def test_a_folder_holds_all_of_it_and_is_read_back_as_it_was(example, tmp_path):
         (lambda folder: (folder / "verdict.json").write_text("{"), "verdict.json: Invalid JSON"),
         (lambda folder: (folder / "verdict.json").write_bytes(b"\xff"), "verdict.json: not UTF-8"),
         (lambda folder: (folder / "rows.jsonl").write_text("{}\n"), "rows.jsonl, line 1: input: Field required"),
+        (
+            lambda folder: (folder / "rows.jsonl").write_text(
+                "".join((folder / "rows.jsonl").read_text().splitlines(keepends=True)[:50])
+            ),
+            "rows.jsonl: it holds 50 rows, and the verdict is about 60",
+        ),
     ],
 )
 def test_a_damaged_folder_is_refused_with_what_is_wrong(damage, said, example, tmp_path):
@@ -191,6 +271,16 @@ def test_markdown_and_junit_obey_nothing_either(example):
     assert "\x1b" not in printed(verdict)
 
 
+def test_nobody_is_called_out_of_an_answer(example):
+    """In a comment of a pull request `@name` is a message to whoever is called so."""
+    verdict, rows = example("texts")
+    rows = [row.model_copy(update={"input": "Ask @someone or me@example.com."}) for row in rows]
+    markdown = to_markdown(verdict, rows)
+    assert "@someone" not in markdown
+    (said,) = {line for line in MarkdownIt().render(markdown).splitlines() if "someone" in line}
+    assert re.sub("<[^>]*>", "", said) == "Ask @someone or me@example.com."
+
+
 # ---- the gate ----------------------------------------------------------------------------------------------
 
 
@@ -218,11 +308,13 @@ def test_a_side_that_is_worse_shuts_the_gate_and_no_evidence_does_not(example):
     assert failure.sentence.startswith("No evidence of a change") and "had to be better" in failure.sentence
 
 
+def margin(holds):
+    limit, p_value = (-0.01, 0.01) if holds else (-0.2, 0.5)
+    return Margin(margin=0.02, limit=limit, holds=holds, p_value=p_value, test="t")
+
+
 def with_margin(verdict, holds):
-    margin = Margin(
-        margin=0.02, limit=-0.01 if holds else -0.2, holds=holds, p_value=0.01 if holds else 0.5, test="t"
-    )
-    only = verdict.comparisons[0].model_copy(update={"margin": margin})
+    only = verdict.comparisons[0].model_copy(update={"margin": margin(holds)})
     return verdict.model_copy(update={"comparisons": [only]})
 
 
@@ -230,9 +322,28 @@ def test_where_a_margin_was_asked_for_the_margin_decides(example):
     worse, same = example("worse")[0], example("same")[0]
     assert not failures(with_margin(worse, holds=True))
     assert "Not worse than the base by 0.02 or more" in words.headline(with_margin(worse, holds=True))
+    assert words.explanation(with_margin(worse, holds=True))[-1] == "The margin is judged by t."
     (failure,) = failures(with_margin(same, holds=False))
     assert failure.sentence.startswith("Not shown to be no worse than the base by 0.02")
     assert failures(with_margin(same, holds=True), ["better"])
+
+
+def test_of_several_sides_every_one_has_to_be_better_and_within_the_margin(example):
+    verdict = example("several")[0]
+    margins = [each.model_copy(update={"margin": margin(each.tuned != "tuned-2")}) for each in verdict.comparisons]
+    assert [words.outcome(verdict, each.tuned) for each in margins] == ["better", "better", "worse"]
+    assert [failure.tuned for failure in failures(verdict)] == ["tuned-3"]
+    assert [failure.tuned for failure in failures(verdict, ["better"])] == ["tuned-3"]
+    within = verdict.model_copy(update={"comparisons": margins})
+    assert [failure.tuned for failure in failures(within)] == ["tuned-2"]
+    assert "Not shown to be no worse than the base by 0.02 or more: good-too." in words.headline(within)
+
+
+def test_a_difference_that_is_none_once_it_is_corrected_shuts_no_gate(example):
+    """By itself 6 losses of 60 rows are one; of six pairs they are not."""
+    verdict = example("uncorrected")[0]
+    assert verdict.comparisons[0].verdict.outcome == "worse" and words.outcome(verdict, "tuned") == "no evidence"
+    assert not failures(verdict) and 'failures="0"' in to_junit(verdict)
 
 
 def test_a_slice_that_got_worse_is_in_the_headline_and_shuts_the_gate_only_where_it_was_asked_to(example):

@@ -57,6 +57,11 @@ class Request:
         """Of the sides, the base first, as a verdict has them."""
         return ["base", "tuned", *(f"tuned-{number}" for number in range(2, len(self.tuned) + 1))]
 
+    @property
+    def servers(self) -> list[str]:
+        """Sides, and a judge, that are servers."""
+        return [text for text in (self.base, *self.tuned, self.judge or "") if is_server(text)]
+
     def check(self) -> None:
         """Refuse what is wrong without a look at any model.
 
@@ -104,7 +109,7 @@ class Request:
                 options[key].setdefault("prompt", str(self.prompt))
         if self.price is not None:
             for key, text in texts.items():
-                if _is_server(text):
+                if is_server(text):
                     options[key].setdefault("price", self.price)
         known = self._trained_on()
         return {key: Asked(text, known.get(key), options[key]) for key, text in texts.items()}
@@ -121,5 +126,6 @@ class Request:
         return found
 
 
-def _is_server(text: str) -> bool:
+def is_server(text: str) -> bool:
+    """Whether a side is named by the address of a server, and not by a path or a name of the Hub's."""
     return text.strip().casefold().startswith(("http://", "https://"))
