@@ -32,13 +32,13 @@ from eval.gate import (
     known_to,
     measured,
     read_baseline,
-    tuned_in,
     write_baseline,
 )
 from eval.verdict.demands import demands_named, failures
 from models.adapter_files import CONFIG_FILE
 from models.pair import Pair, open_pair
 from models.scoring import ROUNDING
+from models.tuned import tuned_in
 from plumbing.errors import UserError
 from plumbing.terminal import console
 

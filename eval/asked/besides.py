@@ -12,6 +12,7 @@ from plumbing.errors import RecipeError, UserError
 if TYPE_CHECKING:
     from data.tasks import Task
     from eval.provenance import Progress
+    from eval.sides.endpoint import Settings
     from eval.sides.side import Asked
     from eval.verdict.judge_prompt import Contest
     from eval.verdict.schema import Verdict, VerdictRow
@@ -37,6 +38,8 @@ class Besides:
     standard: Sequence[Chosen] = ()
     folder: Path | None = None
     """Of task files of lm-evaluation-harness beside its own."""
+    servers: Settings | None = None
+    """How servers are asked, and which may be."""
 
     def check(self, task: Task) -> None:
         """Refuse before anything is asked what such a task has no use for, or what is not there.
@@ -52,7 +55,7 @@ class Besides:
                     got=task.name,
                     fix="Leave out --judge, or give rows that are answered in words.",
                 )
-            _look_at(self.judge)
+            _look_at(self.judge, self.servers)
         if self.standard:
             from eval.verdict.standard import require_tasks
 
@@ -95,7 +98,7 @@ class Besides:
         assert self.judge is not None
         keys = [each.tuned for each in verdict.comparisons]
         contests = {key: [_contest(row, verdict.sides[0].info.key, key) for row in rows] for key in keys}
-        side = open_side(self.judge, TASK)
+        side = open_side(self.judge, TASK, servers=self.servers)
         try:
             known = {name: value for name, value in asdict(side.about).items() if name in SideInfo.model_fields}
             found = judge_answers(
@@ -121,7 +124,7 @@ class Besides:
         from eval.sides.named import open_sides
         from eval.verdict.standard import measure_standard
 
-        opened = open_sides(asked, task)
+        opened = open_sides(asked, task, servers=self.servers)
         try:
             keys = [side.info.key for side in verdict.sides]
             found = measure_standard(
@@ -139,9 +142,14 @@ class Besides:
 
 
 def besides(
-    judge: Asked | None, rubric: Path | None, votes: Path | None, tasks: str | None, folder: Path | None
+    judge: Asked | None,
+    rubric: Path | None,
+    votes: Path | None,
+    tasks: str | None,
+    folder: Path | None,
+    servers: Settings | None = None,
 ) -> Besides:
-    """What was asked for, by the words of it.
+    """What was asked for, by the words of it; `servers` as for the sides themselves.
 
     Raises:
         UserError: a file cannot be read, a benchmark is none, or something is said of a judge that is not asked.
@@ -161,15 +169,15 @@ def besides(
         require_lm_eval()
         standard = Chosen.several(tasks)
     if judge is None:
-        return Besides(standard=standard, folder=folder)
+        return Besides(standard=standard, folder=folder, servers=servers)
     from eval.verdict.judge_prompt import read_rubric
     from eval.verdict.voted import read_voted
 
     voted = read_voted(votes) if votes is not None else None
-    return Besides(judge, read_rubric(rubric), voted, standard, folder)
+    return Besides(judge, read_rubric(rubric), voted, standard, folder, servers)
 
 
-def _look_at(judge: Asked) -> None:
+def _look_at(judge: Asked, servers: Settings | None) -> None:
     """Refuse a judge that is not there, or gives no opinion in words. A server is asked for its models."""
     from eval.sides.looking import look
     from eval.sides.named import open_side
@@ -179,7 +187,7 @@ def _look_at(judge: Asked) -> None:
     if found.kind == "classifier":
         raise RecipeError("A judge says in words which answer is better, and this is a classifier", got=judge.text)
     if found.kind == "endpoint":
-        open_side(judge, TASK).close()
+        open_side(judge, TASK, servers=servers).close()
 
 
 def _contest(row: VerdictRow, base: str, tuned: str) -> Contest:

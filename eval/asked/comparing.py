@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     """Refuses rows that are not to be judged here, before one is."""
 
 WHERE_FROM = {
-    "contract": "by the prompt that it was tuned with",
-    "borrowed": "by the prompt that what is compared with it was tuned with",
+    "contract": "by the prompt that training used",
+    "borrowed": "by the prompt that the training of what is compared with it used",
     "template": "by its own chat template",
     "file": "by the prompt of your file",
     "server": "by these messages, which the server renders",
@@ -67,7 +67,7 @@ def compared(
 
     request.check()
     asked, judge = request.asked(), request.asked_judge()
-    also = besides(judge, request.rubric, request.votes, request.standard, request.standard_folder)
+    also = besides(judge, request.rubric, request.votes, request.standard, request.standard_folder, servers)
     rows = rows_of(request, asked, check=check)
     also.check(rows.task)
     more = [open_metric(name, rows.task.kind) for name in request.more_metrics]
@@ -159,7 +159,7 @@ def _openers(
     servers: Settings | None,
 ) -> tuple[list[Callable[[], Side]], Callable[[], None]]:
     """What opens each side, tells how it is asked, and after the last waits for a yes; and what closes them all."""
-    from eval.sides.named import open_side, open_sides
+    from eval.sides.named import open_sides
 
     opened: list[Side] = []
     told: set[int] = set()
@@ -167,7 +167,7 @@ def _openers(
     def opener(number: int) -> Callable[[], Side]:
         def opening() -> Side:
             if request.one_by_one:
-                side = open_side(asked[number], rows.task, progress=on_fetch, servers=servers)
+                (side,) = open_sides(asked, rows.task, only=number, progress=on_fetch, servers=servers)
             else:
                 if not opened:  # together, so that those on one base share its weights
                     opened.extend(open_sides(asked, rows.task, progress=on_fetch, servers=servers))

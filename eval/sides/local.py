@@ -308,7 +308,8 @@ class LocalSide:
     def _refuse_longer(self, lengths: Sequence[int], *, answered: bool = True) -> None:
         limit = max_positions(self._copied.loaded.model.config)
         column = self.task.input_column
-        refuse_longer(lengths, limit, column=column, answered=answered, model=self.about.name)
+        what = "What is asked, counted from the first row that is judged,"
+        refuse_longer(lengths, limit, column=column, answered=answered, model=self.about.name, what=what)
 
 
 class LanguageModelSide(LocalSide):
@@ -335,7 +336,7 @@ class LanguageModelSide(LocalSide):
     def language_model(self) -> Iterator[tuple[Any, Any]]:
         pair, tuned = self._pair()
         with pair.side(tuned) as model:
-            yield model, self._copied.loaded.tokenizer
+            yield model, pair.tokenizer
 
 
 def _key(inputs: Sequence[Input], max_new_tokens: int) -> str:

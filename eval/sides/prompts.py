@@ -7,7 +7,6 @@ likelihoods ask as training did. Starts a process for a person's file (`renderin
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import subprocess
@@ -24,13 +23,14 @@ from eval.sides.side import Prompted
 from models.chat_template import PLAIN_TEMPLATE
 from models.prompting import CONTRACT_FILE, Message, PromptContract, Prompter, prompter_of, task_of
 from models.text_rows import begin_of_text
+from models.tokenizer_files import TokenizerBeside
 from plumbing.errors import DataError, RecipeError
 from plumbing.reading import read_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-WhereFrom = Literal["contract", "template", "file", "server", "bare text"]
+WhereFrom = Literal["contract", "borrowed", "template", "file", "server", "bare text"]
 
 MAX_FILE_BYTES = 100_000
 _TIMEOUT_S, _TIMEOUT_S_A_ROW = 60.0, 0.02
@@ -238,7 +238,7 @@ def asking(
     task: Task,
     *,
     folder: Path | None = None,
-    template: str | None = None,
+    beside: TokenizerBeside | None = None,
     file: PromptFile | None = None,
 ) -> Asking:
     """How a language model is asked.
@@ -247,7 +247,7 @@ def asking(
         tokenizer: the model's.
         task: what it is asked.
         folder: of what was tuned, where a contract may lie.
-        template: a chat template that came with an adapter, and stands in place of the base's.
+        beside: the tokenizer that came with an adapter, of which what differs stands in place of the base's.
         file: a person's own template.
 
     Raises:
@@ -257,22 +257,28 @@ def asking(
         return Asking(FilePrompter(tokenizer, task, file), "file")
     notes: list[str] = []
     if folder is not None and (folder / CONTRACT_FILE).exists():
-        contract = PromptContract.load(folder)
-        own = task_of(folder, contract)
-        if why := _another_task(own, task):
-            notes.append(
-                f"It was tuned for the task '{own.name}' and is asked another, by its own template: {why}."
-            )
-        else:
+        contract, own, why = contract_in(folder, task)
+        if not why:
             return Asking(_by_contract(tokenizer, contract, own, task), "contract")
-    if template is not None and template != tokenizer.chat_template:
-        tokenizer = copy.copy(tokenizer)  # the base is asked by its own
-        tokenizer.chat_template = template
-        notes.append("It is asked by the chat template that came with the adapter, which is not the base's.")
+        notes.append(f"It was tuned for the task '{own.name}' and is asked another, by its own template: {why}.")
+    if beside is not None:
+        tokenizer, said = beside.onto(tokenizer)  # the base is asked by its own
+        notes += said
     if task.kind != "text" and tokenizer.chat_template in (None, PLAIN_TEMPLATE):
         notes.append("It has no chat template: it is asked in plain words, and its answer follows 'Answer:'.")
     where_from: WhereFrom = "bare text" if task.kind == "text" else "template"
     return Asking(prompter_of(tokenizer, task), where_from, tuple(notes))
+
+
+def contract_in(folder: Path, task: Task) -> tuple[PromptContract, Task, str]:
+    """The contract in `folder`, the task that it is of, and why rows of `task` cannot be asked by it, if so.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    contract = PromptContract.load(folder)
+    own = task_of(folder, contract)
+    return contract, own, _another_task(own, task)
 
 
 def _by_contract(tokenizer: PreTrainedTokenizerBase, contract: PromptContract, own: Task, task: Task) -> Prompter:

@@ -70,9 +70,9 @@ class Prompted:
 
     sha256: str
     """Over everything that shapes its prompts."""
-    where_from: Literal["contract", "template", "file", "server", "bare text"]
-    """The contract it was tuned with; the model's own chat template with the task's instruction; `--prompt FILE`;
-    messages that a server renders; nothing around the text."""
+    where_from: Literal["contract", "borrowed", "template", "file", "server", "bare text"]
+    """The contract it was tuned with; of a base, that of what is compared with it; the model's own chat template
+    with the task's instruction; `--prompt FILE`; messages that a server renders; nothing around the text."""
     example: str
     """The first row's prompt, as the side is given it; of a server its messages, as JSON."""
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from data.tasks import Task
 from eval.sides.looking import CONFIG_FILE, Looked, base_of, is_ours
+from eval.sides.prompts import contract_in
 from eval.sides.side import Asked
 from models import loading
 from models.adapter_files import read_json
@@ -28,7 +29,7 @@ from plumbing.errors import ModelError, RecipeError
 
 _WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How the architectures end that write."""
-LABELS = "labels"
+LABELS, PROMPT = "labels", "prompt"
 
 
 @dataclass
@@ -48,6 +49,8 @@ class Wanted:
     head: Task | None = None
     """Of a classifier whose classes are not in its files, the task whose labels they are, in their order."""
     notes: tuple[str, ...] = ()
+    borrows: Wanted | None = None
+    """Of a base, what is compared with it and lends it its contract."""
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -155,6 +158,8 @@ def _adapter(
         head = _head_of(asked, task) if kind == "classifier" else None
     require_answers(kind)
     source, note = _base(asked, named, first, progress)
+    if is_ours(folder):
+        source = replace(source, name=named)  # in another place, it may be, but the one that it says
     made = Wanted(asked, look, source, kind, precision, adapter=folder, head=head)
     made.ours = folder if is_ours(folder) else None
     made.notes = (*notes, *([note] if note else []))
@@ -217,11 +222,38 @@ def labels_option(text: str, task: Task) -> list[str]:
 
 
 def settle_precisions(wanted: Sequence[Wanted]) -> None:
-    """Let sides on the same weights compute alike where nothing else is said, and the rest as suits the machine."""
+    """Let sides compute alike where nothing else is said: those on the same weights, and then all.
+
+    Where one has its precision from its training, or a person has said it, the others have it as well; 4 bit are
+    of the same weights alone.
+    """
     fixed: dict[tuple[Any, ...], Precision] = {}
     for each in wanted:
         if each.precision != "auto":
-            fixed.setdefault((each.source.path.resolve(), each.kind), each.precision)
+            fixed.setdefault((each.source.path.resolve(), each.source.gguf, each.kind), each.precision)
+    said = {precision for precision in fixed.values() if precision != "nf4"}
+    usual = said.pop() if len(said) == 1 else loading.best_precision()
     for each in wanted:
         if each.precision == "auto":
-            each.precision = fixed.get((each.source.path.resolve(), each.kind)) or loading.best_precision()
+            each.precision = fixed.get((each.source.path.resolve(), each.source.gguf, each.kind), usual)
+
+
+def lend_contract(wanted: Sequence[Wanted], task: Task) -> None:
+    """Let the first, the base, be asked by the contract of what is compared with it, where there is just one.
+
+    So was the report of a run made.
+
+    Raises:
+        ModelError: a contract cannot be read.
+    """
+    base, *others = wanted
+    if base.kind != "causal" or base.ours or PROMPT in base.asked.options:
+        return
+    found: dict[str, Wanted] = {}
+    for each in others:
+        if each.ours and each.kind == "causal" and PROMPT not in each.asked.options:
+            contract, _, why = contract_in(each.ours, task)
+            if not why:
+                found.setdefault(contract.sha256, each)
+    if len(found) == 1:
+        (base.borrows,) = found.values()

@@ -15,7 +15,8 @@ from eval.verdict.schema import Judged, SideInfo, SideResult, StandardTask, Susp
 from plumbing import doors
 
 _ASKED = {
-    "contract": "by the prompt that it was tuned with",
+    "contract": "by the prompt that training used",
+    "borrowed": "by the prompt that the training of what is compared with it used",
     "template": "by its own chat template",
     "file": "by the prompt of a file",
     "server": "by messages, which the server renders",

@@ -30,6 +30,7 @@ from eval.sides.side import Asked
 from eval.verdict.schema import Known
 from eval.verdict.slices import LABEL, LENGTH, by_length, by_name, by_value
 from eval.verdict.trained import Learned, learned_by
+from models.tuned import tuned_in
 from plumbing import doors
 from plumbing.errors import DataError
 from plumbing.printable import one_line
@@ -194,7 +195,7 @@ def _without(table: Table, columns: Sequence[str]) -> Table:
 
 def _of_run(asked: Sequence[Asked], *, count: int | None, keep_trained: bool, slices: Sequence[str]) -> TestRows:
     """The rows that the first run among the sides was judged on, as its report has them."""
-    from eval.gate import frozen_rows, tuned_in
+    from eval.gate import frozen_rows
     from eval.report.folder import REPORT_FILE
 
     for one in asked:

@@ -11,6 +11,7 @@ from models.chat_template import PLAIN_TEMPLATE
 from models.loading import load_tokenizer
 from models.prompting import Prompter
 from models.sources import resolve
+from models.tokenizer_files import TokenizerBeside
 from plumbing.errors import DataError, ModelError, RecipeError
 
 PLAIN = "Review: {{ input }}\nSentiment:"
@@ -206,7 +207,7 @@ def test_a_model_without_a_chat_template_is_asked_in_plain_words_and_says_so(tok
 def test_the_template_that_came_with_an_adapter_leaves_the_base_s_alone(tokenizer):
     own = tokenizer.chat_template
     theirs = "{% for message in messages %}### {{ message.role }}\n{{ message.content }}\n{% endfor %}### answer\n"
-    made = asking(tokenizer, SENTIMENT, template=theirs)
+    made = asking(tokenizer, SENTIMENT, beside=TokenizerBeside(theirs))
     assert made.prompted("x").example.startswith("### system\n") and "came with the adapter" in made.notes[0]
     assert tokenizer.chat_template == own
     assert asking(tokenizer, SENTIMENT).prompted("x").example.startswith("<|im_start|>system\n")
