@@ -70,6 +70,16 @@ def plain_adapter(folder, base, config=None, seed=1):
     return folder
 
 
+def test_a_side_says_how_it_cuts_texts_and_two_models_may_cut_alike(opened, tiny_llama, make_llama, tmp_path):
+    other, bytes_alone = make_llama(tmp_path / "other", seed=4), make_llama(tmp_path / "bytes", words=())
+    sides = opened(DIALOGUE, named(tiny_llama), named(other), named(bytes_alone))
+    one, same, unlike = (side.about.tokenizer_sha256 for side in sides)
+    assert len(one) == 64 and one == same != unlike
+    sides[0].write(TEXTS, max_new_tokens=2)  # pads, which cuts nothing otherwise
+    (again,) = opened(DIALOGUE, named(tiny_llama))
+    assert again.about.tokenizer_sha256 == one
+
+
 def test_a_base_and_an_adapter_of_ours_answer_as_the_report_does(opened, tiny_llama, tiny_adapter, tiny_pair):
     base, tuned = opened(SENTIMENT, named(tiny_llama), named(tiny_adapter))
     assert (base.about.kind, tuned.about.kind) == ("model", "adapter")
