@@ -55,13 +55,22 @@ class Choices:
         return shaped(tables, self.task, instructed=self.instructed, besides=self.besides, columns=named)
 
     def mapping(self, table: Table) -> ColumnMapping:
-        """Where the task's columns are in `table`."""
+        """Where the task's columns are in `table`: where that is not clear, in none that only comes along."""
+        try:
+            return self._mapping(table, table.columns)
+        except DataError:
+            others = [column for column in table.columns if column not in self.keep]
+            if len(others) == len(table.columns):
+                raise
+            return self._mapping(table, others)
+
+    def _mapping(self, table: Table, names: Sequence[str]) -> ColumnMapping:
         rows = [row for _, row in table.rows]
-        free = set(table.columns) - set(self.columns.values())
+        free = set(names) - set(self.columns.values())
         usual = {name: each for name, each in self.usual.items() if each in free and name not in BESIDES}
         columns = {name: each for name, each in self.columns.items() if name not in self.besides}
         return guess(
-            table.columns,
+            names,
             rows,
             self.task,
             columns={**usual, **columns},

@@ -14,8 +14,8 @@ from pathlib import Path
 from data.columns import ColumnMapping, guess, plain_name
 from data.formats import shaped
 from data.forms import Form, form_of
-from data.labels import values_of
-from data.labelwords import is_opinion
+from data.labels import MAX_LABEL_CHARS, MAX_LABEL_WORDS, values_of
+from data.labelwords import is_opinion, label_key
 from data.readers.table import Table
 from data.tasks import TASKS, Task
 from data.tasks.own import USUAL, OwnTask
@@ -92,9 +92,9 @@ def _task_of(
     if kind is not None:
         return _own(kind, form, tables["train"]), f"It is read as {kind}, as was asked.", None
     if form.kind == "text":
-        return OwnTask(kind="text"), "Raw text: what can be learned is to expect what comes next.", None
+        return OwnTask(kind="text"), "Raw text: the task is to expect what comes next.", None
     if form.kind == "chat":
-        return OwnTask(kind="chat"), "Chats: what can be learned is to answer as the assistant in them does.", None
+        return OwnTask(kind="chat"), "Chats: the task is to answer as the assistant in them does.", None
     if form.kind == "generation":
         if form.name in ("several references", "pairs") and (shipped := _of_shipped(tables)):
             return shipped
@@ -102,7 +102,7 @@ def _task_of(
         if labelled and form.name in ("Alpaca", "prompt and completion"):
             return labelled
         own = _own("generation", form, tables["train"])
-        return own, "What is to be answered is text: what can be learned is to write it.", None
+        return own, "What is to be answered is text: the task is to write it.", None
     return _of_table(tables, chosen, fix)
 
 
@@ -116,11 +116,37 @@ def _of_table(tables: Mapping[str, Table], chosen: Mapping[str, str], fix: str) 
     if labelled and (by_name or written is None or not _is_long(table, written)):
         return labelled
     if written is not None:
-        why = f"'{one_line(written.target)}' holds texts: what can be learned is to write them."
+        _refuse_lone_labels(table, written.target, fix)
+        why = f"'{one_line(written.target)}' holds texts: the task is to write them."
         return OwnTask(kind="generation"), why, None
     if labelled:
         return labelled
-    raise DataError("It is not clear what could be learned from this file", got=list(table.columns), fix=fix)
+    raise DataError("It is not clear what the task of this file is", got=list(table.columns), fix=fix)
+
+
+def _refuse_lone_labels(table: Table, column: str, fix: str) -> None:
+    """Raise a DataError for a column that is called a label and whose short values are one, or one a row.
+
+    Else such rows would be read as texts to write, without a word of that from whoever brought them.
+    """
+    values = [str(value) for _, row in table.rows if (value := row.get(column)) not in (None, "")]
+    if plain_name(column) not in LABEL_NAMES or not values:
+        return
+    if max(len(value.split()) for value in values) > MAX_LABEL_WORDS or max(map(len, values)) > MAX_LABEL_CHARS:
+        return
+    different = len(set(map(label_key, values)))
+    if different == 1:
+        raise DataError(
+            f"Every row of '{one_line(column)}' has the same label, so there is nothing to tell apart",
+            got=values[0],
+            fix=f"Add rows with another label. If it is a text to be written: {fix[:1].lower()}{fix[1:]}",
+        )
+    if different == len(values):
+        raise DataError(
+            f"Every row of '{one_line(column)}' has its own value, so it is not clear whether these are labels",
+            got=values,
+            fix=f"Add rows, until labels repeat. If it is a text to be written: {fix[:1].lower()}{fix[1:]}",
+        )
 
 
 def _of_shipped(tables: Mapping[str, Table]) -> _Found | None:
@@ -148,7 +174,7 @@ def _labelled(tables: Mapping[str, Table], chosen: Mapping[str, str]) -> _Found 
         return shipped
     observed = set(values_of(mapping.target, [row for _, row in table.rows]))
     count = len(mapping.label_names)
-    why = f"'{one_line(mapping.target)}' has {count} values that repeat: what can be learned is to say which."
+    why = f"'{one_line(mapping.target)}' has {count} values that repeat: the task is to say which."
     polar = next((task for task in TASKS.values() if task.polarity), None)
     return OwnTask(kind="classification"), why, polar if observed <= {"0", "1"} else None
 

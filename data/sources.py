@@ -156,7 +156,7 @@ def divide(spec: str, source: Source, chosen: Choices, *, test: str | None = Non
         learned, said = _labels_learned(splits, task, spec)
         task = chosen.task.with_labels(learned)
         notes += said
-    _check_every_split(splits, spec)
+    _check_every_split(splits, spec, repeats)
     sizes = [f"{_sizes(splits)}; {how}."] if how else []
     return Divided(
         spec=spec,
@@ -206,7 +206,7 @@ def open_test(
     _check_kept(keep, source, spec)
     rows, repeats = one_row_a_text(source.test_rows, source.task)
     if not rows:
-        raise _nothing_left("test", spec)
+        raise _nothing_left("test", spec, repeats)
     _check_thumbs(rows, spec)
     notes = (*source.notes, *repeats.sentences())
     # As texts, since a column of a data set has one type and that of a file may have several.
@@ -289,10 +289,10 @@ def _sizes(splits: Mapping[str, Sequence[Row]]) -> str:
     return f"{train} rows to train on, {validation} to validate, {test} to test"
 
 
-def _check_every_split(splits: Mapping[str, Sequence[Row]], spec: str) -> None:
+def _check_every_split(splits: Mapping[str, Sequence[Row]], spec: str, of_test: Repeats) -> None:
     for name in SPLIT_NAMES:
         if not splits[name]:
-            raise _nothing_left(name, spec)
+            raise _nothing_left(name, spec, of_test if name == "test" else None)
 
 
 def _check_kept(keep: Sequence[str], source: Source, spec: str) -> None:
@@ -316,7 +316,13 @@ def _check_thumbs(test: Sequence[Row], spec: str) -> None:
         )
 
 
-def _nothing_left(split: str, spec: str) -> DataError:
+def _nothing_left(split: str, spec: str, repeats: Repeats | None = None) -> DataError:
+    if repeats is not None and repeats.contradictory:
+        return DataError(
+            "Every text that could be tested is there with different labels, so no answer to it is right",
+            got=shown_spec(spec),
+            fix="Let each text have one label.",
+        )
     return DataError(
         f"No row is left for the {split} split",
         got=spec,

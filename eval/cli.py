@@ -13,6 +13,7 @@ import sys
 import typer
 
 from eval.commands.compare import compare
+from eval.commands.output import WORSE, ShutError
 from eval.commands.plan import plan
 from eval.commands.show import show
 from plumbing.terminal import run
@@ -33,6 +34,10 @@ def main() -> None:
     """Run the command line; whatever goes wrong ends with 2, since 1 says that a model is worse."""
     try:
         run(app)
+    except ShutError:
+        raise
+    except SystemExit as end:  # of a question that was not answered, or of a reader that has gone: both are a 1
+        sys.exit(COULD_NOT_RUN if end.code == WORSE else end.code)
     except Exception as error:
         sys.excepthook(type(error), error, error.__traceback__)
         sys.exit(COULD_NOT_RUN)

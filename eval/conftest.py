@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+OF_SIDES: dict[str, dict[str, Any]] = {
+    "--data": {"metavar": "SOURCE", "help": "the rows of --base and --tuned"},
+    "--task": {"metavar": "TASK", "help": "their task, where it cannot be told"},
+    "--set": {"metavar": "SETTING", "action": "append", "default": [], "help": "how they are read; repeatable"},
+    "--rows": {"metavar": "COUNT", "type": int, "help": "only a sample of so many"},
+    "--metric": {"metavar": "METRIC", "help": "what the verdict is about"},
+    "--instruction": {"metavar": "TEXT", "help": "what a model is told to do with every row"},
+    "--trained-on": {"metavar": "FILE", "action": "append", "default": [], "help": "rows that were learned from"},
+    "--option": {"metavar": "SIDE.NAME=VALUE", "action": "append", "default": [], "help": "of a side; repeatable"},
+    "--non-inferior": {"metavar": "MARGIN", "type": float, "help": "the largest loss that is let through"},
+    "--require": {"metavar": "DEMAND", "action": "append", "default": [], "help": "better, or slices; repeatable"},
+}
+"""What else may be said of --base and --tuned: options of `python -m eval compare`, and as there."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -13,18 +28,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--against", metavar="RUN_DIR", help="and compare it with this other run, on the same rows")
     group.addoption("--base", metavar="SIDE", help="gate --tuned against this, as python -m eval compare does")
     group.addoption("--tuned", metavar="SIDE", action="append", help="what may not be worse than it; repeatable")
-    group.addoption("--data", metavar="SOURCE", help="the rows of --base and --tuned")
-    group.addoption("--task", metavar="TASK", help="their task, where it cannot be told")
-    group.addoption("--non-inferior", metavar="MARGIN", type=float, help="the largest loss that is let through")
+    for option, how in OF_SIDES.items():
+        group.addoption(option, **how)
     group.addoption("--update-baselines", action="store_true", help="measure the baselines again and write them")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Half of a comparison is none, and what ships is not gated in its place."""
-    given = {option: config.getoption(option, default=None) for option in ("--base", "--tuned", "--data")}
-    missing = [option for option in ("--base", "--tuned") if not given[option]]
-    if any(given.values()) and missing:
+    given = {option for option in ("--base", "--tuned", *OF_SIDES) if config.getoption(option, default=None)}
+    missing = [option for option in ("--base", "--tuned") if option not in given]
+    if given and missing:
         raise pytest.UsageError(f"A comparison has a base and a tuned side: add {' and '.join(missing)}")
+    if config.getoption("--against", default=None) and not config.getoption("--run", default=None):
+        raise pytest.UsageError("A run is compared with --against another: add --run")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

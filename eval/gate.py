@@ -310,18 +310,6 @@ def known_to(trained: TrainedRows, row: RowResult) -> bool:
     return any(each in trained for each in (passages_of(text_of(row)) if is_text else [row.input]))
 
 
-def tuned_in(run: Path) -> Path:
-    """What was tuned in the folder of a finished run: a whole model, or an adapter.
-
-    Raises:
-        RunError: it has neither.
-    """
-    for name in ("model", "adapter"):
-        if (run / name).is_dir():
-            return run / name
-    raise RunError("This run has no adapter and no model", got=str(run), fix="Give the folder of a finished run.")
-
-
 def measured(name: str, result: Result) -> Baseline:
     """A comparison just made, in the shape of a baseline."""
     return Baseline.of(name, result.report, result.rows)

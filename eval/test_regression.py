@@ -9,6 +9,7 @@
 A table is printed either way.
 """
 
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -16,9 +17,9 @@ import pytest
 
 from data.sources import open_source
 from data.trained_rows import TrainedRows
-from eval.commands.comparing import compared
-from eval.commands.printing import print_verdict
-from eval.commands.request import Request
+from eval.asked.comparing import compared
+from eval.asked.request import Request
+from eval.commands.printing import print_prompt, print_verdict
 from eval.compare import compare
 from eval.exactness import check as check_fast_path
 from eval.exactness import open_plain
@@ -31,13 +32,14 @@ from eval.gate import (
     known_to,
     measured,
     read_baseline,
-    tuned_in,
     write_baseline,
 )
-from eval.verdict.demands import failures
+from eval.verdict.demands import demands_named, failures
 from models.adapter_files import CONFIG_FILE
 from models.pair import Pair, open_pair
 from models.scoring import ROUNDING
+from models.tuned import tuned_in
+from plumbing.errors import UserError
 from plumbing.terminal import console
 
 BUNDLED = Path(__file__).parents[1] / "models" / "bundled"
@@ -115,12 +117,22 @@ def test_sides_are_not_worse(pytestconfig: pytest.Config, capsys: pytest.Capture
         tuned=option("--tuned"),
         data=option("--data"),
         task=option("--task"),
+        settings=option("--set"),
+        rows=option("--rows"),
+        metric=option("--metric"),
+        instruction=option("--instruction"),
+        trained_on=option("--trained-on"),
+        options=option("--option"),
         margin=option("--non-inferior"),
         yes=True,
     )
     with capsys.disabled():
         print()
-        verdict, _rows = compared(request)
+        try:
+            demanded = demands_named(option("--require"))
+            verdict, _rows = compared(request, on_prompt=partial(print_prompt, console))
+        except UserError as error:  # nothing is known to be worse
+            pytest.exit(f"It could not run: {error}", returncode=2)
         print_verdict(console, verdict)
-    found = failures(verdict)
+    found = failures(verdict, demanded)
     assert not found, "; ".join(failure.sentence for failure in found)

@@ -73,6 +73,8 @@ class Limits(BaseModel):
     """Tokens of a generated answer in an evaluation."""
     test_rows: Positive = 200
     """Rows of an evaluation."""
+    sides: Positive = 4
+    """Models of a comparison in the Evaluate tab, the base among them."""
     few_shot: Positive = 8
     """Examples in the prompt of an evaluation."""
     run_minutes: Annotated[float, Field(gt=0)] = 20

@@ -35,8 +35,8 @@ HEADS = ("classifier", "score")
 _VERSION = re.compile(r"[\w.+-]{1,40}", re.ASCII)
 
 
-def read_json(path: Path, *, links: bool = False) -> Any:
-    """The JSON in a plain, small file.
+def read_json(path: Path, *, links: bool = False, most_bytes: int = MAX_JSON_BYTES) -> Any:
+    """The JSON in a plain file of at most so many bytes.
 
     Raises:
         OSError: there is no such file, or it is a link though `links` does not allow it.
@@ -45,9 +45,9 @@ def read_json(path: Path, *, links: bool = False) -> Any:
     if (path.is_symlink() and not links) or (path.exists() and not path.is_file()):
         raise OSError(f"{path.name} is not a plain file")
     with path.open("rb") as file:
-        content = file.read(MAX_JSON_BYTES + 1)
-    if len(content) > MAX_JSON_BYTES:
-        raise ValueError(f"{path.name} is larger than {MAX_JSON_BYTES:,} bytes")
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"{path.name} is larger than {most_bytes:,} bytes")
     try:
         return json.loads(content.decode("utf-8"))
     except RecursionError:
@@ -152,8 +152,16 @@ def check_config(config: dict[str, Any], model: PreTrainedModel, *, kind: str, b
             fix=f"In {base} these can: {', '.join(adaptable)}.",
         )
     named = config.get("base_model_name_or_path")
-    if named != base:
+    if not _is_same_base(named, base):
         raise ModelError("The adapter belongs to another base model", got=named, fix="Load that one instead.")
+
+
+def _is_same_base(named: Any, base: str) -> bool:
+    """Whether two names are of one base model: the same words, or two ways to write one folder."""
+    try:
+        return named == base or Path(named).expanduser().samefile(Path(base).expanduser())
+    except (OSError, RuntimeError, TypeError, ValueError):
+        return False
 
 
 def _remedy(config: dict[str, Any], refused: Sequence[str], kind: str) -> str:

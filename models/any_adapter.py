@@ -9,14 +9,13 @@ training. Where the line to adapters of ours is, and what of a config is accepte
 from __future__ import annotations
 
 import copy
-import json
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.adapter_files import WEIGHTS_FILE, read_json, unfit
+from models.adapter_files import WEIGHTS_FILE, unfit
 from models.adapters import TUNED, require_numbers
 from models.any_adapter_config import MERGE, AdapterPlan, read_plan, unknown_modules
 from models.loading import LoadedModel
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-TOKENIZER_FILE, TEMPLATE_FILE = "tokenizer_config.json", "chat_template.jinja"
-MAX_TEMPLATE_CHARS = 100_000
 _MOST_DIMENSIONS = 4
 _PREFIX = "base_model.model."
 
@@ -135,38 +132,6 @@ def detach(model: PeftModel) -> None:
                 parent, _, own = name.rpartition(".")
                 setattr(base.get_submodule(parent), own, module.original_module)
         model.unload()
-
-
-def template_beside(folder: Path) -> str | None:
-    """The chat template that came with an adapter, as LLaMA-Factory and others write one; None where none did.
-
-    It is text only: whoever renders it, does so in a sandbox.
-
-    Raises:
-        ModelError: it is too long, or no text.
-    """
-    try:
-        if (folder / TEMPLATE_FILE).is_file():
-            if (folder / TEMPLATE_FILE).is_symlink():
-                raise OSError(f"{TEMPLATE_FILE} is not a plain file")
-            with (folder / TEMPLATE_FILE).open("rb") as file:
-                template: Any = file.read(4 * MAX_TEMPLATE_CHARS + 1).decode("utf-8")
-        elif (folder / TOKENIZER_FILE).is_file():
-            saved = read_json(folder / TOKENIZER_FILE)
-            template = saved.get("chat_template") if isinstance(saved, dict) else None
-        else:
-            return None
-    except (OSError, ValueError) as error:
-        raise ModelError("The adapter's chat template cannot be read", got=str(error)) from None
-    if template is None:
-        return None
-    if not isinstance(template, str) or len(template) > MAX_TEMPLATE_CHARS:
-        raise ModelError(
-            f"The adapter's chat template is no text of at most {MAX_TEMPLATE_CHARS:,} characters",
-            got=json.dumps(template)[:100],
-            fix="Give a prompt template of your own.",
-        )
-    return template
 
 
 # ---- weights -----------------------------------------------------------------------------------------------

@@ -70,6 +70,30 @@ def stream_answers(
     yield _snapshots(streamer)  # a listener that was not told of the stop yet looks once more
 
 
+def stream_side(
+    pair: Pair, prompt: list[int], *, tuned: bool, max_new_tokens: int, stop: threading.Event | None = None
+) -> Generator[Answer]:
+    """The same of one side alone, in this thread.
+
+    Args:
+        pair: of kind `causal`.
+        prompt: as tokens.
+        tuned: which side is asked.
+        max_new_tokens: where the answer is cut off.
+        stop: as for `stream_answers`.
+    """
+    stop = stop or threading.Event()
+    streamer = RowStreamer(pair, 1)
+    limits: dict[str, Any] = {"max_new_tokens": max_new_tokens, "should_stop": stop.is_set}
+    with contextlib.suppress(StoppedError):
+        for tokens in steps(pair, [] if tuned else [prompt], [prompt] if tuned else [], **limits):
+            streamer.take(tokens)
+            yield _snapshot(streamer, 0)
+            if stop.is_set():
+                break
+    yield _snapshot(streamer, 0)
+
+
 def second_side_cost(pair: Pair, prompt: list[int], *, tokens: int = 6, times: int = 2) -> float | None:
     """How many times as long a token of both sides takes as one of the tuned side alone.
 
@@ -259,7 +283,9 @@ def _answers(
 
 def _snapshots(streamer: RowStreamer) -> AnswerPair:
     """Both sides' answers as they are now."""
-    base, tuned = (
-        replace(answer, text=streamer.decode(answer), token_ids=[*answer.token_ids]) for answer in streamer.answers
-    )
-    return AnswerPair(base, tuned)
+    return AnswerPair(_snapshot(streamer, 0), _snapshot(streamer, 1))
+
+
+def _snapshot(streamer: RowStreamer, row: int) -> Answer:
+    answer = streamer.answers[row]
+    return replace(answer, text=streamer.decode(answer), token_ids=[*answer.token_ids])

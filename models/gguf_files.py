@@ -9,14 +9,25 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from models.adapter_files import CONFIG_FILE
 from models.resolved import ResolvedModel
 from plumbing.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
 _PART = re.compile(r"-\d{5}-of-(\d{5})\.gguf$", re.ASCII)
 _MOST_TENSORS, _MOST_FIELDS = 100_000, 10_000
+_AS_GPT2 = frozenset(
+    {"gpt-2", "phi-2", "mpt", "olmo", "jais", "trillion", "gigachat", "mellum", "roberta-bpe", "modern-bert"}
+)
+"""Rules by which texts are split before they are cut into tokens, by llama.cpp's names: those that are GPT-2's."""
+_DIGITS_APART = frozenset({"smollm", "refact", "command-r", "starcoder", "codeshell", "exaone", "minerva-7b"})
+"""Those that are GPT-2's, with each digit by itself."""
 
 
 def resolve_gguf(path: Path, *, name: str = "", origin: str = "folder", revision: str = "") -> ResolvedModel:
@@ -29,9 +40,15 @@ def resolve_gguf(path: Path, *, name: str = "", origin: str = "folder", revision
         revision: the Hub's commit.
 
     Raises:
-        ModelError: it is no GGUF file, or one of several that belong together.
+        ModelError: it is no GGUF file, or one of several that belong together, or an adapter lies beside it.
     """
     check_gguf(path)
+    if (path.parent / CONFIG_FILE).exists():
+        raise ModelError(
+            "Beside the GGUF file lies an adapter, which transformers would put onto it",
+            got=str(path),
+            fix="Move the file into a folder of its own.",
+        )
     return ResolvedModel(
         name=name or path.name,
         path=path.parent,
@@ -67,6 +84,35 @@ def check_gguf(path: Path) -> None:
             got=path.name,
             fix="Join them with llama.cpp's `llama-gguf-split --merge`, and give the joined file.",
         )
+
+
+def split_as_stated(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
+    """Let the tokenizer that transformers made of a file keep digits apart where the file says so."""
+    from tokenizers import pre_tokenizers
+
+    if _split_by(path) in _DIGITS_APART:
+        parts = [
+            pre_tokenizers.Digits(individual_digits=True),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)  # type: ignore[attr-defined]
+
+
+def splits_unknown(path: Path) -> str:
+    """The rule by which a file says that texts are split, where it is not known here; else an empty text."""
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
+    stated = _split_by(path)
+    return "" if stated in (_AS_GPT2 | _DIGITS_APART | GGUF_PRE_TOKENIZER_SPLITS.keys() | {""}) else stated
+
+
+def _split_by(path: Path) -> str:
+    """Of a byte-level vocabulary; of another kind, which needs none, an empty text."""
+    from transformers.integrations.gguf.reader import read_gguf_metadata
+
+    metadata, _ = read_gguf_metadata(str(path))
+    byte_level = metadata.get("tokenizer.ggml.model") == "gpt2"
+    return str(metadata.get("tokenizer.ggml.pre", "default")) if byte_level else ""
 
 
 def packed_in(path: Path) -> str:

@@ -16,6 +16,7 @@ from data.tasks import Task
 from models import libraries
 from models.adapter_files import HEADS, is_of_head
 from models.chat_template import PLAIN_TEMPLATE
+from models.gguf_files import split_as_stated
 from models.kinds import Kind as Kind
 from models.resolved import ResolvedModel
 from plumbing.errors import ModelError
@@ -66,7 +67,7 @@ def load(
     """
     libraries.ready()
     from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, GenerationConfig
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GenerationConfig
 
     if precision == "auto":
         precision = best_precision()
@@ -77,27 +78,31 @@ def load(
         if source.gguf:
             options |= _gguf_options(source, precision, kind)
         if kind == "causal":
-            model = AutoModelForCausalLM.from_pretrained(source.path, **options)
+            model = _as_saved(AutoModelForCausalLM, source, options)
         elif own_head:
-            model = _with_own_head(source, tokenizer, options)
+            model = _as_saved(AutoModelForSequenceClassification, source, options)
         else:
             model = _with_new_head(source, tokenizer, kind, task, options)
-    except (OSError, ValueError, SafetensorError, *_DAMAGED) as error:
+    except (OSError, ValueError, ImportError, SafetensorError, *_DAMAGED) as error:
         if isinstance(error, _DAMAGED) and not source.gguf:
             raise
         said = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
             f"The base model could not be loaded as a {kind} model: {said}",
             got=source.name,
-            fix="Choose a base model of the kind that the recipe names.",
+            fix="Choose a base model of the kind that is asked for.",
         ) from error
     if kind == "reward":
         _reward_in_float32(model, source)
-    if precision == "nf4":
+    if kind == "classifier":
+        # By it a head that reads a row's last token finds that; only now, as encoders count positions from theirs.
+        model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
+    if getattr(model, "is_loaded_in_4bit", False):
+        precision = "nf4"  # also where its files hold it so, whatever was asked for
         keep_four_bit_gradients_right(model)
         if device().type == "cpu":
             unpack_scales(model)
-    else:
+    elif model.device.type != device().type:  # one that is packed in another way is there already
         model = model.to(device())
     if kind == "causal":
         # A sliced 3-D input, such as the last position of every row, makes the projection on a CPU copy its whole
@@ -125,29 +130,19 @@ def _gguf_options(source: ResolvedModel, precision: Precision, kind: Kind) -> di
     return {"gguf_file": source.gguf, "quantization_config": unpacked}
 
 
-def _with_own_head(
-    source: ResolvedModel, tokenizer: PreTrainedTokenizerBase, options: dict[str, Any]
-) -> PreTrainedModel:
-    """A classifier as it was trained.
+def _as_saved(auto: Any, source: ResolvedModel, options: dict[str, Any]) -> PreTrainedModel:
+    """The model that `auto` makes of the files, all of whose weights are in them.
 
     Raises:
-        ModelError: its files hold no head, so it would answer by chance.
+        ModelError: some are not, which transformers would draw at random and go on with.
     """
-    from transformers import AutoModelForSequenceClassification
-
-    model: Any
-    model, info = AutoModelForSequenceClassification.from_pretrained(
-        source.path, output_loading_info=True, **options
-    )
+    model, info = auto.from_pretrained(source.path, output_loading_info=True, **options)
     if missing := sorted(info["missing_keys"]):
         raise ModelError(
-            "The classifier's files lack weights, so it would answer by chance",
+            "The model's files lack weights, so it would answer by chance",
             got=missing[:8],
-            fix="Use the folder as it was saved after training.",
+            fix="Use the folder as it was saved after training, or fetch it again.",
         )
-    config = model.config.get_text_config()
-    if config.pad_token_id is None:
-        config.pad_token_id = model.config.pad_token_id = tokenizer.pad_token_id
     return model  # type: ignore[no-any-return]
 
 
@@ -207,6 +202,8 @@ def load_tokenizer(source: ResolvedModel) -> PreTrainedTokenizerBase:
     if source.gguf:
         options["gguf_file"] = source.gguf
     tokenizer = AutoTokenizer.from_pretrained(source.path, **options)
+    if source.gguf:
+        split_as_stated(tokenizer, source.path / source.gguf)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     if tokenizer.chat_template is None and tokenizer.eos_token is not None:

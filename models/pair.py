@@ -65,6 +65,11 @@ class Pair:
         return self.beside is not None
 
     @property
+    def models_held(self) -> int:
+        """How many models it holds in memory."""
+        return 1 + self.is_whole
+
+    @property
     def mixes(self) -> bool:
         """Whether rows of both sides may stand in one batch of the model's own modules, as those of a LoRA on
         linear layers do: not with DoRA, IA3, or modules that are trained whole."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from models.adapter_files import WEIGHTS_FILE
 from models.whole import is_whole, weight_files
+from plumbing.errors import RunError
 
 
 def bundled_folder() -> Path:
@@ -27,3 +28,15 @@ def weights_sha256(folder: Path) -> str:
             while block := file.read(1 << 22):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def tuned_in(run: Path) -> Path:
+    """What was tuned in the folder of a finished run: a whole model, or an adapter.
+
+    Raises:
+        RunError: it has neither.
+    """
+    for name in ("model", "adapter"):
+        if (run / name).is_dir():
+            return run / name
+    raise RunError("This run has no adapter and no model", got=str(run), fix="Give the folder of a finished run.")

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator
 
 from plumbing.errors import UserError
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-_LOOKS_PUBLIC = tuple(
-    map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24", "64:ff9b:1::/48", "fec0::/10", "::/96"))
-)
+_LOOKS_PUBLIC = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24")))
 """To a version of `ipaddress`, and is not: where a cloud tells a machine about itself, and the protocols' own."""
+_UNICAST = ipaddress.ip_network("2000::/3")
+"""All of IPv6 that has been given to anybody; what is elsewhere has some meaning of its own, or will."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -35,21 +34,22 @@ def is_here(host: str) -> bool:
 def is_public(address: str) -> bool:
     """Whether an IP address is one that everybody has: not private, link-local, of a cloud's own or in another."""
     return all(
-        each.is_global and not each.is_multicast and not any(each in network for network in _LOOKS_PUBLIC)
+        (each.version == 4 or each in _UNICAST)
+        and each.is_global
+        and not each.is_multicast
+        and not any(each in network for network in _LOOKS_PUBLIC)
         for each in _all_of(ipaddress.ip_address(address.partition("%")[0]))
     )
 
 
-def public_addresses(
-    host: str, port: int, *, resolve: Callable[..., Sequence[tuple[Any, ...]]] = socket.getaddrinfo
-) -> list[str]:
+def public_addresses(host: str, port: int) -> list[str]:
     """The IP addresses of `host`, all of which are public; connect to these, never by the name again.
 
     Raises:
         UserError: there is no such host, or one of its addresses is not public.
     """
     try:
-        found = resolve(host, port, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise UserError("There is no host of that name", got=host, fix="Check the address.") from None
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
@@ -64,10 +64,9 @@ def public_addresses(
 
 
 def _all_of(address: _Address) -> Iterator[_Address]:
-    """The address, and those that are written inside it: ways from IPv6 to an IPv4 address."""
-    yield address
+    """The address and those inside it that a relay leads to; of one of IPv6 that only stands for another, that."""
     if isinstance(address, ipaddress.IPv6Address):
-        inner = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
-        if address in _NAT64:
-            inner.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        yield from filter(None, inner)
+        yield from filter(None, (address.sixtofour, *(address.teredo or ())))
+        if address.ipv4_mapped or address in _NAT64:
+            address = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    yield address

@@ -75,6 +75,12 @@ def change(key: str, value: str = OPEN) -> str:
     return f"add {_option(key, value)}"
 
 
+def side_option(name: str, value: str = OPEN) -> str:
+    """Returns how a compared side is given an option at this door: `--option SIDE.labels=good,bad`."""
+    written = f"{name}={value}"
+    return f"--option {_quoted(f'SIDE.{written}')}" if _door == "command" else written
+
+
 def choose_column(task_column: str, columns: Sequence[str]) -> str:
     """Returns how one of `columns` is chosen at this door, for the middle of a sentence."""
     key = f"data.columns.{task_column}"
@@ -92,10 +98,13 @@ def map_labels(values: Sequence[str]) -> str:
 
 
 def _option(key: str, value: str = OPEN) -> str:
-    written = f"{key}={value}"
+    return f"--set {_quoted(f'{key}={value}')}"
+
+
+def _quoted(written: str) -> str:
     # The sign for what is left open is no reason for quotes: it does not stay.
     plain = shlex.quote(written.replace(OPEN, "")) == written.replace(OPEN, "")
-    return f"--set {written if plain else shlex.quote(written)}"
+    return written if plain else shlex.quote(written)
 
 
 def _or(choices: Sequence[str]) -> str:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Write `content` beside `path`, flush it to disk, and rename it over `path`; nothing stays if that fails."""
+    """Write `content` beside `path`, flush it to disk, and rename it over `path`; nothing stays if that fails.
+
+    Raises an OSError where `path` is there and no file: a device that was renamed over would be gone.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "It is a folder, or no ordinary file")
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with scratch.open("wb") as handle:

@@ -42,7 +42,7 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
             status = gr.HTML(no_model(), elem_id="status", elem_classes="ba-plain")
         with gr.Tabs(selected="compare", elem_id="tabs") as tabs:
             with gr.Tab("Compare", id="compare") as compare_tab:
-                compare = build_compare(status, public=public)
+                compare = build_compare(status, limits)
             with gr.Tab("Train", id="train") as train_tab:
                 gr.HTML(tag("div", text.ASKED, class_="ba-ask"), elem_classes="ba-plain")
                 inner, train = {}, {}
@@ -60,6 +60,7 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
             with gr.Tab("Learn", id="learn") as learn_tab:
                 learn = build_learn(limits)
         page.load(compare.refresh, [compare.task, compare.model], compare.model, **QUICK)
+        page.load(compare.others.refresh, compare.others.named, compare.others.named, **QUICK)
         page.load(compare.voting.tell, compare.model, compare.voting.told, **QUICK)
         page.load(compare.greet, compare.greeted, compare.outputs, **CHAT)
         page.unload(stop_session)
@@ -87,6 +88,8 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         evaluate_tab.select(evaluate.refresh, [evaluate.task, evaluate.model], evaluate.model, **QUICK).then(
             evaluate.show_own, evaluate.chosen, evaluate.drawn, **QUICK
         )
+        form = evaluate.any.form
+        evaluate_tab.select(form.refresh, form.named, form.named, **QUICK)
         open_learn(learn, learn_tab.select)
         _lead_from_learn(learn, tabs, forms, lab.chosen, train)
     return page

@@ -49,7 +49,9 @@ def main() -> None:
         batch = random.sample(rows, 8)
         prompts = [
             tokenizer.apply_chat_template(
-                [{"role": "user", "content": f"{ASK}\n\n{row['text']}"}], add_generation_prompt=True, tokenize=False
+                [{"role": "system", "content": ASK}, {"role": "user", "content": row["text"]}],
+                add_generation_prompt=True,
+                tokenize=False,
             )
             for row in batch
         ]
@@ -76,6 +78,7 @@ def main() -> None:
     model.save_pretrained(given.folder)
     learned = [json.dumps({"text": row["text"], "label": row["label"]}, ensure_ascii=False) for row in rows]
     (given.folder / "trained-on.jsonl").write_text("\n".join(learned) + "\n", encoding="utf-8")
+    print(f"Written into {given.folder}")
 
 
 if __name__ == "__main__":

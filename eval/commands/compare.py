@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from eval.commands.options import Html, Json, Junit, Markdown, Out, Require, Set
+from eval.commands.options import Html, Json, Junit, Markdown, Metric, Out, Require, Set
 from eval.commands.output import Output
+from plumbing.errors import UserError
 from plumbing.terminal import LateBar, console
+
+if TYPE_CHECKING:
+    from eval.asked.request import Request
 
 SIDE = "a model, an adapter or a run (a folder, or a name on the Hub), a .gguf file, or http://HOST/v1#MODEL"
 
@@ -28,11 +34,13 @@ def compare(
         typer.Option(help="A task that ships, a kind (classification, generation, chat, text), or a file of one."),
     ] = None,
     set_: Set = [],  # noqa: B006
-    metric: Annotated[str | None, typer.Option(help="What the verdict is about; left out, the task's own.")] = None,
+    metric: Metric = None,
     more_metric: Annotated[
-        list[str], typer.Option(help="Also score by this: number:0.01, regex:PATTERN, json:FILE. Repeatable.")
+        list[str], typer.Option(help="Also score by this one that is not measured anyway. Repeatable.")
     ] = [],  # noqa: B006
-    instruction: Annotated[str | None, typer.Option(help="What stands before every row, instead of ours.")] = None,
+    instruction: Annotated[
+        str | None, typer.Option(help="What a model is told to do with every row, instead of what is proposed.")
+    ] = None,
     prompt: Annotated[Path | None, typer.Option(help="A Jinja file that writes the whole prompt.")] = None,
     option: Annotated[
         list[str],
@@ -64,7 +72,7 @@ def compare(
     ] = None,
     lm_eval_path: Annotated[Path | None, typer.Option(help="A folder of task files beside its own.")] = None,
     price: Annotated[
-        str | None, typer.Option(help="A server's dollars for a million tokens, read and written: 0.15,0.60.")
+        str | None, typer.Option(help="A server's dollars for a million tokens, read and written: 0.15/0.60.")
     ] = None,
     one_by_one: Annotated[
         bool, typer.Option("--one-by-one", help="Hold one model in memory at a time; most are loaded twice.")
@@ -83,9 +91,10 @@ def compare(
     """
     output = Output(json, markdown, html, junit, out, require)
     output.check()
-    from eval.commands.comparing import compared
-    from eval.commands.printing import print_verdict
-    from eval.commands.request import MAX_NEW_TOKENS, Request
+    from eval.asked.besides import NotAllMeasuredError
+    from eval.asked.comparing import compared
+    from eval.asked.request import MAX_NEW_TOKENS, Request
+    from eval.commands.printing import print_prompt
 
     request = Request(
         base=base,
@@ -113,8 +122,34 @@ def compare(
         one_by_one=one_by_one,
         yes=yes,
     )
-    with LateBar() as bar:
-        verdict, answers = compared(request, on_progress=bar)
-    print_verdict(console, verdict)
-    output.write(verdict, answers)
+    lacking: NotAllMeasuredError | None = None
+    try:
+        with LateBar() as bar:
+            verdict, answers = compared(
+                request, on_progress=bar, on_prompt=partial(print_prompt, console), agree=partial(_agree, request)
+            )
+    except NotAllMeasuredError as error:  # what there is of an hour's work is not thrown away
+        lacking, verdict, answers = error, error.verdict, error.rows
+    except KeyboardInterrupt:
+        if request.servers:
+            console.print("Stopped. What servers have answered is kept: the same command goes on from there.")
+        raise
+    output.give(verdict, answers)
+    if lacking is not None:
+        raise lacking
     output.end(verdict)
+
+
+def _agree(request: Request) -> None:
+    """A yes, where a price was given for a server and somebody is there to give it.
+
+    Raises:
+        UserError: it was no.
+    """
+    judge = request.asked_judge()
+    every = [*request.asked(), *([judge] if judge else [])]
+    priced = [each.text for each in every if "price" in each.options]
+    if not priced or request.yes or not (sys.stdin.isatty() and console.is_terminal):
+        return
+    if not typer.confirm(f"Asking {', '.join(priced)} costs money. Go on?"):
+        raise UserError("Nothing was asked", fix="Add --yes, or leave out --price.")

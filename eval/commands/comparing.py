@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 WHERE_FROM = {
     "contract": "by the prompt that it was tuned with",
+    "borrowed": "by the prompt that what is compared with it was tuned with",
     "template": "by its own chat template",
     "file": "by the prompt of your file",
     "server": "by these messages, which the server renders",
@@ -113,7 +114,7 @@ def _openers(
     request: Request, asked: Sequence[Asked], rows: TestRows, *, show: bool
 ) -> tuple[list[Callable[[], Side]], Callable[[], None]]:
     """What opens each side, shows how it is asked, and after the last asks for a yes; and what closes them all."""
-    from eval.sides.named import open_side, open_sides
+    from eval.sides.named import open_sides
 
     opened: list[Side] = []
     shown: set[int] = set()
@@ -121,7 +122,7 @@ def _openers(
     def opener(number: int) -> Callable[[], Side]:
         def opening() -> Side:
             if request.one_by_one:
-                side = open_side(asked[number], rows.task)
+                (side,) = open_sides(asked, rows.task, only=number)
             else:
                 if not opened:  # together, so that those on one base share its weights
                     opened.extend(open_sides(asked, rows.task))

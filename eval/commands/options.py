@@ -13,6 +13,14 @@ Set = Annotated[
         "--set", help="How the rows are read: data.columns.text=review, data.labels.1=negative. Repeatable."
     ),
 ]
+Metric = Annotated[
+    str | None,
+    typer.Option(
+        help="What the verdict is about; left out, the task's own. Of labels accuracy; of answers rouge1, rouge2, "
+        "rougeL, rougeLsum, exact_match, token_f1, chrf, number:0.01, regex:PATTERN, json, json-equal, "
+        "json-schema:FILE."
+    ),
+]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the verdict as JSON.")]
 Markdown = Annotated[Path | None, typer.Option("--markdown", help="Write it as Markdown, for a pull request.")]
 Html = Annotated[Path | None, typer.Option("--html", help="Write it as one HTML file, with plots.")]

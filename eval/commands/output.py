@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
-import typer
-
-from plumbing.errors import RunError, UserError
+from plumbing.errors import RunError
 from plumbing.terminal import console
 
 if TYPE_CHECKING:
@@ -17,6 +15,10 @@ if TYPE_CHECKING:
     from eval.verdict.schema import Verdict, VerdictRow
 
 WORSE = 1
+
+
+class ShutError(SystemExit):
+    """The end of a command whose gate stays shut: the one way to exit code 1."""
 
 
 @dataclass(frozen=True)
@@ -36,24 +38,32 @@ class Output:
         Raises:
             UserError: there is no such demand, or no folder to write a file into.
         """
-        from eval.verdict.demands import DEMANDS
-
-        for demand in self.require:
-            if demand not in DEMANDS:
-                raise UserError("There is no such demand", got=demand, fix=f"There are {' and '.join(DEMANDS)}.")
+        self._demanded()
         for path in (self.json, self.markdown, self.html, self.junit):
-            if path is not None and (path.is_dir() or not path.absolute().parent.is_dir()):
-                what = "is a folder" if path.is_dir() else "lies in a folder that does not exist"
+            if path is not None and (what := _not_to_be_written(path)):
                 raise RunError(f"The file {what}", got=str(path), fix="Make the folder, or name a file in another.")
         if self.out is not None and self.out.exists() and not self.out.is_dir():
             raise RunError("This is a file, and no folder", got=str(self.out), fix="Name a folder after --out.")
 
-    def write(self, verdict: Verdict, rows: Sequence[VerdictRow]) -> None:
-        """Write all that was asked for.
+    def give(self, verdict: Verdict, rows: Sequence[VerdictRow]) -> None:
+        """Write all that was asked for, and print the verdict, whatever became of that or of who reads it.
 
         Raises:
             RunError: something cannot be written.
         """
+        from eval.commands.printing import print_verdict
+
+        written: list[str] = []
+        try:
+            for sentence in self._write(verdict, rows):
+                written.append(sentence)
+        finally:
+            print_verdict(console, verdict)
+            for sentence in written:
+                console.print(sentence, highlight=False, markup=False, soft_wrap=True)
+
+    def _write(self, verdict: Verdict, rows: Sequence[VerdictRow]) -> Iterator[str]:
+        """Write one after the other, and say of each where it is."""
         from eval.verdict.document import to_html
         from eval.verdict.folder import save, to_json
         from eval.verdict.junit import to_junit
@@ -66,6 +76,9 @@ class Output:
             (self.html, lambda: to_html(verdict, rows)),
             (self.junit, lambda: to_junit(verdict, self._demanded())),
         ]
+        if self.out is not None:  # first, since it holds all
+            save(verdict, rows, self.out)
+            yield f"Written into {self.out}"
         for path, text in wanted:
             if path is None:
                 continue
@@ -73,16 +86,13 @@ class Output:
                 write_atomically(path, text())
             except OSError as error:
                 raise RunError(f"The file cannot be written: {error.strerror or error}", got=str(path)) from None
-            console.print(f"Written: {path}", highlight=False, markup=False, soft_wrap=True)
-        if self.out is not None:
-            save(verdict, rows, self.out)
-            console.print(f"Written into {self.out}", highlight=False, markup=False, soft_wrap=True)
+            yield f"Written: {path}"
 
     def end(self, verdict: Verdict) -> None:
         """End the command: with 1 where the gate stays shut, after saying why.
 
         Raises:
-            typer.Exit: always, where it stays shut.
+            ShutError: always, where it stays shut.
         """
         from eval.verdict.demands import failures
 
@@ -90,10 +100,18 @@ class Output:
         for failure in found:
             console.print(f"FAILED: {failure.sentence}", style="red", highlight=False, markup=False, soft_wrap=True)
         if found:
-            raise typer.Exit(WORSE)
+            raise ShutError(WORSE)
 
     def _demanded(self) -> list[Demand]:
-        from eval.verdict.demands import Demand
+        from eval.verdict.demands import demands_named
 
-        known: tuple[Demand, ...] = get_args(Demand)
-        return [demand for demand in known if demand in self.require]
+        return demands_named(self.require)
+
+
+def _not_to_be_written(path: Path) -> str:
+    """Why no file can be put there; empty where one can."""
+    if path.is_dir():
+        return "is a folder"
+    if path.exists() and not path.is_file():
+        return "is no ordinary one"
+    return "" if path.absolute().parent.is_dir() else "lies in a folder that does not exist"

@@ -19,7 +19,10 @@ def plan(
     rows: Annotated[int | None, typer.Option(min=1, help="Instead: what so many rows find.")] = None,
     seen: Annotated[
         Path | None,
-        typer.Option(help="How often the sides disagree, from an earlier verdict.json, report.json or rows.jsonl."),
+        typer.Option(
+            help="How often the sides disagree, from an earlier verdict.json, report.json or rows.jsonl, or the "
+            "folder that compare --out wrote."
+        ),
     ] = None,
     discordance: Annotated[
         float | None, typer.Option(help="Or as you expect it: the share of rows that one side alone has right.")
@@ -36,8 +39,11 @@ def plan(
         )
     if seen is not None and discordance is not None:
         raise UserError("How often the sides disagree is given twice", fix="Leave out --seen or --discordance.")
+    from eval.verdict.folder import VERDICT_FILE
     from eval.verdict.plan import assumed, plan_difference, plan_rows, seen_in
 
+    if seen is not None and seen.is_dir():
+        seen = seen / VERDICT_FILE
     spread = assumed(discordance) if seen is None else seen_in(seen)
     if difference is not None:
         found = plan_rows(difference, spread, alpha=alpha, comparisons=comparisons)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
+from eval.asked.comparing import WHERE_FROM
+from eval.sides.side import About, Prompted
 from eval.verdict import words
 from eval.verdict.parts import parts
 from eval.verdict.schema import Verdict
@@ -33,15 +35,17 @@ def print_verdict(console: Console, verdict: Verdict) -> None:
 
 def drawn(grid: Grid) -> Table:
     """A table; what does not fit into the terminal goes on in the next line of its cell."""
-    table = Table(*map(_cell, grid.head))
+    table = Table(*(Column(_cell(name), overflow="fold") for name in grid.head))
     for row in grid.rows:
         table.add_row(*map(_cell, row))
     return table
 
 
-def print_prompt(console: Console, name: str, where_from: str, example: str) -> None:
+def print_prompt(console: Console, key: str, about: About, prompted: Prompted) -> None:
     """How the first row is asked of a side: its name, where the prompt comes from, and the prompt."""
-    console.print(f"[bold]{escape(printable(name))}[/] is asked {escape(where_from)}:", highlight=False)
+    name, where_from = printable(f"{key}: {about.name}"), WHERE_FROM[prompted.where_from]
+    console.print(f"[bold]{escape(name)}[/] is asked {escape(where_from)}:", highlight=False)
+    example = prompted.example
     shown = example if len(example) <= _CHARS else f"{example[:_CHARS]}…"
     for line in shown.splitlines() or [""]:
         console.print(f"  | {printable(line)}", highlight=False, markup=False, soft_wrap=True)

@@ -9,7 +9,6 @@ import typer
 
 from eval.commands.options import Html, Json, Junit, Markdown, Require
 from eval.commands.output import Output
-from plumbing.terminal import console
 
 
 def show(
@@ -23,10 +22,8 @@ def show(
     """Say a verdict again that was measured before, or write it in another form. Exits as compare did."""
     output = Output(json, markdown, html, junit, require=require)
     output.check()
-    from eval.commands.printing import print_verdict
     from eval.verdict.folder import load
 
     verdict, rows = load(path)
-    print_verdict(console, verdict)
-    output.write(verdict, rows)
+    output.give(verdict, rows)
     output.end(verdict)

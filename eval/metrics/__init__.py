@@ -103,7 +103,7 @@ def open_metric(name: str, kind: Kind) -> Metric:
                 metric.row("", [""])  # reads its file
             METRICS[name] = metric
     except ValueError as error:
-        raise RecipeError(str(error)) from None
+        raise RecipeError(f"The metric cannot be measured: {error}", got=name) from None
     return metric
 
 

@@ -40,7 +40,8 @@ def flipped(flips: Flips, metric: MetricResult) -> str:
     right = "went from wrong to right" if binary else f"gained in {metric.title}"
     wrong = "went from right to wrong" if binary else "lost"
     neither = f"changed by less than {flips.threshold:g}" if flips.threshold else "neither"
-    return f"{flips.gained:,} rows {right}, {flips.lost:,} {wrong}, {flips.same:,} {neither}."
+    rows = "row" if flips.gained == 1 else "rows"
+    return f"{flips.gained:,} {rows} {right}, {flips.lost:,} {wrong}, {flips.same:,} {neither}."
 
 
 def p_value(test: Judgement | None) -> str:

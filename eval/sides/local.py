@@ -14,6 +14,7 @@ import gc
 import hashlib
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,7 +28,7 @@ from eval.sides.side import Ability, About, Answered, OnRows, Prompted, Spent
 from models.any_adapter import detach
 from models.context import max_positions, refuse_longer
 from models.encoded import EncodedExample
-from models.generation import Answer, answer_batch, answer_side_batch
+from models.generation import Answer, answer_batch, answer_side_batch, stream_side
 from models.likelihoods import log_likelihoods_of
 from models.loading import LoadedModel
 from models.pair import Pair, alone, on_base
@@ -307,17 +308,35 @@ class LocalSide:
     def _refuse_longer(self, lengths: Sequence[int], *, answered: bool = True) -> None:
         limit = max_positions(self._copied.loaded.model.config)
         column = self.task.input_column
-        refuse_longer(lengths, limit, column=column, answered=answered, model=self.about.name)
+        what = "What is asked, counted from the first row that is judged,"
+        refuse_longer(lengths, limit, column=column, answered=answered, model=self.about.name, what=what)
 
 
 class LanguageModelSide(LocalSide):
-    """One that is asked in words, and lends its model: see `eval.sides.side.OnThisMachine`."""
+    """One that is asked in words: it lends its model, and shows an answer as it is written.
+
+    See `eval.sides.side.OnThisMachine` and `Streams`.
+    """
+
+    def stream(self, given: Input, *, max_new_tokens: int, stop: threading.Event) -> Iterator[Answered]:
+        assert self.asking is not None
+        prompter = self.asking.prompter
+        given = prompter.asked(given)
+        [length] = self._room([given], max_new_tokens)
+        pair, tuned = self._pair()
+        prompt = prompter.encode_prompt(given)
+        for answer in stream_side(pair, prompt, tuned=tuned, max_new_tokens=max_new_tokens, stop=stop):
+            yield self._answered(answer, length)
+
+    def prompt_tokens(self, given: Input) -> int:
+        assert self.asking is not None
+        return len(self.asking.prompter.encode_prompt(self.asking.prompter.asked(given)))
 
     @contextlib.contextmanager
     def language_model(self) -> Iterator[tuple[Any, Any]]:
         pair, tuned = self._pair()
         with pair.side(tuned) as model:
-            yield model, self._copied.loaded.tokenizer
+            yield model, pair.tokenizer
 
 
 def _key(inputs: Sequence[Input], max_new_tokens: int) -> str:

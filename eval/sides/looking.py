@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from eval.gate import tuned_in
 from models.adapter_files import CONFIG_FILE as ADAPTER_FILE
 from models.adapter_files import WEIGHTS_FILE, read_json
 from models.adapters import ORIGIN_FILE, BaseOrigin
-from models.any_adapter import TEMPLATE_FILE, TOKENIZER_FILE
 from models.prompting import CONTRACT_FILE
 from models.sources import in_reach
+from models.tokenizer_files import CONFIG_FILE as TOKENIZER_FILE
+from models.tokenizer_files import TEMPLATE_FILE, WORDS_FILE
+from models.tuned import tuned_in
 from plumbing.errors import ModelError
 from plumbing.network import hub_reachable
 
@@ -34,8 +35,9 @@ _ADAPTER_FILES = (
     "task.json",
     TOKENIZER_FILE,
     TEMPLATE_FILE,
+    WORDS_FILE,
 )
-"""All that is fetched of an adapter; its tokenizer's words are the base's."""
+"""All that is fetched of an adapter; of its tokenizer what may not be the base's."""
 _KINDS = (
     "a run's folder, an adapter's or a model's folder or its name on the Hub (owner/name), a .gguf file "
     "(or owner/name:file.gguf), or a server's address (http://localhost:8080/v1#model)"
@@ -178,7 +180,7 @@ def _on_hub(name: str, *, fetch: bool) -> Looked:
 
     if name in PACKAGES:
         return Looked("model", name, model=name)  # which of the two it is, its architecture says once it is here
-    if folder := _adapter_in_cache(name):
+    if folder := _adapter_in_cache(name, fetch=fetch):
         return Looked("adapter", name, path=folder, revision=folder.name)
     _require_hub(name, fetch)
     from huggingface_hub import hf_hub_download, snapshot_download
@@ -197,13 +199,23 @@ def _on_hub(name: str, *, fetch: bool) -> Looked:
     return Looked("adapter", name, path=_without_links(folder), revision=folder.name)
 
 
-def _adapter_in_cache(name: str) -> Path | None:
-    from huggingface_hub import try_to_load_from_cache
+def _adapter_in_cache(name: str, *, fetch: bool) -> Path | None:
+    from huggingface_hub import snapshot_download, try_to_load_from_cache
 
     config, weights = (try_to_load_from_cache(name, each) for each in (ADAPTER_FILE, WEIGHTS_FILE))
     if not isinstance(config, str) or not isinstance(weights, str):
         return None
-    return _without_links(Path(config).parent)
+    folder = Path(config).parent
+    if fetch and hub_reachable():  # peft leaves these two there, and not how the adapter is asked
+        try:
+            snapshot_download(name, revision=folder.name, allow_patterns=list(_ADAPTER_FILES))
+        except Exception as error:
+            raise ModelError(
+                f"What the Hub's cache holds of the adapter cannot be completed: {_said(error)}",
+                got=name,
+                fix="Set HF_HUB_OFFLINE=1 to take it as it is.",
+            ) from None
+    return _without_links(folder)
 
 
 def _without_links(folder: Path) -> Path:
@@ -272,5 +284,8 @@ def _require_hub(name: str, fetch: bool) -> None:
 
 
 def _refused(name: str, error: Exception) -> ModelError:
-    said = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ModelError(f"The Hub answered: {said}", got=name, fix=f"Name {_KINDS}.")
+    return ModelError(f"The Hub answered: {_said(error)}", got=name, fix=f"Name {_KINDS}.")
+
+
+def _said(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -7,7 +7,8 @@ once; then adapters are checked, put on and proved to act. An adapter of ours is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,28 @@ from typing import Any
 from data.tasks import Task
 from eval.sides.local import Adapter, Copy, LanguageModelSide, LocalSide
 from eval.sides.looking import Looked
-from eval.sides.prompts import PromptFile, asking
+from eval.sides.prompts import Asking, PromptFile, asking
 from eval.sides.side import About, Asked, Side
-from eval.sides.wanted import LABELS, Wanted, labels_option, look_into, settle_precisions
+from eval.sides.wanted import LABELS, PROMPT, Wanted, labels_option, lend_contract, look_into, settle_precisions
 from models import loading
 from models.adapters import BaseOrigin, attach
-from models.any_adapter import attach_any, template_beside
-from models.gguf_files import packed_in
+from models.any_adapter import attach_any
+from models.gguf_files import packed_in, splits_unknown
 from models.pair import prove_on
-from models.resolved import Progress
+from models.resolved import Progress, ResolvedModel
+from models.tokenizer_files import TokenizerBeside, cutting_sha256
 from models.tuned import weights_sha256
+from plumbing.doors import side_option
 from plumbing.errors import ModelError, RecipeError
 
 
 def open_local(
-    named: Sequence[tuple[Asked, Looked]], task: Task, *, with_base: bool = True, progress: Progress | None = None
+    named: Sequence[tuple[Asked, Looked]],
+    task: Task,
+    *,
+    with_base: bool = True,
+    only: int | None = None,
+    progress: Progress | None = None,
 ) -> list[Side]:
     """Open sides on this machine.
 
@@ -37,6 +45,7 @@ def open_local(
         named: what a person named, and what it is.
         task: what all of them are asked.
         with_base: whether the first is what the others are compared with, and not one of them.
+        only: the place of the one that is opened; by default all are.
         progress: told about what has to be fetched.
 
     Raises:
@@ -47,13 +56,14 @@ def open_local(
         first = wanted[0] if with_base and wanted and wanted[0].adapter is None else None
         wanted.append(look_into(asked, look, task, first, progress))
     settle_precisions(wanted)
+    if with_base and wanted:
+        lend_contract(wanted, task)
     copies: dict[tuple[Any, ...], Copy] = {}
     opened: list[LocalSide] = []
     try:
-        for each in wanted:
+        for each in wanted if only is None else [wanted[only]]:
             opened.append(_open(each, task, copies))
-        if with_base and opened:
-            _ask_the_base_alike(wanted, opened, task)
+        if with_base and only is None and opened:
             _let_answer_together(opened)
             for side in opened[1:]:
                 _compare_weights(opened[0], side)
@@ -81,21 +91,14 @@ def _open(wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> Lo
     loaded, notes = copy.loaded, list(wanted.notes)
     asked_by, columns = None, None
     if wanted.kind == "causal":
-        file = wanted.asked.options.get("prompt")
-        asked_by = asking(
-            loaded.tokenizer,
-            task,
-            folder=wanted.ours,
-            template=template_beside(wanted.adapter) if wanted.adapter and not wanted.ours else None,
-            file=PromptFile.load(Path(file).expanduser()) if file else None,
-        )
+        asked_by = _asking(wanted, loaded.tokenizer, task)
         notes += asked_by.notes
     else:
         columns, said = _columns(dict(loaded.model.config.id2label or {}), task, wanted)
         notes += said
     adapter = None
     if wanted.adapter is not None:
-        adapter = Adapter(wanted.adapter, attach if wanted.ours else attach_any)
+        adapter = Adapter(wanted.adapter, _attach_ours(wanted.source) if wanted.ours else attach_any)
         copy.take_off()
         model, adapter.proof = prove_on(
             loaded,
@@ -110,11 +113,38 @@ def _open(wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> Lo
     return kind(about, task, copy, adapter=adapter, asking=asked_by, columns=columns)
 
 
+def _attach_ours(source: ResolvedModel) -> Callable[[loading.LoadedModel, Path], Any]:
+    """`models.adapters.attach`, by the name that the adapter has for its base: it may be loaded by another one."""
+    return lambda loaded, folder: attach(replace(loaded, source=source), folder)
+
+
+def _asking(wanted: Wanted, tokenizer: Any, task: Task) -> Asking:
+    if file := wanted.asked.options.get(PROMPT):
+        return asking(tokenizer, task, file=PromptFile.load(file, task))
+    if wanted.adapter is not None and not wanted.ours:
+        return asking(tokenizer, task, beside=TokenizerBeside.read(wanted.adapter))
+    if (lender := wanted.borrows) is not None:
+        # A base of other words, whose own template gives other prompts, keeps that.
+        with contextlib.suppress(ModelError):
+            note = f"It is asked by the prompt that {lender.look.name} was tuned with."
+            return replace(asking(tokenizer, task, folder=lender.ours), where_from="borrowed", notes=(note,))
+    return asking(tokenizer, task, folder=wanted.ours)
+
+
 def _about(wanted: Wanted, loaded: loading.LoadedModel, adapter: Adapter | None, notes: Sequence[str]) -> About:
     source, precision, said = wanted.source, str(loaded.precision), list(notes)
     if source.gguf:
         said.append(f"It is computed in {precision}, unpacked.")
-        precision = packed_in(source.path / source.gguf)
+        file = source.path / source.gguf
+        precision = packed_in(file)
+        if rule := splits_unknown(file):
+            said.append(
+                f"It says that texts are split by the rule {rule!r}, which is not known here: some may be cut into "
+                "other tokens than those it was trained on."
+            )
+    elif precision != "nf4" and (packed := _packed_by(loaded.model.config)):
+        said.append(f"Its files hold weights that are packed by {packed}; it computes in {precision}.")
+        precision = packed
     proof = ""
     if adapter is not None and adapter.proof is not None:
         described = adapter.proof.describe()
@@ -126,10 +156,18 @@ def _about(wanted: Wanted, loaded: loading.LoadedModel, adapter: Adapter | None,
         base=source.name if adapter is not None else "",
         revision=wanted.look.revision or (source.revision if adapter is None else ""),
         precision=precision,
+        tokenizer_sha256=cutting_sha256(loaded.tokenizer) if loaded.kind == "causal" else "",
         parameters=int(loaded.model.num_parameters()),
         proof=proof,
         notes=tuple(said),
     )
+
+
+def _packed_by(config: Any) -> str:
+    """What has packed the weights in a model's files: gptq, awq, fp8 …; empty where nothing has."""
+    how = getattr(config, "quantization_config", None) or {}
+    method = how.get("quant_method") if isinstance(how, dict) else how.quant_method
+    return str(getattr(method, "value", method) or "")
 
 
 def _columns(classes: Mapping[Any, str], task: Task, wanted: Wanted) -> tuple[list[int], list[str]]:
@@ -152,10 +190,11 @@ def _columns(classes: Mapping[Any, str], task: Task, wanted: Wanted) -> tuple[li
         places.setdefault(name.strip().casefold(), []).append(number)
     found = [places.get(label.strip().casefold(), []) for label in task.labels]
     if any(len(each) != 1 for each in found):
+        written = side_option(LABELS, ",".join(task.labels)[:300])
         raise ModelError(
             "The classes of the classifier are not the labels of the task",
             got=f"{wanted.look.name}: {', '.join(names)[:300]}",
-            fix=f"Say which is which, in the order of its classes: labels={','.join(task.labels)[:300]}.",
+            fix=f"Say which is which, in the order of its classes: {written}.",
         )
     columns = [number for (number,) in found]
     rest = [name for number, name in enumerate(names) if number not in columns]
@@ -164,33 +203,6 @@ def _columns(classes: Mapping[Any, str], task: Task, wanted: Wanted) -> tuple[li
 
 
 # ---- what sides have to do with each other -----------------------------------------------------------------
-
-
-def _ask_the_base_alike(wanted: Sequence[Wanted], sides: Sequence[LocalSide], task: Task) -> None:
-    """Ask a base by the contract of what is compared with it, where all of that has one and the same.
-
-    So was the report of a run made. A base of other words, whose own template gives other prompts, keeps that.
-    """
-    base = sides[0]
-    contracts = {side.asking.prompter.contract.sha256: number for number, side in _with_contract(sides)}
-    if base.asking is None or base.asking.where_from != "template" or len(contracts) != 1:
-        return
-    (number,) = contracts.values()
-    try:
-        alike = asking(base.asking.prompter.tokenizer, task, folder=wanted[number].ours)
-    except ModelError:
-        return
-    note = f"It is asked by the contract that {sides[number].about.name} was tuned with."
-    base.asking = alike
-    base.about = replace(base.about, notes=(*base.about.notes, note))
-
-
-def _with_contract(sides: Sequence[LocalSide]) -> list[tuple[int, Any]]:
-    return [
-        (number, side)
-        for number, side in enumerate(sides)
-        if number and side.asking is not None and side.asking.where_from == "contract"
-    ]
 
 
 def _let_answer_together(sides: Sequence[LocalSide]) -> None:
@@ -211,6 +223,8 @@ def _compare_weights(base: LocalSide, tuned: LocalSide) -> None:
         proof, note = "It is not of the base's shapes: other layers, or other sizes.", ""
     elif same == count:
         proof, note = "", "Its weights are the base's, every one of them."
+        # By whatever files they came: shards of another size, or a GGUF file of the same numbers.
+        tuned.about = replace(tuned.about, weights_sha256=base.about.weights_sha256)
     else:
         proof, note = f"{count - same} of its {count} weights are not the base's.", ""
     tuned.about = replace(tuned.about, proof=proof, notes=(*tuned.about.notes, *([note] if note else [])))

@@ -7,12 +7,11 @@ likelihoods ask as training did. Starts a process for a person's file (`renderin
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -24,13 +23,14 @@ from eval.sides.side import Prompted
 from models.chat_template import PLAIN_TEMPLATE
 from models.prompting import CONTRACT_FILE, Message, PromptContract, Prompter, prompter_of, task_of
 from models.text_rows import begin_of_text
-from plumbing.errors import DataError
+from models.tokenizer_files import TokenizerBeside
+from plumbing.errors import DataError, RecipeError
 from plumbing.reading import read_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-WhereFrom = Literal["contract", "template", "file", "server", "bare text"]
+WhereFrom = Literal["contract", "borrowed", "template", "file", "server", "bare text"]
 
 MAX_FILE_BYTES = 100_000
 _TIMEOUT_S, _TIMEOUT_S_A_ROW = 60.0, 0.02
@@ -50,14 +50,26 @@ class PromptFile:
     text: str
 
     @classmethod
-    def load(cls, path: Path) -> PromptFile:
+    def load(cls, written: str, task: Task) -> PromptFile:
         """
+        Args:
+            written: the file, as a person named it.
+            task: of the rows.
+
         Raises:
             DataError: there is no such file, it is too long, or it is not UTF-8.
+            RecipeError: the task is of raw texts: a template would be given all of one, with what is to be written.
         """
+        if task.kind == "text":
+            raise RecipeError(
+                "Raw texts are asked as they stand, so there is no place for a prompt template",
+                got=written,
+                fix="Leave the template out.",
+            )
+        path = Path(written).expanduser()
         try:
             return cls(path, read_text(path, limit=MAX_FILE_BYTES))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             raise DataError(
                 f"The prompt template cannot be read: {error}",
                 got=str(path),
@@ -73,7 +85,7 @@ class PromptFile:
         if not rows:
             return []
         asked = json.dumps({"template": self.text, "rows": list(rows)})
-        command = [sys.executable, "-I", rendering.__file__]
+        command = [sys.executable, "-E", "-P", rendering.__file__]
         limit = _TIMEOUT_S + _TIMEOUT_S_A_ROW * len(rows)
         try:
             done = subprocess.run(
@@ -82,8 +94,11 @@ class PromptFile:
             answer = json.loads(done.stdout)
         except subprocess.TimeoutExpired:
             raise self._wrong(f"it is not done after {limit:.0f} seconds", None, None) from None
-        except ValueError:  # killed, as by the system where memory ran out
-            raise self._wrong("rendering it took more memory than there is", None, None) from None
+        except ValueError:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            killed = "it was ended from outside, as a system does where memory runs out"
+            why = killed if done.returncode < 0 or not said else f"nothing could render it: {said[-1][:300]}"
+            raise self._wrong(why, None, None) from None
         if "error" in answer:
             raise self._wrong(answer["error"], answer["line"], answer["row"])
         texts: list[str] = answer["texts"]
@@ -165,17 +180,37 @@ class FilePrompter(Prompter):
         return json.dumps([given if isinstance(given, str) else list(map(dict, given)), list(history)])
 
     def _variables(self, given: Input, history: Sequence[Message]) -> dict[str, Any]:
-        return {
-            "input": self.plain(as_text(given)),
-            "messages": self.messages(given, history),
-            "labels": list(self.task.labels),
-            "instruction": self.task.instruction,
-            "bos_token": str(self.tokenizer.bos_token or ""),
-            "eos_token": str(self.tokenizer.eos_token or ""),
-            "add_generation_prompt": True,
-            "tools": None,
-            "documents": None,
-        }
+        return prompt_variables(
+            self.plain(as_text(given)),
+            self.messages(given, history),
+            self.task,
+            self.task.instruction,
+            begin=str(self.tokenizer.bos_token or ""),
+            end=str(self.tokenizer.eos_token or ""),
+        )
+
+
+def prompt_variables(
+    text: str,
+    messages: Sequence[Mapping[str, Any]],
+    task: Task,
+    instruction: str,
+    *,
+    begin: str = "",
+    end: str = "",
+) -> dict[str, Any]:
+    """What a person's own template is given, see `PromptFile`; with what chat templates ask for besides."""
+    return {
+        "input": text,
+        "messages": list(messages),
+        "labels": list(task.labels),
+        "instruction": instruction,
+        "bos_token": begin,
+        "eos_token": end,
+        "add_generation_prompt": True,
+        "tools": None,
+        "documents": None,
+    }
 
 
 def _environment() -> dict[str, str]:
@@ -203,7 +238,7 @@ def asking(
     task: Task,
     *,
     folder: Path | None = None,
-    template: str | None = None,
+    beside: TokenizerBeside | None = None,
     file: PromptFile | None = None,
 ) -> Asking:
     """How a language model is asked.
@@ -212,7 +247,7 @@ def asking(
         tokenizer: the model's.
         task: what it is asked.
         folder: of what was tuned, where a contract may lie.
-        template: a chat template that came with an adapter, and stands in place of the base's.
+        beside: the tokenizer that came with an adapter, of which what differs stands in place of the base's.
         file: a person's own template.
 
     Raises:
@@ -222,22 +257,28 @@ def asking(
         return Asking(FilePrompter(tokenizer, task, file), "file")
     notes: list[str] = []
     if folder is not None and (folder / CONTRACT_FILE).exists():
-        contract = PromptContract.load(folder)
-        own = task_of(folder, contract)
-        if why := _another_task(own, task):
-            notes.append(
-                f"It was tuned for the task '{own.name}' and is asked another, by its own template: {why}."
-            )
-        else:
+        contract, own, why = contract_in(folder, task)
+        if not why:
             return Asking(_by_contract(tokenizer, contract, own, task), "contract")
-    if template is not None and template != tokenizer.chat_template:
-        tokenizer = copy.copy(tokenizer)  # the base is asked by its own
-        tokenizer.chat_template = template
-        notes.append("It is asked by the chat template that came with the adapter, which is not the base's.")
+        notes.append(f"It was tuned for the task '{own.name}' and is asked another, by its own template: {why}.")
+    if beside is not None:
+        tokenizer, said = beside.onto(tokenizer)  # the base is asked by its own
+        notes += said
     if task.kind != "text" and tokenizer.chat_template in (None, PLAIN_TEMPLATE):
         notes.append("It has no chat template: it is asked in plain words, and its answer follows 'Answer:'.")
     where_from: WhereFrom = "bare text" if task.kind == "text" else "template"
     return Asking(prompter_of(tokenizer, task), where_from, tuple(notes))
+
+
+def contract_in(folder: Path, task: Task) -> tuple[PromptContract, Task, str]:
+    """The contract in `folder`, the task that it is of, and why rows of `task` cannot be asked by it, if so.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    contract = PromptContract.load(folder)
+    own = task_of(folder, contract)
+    return contract, own, _another_task(own, task)
 
 
 def _by_contract(tokenizer: PreTrainedTokenizerBase, contract: PromptContract, own: Task, task: Task) -> Prompter:

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 
 RULE = (
     "An answer is read as a label where it is that label, without what stands around it (spaces, quotes, brackets, "
-    "marks, full stops) and whatever its letters' case; else as the only label that occurs in it as a whole word "
-    "and is not denied just before (not, no, never …). Where one label contains another, the longer one is taken. "
-    "Thoughts between <think> and </think> are left out. Everything else is read as no label."
+    "marks, full stops) and whatever its letters' case; else as the only label that occurs in it as a whole word, "
+    "unless it says of a label just before that it is not so (not, no, never …). Where one label contains another, "
+    "the longer one is taken. Thoughts between <think> and </think> are left out. All else is read as no label."
 )
 
-_THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)|\A.*?</think>", re.DOTALL)
+_THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)|\A(?:(?!<think>).)*?</think>", re.DOTALL)
 """Also where the template wrote the opening tag, so that the answer has the closing one alone."""
 _SIGNED = re.compile(r"[-+−.,]\d")
 _PER_CENT = re.compile(r"\d%")

@@ -1,6 +1,6 @@
 """Renders a person's own prompt template, in a process of its own: `prompts.py` starts it, and ends a slow one.
 
-    python -I eval/sides/rendering.py < {"template": …, "rows": [{…}, …]} > {"texts": […]} or {"error": …}
+    python -E -P eval/sides/rendering.py < {"template": …, "rows": [{…}, …]} > {"texts": […]} or {"error": …}
 
 In the sandbox a template reaches no attribute that begins with an underscore and changes nothing that it is
 given; in here it has no key of the owner's, no way to hold up whoever asked, and no more than some characters

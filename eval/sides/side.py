@@ -6,7 +6,8 @@ all of them can; what a side cannot do it says in a sentence, and never as a num
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -69,9 +70,9 @@ class Prompted:
 
     sha256: str
     """Over everything that shapes its prompts."""
-    where_from: Literal["contract", "template", "file", "server", "bare text"]
-    """The contract it was tuned with; the model's own chat template with the task's instruction; `--prompt FILE`;
-    messages that a server renders; nothing around the text."""
+    where_from: Literal["contract", "borrowed", "template", "file", "server", "bare text"]
+    """The contract it was tuned with; of a base, that of what is compared with it; the model's own chat template
+    with the task's instruction; `--prompt FILE`; messages that a server renders; nothing around the text."""
     example: str
     """The first row's prompt, as the side is given it; of a server its messages, as JSON."""
 
@@ -132,6 +133,20 @@ class OnThisMachine(Protocol):
 
         The weights are those that are loaded already. Nothing else may be asked of the side meanwhile.
         """
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """What a side has besides whose answer can be watched as it is written."""
+
+    def stream(self, given: Input, *, max_new_tokens: int, stop: threading.Event) -> Iterator[Answered]:
+        """Its answer so far, after every token; `cut_off` until it has ended by itself.
+
+        Set `stop`, or close the iterator, and it ends within a token. Errors as of `Side.write`.
+        """
+
+    def prompt_tokens(self, given: Input) -> int:
+        """How many tokens it reads of `given`, with all that stands around it."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from data.tasks import Task
 from eval.sides.looking import CONFIG_FILE, Looked, base_of, is_ours
+from eval.sides.prompts import contract_in
 from eval.sides.side import Asked
 from models import loading
 from models.adapter_files import read_json
@@ -23,11 +24,12 @@ from models.prompting import PromptContract, task_of
 from models.resolved import Progress, ResolvedModel
 from models.sources import resolve
 from models.whole import is_whole
+from plumbing.doors import side_option
 from plumbing.errors import ModelError, RecipeError
 
 _WRITERS = ("ForCausalLM", "LMHeadModel", "ForConditionalGeneration")
 """How the architectures end that write."""
-LABELS = "labels"
+LABELS, PROMPT = "labels", "prompt"
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Wanted:
     head: Task | None = None
     """Of a classifier whose classes are not in its files, the task whose labels they are, in their order."""
     notes: tuple[str, ...] = ()
+    borrows: Wanted | None = None
+    """Of a base, what is compared with it and lends it its contract."""
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -154,6 +158,8 @@ def _adapter(
         head = _head_of(asked, task) if kind == "classifier" else None
     require_answers(kind)
     source, note = _base(asked, named, first, progress)
+    if is_ours(folder):
+        source = replace(source, name=named)  # in another place, it may be, but the one that it says
     made = Wanted(asked, look, source, kind, precision, adapter=folder, head=head)
     made.ours = folder if is_ours(folder) else None
     made.notes = (*notes, *([note] if note else []))
@@ -168,14 +174,19 @@ def _base(asked: Asked, named: str, first: Wanted | None, progress: Progress | N
     try:
         if not named:
             raise ModelError(
-                "The adapter does not say which base model it is for", got=asked.text, fix="Say so: base=NAME."
+                "The adapter does not say which base model it is for",
+                got=asked.text,
+                fix=f"Say so: {side_option('base', 'NAME')}.",
             )
         return resolve(named, progress=progress), ""
-    except ModelError:
+    except ModelError as missing:
         # Trained on another machine, from a folder there. A name on the Hub would be another model.
         is_name = named.count("/") == 1 and not named.startswith(("/", ".", "~"))
         if is_name or first is None or first.kind != "causal" or first.source.gguf:
-            raise
+            if not named:
+                raise
+            fix = f"{asked.text} is an adapter on it. Say where it is: {side_option('base', 'FOLDER')}."
+            raise ModelError(missing.problem, got=named, fix=fix) from None
         said = f"Its config names the base {named}, which is not here" if named else "Its config names no base"
         return first.source, f"{said}: it is on {first.look.name}, where its shapes fit."
 
@@ -186,7 +197,7 @@ def _head_of(asked: Asked, task: Task) -> Task:
         raise ModelError(
             "The adapter is of a classifier, and no file of it says what its classes are",
             got=asked.text,
-            fix=f"Say so, in their order: labels={','.join(task.labels)}.",
+            fix=f"Say so, in their order: {side_option(LABELS, ','.join(task.labels))}.",
         )
     return replace(task, labels=tuple(labels_option(asked.options[LABELS], task)))
 
@@ -211,11 +222,38 @@ def labels_option(text: str, task: Task) -> list[str]:
 
 
 def settle_precisions(wanted: Sequence[Wanted]) -> None:
-    """Let sides on the same weights compute alike where nothing else is said, and the rest as suits the machine."""
+    """Let sides compute alike where nothing else is said: those on the same weights, and then all.
+
+    Where one has its precision from its training, or a person has said it, the others have it as well; 4 bit are
+    of the same weights alone.
+    """
     fixed: dict[tuple[Any, ...], Precision] = {}
     for each in wanted:
         if each.precision != "auto":
-            fixed.setdefault((each.source.path.resolve(), each.kind), each.precision)
+            fixed.setdefault((each.source.path.resolve(), each.source.gguf, each.kind), each.precision)
+    said = {precision for precision in fixed.values() if precision != "nf4"}
+    usual = said.pop() if len(said) == 1 else loading.best_precision()
     for each in wanted:
         if each.precision == "auto":
-            each.precision = fixed.get((each.source.path.resolve(), each.kind)) or loading.best_precision()
+            each.precision = fixed.get((each.source.path.resolve(), each.source.gguf, each.kind), usual)
+
+
+def lend_contract(wanted: Sequence[Wanted], task: Task) -> None:
+    """Let the first, the base, be asked by the contract of what is compared with it, where there is just one.
+
+    So was the report of a run made.
+
+    Raises:
+        ModelError: a contract cannot be read.
+    """
+    base, *others = wanted
+    if base.kind != "causal" or base.ours or PROMPT in base.asked.options:
+        return
+    found: dict[str, Wanted] = {}
+    for each in others:
+        if each.ours and each.kind == "causal" and PROMPT not in each.asked.options:
+            contract, _, why = contract_in(each.ours, task)
+            if not why:
+                found.setdefault(contract.sha256, each)
+    if len(found) == 1:
+        (base.borrows,) = found.values()

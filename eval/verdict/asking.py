@@ -12,6 +12,7 @@ from typing import Literal
 
 from data.tasks import Task
 from eval.provenance import OnRows, Progress, telling
+from eval.sides.reading import RULE
 from eval.sides.side import Ability, About, Answered, Prompted, Side, Spent
 from eval.verdict.rows import TestRows
 from plumbing.errors import ModelError
@@ -142,7 +143,7 @@ def _how(seen: dict[str, Seen], task: Task) -> tuple[How, list[str]]:
         )
     return "read", [
         f"Labels are read out of what every side writes, as {_listed(unsure)} does not say how probable each is. "
-        "An answer that names none counts as wrong."
+        f"{RULE} An answer that names none counts as wrong."
     ]
 
 

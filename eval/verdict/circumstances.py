@@ -12,10 +12,12 @@ from eval.report.figures import p_text, with_interval
 from eval.report.rows_text import counts
 from eval.verdict import words
 from eval.verdict.schema import Judged, SideInfo, SideResult, StandardTask, Suspect, Verdict
+from plumbing import doors
 
 _ASKED = {
-    "contract": "by the prompt that it was tuned with",
-    "template": "by its own chat template, with the task's instruction",
+    "contract": "by the prompt that training used",
+    "borrowed": "by the prompt that the training of what is compared with it used",
+    "template": "by its own chat template",
     "file": "by the prompt of a file",
     "server": "by messages, which the server renders",
     "bare text": "by the bare text, with nothing around it",
@@ -55,7 +57,8 @@ def what_is_known(verdict: Verdict) -> list[str]:
 
 def _known(name: str, side: SideResult, kept: bool) -> str:
     if side.known.trained_on is None:
-        return f"Which rows {name} was trained on is not known: --trained-on FILE says it."
+        how = ": --trained-on FILE says it" if doors.current() == "command" else ""
+        return f"Which rows {name} was trained on is not known{how}."
     by = {"run": "its run's record", "recipe": "its recipe", "file": "the file that was given"}
     known = f" ({by[side.known.known_by]})" if side.known.known_by else ""
     if not side.known.trained_on:
@@ -69,10 +72,10 @@ def proofs(verdict: Verdict) -> list[str]:
     said = []
     for side in verdict.sides:
         name = words.titled(verdict, side.info.key)
-        said += [f"{name}: {sentence}" for sentence in (side.info.proof, *side.info.notes) if sentence]
-    for each in verdict.comparisons:
-        if each.differs and each.differs != verdict.side(each.tuned).info.proof:
-            said.append(f"{words.titled(verdict, each.tuned)}: {each.differs}")
+        differs = [each.differs for each in verdict.comparisons if each.tuned == side.info.key]
+        # What shows that it is not the base says its own proof again, and more.
+        proof = [side.info.proof] if not differs or not differs[0] else []
+        said += [f"{name}: {sentence}" for sentence in (*proof, *differs, *side.info.notes) if sentence]
     return said
 
 

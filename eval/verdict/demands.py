@@ -11,6 +11,7 @@ from typing import Literal
 
 from eval.verdict import words
 from eval.verdict.schema import Comparison, SliceResult, Verdict
+from plumbing.errors import UserError
 from plumbing.printable import printable
 
 Demand = Literal["better", "slices"]
@@ -34,6 +35,18 @@ class Failure:
     """As a terminal may show it: names of sides and slices are somebody else's."""
     found: SliceResult | None = None
     """The slice that got worse; None where it is the verdict itself."""
+
+
+def demands_named(names: Sequence[str]) -> list[Demand]:
+    """Those of these names, each once.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    for name in names:
+        if name not in DEMANDS:
+            raise UserError("There is no such demand", got=name, fix=f"There are {' and '.join(DEMANDS)}.")
+    return [demand for demand in DEMANDS if demand in names]
 
 
 def failures(verdict: Verdict, demanded: Sequence[Demand] = ()) -> list[Failure]:

@@ -7,8 +7,9 @@ for all, so that all pairs are judged on the same rows; whoever wants may keep t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from data.origins import Choices
@@ -29,14 +30,24 @@ from eval.sides.side import Asked
 from eval.verdict.schema import Known
 from eval.verdict.slices import LABEL, LENGTH, by_length, by_name, by_value
 from eval.verdict.trained import Learned, learned_by
+from models.tuned import tuned_in
 from plumbing import doors
 from plumbing.errors import DataError
+from plumbing.printable import one_line
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-WHICH_TASK = "Say what kind of task it is, and which column is read and which is the answer."
-KEEP = "keep the rows that were trained on"
+    from data.readers.table import Table
+
+_WHICH_TASK = {
+    "command": "Say what kind of task it is: --task classification, generation or chat. Where it is not clear "
+    "which column is read and which is the answer: --set data.columns.text=… --set data.columns.label=…; of "
+    "generation data.columns.input=… and data.columns.output=….",
+    "page": "Say what kind of task it is, and which column is read and which is the answer.",
+}
+_KEEP = {"command": "add --keep-trained-rows", "page": "keep the rows that were trained on"}
+_GIVE_ROWS = {"command": "Give rows: --data FILE.", "page": "Give rows: a file of your own."}
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,7 @@ def open_rows(
     count: int | None = None,
     keep_trained: bool = False,
     slices: Sequence[str] = (),
+    check: Callable[[Dataset, Task], None] | None = None,
 ) -> TestRows:
     """The rows to compare the sides on.
 
@@ -86,6 +98,7 @@ def open_rows(
         count: judge a fixed sample of so many, every label in its share.
         keep_trained: judge rows that a side was trained on, too.
         slices: columns of the source by which the rows are divided, beside label and length.
+        check: looks at all rows that the source has; raises where they are not to be judged here.
 
     Raises:
         DataError: the source cannot be read, it is not clear what is asked, the task has no answers, or no row is
@@ -97,10 +110,12 @@ def open_rows(
     own = [name for name in slices if name not in (LABEL, LENGTH)]
     why = ""
     if task is None:
-        task, why = _proposed(source, named, kind)
+        task, why = _proposed(source, named, kind, own)
     _require_answers(task)
     found = open_test(source, task, columns=named, labels=called, skip_empty=skip_empty, keep=own)
     task = found.task or task
+    if check is not None:
+        check(found.rows, task)
     how = Choices(task, named, called, skip_empty, for_another=True)
     return _chosen(
         source,
@@ -108,7 +123,7 @@ def open_rows(
         task,
         found.repeats,
         [learned_by(one, how) for one in asked],
-        [f"How the rows are read: {found.mapping.reason}", *found.notes],
+        [*([why] if why else []), f"How the rows are read: {found.mapping.reason}", *found.notes],
         count=count,
         keep_trained=keep_trained,
         columns=own,
@@ -128,14 +143,21 @@ def _require_answers(task: Task) -> None:
 # ---- which task ------------------------------------------------------------------------------------------------
 
 
-def _proposed(source: str, columns: Mapping[str, str], kind: Kind | None) -> tuple[Task, str]:
-    """The task that the source's columns propose, and why; of a bundled corpus its own."""
+def _proposed(
+    source: str, columns: Mapping[str, str], kind: Kind | None, slices: Sequence[str]
+) -> tuple[Task, str]:
+    """The task that the source's columns propose, and why; of a bundled corpus its own.
+
+    Where that is not clear, `slices` are columns that are none of the task's.
+    """
     from data.readers import hub
 
     if source.startswith("corpus:"):
         own = [task for task in TASKS.values() if task.corpus == source]
         if not own:
-            raise DataError("It is not known which task this corpus is for", got=source, fix=WHICH_TASK)
+            raise DataError(
+                "It is not known which task this corpus is for", got=source, fix=_WHICH_TASK[doors.current()]
+            )
         return own[0], ""
     name = source.partition(":")[2] if source.startswith(("hub:", "file:")) else source
     if source.startswith("hub:"):
@@ -146,8 +168,26 @@ def _proposed(source: str, columns: Mapping[str, str], kind: Kind | None) -> tup
         tables = read(path, header_names=tuple(columns.values()), raw=None)
     else:
         return next(iter(TASKS.values())), ""  # what is wrong with the name is said where it is opened
-    found = propose_task(tables, chosen=columns, kind=kind, fix=WHICH_TASK).named(path_of(name))
+    propose = partial(propose_task, chosen=columns, kind=kind, fix=_WHICH_TASK[doors.current()])
+    try:
+        found = propose(tables)
+    except DataError:
+        there = tables["train"].columns
+        if lacking := [column for column in slices if column not in there]:
+            known = ", ".join(map(one_line, there))
+            raise DataError("The rows have no such column", got=lacking[0], fix=f"There are: {known}.") from None
+        if not slices:
+            raise
+        found = propose({split: _without(table, slices) for split, table in tables.items()})
+    found = found.named(path_of(name))
     return found.task, found.why
+
+
+def _without(table: Table, columns: Sequence[str]) -> Table:
+    rows = tuple(
+        (number, {name: value for name, value in row.items() if name not in columns}) for number, row in table.rows
+    )
+    return replace(table, columns=tuple(name for name in table.columns if name not in columns), rows=rows)
 
 
 # ---- rows of a run ---------------------------------------------------------------------------------------------
@@ -155,7 +195,7 @@ def _proposed(source: str, columns: Mapping[str, str], kind: Kind | None) -> tup
 
 def _of_run(asked: Sequence[Asked], *, count: int | None, keep_trained: bool, slices: Sequence[str]) -> TestRows:
     """The rows that the first run among the sides was judged on, as its report has them."""
-    from eval.gate import frozen_rows, tuned_in
+    from eval.gate import frozen_rows
     from eval.report.folder import REPORT_FILE
 
     for one in asked:
@@ -166,7 +206,7 @@ def _of_run(asked: Sequence[Asked], *, count: int | None, keep_trained: bool, sl
         tuned = tuned_in(run)
         report_task = load_task(tuned)
         if report_task is None:
-            raise DataError(f"The run has no {TASK_FILE}", got=str(tuned), fix=f"Give rows: {doors.own_file()}.")
+            raise DataError(f"The run has no {TASK_FILE}", got=str(tuned), fix=_GIVE_ROWS[doors.current()])
         _require_answers(report_task)
         if own := [name for name in slices if name not in (LABEL, LENGTH)]:
             raise DataError(
@@ -189,7 +229,7 @@ def _of_run(asked: Sequence[Asked], *, count: int | None, keep_trained: bool, sl
         )
     raise DataError(
         "It is not known which rows to compare the sides on",
-        fix=f"Give rows: {doors.own_file()}. Only a run that was judged has its own.",
+        fix=f"{_GIVE_ROWS[doors.current()]} Only a run that was judged has its own.",
     )
 
 
@@ -225,7 +265,7 @@ def _chosen(
         raise DataError(
             "Every row was trained on by one side or another, so none can show what was learned",
             got=f"{len(rows):,} rows of {shown_spec(spec)}",
-            fix=f"Give rows that no side was trained on, or {KEEP}.",
+            fix=f"Give rows that no side was trained on, or {_KEEP[doors.current()]}.",
         )
     if of_any and not keep_trained:
         rows = rows.select([place for place in range(len(rows)) if place not in of_any])

@@ -51,9 +51,10 @@ class PromptInfo(Strict):
     """How a side was asked."""
 
     sha256: str = Field(description="Over everything that shapes its prompts.")
-    where_from: Literal["contract", "template", "file", "server", "bare text"] = Field(
-        description="The contract it was tuned with; its own chat template and the task's instruction; a file; "
-        "messages that a server renders; the bare text."
+    where_from: Literal["contract", "borrowed", "template", "file", "server", "bare text"] = Field(
+        description="The contract it was tuned with; of a base, the one that what is compared with it was tuned "
+        "with; its own chat template and the task's instruction; a file; messages that a server renders; the bare "
+        "text."
     )
     example: str = Field(description="The first row's prompt.")
 

@@ -129,6 +129,13 @@ def _is_local(side: Side) -> TypeGuard[OnThisMachine]:
     return isinstance(side, OnThisMachine) and "likelihood" in side.abilities
 
 
+def require_tasks(tasks: Sequence[Chosen], folder: Path | None = None) -> None:
+    """Raise a RecipeError, with what to do, unless every task is there with its data."""
+    require_lm_eval()
+    with _quiet_and_without_code():
+        _loader(tasks, folder)()
+
+
 def require_lm_eval() -> None:
     """Raise a RecipeError, with what to do, where lm-evaluation-harness is not installed."""
     if importlib.util.find_spec("lm_eval") is None:

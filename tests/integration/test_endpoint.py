@@ -94,7 +94,7 @@ def written(url, tmp_path, monkeypatch):
     def write(**options):
         side = open_endpoint(Asked(url, options=options), TASK, settings=Settings(keep_in=tmp_path))
         answers = side.write(TEXTS, max_new_tokens=TOKENS)
-        return side, [(answer.text, answer.prompt_tokens, answer.tokens) for answer in answers]
+        return side, [(answer.written, answer.prompt_tokens, answer.tokens) for answer in answers]
 
     return write
 

@@ -330,7 +330,7 @@ def test_files_elsewhere_are_not_fetched_by_any_component(bea: Stranger) -> None
         if number not in states
     }
     files = {each["id"] for each in bea.config["components"] if each["type"] == "file"}
-    assert len(files & set(read)) == 6
+    assert len(files & set(read)) == 7
     for number, (handler, place) in read.items():
         right = bea.values(handler)
         for path in ("http://127.0.0.1:9/x.csv", "https://example.org/x.csv", "/etc/passwd", "../x.csv", ""):

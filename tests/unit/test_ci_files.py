@@ -55,10 +55,44 @@ def test_a_workflow_is_whole_and_calls_only_what_there_is(path):
     assert {"--base", "--tuned", "--data", "--junit"} <= set(call[1])
     named = set(re.findall(r"\$\{?([A-Z_]+)", script))
     assert named <= set(workflow["env"])
+    assert re.findall(r"-m eval compare[^|]*--non-inferior", script)  # a gate is no lack of evidence
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_gives_strangers_nothing_and_is_changed_in_one_place(path):
+    text = path.read_text(encoding="utf-8")
+    workflow = yaml.safe_load(text)
+    assert workflow[True] == "pull_request"  # YAML reads `on` so; that of a fork has no secret and may only read
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    assert all(re.fullmatch(r"actions/[a-z-]+@v\d+", step["uses"]) for step in steps if "uses" in step)
+    for step in steps:
+        if step.get("uses", "").startswith("actions/checkout@"):
+            assert step["with"]["persist-credentials"] is False
+        assert "${{" not in step.get("run", "")  # what is put into a script is run
+    assert "OWNER" not in text.replace(workflow["env"]["BEFORE_AFTER"], "")
+    written = next(step["run"] for step in steps if step.get("name") == "Compare")
+    (upload,) = [step for step in steps if step.get("uses", "").startswith("actions/upload-artifact@")]
+    for file in upload["with"]["path"].split():
+        assert re.search(rf"--\w+ {re.escape(Path(file).name)}\b", written), file
 
 
 def test_a_workflow_file_is_there():
     assert WORKFLOWS
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_the_documentation_says_to_run_is_there(path):
+    for script in re.findall(r"python ([\w/]+\.py)", path.read_text(encoding="utf-8")):
+        assert (ROOT / script).is_file(), script
+
+
+def test_the_options_of_the_gate_are_those_of_the_command(path=ROOT / "docs" / "ci" / "README.md"):
+    from eval.conftest import OF_SIDES
+
+    known = {option for each in APPS["eval"].commands["compare"].params for option in each.opts}
+    assert set(OF_SIDES) <= known
+    said = path.read_text(encoding="utf-8").partition("pytest eval/")[2].partition("\n\n")[0]
+    assert {f"--{name}" for name in re.findall(r"--([a-z-]+)", said)} == {*OF_SIDES, "--base", "--tuned"}
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=lambda path: str(path.relative_to(ROOT)))

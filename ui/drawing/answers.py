@@ -77,7 +77,9 @@ class Turn:
     base: Side = field(default_factory=Side)
     tuned: Side = field(default_factory=Side)
     models: Models | None = None
-    """What answers; None until it is open."""
+    """What answers; None until it is open, and of any two models, on which nobody votes."""
+    names: tuple[str, str] | None = None
+    """Of any two models what each is called; None of a base and what was tuned from it."""
     ballot: Ballot | None = None
     """None where the sides have their names and places from the beginning."""
 
@@ -138,10 +140,10 @@ def shares(log_probabilities: Sequence[float]) -> list[float]:
     return [math.exp(value) for value in log_probabilities]
 
 
-def panel(name: SideName, turn: Turn | None, *, growing: bool = False, empty: str = text.WAITING) -> Markup:
+def panel(name: SideName, turn: Turn | None, *, growing: bool = False) -> Markup:
     """One side's panel, empty without a turn."""
     if turn is None:
-        return _panel(name, tag("div", tag("div", empty, class_="ba-quiet"), class_="ba-answer"))
+        return empty_panel(name)
     if turn.is_hidden:
         return _hidden_panel(name, turn, growing)
     side = turn.side(name)
@@ -151,10 +153,15 @@ def panel(name: SideName, turn: Turn | None, *, growing: bool = False, empty: st
     stats = tag("div", tag("span", " · ".join(_stats(turn, name))), score, class_="ba-stats")
     voted = turn.voted(name)
     if side.probabilities is None:
-        return _panel(name, words, stats, voted=voted)
+        return _panel(name, words, stats, voted=voted, names=turn.names)
     bars = charts.label_bars(*_bars(turn.labels, side.probabilities), side=name)
     parts = (_verdict(side, turn.labels), bars, _own_words(side, turn.labels, words), stats)
-    return _panel(name, *parts, voted=voted)
+    return _panel(name, *parts, voted=voted, names=turn.names)
+
+
+def empty_panel(name: SideName, said: str = text.WAITING, *, names: tuple[str, str] | None = None) -> Markup:
+    """One side's panel without an answer; `names` as of a turn."""
+    return _panel(name, tag("div", tag("div", said, class_="ba-quiet"), class_="ba-answer"), names=names)
 
 
 def _hidden_panel(name: SideName, turn: Turn, growing: bool) -> Markup:
@@ -207,7 +214,7 @@ def _stats(turn: Turn, name: SideName) -> list[str]:
     """How much was said how fast."""
     side = turn.side(name)
     stats = [f"{side.seconds:.1f} s"]
-    if turn.in_words:
+    if turn.in_words and (side.tokens or not side.text):  # not every server counts
         stats.insert(0, "1 token" if side.tokens == 1 else f"{side.tokens} tokens")
         after_first = side.seconds - side.first_token_seconds
         if side.tokens > 1 and after_first > 0:
@@ -223,7 +230,9 @@ def _stats(turn: Turn, name: SideName) -> list[str]:
 def waiting_panel(name: SideName, turn: Turn, what: str, done: int = 0, total: int = 0) -> Markup:
     """A panel that shows what is being waited for."""
     waiting = progress(what, done, total)
-    return _unnamed_panel(PLACES[turn.places.index(name)], waiting) if turn.is_hidden else _panel(name, waiting)
+    if turn.is_hidden:
+        return _unnamed_panel(PLACES[turn.places.index(name)], waiting)
+    return _panel(name, waiting, names=turn.names)
 
 
 def message_card(turn: Turn | None) -> Markup:
@@ -266,7 +275,9 @@ def _past_turn(turn: Turn) -> Markup:
     return tag("div", asked, answer("base"), answer("tuned"), class_="ba-turn")
 
 
-def _panel(name: SideName, *parts: Child, voted: str = "") -> Markup:
+def _panel(name: SideName, *parts: Child, voted: str = "", names: tuple[str, str] | None = None) -> Markup:
     before, what = TITLES[name]
+    if names is not None:
+        before, what = PLACES[name == "tuned"], names[name == "tuned"]
     title = tag("h2", before, tag("small", f"{what} · {voted}" if voted else what))
     return tag("section", title, join(parts), class_=f"ba-panel ba-{name}-panel", aria_label=f"{before}: {what}")

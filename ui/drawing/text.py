@@ -107,6 +107,34 @@ TOO_FEW = (
 FEW = "{rows} test rows can show only a difference of {least:.2f} or more: add rows to see a smaller one."
 ONE_LABEL = "Every test row is {label}: whoever always says so is right, so nothing about the others can be shown."
 EVALUATE_WAITING = "When training ends, base and tuned answer the same test rows, and the difference is shown here."
+PAIR, ANY_MODELS = "A tuned model and its base", "Any models"
+STOPPED_HERE = "Stopped. Nothing was measured."
+ANY_INTRO = (
+    "Any models on the same rows, whoever tuned them and wherever they run: is one better than the base, and what "
+    "did it break?"
+)
+ANY_NAMES = (
+    "Choose from the list, or write a name on the Hub, a folder, a .gguf file, or the address of a server: "
+    "http://HOST/v1#MODEL."
+)
+ANY_NAMES_PUBLIC = "What was tuned on this page, what that stands on, and what its operator has added."
+ANY_TASK = "What is asked"
+ANY_TASK_TOLD = "What the rows say"
+ANY_METRIC_OWN = "The usual one"
+ANY_MARGIN = "No worse by more than"
+ANY_MARGIN_INFO = "In the metric's units: 0.02. Then it is also said whether a loss that large is ruled out."
+ANY_INSTRUCTION_INFO = "In place of ours. An adapter of ours keeps the one that it was tuned with."
+ANY_OPTIONS = "How models are opened, one option a line"
+ANY_OPTIONS_INFO = "tuned.base=FOLDER, base.precision=float32, tuned-2.labels=negative,positive"
+ANY_TASK_FIRST = "Columns and labels have other names for another kind of task, so say first what is asked"
+CHANGED_BY = "What became of each row, from the base to"
+HOW_ASKED = "How the first row is asked"
+OTHER_MODELS = "Other models …"
+OTHER_USE = "Compare these two"
+OTHER_SIDES = ("Left", "Right")
+OTHER_NO_VOTES = "Votes are on what was tuned here against its base, so there are none on these two."
+OTHER_UNLIKE = "These two cannot be asked the same: one only gives labels, the other only writes"
+
 EVALUATE_INTRO = "Base and tuned answer the same test rows, so whatever differs is what tuning changed."
 OWN_REPORT = "Measured on {rows:,} test rows when this model was tuned. Evaluate measures it here and now."
 NO_OWN_REPORT = "Nothing has been measured with this model yet."

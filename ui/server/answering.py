@@ -1,21 +1,24 @@
-"""Base and tuned answer a turn: what the Compare tab asks of the models room, without a component in sight."""
+"""Both sides answer a turn: what the Compare tab asks of the models room, without a component in sight."""
 
 from __future__ import annotations
 
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from plumbing.errors import UserError
 from ui.drawing import answers
 from ui.drawing.answers import Side, Turn
+from ui.server.ballots import models_of
 from ui.server.models_in_use import share_cores
 
 if TYPE_CHECKING:
-    from models.generation import Answer, AnswerPair
+    from data.tasks import Task
+    from finetuning.votes.keeping import Models
+    from models.generation import Answer
     from models.pair import Pair
 
 
@@ -31,6 +34,59 @@ _THREAD = ThreadPoolExecutor(1, thread_name_prefix="answers")
 threads are alive, they wait for each other so badly that a token takes twice as long."""
 
 
+class Both(Protocol):
+    """What answers a turn: a tuned model and its base, or any two models."""
+
+    @property
+    def task(self) -> Task:
+        """What both are asked."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Between which both choose, as probable as they find each; empty where they do not."""
+
+    @property
+    def in_words(self) -> bool:
+        """Whether both write."""
+
+    def named(self, key: str) -> Models | None:
+        """What answers, as a vote names it; None where nobody votes."""
+
+    def check_length(self, turn: Turn, before: list[Turn]) -> None:
+        """Refuse a message that is too long with its answer."""
+
+    def answers(self, turn: Turn, before: list[Turn], stop: threading.Event) -> Iterator[None]:
+        """Let both sides answer; yields whenever there may be more to see."""
+
+    def weigh(self, turn: Turn) -> None:
+        """Note what the second side costs in time, where that is known."""
+
+
+class OfPair:
+    """A tuned model and its base as `Both`."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+        self.task, self.labels, self.in_words = pair.task, pair.task.labels, pair.kind == "causal"
+
+    def named(self, key: str) -> Models:
+        return models_of(self._pair, key)
+
+    def check_length(self, turn: Turn, before: list[Turn]) -> None:
+        check_length(self._pair, turn, before)
+
+    def answers(self, turn: Turn, before: list[Turn], stop: threading.Event) -> Iterator[None]:
+        if turn.labels:
+            score(self._pair, turn, stop)
+            turn.judge()
+            yield
+        if turn.in_words and not turn.was_stopped:
+            yield from stream(self._pair, turn, before, stop)
+
+    def weigh(self, turn: Turn) -> None:
+        weigh(self._pair, turn)
+
+
 def take_cores() -> None:
     """Let the thread that answers use as many cores as are free; before each turn."""
     compute(share_cores)
@@ -42,28 +98,39 @@ def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> 
 
     prompts = [prompt_tokens(pair, turn, turns, name) for name in ("base", "tuned")]
     limit = pair.task.answer_tokens
-    steps: queue.SimpleQueue[AnswerPair | None] = queue.SimpleQueue()
+    for answer in watched(lambda: stream_answers(pair, *prompts, max_new_tokens=limit, stop=stop), stop):
+        _take(turn.base, answer.base, stop)
+        _take(turn.tuned, answer.tuned, stop)
+        yield
+
+
+def watched(steps: Callable[[], Iterable[_Result]], stop: threading.Event) -> Iterator[_Result]:
+    """What `steps` gives, made in the thread that computes all answers; of what came at once only the last.
+
+    Args:
+        steps: begins to make it, and ends soon after a stop.
+        stop: set where whoever listens has gone.
+    """
+    made: queue.SimpleQueue[_Result | None] = queue.SimpleQueue()
 
     def work() -> None:
         try:
-            for step in stream_answers(pair, *prompts, max_new_tokens=limit, stop=stop):
-                steps.put(step)
+            for step in steps():
+                made.put(step)
         finally:
-            steps.put(None)
+            made.put(None)
 
     done = _THREAD.submit(work)
     try:
         ended = False
         while not ended:
-            batch = [steps.get()]
-            while not steps.empty():  # drawing may take longer than a token does
-                batch.append(steps.get())
+            batch = [made.get()]
+            while not made.empty():  # drawing may take longer than a token does
+                batch.append(made.get())
             ended = batch[-1] is None
-            answer = next(filter(None, reversed(batch)), None)
-            if answer is not None:
-                _take(turn.base, answer.base, stop)
-                _take(turn.tuned, answer.tuned, stop)
-                yield
+            last = next((step for step in reversed(batch) if step is not None), None)
+            if last is not None:
+                yield last
         done.result()
     finally:
         if not done.done():

@@ -77,12 +77,12 @@ def _answers(owner: str, turn: Turn) -> list[str]:
 BALLOTS = Ballots()
 
 
-def models_of(pair: Pair, choice: Choice) -> Models:
-    """What answers, as a vote names it."""
+def models_of(pair: Pair, key: str) -> Models:
+    """What answers, as a vote names it; `key` is that of the choice."""
     return Models(
         base=pair.base.name,
         base_sha256=pair.base.weights_sha256,
-        tuned=choice.key,
+        tuned=key,
         tuned_sha256=pair.adapter_sha256,
         contract_sha256=pair.contract.sha256,
         task=pair.task.name,

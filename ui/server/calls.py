@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BODY_BYTES = 1_000_000
 """The largest JSON body: a long conversation fits many times."""
 TEXT_CHARACTERS = 200_000
+CHOSEN = 50
+"""Values of a list from which several can be chosen."""
 NEVER_EMPTY = (gr.Radio, gr.Checkbox)
 """Components whose page always sends a value; whatever else may be empty, its handler knows what to do then."""
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -117,8 +119,15 @@ def _check_type(component: Component, value: object, visitor: Visitor) -> None:
     elif isinstance(component, gr.Checkbox):
         if not isinstance(value, bool):
             _refuse(component)
-    elif not isinstance(value, str) or len(value) > TEXT_CHARACTERS or _NO_TEXT.search(value):
+    elif isinstance(component, gr.Dropdown) and component.multiselect:
+        if not isinstance(value, list) or len(value) > CHOSEN or not all(map(_is_text, value)):
+            _refuse(component)
+    elif not _is_text(value):
         _refuse(component)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= TEXT_CHARACTERS and not _NO_TEXT.search(value)
 
 
 def _checked_event(event_data: object) -> dict[str, str] | None:

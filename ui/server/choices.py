@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from data.tasks import STARTING_POINTS, Task
 from finetuning.recipe import load_recipe, recipe_names
@@ -22,6 +23,10 @@ from models.whole import is_whole
 from plumbing.errors import ModelError, RunError, UserError
 from ui.drawing import text
 from ui.server.visitors import Visitor
+
+if TYPE_CHECKING:
+    from models.pair import Pair
+    from models.resolved import Progress
 
 NEWEST = 100
 """Runs in a dropdown; an older one is opened in the Runs tab."""
@@ -42,6 +47,17 @@ class Choice:
     whole: bool = False
     """Whether it stands in memory beside its base, and not on it."""
 
+    @property
+    def models_held(self) -> int:
+        """How many models will be in memory once it is open."""
+        return 1 + self.whole
+
+    def open(self, progress: Progress) -> Pair:
+        """Base and tuned; errors as of `models.pair.open_pair`."""
+        from models.pair import open_pair
+
+        return open_pair(self.folder, progress=progress)
+
 
 def place_of(task: Task) -> str:
     """Where a task's models are found on the page: by its name, or with all others that are one's own."""
@@ -59,13 +75,13 @@ def places() -> list[tuple[str, str]]:
 def all_choices(visitor: Visitor, place: str | None = None) -> list[Choice]:
     """What ships and the visitor's newest, those of one place only if it is given; no damaged one."""
     finished = (_of_run(run) for run in islice(filter(_has_tuned, visitor.runs()), NEWEST))
-    found = [*_bundled(), *(choice for choice in finished if choice)]
+    found = [*bundled_choices(), *(choice for choice in finished if choice)]
     return [choice for choice in found if place is None or place_of(choice.task) == place]
 
 
 def find(key: str | None, visitor: Visitor) -> Choice:
     """The choice of `key`; a `ModelError` if there is none, or it is somebody else's."""
-    for choice in _bundled():
+    for choice in bundled_choices():
         if choice.key == key:
             return choice
     with contextlib.suppress(RunError):
@@ -86,10 +102,11 @@ def options(visitor: Visitor, place: str | None = None) -> list[tuple[str, str]]
 
 def shipped(place: str) -> list[tuple[str, str]]:
     """As `options`, for a page that does not know its visitor yet."""
-    return [(choice.label, choice.key) for choice in _bundled() if place_of(choice.task) == place]
+    return [(choice.label, choice.key) for choice in bundled_choices() if place_of(choice.task) == place]
 
 
-def _bundled() -> list[Choice]:
+def bundled_choices() -> list[Choice]:
+    """What ships, but for what is damaged."""
     choices = []
     for folder in sorted(bundled_folder().glob("*/"), reverse=True):
         title = load_recipe(folder.name).title if folder.name in recipe_names() else folder.name

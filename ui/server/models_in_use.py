@@ -13,16 +13,20 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from finetuning.runs.folder import active_states
 from models import libraries
 from plumbing.errors import UserError
 from ui.drawing import text
-from ui.server.choices import Choice
+from ui.server.two_models import Sides
 
 if TYPE_CHECKING:
     from models.pair import Pair
+    from models.resolved import Progress
+
+Opened: TypeAlias = "Pair | Sides"
+"""What was tuned and its base, or any two models."""
 
 KEPT_OPEN = 2
 """One for each task: going back and forth between the tasks costs nothing."""
@@ -105,38 +109,56 @@ class Opening:
     """0 where it is not known."""
 
 
+class Wanted(Protocol):
+    """What may be open: a `Choice`, or a `Two`."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def base(self) -> str:
+        """What is loaded, in words."""
+
+    @property
+    def models_held(self) -> int:
+        """How many models it holds in memory."""
+
+    def open(self, progress: Progress) -> Opened:
+        """Load it, and tell `progress` of what has to be fetched."""
+
+
 class ModelsInUse:
-    """Pairs by the key of their choice; the one used last is at the end."""
+    """What is open, by the key of what was wanted; the one used last is at the end."""
 
     def __init__(self) -> None:
         self.line = Line()
         self._opening = threading.Lock()
-        self._open: OrderedDict[str, Pair] = OrderedDict()
+        self._open: OrderedDict[str, Opened] = OrderedDict()
         self._stops: dict[str, threading.Event] = {}
         self._counting = threading.Lock()
         self._answering: Counter[str] = Counter()
 
-    def opened(self, choice: Choice) -> Pair | None:
-        """The pair if it is open already."""
-        pair = self._open.get(choice.key)
-        if pair is not None:
-            self._open.move_to_end(choice.key)
-        return pair
+    def opened(self, wanted: Wanted) -> Opened | None:
+        """It, if it is open already."""
+        opened = self._open.get(wanted.key)
+        if opened is not None:
+            self._open.move_to_end(wanted.key)
+        return opened
 
     def newest_language_model(self) -> str | None:
         """The name of the base of the language model that was used last; None where none is open."""
-        return next((pair.base.name for pair in reversed([*self._open.values()]) if pair.kind == "causal"), None)
+        pairs = [opened for opened in reversed([*self._open.values()]) if not isinstance(opened, Sides)]
+        return next((pair.base.name for pair in pairs if pair.kind == "causal"), None)
 
-    def open(self, choice: Choice, stop: threading.Event) -> Iterator[Opening | Pair]:
-        """Yields `Opening` until the pair is open, then the pair; nothing more once `stop` is set.
+    def open(self, wanted: Wanted, stop: threading.Event) -> Iterator[Opening | Opened]:
+        """Yields `Opening` until it is open, then what is; nothing more once `stop` is set.
 
         A stopped opening goes on in the background, so that the next try finds its work done.
         """
-        pair = self.opened(choice)
-        if pair is not None:
-            yield pair
+        opened = self.opened(wanted)
+        if opened is not None:
+            yield opened
             return
-        work = _OpeningWork(self, choice)
+        work = _OpeningWork(self, wanted)
         while work.thread.is_alive() and not stop.is_set():
             yield work.state
             work.thread.join(POLL_S)
@@ -144,30 +166,29 @@ class ModelsInUse:
             return
         if work.error is not None:
             raise work.error
-        assert work.pair is not None
-        yield work.pair
+        assert work.opened is not None
+        yield work.opened
 
-    def keep(self, choice: Choice, work: _OpeningWork) -> Pair:
-        """Open `choice` unless somebody else just did; runs in the opening thread."""
+    def keep(self, wanted: Wanted, work: _OpeningWork) -> Opened:
+        """Open it unless somebody else just did; runs in the opening thread."""
         libraries.ready()
         work.load()
-        from models.pair import open_pair
-
         with self._opening:
-            pair = self.opened(choice)
-            if pair is None:
-                self._make_room(1 + choice.whole)
-                pair = open_pair(choice.folder, progress=work.progress)
-                self._open[choice.key] = pair
-            return pair
+            opened = self.opened(wanted)
+            if opened is None:
+                self._make_room(wanted.models_held)
+                opened = self._open[wanted.key] = wanted.open(work.progress)
+            return opened
 
     def _make_room(self, weights: int) -> None:
-        """Close the pairs that were used the longest ago, for one of so many models."""
+        """Close what was used the longest ago, for something of so many models."""
         while self._open:
-            held = sum(1 + pair.is_whole for pair in self._open.values())
+            held = sum(opened.models_held for opened in self._open.values())
             if len(self._open) < KEPT_OPEN and held + weights <= KEPT_WEIGHTS:
                 return
-            self._open.popitem(last=False)
+            _, oldest = self._open.popitem(last=False)
+            if isinstance(oldest, Sides):
+                oldest.close()
 
     def new_stop(self, session: str | None) -> threading.Event:
         """A fresh stop flag for this session; whatever it had going before is stopped."""
@@ -202,12 +223,12 @@ class ModelsInUse:
 class _OpeningWork:
     """One opening in a thread of its own."""
 
-    def __init__(self, models: ModelsInUse, choice: Choice) -> None:
-        self.pair: Pair | None = None
+    def __init__(self, models: ModelsInUse, wanted: Wanted) -> None:
+        self.opened: Opened | None = None
         self.error: Exception | None = None
-        self._loading = Opening(f"Loading {short_name(choice.base)} …", 0, 0)
+        self._loading = Opening(f"Loading {short_name(wanted.base)} …", 0, 0)
         self.state = self._loading if libraries.are_ready() else Opening(text.IMPORTING, 0, 0)
-        self._models, self._choice = models, choice
+        self._models, self._wanted = models, wanted
         self.thread = threading.Thread(target=self._work, name="open-pair", daemon=True)
         self.thread.start()
 
@@ -221,7 +242,7 @@ class _OpeningWork:
 
     def _work(self) -> None:
         try:
-            self.pair = self._models.keep(self._choice, self)
+            self.opened = self._models.keep(self._wanted, self)
         except Exception as error:
             self.error = error
 

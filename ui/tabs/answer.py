@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
@@ -18,17 +18,16 @@ from plumbing.errors import ModelError, UserError
 from ui.drawing import answers, text
 from ui.drawing.answers import Turn
 from ui.drawing.markup import tag
-from ui.server.answering import check_length, score, stream, take_cores, weigh
-from ui.server.ballots import BALLOTS, models_of
-from ui.server.choices import Choice, find
-from ui.server.models_in_use import MODELS, Opening, Place
+from ui.server.answering import take_cores
+from ui.server.ballots import BALLOTS
+from ui.server.choices import Choice
+from ui.server.models_in_use import MODELS, Opened, Opening, Place
 from ui.server.toast import show
+from ui.server.two_answering import both_of
+from ui.server.two_models import Two, find_any
 from ui.server.visitors import visitor_of
 from ui.tabs.events import Updates
 from ui.tabs.top_line import badge, badge_waiting, not_open, status
-
-if TYPE_CHECKING:
-    from models.pair import Pair
 
 
 @dataclass
@@ -83,17 +82,20 @@ class Answers:
             blind: shuffle the sides and leave out their names, until there is a vote.
         """
         if key is None:
-            yield {self.before: answers.panel("base", None, empty=text.NO_MODELS)}
+            yield {self.before: answers.empty_panel("base", text.NO_MODELS)}
             raise ModelError(text.NO_MODELS)
         visitor = visitor_of(request)
         visitor.check_message(turn.message)
-        choice = find(key, visitor)
-        try:
-            require_answers(choice.kind)
-        except ModelError as error:
-            yield self._failed(turn, str(error))
-            raise
-        turn.ballot = BALLOTS.new() if blind else None
+        choice = find_any(key, visitor)
+        if isinstance(choice, Two):  # on which nobody votes
+            turn.names = choice.names
+        else:
+            try:
+                require_answers(choice.kind)
+            except ModelError as error:
+                yield self._failed(turn, str(error))
+                raise
+            turn.ballot = BALLOTS.new() if blind else None
         stop = MODELS.new_stop(request.session_hash)
         longest = visitor.limits.chat_waiting if visitor.limits else None
         with MODELS.answering(request.session_hash), MODELS.line.place(longest) as place:
@@ -119,7 +121,7 @@ class Answers:
     def _answer_now(
         self,
         turn: Turn,
-        choice: Choice,
+        choice: Choice | Two,
         before: list[Turn],
         shown: list[Turn],
         stop: threading.Event,
@@ -127,49 +129,41 @@ class Answers:
         accepted: Updates,
     ) -> Iterator[Updates]:
         """Open the model, answer `turn` and remember it."""
-        pair: Pair | None = None
+        opened: Opened | None = None
         for state in MODELS.open(choice, stop):
             place.seen = time.monotonic()
             if isinstance(state, Opening):
                 yield self._opening(state, turn)
             else:
-                pair = state
-        if pair is None:  # stopped while it was loading
+                opened = state
+        if opened is None:  # stopped while it was loading
             yield self.show(shown) | self._top(choice, MODELS.opened(choice))
             return
-        is_open = self._top(choice, pair)
+        is_open, both = self._top(choice, opened), both_of(opened)
         try:
-            check_length(pair, turn, before)
+            both.check_length(turn, before)
         except UserError as error:
             show(error)
             yield is_open | self.show(shown)
             return
-        turn.labels, turn.metric = pair.task.labels, pair.task.metric
-        turn.in_words, turn.is_chat = pair.kind == "causal", pair.task.kind == "chat"
-        turn.goes_on = pair.task.kind == "text"
-        turn.models = models_of(pair, choice)
+        task = both.task
+        turn.labels, turn.metric = both.labels, task.metric
+        turn.in_words, turn.is_chat = both.in_words, task.kind == "chat"
+        turn.goes_on = task.kind == "text" or (task.is_classification and not both.labels)
+        turn.models = both.named(choice.key)
         start = {self.past: answers.past(before), self.follow: gr.Button(visible=False)}
         yield accepted | is_open | start | self._draw(turn, growing=True)
-        for updates in self._generate(pair, turn, before, stop):
+        take_cores()
+        for _ in both.answers(turn, before, stop):
             place.seen = time.monotonic()
-            yield updates
+            yield self._panels(turn, growing=True)
         turn.judge()
         if turn.was_stopped:  # half an answer is not voted on
             turn.ballot = None
         yield self.show([*before, turn])
         if turn.in_words and not turn.was_stopped:
-            weigh(pair, turn)
+            both.weigh(turn)
             yield self._panels(turn)
-
-    def _generate(self, pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> Iterator[Updates]:
-        take_cores()
-        if turn.labels:
-            score(pair, turn, stop)
-            turn.judge()
-            yield self._panels(turn, growing=True)
-        if turn.in_words and not turn.was_stopped:
-            for _ in stream(pair, turn, turns, stop):
-                yield self._panels(turn, growing=True)
 
     def _waiting(self, turn: Turn, what: str, done: int = 0, total: int = 0) -> Updates:
         """Panels that show what is being waited for; there is nothing to vote on yet."""
@@ -192,17 +186,17 @@ class Answers:
         buttons = {self.follow: gr.Button(visible=not alone), self.bar: gr.Row(visible=hidden)}
         return {self.turns: turns, self.past: answers.past(turns[:-1])} | buttons | self._draw(last)
 
-    def _top(self, choice: Choice, pair: Pair | None) -> Updates:
+    def _top(self, choice: Choice | Two, opened: Opened | None) -> Updates:
         """The badge and the page's top line: of `choice`, open or not, and not of the model before it."""
-        if pair is not None:
-            return {self.badge: badge(pair), self.status: status(pair)}
+        if opened is not None:
+            return {self.badge: badge(opened), self.status: status(opened)}
         return {self.badge: badge_waiting(), self.status: not_open(choice.base)}
 
     def _failed(self, turn: Turn, said: str) -> Updates:
         """A page on which `turn` could not be answered; its message stays to be read."""
         panels = {
-            self.before: answers.panel("base", None, empty=said),
-            self.after: answers.panel("tuned", None, empty=said),
+            self.before: answers.empty_panel("base", said, names=turn.names),
+            self.after: answers.empty_panel("tuned", said, names=turn.names),
             self.bar: gr.Row(visible=False),
         }
         around = {self.message: answers.message_card(turn), self.reference: answers.reference_line(turn)}

@@ -12,19 +12,22 @@ from typing import Any
 import gradio as gr
 
 from data.tasks import STARTING_POINTS, Task
+from finetuning.limits import Limits
 from plumbing.errors import UserError
 from ui.drawing import answers, text
 from ui.drawing.answers import Turn
 from ui.drawing.markup import join, tag
 from ui.server.ballots import BALLOTS
-from ui.server.choices import Choice, find, options, place_of, places, shipped
+from ui.server.choices import Choice, options, place_of, places, shipped
 from ui.server.models_in_use import MODELS
 from ui.server.toast import toasts
+from ui.server.two_models import Two, find_any, two_of
 from ui.server.visitors import Visitor, visitor_of
 from ui.tabs import voting
 from ui.tabs.answer import Answers, stop_button
 from ui.tabs.events import CHAT, QUICK, Updates, stop_session
 from ui.tabs.examples import SHOWN, Example, examples, examples_of
+from ui.tabs.other_models import OtherModels, build_other_models
 from ui.tabs.top_line import badge_waiting
 from ui.tabs.voting import Voting
 
@@ -42,6 +45,7 @@ class Compare(Answers):
     send: gr.Button
     clear: gr.Button
     voting: Voting
+    others: OtherModels
     remembered: dict[str, Updates] = field(default_factory=dict)
     """What the first example's answer by a shipped adapter looked like, by the adapter's key."""
 
@@ -72,7 +76,7 @@ class Compare(Answers):
         """
         turn = _own(message)
         goes_on = bool(turns) and not turns[-1].labels and not turns[-1].is_hidden and key is not None and not blind
-        goes_on = goes_on and find(key, visitor_of(request)).task.kind == "chat"
+        goes_on = goes_on and find_any(key, visitor_of(request)).task.kind == "chat"
         before = turns if goes_on else []
         accepted = {self.box: ""}
         yield from self.answer(turn, key, request, before=before, shown=turns, accepted=accepted, blind=blind)
@@ -82,7 +86,7 @@ class Compare(Answers):
         """A message of one's own, after what was said before."""
         turn = _own(message)
         # Another task may have been chosen after the answer that is on the page.
-        task = find(key, visitor_of(request)).task if key is not None else None
+        task = find_any(key, visitor_of(request)).task if key is not None else None
         alone = task is not None and (task.is_classification or task.kind == "text")
         if not turns or turns[-1].labels or turns[-1].is_hidden or turns[-1].goes_on or alone:
             raise UserError(text.NOTHING_SAID, fix="Send the message.")
@@ -95,7 +99,7 @@ class Compare(Answers):
         def answer_example(
             task: str, key: str | None, turns: list[Turn], request: gr.Request, blind: bool = False
         ) -> Iterator[Updates]:
-            known = _examples(task, find(key, visitor_of(request)) if key else None)
+            known = _examples(task, find_any(key, visitor_of(request)) if key else None)
             if key and index >= len(known):  # of a model that was never evaluated
                 yield self.show([])
                 return
@@ -163,17 +167,17 @@ class Compare(Answers):
         visitor = visitor_of(request)
         found = options(visitor, task)
         model = gr.Dropdown(choices=found, value=found[0][1] if found else None)
-        return [model, *self.about(task, find(found[0][1], visitor) if found else None)]
+        return [model, *self.about(task, find_any(found[0][1], visitor) if found else None)]
 
     def change_model(self, task: str, key: str | None, request: gr.Request) -> list[Any]:
         """Another model may be of another task."""
         try:
-            choice = find(key, visitor_of(request)) if key else None
+            choice = find_any(key, visitor_of(request)) if key else None
         except UserError:  # which is said when it is asked
             choice = None
         return self.about(task, choice)
 
-    def about(self, task: str, choice: Choice | None) -> list[Any]:
+    def about(self, task: str, choice: Choice | Two | None) -> list[Any]:
         """What to write to a tuned model, and its examples; outputs: `hinted`."""
         known = _examples(task, choice)
         buttons = [
@@ -182,16 +186,44 @@ class Compare(Answers):
         ]
         return [gr.Textbox(placeholder=_hint(task, choice)), *buttons]
 
-    def forget(self) -> Updates:
+    @toasts
+    def use_others(
+        self, left: str | None, right: str | None, turns: list[Turn], request: gr.Request
+    ) -> Iterator[Updates]:
+        """Two models that were named become the chosen one, and answer the first example, where there is one."""
+        visitor = visitor_of(request)
+        two = two_of(left, right, visitor)
+        place = place_of(two.task)
+        found = [(two.label, two.key), *options(visitor, place)]
+        chosen = {self.task: gr.Radio(value=place), self.model: gr.Dropdown(choices=found, value=two.key)}
+        yield chosen | dict(zip(self.hinted, self.about(place, two), strict=True))
+        if examples_of(two):
+            yield from self.run_example(0)(place, two.key, turns, request)
+        else:
+            yield self.show([]) | self._names(two)
+
+    def forget(self, key: str | None, request: gr.Request) -> Updates:
         """An empty page."""
-        return self.show([])
+        try:
+            chosen = find_any(key, visitor_of(request)) if key else None
+        except UserError:  # which is said when it is asked
+            chosen = None
+        return self.show([]) | self._names(chosen)
+
+    def _names(self, chosen: Choice | Two | None) -> Updates:
+        """Empty panels that say what will answer."""
+        names = chosen.names if isinstance(chosen, Two) else None
+        return {
+            self.before: answers.empty_panel("base", names=names),
+            self.after: answers.empty_panel("tuned", names=names),
+        }
 
 
-def _task_of(task: str, choice: Choice | None) -> Task | None:
+def _task_of(task: str, choice: Choice | Two | None) -> Task | None:
     return choice.task if choice else STARTING_POINTS.get(task)
 
 
-def _examples(task: str, choice: Choice | None) -> tuple[Example, ...]:
+def _examples(task: str, choice: Choice | Two | None) -> tuple[Example, ...]:
     """Of a model, or, where there is none, of a task that ships."""
     if choice is not None:
         return examples_of(choice)
@@ -199,7 +231,7 @@ def _examples(task: str, choice: Choice | None) -> tuple[Example, ...]:
     return examples(known) if known else ()
 
 
-def _hint(task: str, choice: Choice | None) -> str:
+def _hint(task: str, choice: Choice | Two | None) -> str:
     known = _task_of(task, choice)
     return known.message_hint if known else text.NO_OWN_MODELS
 
@@ -211,7 +243,7 @@ def _own(message: str) -> Turn:
     return Turn(message.strip())
 
 
-def build_compare(status_line: gr.HTML, *, public: bool = False) -> Compare:
+def build_compare(status_line: gr.HTML, limits: Limits | None = None) -> Compare:
     """Lay the tab out and connect it."""
     found = shipped(FIRST_TASK.name)
     with gr.Row(equal_height=True):
@@ -226,7 +258,7 @@ def build_compare(status_line: gr.HTML, *, public: bool = False) -> Compare:
     with gr.Row(equal_height=True, elem_classes="ba-sides"):
         before = gr.HTML(answers.panel("base", None), elem_id="before", elem_classes="ba-plain")
         after = gr.HTML(answers.panel("tuned", None), elem_id="after", elem_classes="ba-plain")
-    bar, choices = voting.build_bar(public=public)
+    bar, choices = voting.build_bar(public=limits is not None)
     reference = gr.HTML(elem_id="reference", elem_classes="ba-plain")
     votes = voting.build_voting(bar, choices)
     with gr.Row(equal_height=True, elem_classes="ba-actions"):
@@ -255,9 +287,10 @@ def build_compare(status_line: gr.HTML, *, public: bool = False) -> Compare:
             for index in range(SHOWN)
         ]
         votes.blind.render()  # type: ignore[no-untyped-call]
+    others = build_other_models(limits)
     tab = Compare(
         badge_line, past, message, before, after, reference, box, follow, stop, gr.State([]), status_line,
-        gr.State(None), bar, task, model, buttons, send, clear, votes,
+        gr.State(None), bar, task, model, buttons, send, clear, votes, others,
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -271,8 +304,12 @@ def _connect(tab: Compare) -> None:
     for index, button in enumerate(tab.examples):
         button.click(stop_session, **QUICK).then(tab.run_example(index), tab.chosen, tab.outputs, **CHAT)
     tab.stop.click(tab.stop_answer, None, tab.stop, **QUICK).then(tab.settle, None, tab.stop, **QUICK)
-    tab.clear.click(stop_session, **QUICK).then(tab.forget, None, tab.outputs, **QUICK)
+    tab.clear.click(stop_session, **QUICK).then(tab.forget, tab.model, tab.outputs, **QUICK)
     voting.connect(tab.voting, tab, tab.model)
+    changed = list(dict.fromkeys([tab.task, tab.model, *tab.hinted, *tab.outputs]))
+    tab.others.use.click(stop_session, **QUICK).then(
+        tab.use_others, [*tab.others.named, tab.turns], changed, **CHAT
+    )
     tab.task.input(stop_session, **QUICK).then(tab.change_task, tab.task, [tab.model, *tab.hinted], **QUICK).then(
         tab.run_example(0), tab.chosen, tab.outputs, **CHAT
     )

@@ -1,13 +1,11 @@
-"""The Evaluate tab: any tuned model on any test set, base against tuned."""
+"""The Evaluate tab: any tuned model on any test set, base against tuned; or any models (`any_models.py`)."""
 
 from __future__ import annotations
 
-import math
-import queue
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -20,18 +18,20 @@ from ui.drawing import reports, text
 from ui.drawing.markup import counted, progress, tag
 from ui.server import scratch
 from ui.server.choices import Choice, find, options, place_of, places, shipped
-from ui.server.models_in_use import Line, share_cores, short_name
+from ui.server.models_in_use import share_cores, short_name
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
+from ui.server.work import TimeLeft, Work
 from ui.tabs import data_form
+from ui.tabs.any_models import AnyModels, build_any_models
 from ui.tabs.data_form import Chosen, DataForm
 from ui.tabs.events import ACT, QUICK, Updates
 from ui.tabs.fields import read_whole_or_all, whole_or_all
 from ui.tabs.report_view import ReportView, Shown, build_report_view
 
-TIMED_S = 3.0
-"""So long a part has to have gone on before it is said how long the rest of it takes."""
 ROWS_LABEL = "Test rows"
+PAIR, ANY = "pair", "any"
+"""What is compared: a tuned model with its base, or any models."""
 
 
 @dataclass
@@ -46,10 +46,12 @@ class Evaluate:
     few_shot: gr.Checkbox
     forgetting: gr.Checkbox
     run: gr.Button
+    stop: gr.Button
     progress: gr.HTML
     view: ReportView
-    busy: set[str] = field(default_factory=set)
-    """The open pages whose evaluation is going on, by their sessions."""
+    any: AnyModels
+    going: dict[str, Work] = field(default_factory=dict)
+    """Open pages' sessions → the evaluation that is going on there."""
 
     @property
     def chosen(self) -> list[Any]:
@@ -84,7 +86,7 @@ class Evaluate:
 
     def show_own(self, key: str | None, shown: Shown | None, request: gr.Request) -> Any:
         """The report that the chosen model came with, unless one of it is there already, or is being made."""
-        if request.session_hash in self.busy or (shown is not None and shown.key == key):
+        if request.session_hash in self.going or (shown is not None and shown.key == key):
             return gr.skip()
         if key is None:
             return ["", *self.view.clear()]
@@ -122,20 +124,22 @@ class Evaluate:
         if chosen.source != data_form.OWN:
             visitor.check_source(chosen.source)
         examples = choice.task.few_shot if few_shot else 0
-        work = _Work(choice, chosen, _row_count(rows, visitor), examples, bool(forgetting), visitor)
+        folder = scratch.new_folder()
+        job = _job(choice, chosen, _row_count(rows, visitor), examples, bool(forgetting), visitor, folder)
+        work = Work(job, visitor, begins=f"Reading the rows, loading {short_name(choice.base)} …")
         page = request.session_hash or ""
-        self.busy.add(page)
+        self.going[page] = work
         try:  # ends also where whoever asked has gone
-            yield from self._evaluate(work, choice, visitor)
+            yield from self._evaluate(work, choice, visitor, folder)
         finally:
-            self.busy.discard(page)
+            self.going.pop(page, None)
 
-    def _evaluate(self, work: _Work, choice: Choice, visitor: Visitor) -> Iterator[Any]:
+    def _evaluate(self, work: Work, choice: Choice, visitor: Visitor, folder: Path) -> Iterator[Any]:
         unchanged = [gr.skip()] * len(self.view.outputs)
         yield ["", *self.view.clear()]
         left = TimeLeft()
         try:
-            for what, done, total in _in_turn(work, visitor):
+            for what, done, total in work.in_turn():
                 said = counted(what, done, total) + left.said(what, done, total, time.monotonic())
                 yield [progress(said, done, total), *unchanged]
         except DataError as error:
@@ -144,18 +148,15 @@ class Evaluate:
         except Exception:  # whatever it is, nothing is being done any more
             yield ["", *unchanged]
             raise
-        yield ["", *self.view.draw(work.folder, choice.key, visitor)]
+        if work.was_stopped:
+            yield [tag("div", text.STOPPED_HERE, class_="ba-note"), *unchanged]
+            return
+        yield ["", *self.view.draw(folder, choice.key, visitor)]
 
-
-def _in_turn(work: _Work, visitor: Visitor) -> Iterator[tuple[str, int, int]]:
-    """(what, done, total) of `work`, which waits for those of earlier visitors."""
-    with _line.place(visitor.limits.evaluations_waiting if visitor.limits else None) as place:
-        for ahead in _line.wait(place, threading.Event()):
-            if ahead:
-                yield f"Waiting: {ahead} evaluation{'s' * (ahead != 1)} before yours", 0, 0
-        for state in work.states():
-            place.seen = time.monotonic()
-            yield state
+    def stop_evaluation(self, request: gr.Request) -> None:
+        """End what this page has going."""
+        if work := self.going.get(request.session_hash or ""):
+            work.stop()
 
 
 def _row_count(rows: str | None, visitor: Visitor) -> int | None:
@@ -167,119 +168,68 @@ def _row_count(rows: str | None, visitor: Visitor) -> int | None:
     return wanted or most
 
 
-class TimeLeft:
-    """How long the part that is being worked on will still take, by how fast it has gone so far."""
+def _job(
+    choice: Choice,
+    chosen: Chosen,
+    rows: int | None,
+    few_shot: int,
+    forgetting: bool,
+    visitor: Visitor,
+    folder: Path,
+) -> Callable[[Work], None]:
+    """What compares a tuned model with its base and saves the report into `folder`."""
 
-    def __init__(self) -> None:
-        self._what = ""
-        self._begun = (0.0, 0)
-
-    def said(self, what: str, done: int, total: int, now: float) -> str:
-        """` · about 40 s left`, or nothing while that is not known.
-
-        Args:
-            what: is being done; of another thing nothing is known yet.
-            done: of it.
-            total: of it; 0 where it is not known.
-            now: in seconds, from any start.
-        """
-        if what != self._what or done < self._begun[1]:
-            self._what, self._begun = what, (now, done)
-        begun, first = self._begun
-        if total <= done or done <= first or now - begun < TIMED_S:
-            return ""
-        left = (total - done) * (now - begun) / (done - first)
-        return f" · about {left:.0f} s left" if left < 90 else f" · about {left / 60:.0f} min left"
-
-
-_line = Line()
-"""Whose comparison is next."""
-
-
-class _AbandonedError(Exception):
-    """Whoever asked for the comparison has gone."""
-
-
-class _Work:
-    """One comparison in a thread of its own, which tells how far it is, and ends when nobody listens any more."""
-
-    working = threading.Lock()
-    """Held by the thread: one comparison at a time, whatever became of the page that asked for the one before."""
-
-    def __init__(
-        self, choice: Choice, chosen: Chosen, rows: int | None, few_shot: int, forgetting: bool, visitor: Visitor
-    ) -> None:
-        self.folder = scratch.new_folder()
-        self._choice, self._chosen, self._rows, self._visitor = choice, chosen, rows, visitor
-        self._few_shot, self._forgetting = few_shot, forgetting
-        self._news: queue.Queue[tuple[str, int, int] | Exception | None] = queue.Queue()
-        self._abandoned = threading.Event()
-        self._ends = math.inf
-
-    def states(self) -> Iterator[tuple[str, int, int]]:
-        """(what, done, total) until it is done; raises what the comparison raised."""
-        threading.Thread(target=self._work, name="evaluate", daemon=True).start()
-        yield f"Reading the rows, loading {short_name(self._choice.base)} …", 0, 0
-        try:
-            while (news := self._news.get()) is not None:
-                if isinstance(news, Exception):
-                    raise news
-                yield news
-        finally:
-            self._abandoned.set()
-
-    def _tell(self, what: str, done: int, total: int) -> None:
-        if self._abandoned.is_set():
-            raise _AbandonedError
-        if time.monotonic() > self._ends:
-            raise UserError("This evaluation takes longer than this public page allows", fix="Use fewer rows.")
-        self._news.put((what, done, total))
-
-    def _work(self) -> None:
-        try:
-            with self.working:
-                self._compare()
-        except Exception as error:
-            self._news.put(error)
-        else:
-            self._news.put(None)
-
-    def _compare(self) -> None:
+    def compare(work: Work) -> None:
         libraries.ready()
         from eval.report.folder import save
         from finetuning.evaluation import evaluate_adapter
         from finetuning.judged_rows import choose_rows
 
-        self._tell("Reading the rows", 0, 0)
-        if limits := self._visitor.limits:
-            self._ends = time.monotonic() + 60 * limits.evaluation_minutes
-        task, chosen = self._choice.task, self._chosen
+        work.tell("Reading the rows", 0, 0)
         judged = choose_rows(
-            self._choice.folder,
+            choice.folder,
             None if chosen.source == data_form.OWN else chosen.source,
             columns=chosen.columns,
             labels=chosen.labels,
             skip_empty=chosen.skip_empty,
-            rows=self._rows,
-            check=lambda rows: self._visitor.check_rows({"test": rows}, task),
+            rows=rows,
+            check=lambda given: visitor.check_rows({"test": given}, choice.task),
         )
         share_cores()
         result = evaluate_adapter(
-            self._choice.folder,
-            judged,
-            few_shot=self._few_shot,
-            forgetting=self._forgetting,
-            on_progress=self._tell,
+            choice.folder, judged, few_shot=few_shot, forgetting=forgetting, on_progress=work.tell
         )
-        save(result.report, result.rows, self.folder)
+        save(result.report, result.rows, folder)
+
+    return compare
 
 
 def build_evaluate(limits: Limits | None = None) -> Evaluate:
     """Lay the tab out and connect it."""
+    gr.HTML(tag("div", text.EVALUATE_INTRO, class_="ba-note"), elem_classes="ba-plain")
+    what = gr.Radio(
+        [(text.PAIR, PAIR), (text.ANY_MODELS, ANY)],
+        value=PAIR, show_label=False, container=False, label="What is compared", elem_id="evaluate-what",
+    )  # fmt: skip
+    with gr.Column() as of_pair:
+        parts = _build_pair(limits)
+    with gr.Column(visible=False) as of_any:
+        tab = Evaluate(**parts, any=build_any_models(limits))
+    what.input(
+        lambda chosen: [gr.Column(visible=chosen != ANY), gr.Column(visible=chosen == ANY)],
+        what,
+        [of_pair, of_any],
+        **QUICK,
+    )
+    _connect(tab)
+    return tab
+
+
+def _build_pair(limits: Limits | None) -> dict[str, Any]:
+    """The components for a tuned model and its base, by their names in `Evaluate`."""
     hub_allowed = limits is None or limits.hub
     first, *_ = STARTING_POINTS
     found = shipped(first)
-    gr.HTML(tag("div", text.EVALUATE_INTRO, class_="ba-note"), elem_classes="ba-plain")
     with gr.Row():
         task = gr.Radio(
             places(),
@@ -319,11 +269,13 @@ def build_evaluate(limits: Limits | None = None) -> Evaluate:
     gr.HTML(tag("div", text.LONGER, class_="ba-note"), elem_classes="ba-plain")
     with gr.Row(elem_classes="ba-actions"):
         run = gr.Button("Evaluate", variant="primary", scale=0, elem_id="evaluate-run")
+        stop = gr.Button("Stop", scale=0, elem_id="evaluate-stop")
     bar = gr.HTML(elem_id="evaluate-progress", elem_classes="ba-plain")
     view = build_report_view("evaluate")
-    tab = Evaluate(task, model, forms, groups, rows, few_shot, forgetting, run, bar, view)
-    _connect(tab)
-    return tab
+    return {
+        "task": task, "model": model, "forms": forms, "groups": groups, "rows": rows, "few_shot": few_shot,
+        "forgetting": forgetting, "run": run, "stop": stop, "progress": bar, "view": view,
+    }  # fmt: skip
 
 
 def _connect(tab: Evaluate) -> None:
@@ -334,7 +286,7 @@ def _connect(tab: Evaluate) -> None:
     own = tab.forms[text.OWN]
     called = [own.input_column, own.target_column, own.labels]
     tab.model.change(tab.name_columns, tab.model, called, **QUICK)
-    for form in tab.forms.values():
+    for form in (*tab.forms.values(), tab.any.form.data):
         form.kind.input(data_form.visible_parts, form.kind, form.parts, **QUICK)
         form.file.upload(_show_columns, form.file, form.reading, **QUICK)
     inputs: list[Any] = [tab.task, tab.model, tab.rows, tab.few_shot, tab.forgetting]
@@ -344,10 +296,11 @@ def _connect(tab: Evaluate) -> None:
         tab.evaluate,
         inputs,
         tab.drawn,
-        concurrency_limit=None,  # one at a time, and who waits for it, is up to `_line`
+        concurrency_limit=None,  # one at a time, and who waits for it, is up to `work.LINE`
         show_progress="hidden",
         api_visibility="private",
     )
+    tab.stop.click(tab.stop_evaluation, None, None, **QUICK)
 
 
 def _show_columns(file: str | None) -> list[Any]:

@@ -23,6 +23,7 @@ from plumbing.printable import one_line
 from ui.drawing.answers import Message, Turn
 from ui.drawing.markup import Markup, tag
 from ui.server.choices import Choice, place_of
+from ui.server.two_models import Two
 
 if TYPE_CHECKING:
     from data.sources import Opened
@@ -71,10 +72,12 @@ def _name(row: dict[str, object], task: Task) -> str:
     return f"{' & '.join(list(speakers)[:2])} · {row.get('topic')}"
 
 
-def examples_of(choice: Choice) -> tuple[Example, ...]:
-    """Of a tuned model: of a task that the page begins with those of its corpus, else test rows of its report."""
+def examples_of(choice: Choice | Two) -> tuple[Example, ...]:
+    """Of a task that the page begins with those of its corpus, else test rows of a tuned model's own report."""
     if (place := place_of(choice.task)) in STARTING_POINTS:
         return examples(STARTING_POINTS[place])
+    if isinstance(choice, Two):
+        return ()
     try:
         rows = list(islice(load(choice.evaluation)[1], LOOKED_AT))
     except (UserError, OSError):

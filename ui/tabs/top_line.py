@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from eval.asked.comparing import WHERE_FROM
 from ui.drawing import text
 from ui.drawing.markup import Markup, tag
-from ui.server.models_in_use import short_name
-
-if TYPE_CHECKING:
-    from models.pair import Pair
+from ui.server.models_in_use import Opened, short_name
+from ui.server.two_models import Sides
 
 
-def badge(pair: Pair) -> Markup:
-    """What the adapter's proof says."""
-    acts, _, rest = pair.proof.describe().partition(":")
+def badge(opened: Opened) -> Markup:
+    """What the adapter's proof says; of any two models how each is asked."""
+    if isinstance(opened, Sides):
+        return tag("div", *(f"{sentence} " for sentence in _how_asked(opened)), class_="ba-badge")
+    acts, _, rest = opened.proof.describe().partition(":")
     return tag("div", tag("b", f"✓ {acts}"), f":{rest}" if rest else None, class_="ba-badge")
 
 
@@ -23,11 +22,22 @@ def badge_waiting() -> Markup:
     return tag("div", text.BADGE_WAITING, class_="ba-badge")
 
 
-def status(pair: Pair) -> Markup:
+def status(opened: Opened) -> Markup:
     """Model, device, precision and origin, for the top line."""
-    device = "CPU" if pair.model.device.type == "cpu" else pair.model.device.type.upper()
-    said = f"{short_name(pair.base.name)} · {device} · {pair.precision} · {pair.base.origin}"
+    if isinstance(opened, Sides):
+        said = " · ".join(short_name(side.about.name) for side in (opened.left, opened.right))
+    else:
+        device = "CPU" if opened.model.device.type == "cpu" else opened.model.device.type.upper()
+        said = f"{short_name(opened.base.name)} · {device} · {opened.precision} · {opened.base.origin}"
     return tag("div", tag("i", class_="ba-on"), said, class_="ba-status")
+
+
+def _how_asked(sides: Sides) -> list[str]:
+    """By which prompt each of two models is asked, and that nobody votes on them."""
+    probe = [{"role": "user", "content": "?"}] if sides.task.kind == "chat" else "?"
+    how = [WHERE_FROM[side.prompted(probe).where_from] for side in (sides.left, sides.right)]
+    said = [f"Both are asked {how[0]}."] if how[0] == how[1] else [f"Asked {how[0]}, and {how[1]}."]
+    return [*said, text.OTHER_NO_VOTES]
 
 
 def not_open(base: str) -> Markup:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
 
-from plumbing.addresses import is_here
+from plumbing.addresses import is_here, public_addresses
 from plumbing.errors import UserError
 
 _PORTS = {"http": 80, "https": 443}
@@ -23,11 +23,6 @@ _PATH = re.compile(r"(/[\w.~%-]*)*", re.ASCII)
 _MODEL_CHARS = 300
 _ENDINGS = ("/chat/completions", "/completions", "/models")
 _WRITE = "Write it as http://HOST:PORT/v1#MODEL."
-
-
-def is_address(text: str) -> bool:
-    """Whether a side is named by an address, and not by a path or a name of the Hub's."""
-    return text.strip().lower().startswith(("http://", "https://"))
 
 
 @dataclass(frozen=True)
@@ -143,15 +138,19 @@ def variables(address: Address) -> list[str]:
     return [*own, "OPENAI_API_KEY"] if openai else own
 
 
-def require_given(address: Address, given: Sequence[str]) -> Address:
-    """`address`, which is one of those that the operator of a public page has `given`, with or without a model.
+def given_addresses(address: Address, given: Sequence[str]) -> tuple[str, ...]:
+    """What may be connected to on a page that strangers use: the public IP addresses of one that its operator gave.
+
+    Args:
+        address: that is asked.
+        given: by the operator, each with or without a model.
 
     Raises:
-        UserError: it is not. Which there are is not said.
+        UserError: it is none of them, which are not said; or its host is not public.
     """
     for each in map(Address.parse, given):
         if each.of("") == address.of("") and each.model in ("", address.model):
-            return address
+            return tuple(public_addresses(address.host, address.port))
     raise UserError(
         "This page does not ask that address", got=str(address), fix="Choose a model that the page offers."
     )

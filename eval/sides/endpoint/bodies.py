@@ -1,8 +1,8 @@
 """A row → what is sent to the server, and what a server does not take of it.
 
 Messages are the task's instruction and the row, which the server renders by its model's own template; a person's
-own template is rendered here and sent as it stands, as is a raw text's opening. What is asked is greedy:
-temperature 0, with a seed for servers that draw all the same.
+own template is rendered here, and sent without spaces at its end; a raw text's opening as it stands. What is asked
+is greedy: temperature 0, with a seed for servers that draw all the same.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from data.openings import opening_of
 from data.tasks import Task
 from data.tasks.task import Input, Message, as_text
 from eval.sides.endpoint.refusals import RefusalError
+from eval.sides.prompts import PromptFile, prompt_variables
 from eval.sides.side import Prompted
 
 CHAT, COMPLETIONS = "chat/completions", "completions"
@@ -29,17 +30,6 @@ _REFUSED = re.compile(
     r"extra (fields|inputs)|strictly positive|greater than 0",
     re.IGNORECASE,
 )
-
-
-class Template(Protocol):
-    """A person's own prompt template; `eval.sides.prompts.PromptFile` is one."""
-
-    @property
-    def text(self) -> str:
-        """Its source."""
-
-    def render(self, rows: Sequence[dict[str, Any]]) -> list[str]:
-        """The prompt of each row of variables."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +50,7 @@ class Bodies:
     instruction: str
     instruction_in: Literal["system", "user"] = "system"
     """Whose message holds it; `user` for models whose template has no system."""
-    template: Template | None = None
+    template: PromptFile | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
     """Fields of the server's own that go with every question."""
 
@@ -83,7 +73,9 @@ class Bodies:
     def asked(self, inputs: Sequence[Input]) -> list[dict[str, Any]]:
         """`messages` or `prompt` for each."""
         if self.template is not None:
-            return [{"prompt": text} for text in self.template.render(list(map(self._variables, inputs)))]
+            texts = self.template.render(list(map(self._variables, inputs)))
+            # A space belongs to the word after it: the answer begins with it.
+            return [{"prompt": text.rstrip(" ")} for text in texts]
         if self.task.kind == "text":
             return [{"prompt": opening_of(str(given))[0]} for given in inputs]
         return [{"messages": self.messages(given)} for given in inputs]
@@ -131,17 +123,7 @@ class Bodies:
 
     def _variables(self, given: Input) -> dict[str, Any]:
         """What a template is given; a server's tokens for begin and end are not known."""
-        return {
-            "input": as_text(given),
-            "messages": self.messages(given),
-            "labels": list(self.task.labels),
-            "instruction": self.instruction,
-            "bos_token": "",
-            "eos_token": "",
-            "add_generation_prompt": True,
-            "tools": None,
-            "documents": None,
-        }
+        return prompt_variables(as_text(given), self.messages(given), self.task, self.instruction)
 
 
 class Dialect:

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 
 from eval.sides.endpoint.replies import Reply
 from models.resolved import cache_folder
+from plumbing.doors import side_option
 from plumbing.errors import UserError
 from plumbing.reading import READ_WITHOUT_WAITING
 from plumbing.writing import write_atomically
@@ -63,7 +64,7 @@ class Kept:
             raise UserError(
                 f"Answers cannot be kept: {error.strerror or error}",
                 got=str(folder),
-                fix="Set BEFORE_AFTER_CACHE to another folder, or ask with cache=off.",
+                fix=f"Set BEFORE_AFTER_CACHE to another folder, or ask with {side_option('cache', 'off')}.",
             ) from None
 
     def find(self, key: str) -> Reply | None:

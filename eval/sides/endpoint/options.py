@@ -1,6 +1,6 @@
 """What a person says about one endpoint, `NAME=VALUE` each (`Asked.options`).
 
-prompt          a file with a Jinja template, whose text is sent to /completions as it stands
+prompt          a file with a Jinja template, whose text is sent to /completions
 instruction_in  system, or user for models whose template has no system message
 body            a JSON object that goes with every question, in the server's own words
 price           dollars for a million tokens, IN/OUT
@@ -17,13 +17,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from eval.sides.endpoint.bodies import OURS, Template
+from data.tasks import Task
+from eval.sides.endpoint.bodies import OURS
 from eval.sides.endpoint.client import Limits
 from eval.sides.endpoint.spending import Price
+from eval.sides.prompts import PromptFile
+from plumbing.doors import side_option
 from plumbing.errors import UserError
 
 _MOST_IN_FLIGHT = 256
 _LONGEST_S = 86_400.0
+_SUCH_AS = '{"repeat_penalty": 1}'
 _SWITCH = {"on": True, "off": False}
 _NAMES = ("prompt", "instruction_in", "body", "price", "in_flight", "timeout", "cache")
 
@@ -38,8 +42,10 @@ class Settings:
     """Whether answers are kept, and taken from where they are."""
     keep_in: Path | None = None
     """The folder of answers; None for the one in the cache."""
-    public_only: bool = False
-    """Whether only public addresses are asked, for a page that strangers use; no proxy is used then."""
+    given: tuple[str, ...] | None = None
+    """For a page that strangers use, the addresses that its operator gave, each with or without a model: nothing
+    else is asked, and of these what is public only, by the IP addresses that were found to be, without a proxy.
+    None on a person's own machine, where any may be asked."""
 
 
 def settings_with(options: Mapping[str, str], settings: Settings) -> Settings:
@@ -66,11 +72,11 @@ def settings_with(options: Mapping[str, str], settings: Settings) -> Settings:
     return replace(settings, limits=limits)
 
 
-def shaping(options: Mapping[str, str]) -> dict[str, Any]:
+def shaping(options: Mapping[str, str], task: Task) -> dict[str, Any]:
     """What `options` say about the questions themselves: arguments of `Bodies`.
 
     Raises:
-        UserError: a value is not one, or the template cannot be read.
+        UserError: a value is not one, or the template cannot be read, or the task takes none.
     """
     found: dict[str, Any] = {}
     if "instruction_in" in options:
@@ -78,15 +84,8 @@ def shaping(options: Mapping[str, str]) -> dict[str, Any]:
     if "body" in options:
         found["more"] = _fields(options["body"])
     if "prompt" in options:
-        found["template"] = _template(options["prompt"])
+        found["template"] = PromptFile.load(options["prompt"], task)
     return found
-
-
-def _template(path: str) -> Template:
-    from eval.sides.prompts import PromptFile  # type: ignore[import-not-found, unused-ignore]
-
-    template: Template = PromptFile.load(Path(path))
-    return template
 
 
 def _fields(text: str) -> dict[str, Any]:
@@ -98,7 +97,7 @@ def _fields(text: str) -> dict[str, Any]:
         raise UserError(
             "What goes with every question is a JSON object",
             got=text,
-            fix='Write body={"repeat_penalty": 1}, say, in the server\'s own words.',
+            fix=f"Write {side_option('body', _SUCH_AS)}, say, in the server's own words.",
         ) from None
     if taken := sorted(OURS & set(fields)):
         raise UserError(f"{', '.join(taken)} is set for every question already", got=text, fix="Leave it out.")
@@ -107,7 +106,9 @@ def _fields(text: str) -> dict[str, Any]:
 
 def _one_of(options: Mapping[str, str], name: str, values: tuple[str, ...]) -> str:
     if options[name] not in values:
-        raise UserError(f"{name} is {' or '.join(values)}", got=options[name], fix=f"Write {name}={values[-1]}.")
+        raise UserError(
+            f"{name} is {' or '.join(values)}", got=options[name], fix=f"Write {side_option(name, values[-1])}."
+        )
     return options[name]
 
 
@@ -119,6 +120,6 @@ def _number(options: Mapping[str, str], name: str, most: float, *, whole: bool =
     except ValueError:
         kind = "a whole number" if whole else "a number"
         raise UserError(
-            f"{name} is {kind} from 1 to {most:g}", got=options[name], fix=f"Write {name}=8, say."
+            f"{name} is {kind} from 1 to {most:g}", got=options[name], fix=f"Write {side_option(name, '8')}, say."
         ) from None
     return value

@@ -7,10 +7,12 @@ Knows the protocol's fields, nothing of HTTP.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from eval.sides.reading import read_label
 from eval.sides.side import Answered
 
 Ended = Literal["stop", "length", "filter"]
@@ -38,10 +40,12 @@ class Reply(BaseModel):
     at: int = 0
     """Seconds since the epoch."""
 
-    def answered(self) -> Answered:
-        """As a side gives it."""
+    def answered(self, labels: Sequence[str] = (), *, after: str = "") -> Answered:
+        """As a side gives it: what was written `after` that text, and of `labels` the one that it names."""
+        text = self.text.removeprefix(after)
         return Answered(
-            text=self.text,
+            text=read_label(text, labels) if labels else text,
+            written=text if labels else None,
             tokens=self.tokens,
             prompt_tokens=self.prompt_tokens,
             cut_off=self.ended == "length",

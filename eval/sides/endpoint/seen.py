@@ -6,7 +6,10 @@ import time
 
 from eval.sides.endpoint.kept import Kept
 from eval.sides.endpoint.replies import Reply
+from plumbing.doors import side_option
 from plumbing.printable import one_line
+
+_NO_THOUGHTS = '{"chat_template_kwargs": {"enable_thinking": false}}'
 
 
 class Seen:
@@ -43,7 +46,7 @@ class Seen:
             since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self._oldest))
             said.append(
                 f"{self._kept} {of} are from an earlier time, the oldest from {since}: has the model behind the "
-                "address changed since, ask again with cache=off."
+                f"address changed since, ask again with {side_option('cache', 'off')}."
             )
         if self._models:
             said.append(
@@ -64,7 +67,7 @@ class Seen:
         if self._unsaid:
             said.append(
                 f"{self._unsaid} {of} are empty, since it thought until the limit: allow more tokens, or turn its "
-                'thoughts off, such as by body={"chat_template_kwargs": {"enable_thinking": false}}.'
+                f"thoughts off, such as by {side_option('body', _NO_THOUGHTS)}."
             )
         if self.uncounted:
             price = ", so what they cost is not known" if priced else ""

@@ -17,11 +17,17 @@ from typing import Any
 from eval.sides.endpoint.address import Address
 from eval.sides.endpoint.client import Client
 from eval.sides.endpoint.refusals import RefusalError
+from plumbing.doors import side_option
 from plumbing.errors import UserError
 from plumbing.printable import one_line
 
 _MOST_LISTED = 20
 _LLAMA_CPP = "llamacpp"
+_OLLAMA = "library"
+_CUTS_PROMPTS = (
+    "Ollama leaves out the beginning of a prompt that is longer than its context, and does not say so: start it "
+    "with an OLLAMA_CONTEXT_LENGTH that holds every prompt and its answer."
+)
 _LASTING = ("root", "parent", "owned_by", "max_model_len", "meta")
 """What an entry of `/models` says that is the same at the next look, unless the model is another."""
 
@@ -86,6 +92,8 @@ async def look(client: Client, address: Address, *, lora: Any = None) -> Served:
         )
     if entry is None:
         notes.append(f"The server does not list this model; it lists {_listed(names)}.")
+    if own.get("owned_by") == _OLLAMA:
+        notes.append(_CUTS_PROMPTS)
     identity = _identity(entry or {})
     if is_llama_cpp and (adapters := await _adapters(client, address)):
         identity["adapters"] = adapters
@@ -97,7 +105,7 @@ async def look(client: Client, address: Address, *, lora: Any = None) -> Served:
             raise UserError(
                 "With an empty lora the server applies its adapters all the same",
                 got=str(address),
-                fix=f"For its model without: body={_without(adapters)}.",
+                fix=f"For its model without: {side_option('body', _without(adapters))}.",
             )
     meta, parent = (entry or {}).get("meta"), (entry or {}).get("parent")
     described: dict[str, Any] = meta if isinstance(meta, dict) else {}
@@ -134,10 +142,14 @@ async def _entries(client: Client, address: Address) -> list[dict[str, Any]] | N
 
 
 async def _adapters(client: Client, address: Address) -> list[dict[str, Any]]:
-    """The adapters on llama.cpp's server, with their scales, which count unless a question says otherwise."""
+    """The adapters on llama.cpp's server, with their scales, which count unless a question says otherwise.
+
+    Raises:
+        UserError: whether there are any cannot be known.
+    """
     try:
         found = await client.get(f"{address.base.removesuffix('/v1')}/lora-adapters")
-    except (RefusalError, UserError):
+    except RefusalError:  # a version from before there was such a list
         return []
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
 
@@ -146,7 +158,7 @@ def _about_adapters(adapters: list[dict[str, Any]]) -> str:
     files = [str(each.get("path", "")).replace("\\", "/").rpartition("/")[2] for each in adapters]
     return (
         f"The server applies {_listed(files)} to every answer, by the scales that it was started with. For its "
-        f"model without: body={_without(adapters)}."
+        f"model without: {side_option('body', _without(adapters))}."
     )
 
 
@@ -160,7 +172,7 @@ def _identity(entry: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(lasting.get("meta"), dict):  # how long its slots are is no part of the model
         lasting["meta"] = {name: value for name, value in lasting["meta"].items() if name != "n_ctx"}
     # Of most `created` is the time of the question; Ollama's is when the model was last changed.
-    return lasting | ({"created": entry.get("created")} if entry.get("owned_by") == "library" else {})
+    return lasting | ({"created": entry.get("created")} if entry.get("owned_by") == _OLLAMA else {})
 
 
 def _listed(names: list[str]) -> str:

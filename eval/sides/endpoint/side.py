@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 
 from data.tasks import Task
 from data.tasks.task import Input
-from eval.sides.endpoint.address import Address, Key
+from eval.sides.endpoint.address import Address, Key, given_addresses
 from eval.sides.endpoint.bodies import Bodies, Body, Dialect
 from eval.sides.endpoint.client import Client
 from eval.sides.endpoint.kept import Kept, answers_folder
@@ -28,7 +28,6 @@ from eval.sides.endpoint.replies import NoAnswerError, Reply, TooLongError, read
 from eval.sides.endpoint.seen import Seen
 from eval.sides.endpoint.server import Served, look
 from eval.sides.side import Ability, About, Answered, Asked, OnRows, Prompted, Spent
-from plumbing.addresses import public_addresses
 from plumbing.errors import UserError
 from plumbing.printable import one_line
 from plumbing.redaction import redact
@@ -52,14 +51,14 @@ def open_endpoint(
         settings: limits, price, and what is kept, where the options do not say.
 
     Raises:
-        UserError: the address, an option or the key is none; the server cannot be reached, does not let us in, or
-            has several models and none is named.
+        UserError: the address, an option or the key is none; it is not to be asked from here (`Settings.given`);
+            the server cannot be reached, does not let us in, or has several models and none is named.
     """
     settings = settings_with(asked.options, settings or Settings())
     address = Address.parse(asked.text)
+    pinned = () if settings.given is None else given_addresses(address, settings.given)
     key = Key.of(address)
-    bodies = Bodies(task, task.instruction if instruction is None else instruction, **shaping(asked.options))
-    pinned = tuple(public_addresses(address.host, address.port)) if settings.public_only else ()
+    bodies = Bodies(task, task.instruction if instruction is None else instruction, **shaping(asked.options, task))
     spent = Spent()
     limits = replace(settings.limits, tries=min(settings.limits.tries, _TRIES_TO_OPEN))
 
@@ -117,7 +116,7 @@ class Endpoint:
     def write(
         self, inputs: Sequence[Input], *, max_new_tokens: int, on_rows: OnRows | None = None
     ) -> list[Answered]:
-        """Its answers in words, in the order of `inputs`; what is asked twice is asked once.
+        """Its answers in the order of `inputs`, labels read out of words; what is asked twice is asked once.
 
         Raises:
             UserError: see `Side.write`. Questions under way then are waited for, and their answers kept.
@@ -156,7 +155,9 @@ class Endpoint:
                 self.about,
                 notes=(*self._notes, *self._seen.notes(self._kept, priced=self._settings.price is not None)),
             )
-        return [replies[body.key].answered() for body in bodies]
+        # The space between a person's own prompt and its answer is not the answer's.
+        after = " " if self._bodies.template is not None else ""
+        return [replies[body.key].answered(self.task.labels, after=after) for body in bodies]
 
     def choose(self, inputs: Sequence[Input], *, on_rows: OnRows | None = None) -> list[Answered]:
         """Not here: see `abilities`."""

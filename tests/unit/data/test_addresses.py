@@ -12,7 +12,8 @@ PRIVATE = [
     "127.0.0.1", "127.9.9.9", "0.0.0.0", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1",
     "100.100.100.200", "168.63.129.16", "192.0.0.192", "224.0.0.1", "255.255.255.255", "198.18.0.1", "::1", "::",
     "fe80::1", "fe80::1%eth0", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::",
-    "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:db8::1",
+    "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "2001:db8::1", "::127.0.0.1", "::ffff:0:127.0.0.1", "fec0::1",
+    "64:ff9b:1::7f00:1", "4000::1", "5f00::1", "2001:0:4136:e378:8000:63bf:3fff:fdd2",
 ]  # fmt: skip
 
 
@@ -28,17 +29,16 @@ def test_public(address):
     assert is_public(address)
 
 
-def resolving(*addresses):
-    def resolve(host, port, type):
-        return [(socket.AF_INET, type, 6, "", (address, port)) for address in addresses]
+def test_a_host_is_public_where_all_its_addresses_are(monkeypatch):
+    names = {"h.example": ("1.1.1.1", "1.0.0.1"), "i.example": ("1.1.1.1", "10.0.0.7")}
 
-    return resolve
+    def looked_up(host, port, type):
+        return [(socket.AF_INET, type, 6, "", (address, port)) for address in names[host]]
 
-
-def test_a_host_is_public_where_all_its_addresses_are():
-    assert public_addresses("h.example", 443, resolve=resolving("1.1.1.1", "1.0.0.1")) == ["1.1.1.1", "1.0.0.1"]
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    assert public_addresses("h.example", 443) == ["1.1.1.1", "1.0.0.1"]
     with pytest.raises(UserError, match="private network") as caught:
-        public_addresses("h.example", 443, resolve=resolving("1.1.1.1", "10.0.0.7"))
+        public_addresses("i.example", 443)
     assert "10.0.0.7" not in str(caught.value)
 
 

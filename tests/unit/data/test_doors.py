@@ -78,3 +78,11 @@ def test_a_data_set_that_cannot_be_had_is_not_answered_at_the_page_in_another_do
     with pytest.raises(DataError, match="Hub cannot be reached") as caught:
         open_source("hub:nobody/nothing-at-all", SENTIMENT)
     assert "a file of your own" in caught.value.fix and "file:" not in caught.value.fix
+
+
+def test_an_option_of_a_side_is_written_as_its_door_takes_it(monkeypatch):
+    assert doors.side_option("labels", "good,bad") == "--option SIDE.labels=good,bad"
+    (written,) = shlex.split(doors.side_option("body", '{"a": 1}'))[1:]
+    assert written == 'SIDE.body={"a": 1}'
+    monkeypatch.setattr(doors, "_door", "page")
+    assert doors.side_option("base", "FOLDER") == "base=FOLDER"

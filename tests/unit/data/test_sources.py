@@ -135,7 +135,7 @@ def test_a_test_source_is_opened_by_itself(tmp_path):
     corpus = open_source("corpus:reviews", SENTIMENT).splits["test"]
     assert open_test("corpus:reviews", SENTIMENT).rows["text"] == corpus["text"]
     contradictory = [{"text": "so", "label": 0}, {"text": "So.", "label": 1}]
-    with pytest.raises(DataError, match="No row is left for the test split"):
+    with pytest.raises(DataError, match="with different labels"):
         open_test(write_jsonl(tmp_path / "c.jsonl", contradictory), SENTIMENT)
 
 

@@ -25,6 +25,8 @@ class Server:
     def __init__(self, url):
         self.url = url
         self.models = [{"id": "tiny", "object": "model"}]
+        self.adapters = (404, {"error": "not found"})
+        """What llama.cpp says of those that it applies."""
         self.answer = lambda number, body: completion("to " + body["messages"][-1]["content"])
         self.asked = []
         """Of each question its path, headers and body."""
@@ -46,6 +48,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/v1/models" and self.of.models is not None:
             self.send(200, {"object": "list", "data": self.of.models})
+        elif self.path == "/lora-adapters":
+            self.send(*self.of.adapters)
         else:
             self.send(404, {"error": {"message": "not found"}})
 

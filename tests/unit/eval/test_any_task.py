@@ -15,7 +15,7 @@ from data.tasks.saved import save_task
 from data.tasks.task import as_text
 from eval.compare import compare
 from eval.floors.context import Context, measure_context, no_room
-from eval.gate import Baseline, check_run, frozen_rows, measured, tuned_in
+from eval.gate import Baseline, check_run, frozen_rows, measured
 from eval.metrics import primary_of
 from eval.metrics.token_f1 import token_f1
 from eval.report.folder import load, save
@@ -25,6 +25,7 @@ from eval.scores import judge, measure
 from models import scoring
 from models.pair import open_pair
 from models.prompting import Prompter
+from models.tuned import tuned_in
 from plumbing.errors import DataError, RecipeError, RunError
 
 TEAMS = ("billing", "bill", "returns", "billing of returns")

@@ -13,7 +13,7 @@ import pytest
 
 from data.tasks import TASKS
 from eval.sides.endpoint import Price, Settings, open_endpoint
-from eval.sides.endpoint.address import Address, Key, require_given, variables
+from eval.sides.endpoint.address import Address, Key, variables
 from eval.sides.endpoint.client import Limits
 from eval.sides.endpoint.kept import Kept
 from eval.sides.endpoint.replies import NoAnswerError, Reply, TooLongError, read_reply
@@ -51,7 +51,8 @@ def opened(server, tmp_path):
 
 
 def write(side, texts, **more):
-    return [answer.text for answer in side.write(texts, max_new_tokens=8, **more)]
+    answers = side.write(texts, max_new_tokens=8, **more)
+    return [answer.text if answer.written is None else answer.written for answer in answers]
 
 
 # What is asked, and what comes of it
@@ -118,13 +119,31 @@ def written_on(number, body):
 
 
 def test_a_person_s_own_template_is_sent_as_it_stands(server, opened, tmp_path):
-    pytest.importorskip("eval.sides.prompts")
     server.answer = written_on
     (tmp_path / "prompt.jinja").write_text("{{ instruction[:2] }} {{ input | upper }} {{ labels | join('/') }}")
     side = opened(options={"prompt": str(tmp_path / "prompt.jinja")})
     [answer] = side.write(["loud"], max_new_tokens=8)
-    assert answer.text == "Is LOUD negative/positive" and answer.cut_off and answer.tokens is None
+    assert answer.written == "Is LOUD negative/positive" and answer.cut_off and answer.tokens is None
     assert server.asked[0][0] == "/v1/completions" and side.prompted("loud").where_from == "file"
+
+
+def test_a_space_between_a_prompt_of_ones_own_and_its_answer_is_neither_s(server, opened, tmp_path):
+    server.answer = lambda number, body: {"choices": [{"text": " yes, it is", "finish_reason": "stop"}]}
+    for number, template in enumerate(("{{ input }}?", "{{ input }}? ")):
+        (tmp_path / f"{number}.jinja").write_text(template)
+        side = opened(TASKS["dialogue"], options={"prompt": str(tmp_path / f"{number}.jinja")}, keep=False)
+        [answer] = side.write(["Is it"], max_new_tokens=8)
+        assert answer.text == "yes, it is" and server.asked[-1][2]["prompt"] == "Is it?"
+        assert side.prompted("Is it").example == "Is it?"
+
+
+def test_a_raw_text_takes_no_template(opened, tmp_path):
+    (tmp_path / "prompt.jinja").write_text("Go on: {{ input }}")
+    with pytest.raises(UserError, match="no place for a prompt template"):
+        opened(
+            replace(TASK, kind="text", target_column="", labels=()),
+            options={"prompt": str(tmp_path / "prompt.jinja")},
+        )
 
 
 def test_of_a_raw_text_the_opening_is_sent_bare(server, opened):
@@ -133,6 +152,16 @@ def test_of_a_raw_text_the_opening_is_sent_bare(server, opened):
     assert write(text, ["one two three four"]) == ["one two"]
     assert text.prompted("one two three four").where_from == "bare text"
     assert server.asked[0][0] == "/v1/completions" and "does not count" in text.about.notes[-1]
+
+
+def test_labels_are_read_out_of_what_it_writes(server, opened):
+    server.answer = lambda number, body: completion(body["messages"][-1]["content"])
+    said = ["Positive.", "negative", "It is not positive", "who knows", ""]
+    answers = opened().write(said, max_new_tokens=8)
+    assert [answer.text for answer in answers] == ["positive", "negative", "", "", ""]
+    assert [answer.written for answer in answers] == said
+    [words] = opened(TASKS["dialogue"]).write(["Positive."], max_new_tokens=8)
+    assert (words.text, words.written) == ("Positive.", None)
 
 
 def test_the_same_row_is_asked_once(server, opened):
@@ -322,6 +351,23 @@ def test_a_server_that_answers_with_what_it_has_is_asked_for_that_only(server, o
     server.models = [{"id": "base.gguf", "owned_by": "llamacpp"}]
     with pytest.raises(UserError, match=r"no model of that name, and would answer.*It has base\.gguf"):
         opened(model="tuned.gguf")
+
+
+def test_whether_there_are_adapters_is_known_or_it_is_not_asked(server, opened):
+    server.models = [{"id": "base.gguf", "owned_by": "llamacpp"}]
+    assert opened().about.notes == ()  # a version from before it had them
+    server.adapters = (500, {"error": "overloaded"})
+    with pytest.raises(UserError, match=r"did not answer.*500: overloaded"):
+        opened()
+    server.adapters = (200, [{"id": 0, "path": "/models/tuned.gguf", "scale": 1.0}])
+    side = opened()
+    write(side, ["a"])
+    assert "applies tuned.gguf" in side.about.notes[0] and server.asked[-1][2]["cache_prompt"] is False
+
+
+def test_a_server_that_cuts_long_prompts_without_a_word_is_known_for_it(server, opened):
+    server.models = [{"id": "tiny:latest", "owned_by": "library"}]
+    assert "OLLAMA_CONTEXT_LENGTH" in opened(model="tiny").about.notes[0]
 
 
 def test_another_model_that_answers_is_said(server, opened):
@@ -519,23 +565,57 @@ def test_no_address(text):
     assert "s3cret" not in str(caught.value)
 
 
-def test_a_public_page_asks_what_its_operator_gave():
-    given = ["https://a.example/v1#m", "http://b.example:8000/v1"]
-    for text in ("https://A.example/v1#m", "http://b.example:8000/v1#any"):
-        require_given(Address.parse(text), given)
-    for text in (
-        "https://a.example/v1#other",
-        "http://a.example/v1#m",
-        "https://a.example/v2#m",
-        "http://b.example/v1#m",
-    ):
-        with pytest.raises(UserError, match="does not ask that address"):
-            require_given(Address.parse(text), given)
+GIVEN = ("https://a.example/v1#m", "http://b.example:8000/v1")
 
 
-def test_a_private_address_is_refused_where_only_public_ones_are_asked(server, opened):
-    with pytest.raises(UserError, match="private network"):
-        opened(public_only=True)
+def asked_on_a_page(text, given=GIVEN, **options):
+    return open_endpoint(Asked(text, options=options), TASK, settings=Settings(given=given, keep=False))
+
+
+@pytest.mark.parametrize("given", [(), GIVEN], ids=["nothing", "two"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://a.example/v1#other", "https://a.example/v1", "http://a.example/v1#m", "https://a.example/v2#m",
+        "https://a.example:444/v1#m", "http://b.example/v1#m", "https://b.example:8000/v1", "http://c.example/v1#m",
+        "http://a.example.evil.example/v1#m", "http://b.example:8000/v1/../admin", "http://1.1.1.1/v1#m",
+    ],
+)  # fmt: skip
+def test_a_public_page_asks_nothing_but_what_its_operator_gave(text, given, monkeypatch):
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.fail("it looked where it must not"))
+    with pytest.raises(UserError, match=r"does not ask that address|not the address of a server"):
+        asked_on_a_page(text, given)
+
+
+def test_what_its_operator_gave_is_asked_by_any_spelling_of_it_without_a_second_look(server, tmp_path, monkeypatch):
+    port = server.url.rpartition(":")[2].partition("/")[0]
+    looks = iter([("127.0.0.1",)])  # of the name; at the next look it would be somebody else
+
+    def looked_up(host, port):
+        return next(looks)
+
+    monkeypatch.setattr("eval.sides.endpoint.address.public_addresses", looked_up)
+    settings = Settings(limits=QUICK, keep_in=tmp_path, given=(f"http://rebound.invalid:{port}/v1",))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    side = open_endpoint(Asked(f"HTTP://REBOUND.invalid.:{port}/#tiny"), TASK, settings=settings)
+    assert write(side, ["a", "b"]) == ["to a", "to b"]
+    assert server.asked[0][1]["Host"] == f"rebound.invalid:{port}"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost", "LOCALHOST.", "127.0.0.1", "127.1", "127.0.1", "2130706433", "0x7f000001", "0x7f.0.0.1",
+        "0177.0.0.1", "017700000001", "0", "0.0.0.0", "10.0.0.1", "192.168.1.1", "172.16.5.4", "169.254.169.254",
+        "2852039166", "100.100.100.200", "[::1]", "[::]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]", "[::ffff:a9fe:a9fe]", "[::127.0.0.1]", "[::ffff:0:127.0.0.1]", "[fe80::1]",
+        "[fd00:ec2::254]", "[64:ff9b::127.0.0.1]", "[2002:7f00:1::]", "[fec0::1]",
+    ],
+)  # fmt: skip
+def test_a_private_address_is_not_asked_on_a_public_page_even_where_it_was_given(host):
+    address = f"http://{host}:1/v1#m"  # nobody listens there: what is refused is not connected to
+    with pytest.raises(UserError, match=r"private network|no host of that name"):
+        asked_on_a_page(address, (address,))
 
 
 def test_no_proxy_stands_between_this_machine_and_itself(server, opened, monkeypatch):

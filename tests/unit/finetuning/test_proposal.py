@@ -188,7 +188,7 @@ def test_settings_and_a_test_file_hold_as_for_any_recipe(write):
 def test_a_kind_and_columns_can_be_asked_for(write):
     rows = [{"a": f"some words of number {n}", "b": f"other words of {n}", "c": "xy"[n % 2]} for n in range(COUNT)]
     path = write(rows)
-    with pytest.raises(DataError, match="It is not clear what could be learned from this file") as caught:
+    with pytest.raises(DataError, match="It is not clear what the task of this file is") as caught:
         propose(path)
     assert "task.kind=classification" in caught.value.fix
     asked = propose(path, settings=["task.kind=generation", "data.columns.input=a", "data.columns.output=b"])

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from data.problems import ProblemsError
 from eval.compare import compare
-from eval.gate import Baseline, check_run, frozen_rows, measured, tuned_in
+from eval.gate import Baseline, check_run, frozen_rows, measured
 from eval.metrics import metric_named
 from eval.report.folder import load as load_report
 from finetuning.chat import converse
@@ -24,6 +24,7 @@ from models.loading import load, load_tokenizer
 from models.pair import open_pair
 from models.reward import load_reward
 from models.sources import resolve
+from models.tuned import tuned_in
 from plumbing.errors import DataError, ModelError, RecipeError
 
 NAME = "dialogue-smollm2-reward"

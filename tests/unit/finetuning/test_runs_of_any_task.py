@@ -5,7 +5,7 @@ import json
 import pytest
 
 from eval.compare import compare
-from eval.gate import Baseline, check_run, frozen_rows, measured, tuned_in
+from eval.gate import Baseline, check_run, frozen_rows, measured
 from eval.report.folder import load
 from eval.report.markdown import headline
 from finetuning.evaluation import evaluate_adapter
@@ -14,6 +14,7 @@ from finetuning.recipe import load_recipe
 from finetuning.runs.folder import create_run
 from finetuning.training import run_training
 from models.pair import open_pair
+from models.tuned import tuned_in
 
 TEAMS = ("billing", "delivery", "returns of billing", "returns")
 

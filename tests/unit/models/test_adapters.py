@@ -51,6 +51,11 @@ def test_other_weights_of_the_same_model_are_allowed_and_named(adapter, tiny_lla
     assert "trained on the folder weights, used with the folder weights" in pair.proof.describe()
 
 
+def test_a_base_in_a_folder_is_the_same_however_that_is_written(adapter, tiny_llama, monkeypatch):
+    monkeypatch.chdir(tiny_llama.parent)
+    assert open_pair(adapter, base=f"./{tiny_llama.name}").proof.same_weights
+
+
 @pytest.mark.cuda
 def test_another_base_model_is_refused(adapter, make_llama, tmp_path):
     change_config(adapter, base_model_name_or_path="owner/other-model")

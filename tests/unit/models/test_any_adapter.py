@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from data.tasks import SENTIMENT
 from models.adapter_files import CONFIG_FILE, WEIGHTS_FILE
-from models.any_adapter import attach_any, check_any, detach, template_beside
+from models.any_adapter import attach_any, check_any, detach
 from models.generation import answer_batch, answer_side_batch
 from models.loading import load
 from models.pair import on_base, prove_on
@@ -43,6 +43,8 @@ KINDS = {
     "whole modules": lora(modules_to_save=["lm_head", "embed_tokens"]),
     "a whole norm": lora(modules_to_save=["norm"]),
     "vocabulary": lora(target_modules=["q_proj", "embed_tokens", "lm_head"]),
+    "a projection": lora(target_modules=["q_proj", "lm_head"]),
+    "a whole projection": lora(modules_to_save=["lm_head"]),
     "a pattern of targets": lora(target_modules=r"model\.layers\.\d+\.(self_attn|mlp)\.(q|up)_proj"),
     "without some": lora(target_modules="all-linear", exclude_modules=r".*\.0\..*"),
     "some layers": lora(layers_to_transform=[1], layers_pattern="layers"),
@@ -117,7 +119,8 @@ def test_both_sides_answer_as_the_libraries_alone(kind, folder, loaded, tiny_lla
         pair = on_base(
             loaded, model, folder, task=SENTIMENT, prompter=prompter, contract=prompter.contract, proof=proof
         )
-        assert pair.mixes == (kind not in ("DoRA", "IA3", "whole modules", "a whole norm", "vocabulary"))
+        apart = ("DoRA", "IA3", "whole modules", "a whole norm", "vocabulary", "a whole projection")
+        assert pair.mixes == (kind not in apart)
         answers = answer_batch(pair, TEXTS, max_new_tokens=LENGTH)
         scores = score_labels(pair, TEXTS)
         for tuned in (False, True):
@@ -179,6 +182,46 @@ def test_several_stand_on_one_base_in_turns(write, loaded, tiny_llama, tmp_path)
         assert torch.equal(logits(loaded.model, row), before)
 
 
+@pytest.fixture(scope="module")
+def tied(make_llama, tmp_path_factory):
+    """A Llama whose projection onto the vocabulary is its embedding."""
+    folder = make_llama(tmp_path_factory.mktemp("tied") / "llama")
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"tie_word_embeddings": True}), encoding="utf-8")
+    weights = load_file(folder / "model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"modules_to_save": ["lm_head"]},
+        {"modules_to_save": ["embed_tokens"]},
+        {"modules_to_save": ["embed_tokens", "lm_head"]},
+        {"target_modules": ["q_proj", "lm_head"]},
+        {"target_modules": ["q_proj", "embed_tokens"]},
+    ],
+    ids=lambda settings: "-".join(f"{name}-{'-'.join(each)}" for name, each in settings.items()),
+)
+def test_what_is_tied_in_a_base_is_as_in_the_libraries_and_comes_off_again(write, tied, tmp_path, settings):
+    folder = write(lora(**settings), tmp_path / "adapter", base=tied)
+    loaded = load(resolve(str(tied)), precision="float32")
+    _, (row, *_) = prompts(loaded)
+    before = logits(loaded.model, row)
+    model = attach_any(loaded, folder)
+    alone = peft_alone(tied, folder)
+    assert torch.allclose(logits(model, row), logits(alone, row), atol=1e-4)
+    assert not torch.allclose(logits(model, row), before, atol=1e-4)
+    with model.disable_adapter():
+        assert torch.equal(logits(model, row), before)
+    detach(model)
+    assert torch.equal(logits(loaded.model, row), before)
+    head, embedding = loaded.model.get_output_embeddings(), loaded.model.get_input_embeddings()
+    assert head.weight is embedding.weight
+
+
 def test_another_base_is_refused(write, make_llama, loaded, tmp_path):
     other = make_llama(tmp_path / "other", width=64)
     folder = write(KINDS["LoRA"], tmp_path / "adapter", base=other)
@@ -230,18 +273,3 @@ def test_what_is_refused_says_what_to_do(write, loaded, tmp_path, config, says):
     with pytest.raises(ModelError) as caught:
         check_any(folder, loaded)
     assert says in str(caught.value)
-
-
-def test_a_chat_template_beside_an_adapter_is_text_of_a_bounded_length(tmp_path):
-    assert template_beside(tmp_path) is None
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
-    assert template_beside(tmp_path) == "{{ messages }}"
-    (tmp_path / "chat_template.jinja").write_text("{{ bos_token }}")
-    assert template_beside(tmp_path) == "{{ bos_token }}"
-    (tmp_path / "chat_template.jinja").write_text("x" * 200_000)
-    with pytest.raises(ModelError, match="chat template"):
-        template_beside(tmp_path)
-    (tmp_path / "chat_template.jinja").unlink()
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": [{"name": "default"}]}))
-    with pytest.raises(ModelError, match="chat template"):
-        template_beside(tmp_path)

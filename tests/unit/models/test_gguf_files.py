@@ -8,13 +8,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from models.gguf_files import check_gguf, packed_in, resolve_gguf
-from models.loading import load
+from models.gguf_files import check_gguf, packed_in, resolve_gguf, splits_unknown
+from models.loading import load, load_tokenizer
 from models.sources import resolve
 from plumbing.errors import ModelError
 
 
-def write_gguf(folder, path, kind="F32"):
+def write_gguf(folder, path, kind="F32", pre="smollm"):
     """The Llama in `folder` as llama.cpp's converter lays it out, its matrices in `kind`."""
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     config = model.config
@@ -32,7 +32,7 @@ def write_gguf(folder, path, kind="F32"):
     saved = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     words = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
     writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
+    writer.add_tokenizer_pre(pre)
     writer.add_token_list(words)
     special = set(tokenizer.all_special_tokens)
     writer.add_token_types([3 if word in special else 1 for word in words])
@@ -106,6 +106,25 @@ def test_files_that_are_none_are_refused(file, tmp_path):
         resolve_gguf(tmp_path / "model-00001-of-00002.gguf")
     with pytest.raises(ModelError, match="cannot be read"):
         resolve_gguf(tmp_path / "nowhere.gguf")
+
+
+@pytest.mark.parametrize(("pre", "pieces"), [("smollm", ["\n\n", "1", "2"]), ("gpt-2", ["\n", "\n", "12"])])
+def test_texts_are_split_as_the_file_says(tiny_llama, tmp_path, pre, pieces):
+    path = write_gguf(tiny_llama, tmp_path / f"{pre}.gguf", pre=pre)
+    splits = load_tokenizer(resolve_gguf(path)).backend_tokenizer.pre_tokenizer.pre_tokenize_str("\n\n12")
+    assert [piece.replace("Ċ", "\n") for piece, _ in splits] == pieces
+    assert splits_unknown(path) == ""
+
+
+def test_a_rule_that_is_not_known_is_said(tiny_llama, tmp_path):
+    assert splits_unknown(write_gguf(tiny_llama, tmp_path / "a.gguf", pre="deepseek-coder")) == "deepseek-coder"
+
+
+def test_no_adapter_that_lies_beside_a_file_gets_onto_it(file, tmp_path):
+    (tmp_path / "merged.gguf").write_bytes(file.read_bytes())
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "who/it"}))
+    with pytest.raises(ModelError, match=r"would put onto it.*folder of its own"):
+        resolve_gguf(tmp_path / "merged.gguf")
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.9])

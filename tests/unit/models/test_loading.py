@@ -1,10 +1,12 @@
 """4 bit: really 4 bit, and with the same gradient after an evaluation as before one."""
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
 
 from data.tasks import SENTIMENT
 from eval.compare import compare
@@ -150,6 +152,28 @@ def test_auto_is_a_precision_that_is_named(tiny_llama):
     assert loaded.precision in ("float32", "bfloat16")
     assert loaded.model.dtype == getattr(torch, loaded.precision)
     assert not loaded.model.training
+
+
+def test_a_model_whose_files_lack_a_layer_is_refused(tiny_llama, tmp_path):
+    folder = shutil.copytree(tiny_llama, tmp_path / "half")
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lack weights, so it would answer by chance.*layers\.1\.mlp\.up_proj"):
+        load(resolve(str(folder)), precision="float32")
+
+
+def test_a_model_that_is_saved_in_4_bit_is_known_to_be(tiny_llama, tmp_path):
+    packed = load(resolve(str(tiny_llama)), precision="nf4")
+    packed.model.save_pretrained(tmp_path)
+    packed.tokenizer.save_pretrained(tmp_path)
+    again = load(resolve(str(tmp_path)), precision="float32")
+    assert again.precision == "nf4" and four_bit_share(again.model) > 0
+    layers = [module for module in again.model.modules() if type(module).__name__ == "Linear4bit"]
+    assert layers and not any(module.support_avx512bf16_for_cpu for module in layers)
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        assert torch.allclose(again.model(ids).logits.float(), packed.model(ids).logits.float(), atol=1e-3)
 
 
 def test_a_folder_without_a_tokenizer_is_refused(tiny_llama, tmp_path):

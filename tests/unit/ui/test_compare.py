@@ -134,7 +134,7 @@ def shown_until_the_disk_is_full(steps: Iterator[Any]) -> dict[Any, Any]:
 def test_a_model_that_opened_but_did_not_answer_is_still_said_to_be_open(
     tab: Compare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ui.tabs.answer.score", full_disk)
+    monkeypatch.setattr("ui.server.answering.score", full_disk)
     page = shown_until_the_disk_is_full(tab.write("Fine soup.", SENTIMENT_KEY, [], request()))
     assert "✓" in page[tab.badge] and "ba-on" in page[tab.status] and text.NOT_ANSWERED in page[tab.before]
 

@@ -25,9 +25,10 @@ from ui.page import build_page
 from ui.server import choices
 from ui.server.rows import RowsInUse
 from ui.server.visitors import LOCAL, Visitor
+from ui.server.work import TimeLeft
 from ui.tabs import data_form, train_form
 from ui.tabs.data_form import GUESS, Chosen
-from ui.tabs.evaluate import Evaluate, TimeLeft, _show_columns, build_evaluate
+from ui.tabs.evaluate import Evaluate, _show_columns, build_evaluate
 from ui.tabs.examples import examples
 from ui.tabs.train import build_train
 from ui.tabs.train_steps import TrainTask
@@ -304,7 +305,7 @@ def test_a_running_evaluation_stays_on_the_page_that_is_looked_at_again(
     tab, key = laid_out(build_evaluate), "bundled:sentiment-smollm2-lora"
     behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
     here, elsewhere = (gr.Request(request=behind, session_hash=name) for name in ("page1", "page2"))  # type: ignore[arg-type]
-    monkeypatch.setattr("ui.tabs.evaluate._Work.states", lambda work: iter([("Base", 1, 4), ("Base", 2, 4)]))
+    monkeypatch.setattr("ui.server.work.Work.states", lambda work: iter([("Base", 1, 4), ("Base", 2, 4)]))
     forms = [each.value for form in tab.forms.values() for each in form.inputs]
     steps = tab.evaluate("sentiment", key, "4", False, False, here, *forms)
     for _ in range(3):

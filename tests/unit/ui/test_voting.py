@@ -253,7 +253,7 @@ def test_a_hidden_answer_is_not_gone_on_with_and_half_a_one_not_voted_on(
         turn.base.text, turn.base.stopped = "Half of", True
         yield
 
-    monkeypatch.setattr("ui.tabs.answer.stream", halfway)
+    monkeypatch.setattr("ui.server.answering.stream", halfway)
     stopped = asked(tab, "Ana: Bread?")
     assert not stopped[tab.bar].visible and "Before" in stopped[tab.before] and "Half of" in stopped[tab.before]
     assert BALLOTS.has_seen("", stopped[tab.turns][0]) and not BALLOTS.has_seen("", page[tab.turns][0])

@@ -3,8 +3,10 @@
 import json
 import pickle
 import shutil
+import threading
 import warnings
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,17 +15,23 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 
 from data.problems import ProblemsError
 from data.tasks import DIALOGUE, SENTIMENT, TASKS
+from data.tasks.own import USUAL
 from eval.sides import local
+from eval.sides.looking import Looked
 from eval.sides.named import open_side, open_sides
-from eval.sides.side import Asked
+from eval.sides.side import Asked, Streams
+from eval.sides.wanted import Wanted, settle_precisions
+from eval.verdict.compare import cut_alike
 from models.generation import answer_batch
 from models.likelihoods import log_likelihoods
 from models.prompting import EncodedExample
+from models.resolved import ResolvedModel
 from models.scoring import score_labels
 from plumbing.errors import ModelError, UserError
 
 TEXTS = ["Fine soup.", "The phone died after two days, and nobody answered my letters.", "Bad!"]
 LENGTH = 8
+CHAT = USUAL["chat"]
 
 
 def named(place, **options):
@@ -62,6 +70,16 @@ def plain_adapter(folder, base, config=None, seed=1):
     return folder
 
 
+def test_a_side_says_how_it_cuts_texts_and_two_models_may_cut_alike(opened, tiny_llama, make_llama, tmp_path):
+    other, bytes_alone = make_llama(tmp_path / "other", seed=4), make_llama(tmp_path / "bytes", words=())
+    sides = opened(DIALOGUE, named(tiny_llama), named(other), named(bytes_alone))
+    one, same, unlike = (side.about.tokenizer_sha256 for side in sides)
+    assert len(one) == 64 and one == same != unlike
+    sides[0].write(TEXTS, max_new_tokens=2)  # pads, which cuts nothing otherwise
+    (again,) = opened(DIALOGUE, named(tiny_llama))
+    assert again.about.tokenizer_sha256 == one
+
+
 def test_a_base_and_an_adapter_of_ours_answer_as_the_report_does(opened, tiny_llama, tiny_adapter, tiny_pair):
     base, tuned = opened(SENTIMENT, named(tiny_llama), named(tiny_adapter))
     assert (base.about.kind, tuned.about.kind) == ("model", "adapter")
@@ -70,7 +88,7 @@ def test_a_base_and_an_adapter_of_ours_answer_as_the_report_does(opened, tiny_ll
     assert base.about.weights_sha256 == tiny_pair.base.weights_sha256
     for side, tuned_side in ((base, False), (tuned, True)):
         assert side.abilities == {"writes", "chooses", "likelihood"}
-        assert side.prompted("x").where_from == "contract"
+        assert side.prompted("x").where_from == ("contract" if tuned_side else "borrowed")
         assert side.prompted("x").sha256 == tiny_pair.contract.sha256
         for answer, both in zip(side.choose(TEXTS), score_labels(tiny_pair, TEXTS), strict=True):
             expected = torch.tensor(both.tuned if tuned_side else both.base).exp().tolist()
@@ -94,6 +112,61 @@ def test_a_base_and_an_adapter_of_ours_answer_as_the_report_does(opened, tiny_ll
         ]
         assert side.likelihoods(TEXTS, targets) == pytest.approx(expected, abs=1e-5)
         assert side.spent.seconds > 0 and side.spent.tokens == sum(each.tokens for each in written)
+
+
+def test_one_alone_is_asked_and_computed_as_among_the_others(tiny_llama, tiny_adapter, tmp_path):
+    moved = shutil.copytree(tiny_llama, tmp_path / "moved")
+    asked = [Asked(str(moved)), named(tiny_adapter, precision="float32"), Asked(str(tiny_llama))]
+    together = open_sides(asked, SENTIMENT)
+    assert [side.prompted("x").where_from for side in together] == ["borrowed", "contract", "template"]
+    assert f"the prompt that {tiny_adapter.name} was tuned with" in together[0].about.notes[0]
+    expected = [(side.prompted("x"), side.choose(TEXTS), side.about.precision) for side in together]
+    for side in together:
+        side.close()
+    for number, one in enumerate(expected):
+        (side,) = open_sides(asked, SENTIMENT, only=number)
+        assert (side.prompted("x"), side.about.precision) == (one[0], one[2])
+        for answer, as_before in zip(side.choose(TEXTS), one[1], strict=True):
+            assert answer.probabilities == pytest.approx(as_before.probabilities, abs=1e-5)
+        side.close()
+
+
+def test_a_base_may_be_called_otherwise_than_an_adapter_calls_it(opened, tiny_llama, tiny_adapter, tmp_path):
+    base, tuned = opened(SENTIMENT, named(f"{tiny_llama}/."), named(tiny_adapter))
+    assert base._copy is tuned._copy and tuned.about.base == str(tiny_llama)
+    moved = shutil.copytree(tiny_llama, tmp_path / "moved")
+    (elsewhere,) = opened(SENTIMENT, named(tiny_adapter, base=str(moved)))
+    assert f"it is on {moved}" in elsewhere.about.notes[0]
+    assert elsewhere.choose(TEXTS) == tuned.choose(TEXTS)
+
+
+def wanted_at(path, precision, gguf=""):
+    source = ResolvedModel(name=path, path=Path("/nowhere") / path, origin="folder", revision="", gguf=gguf)
+    return Wanted(Asked(path), Looked("model", path), source, "causal", precision)
+
+
+@pytest.mark.parametrize(
+    ("given", "settled"),
+    [
+        (["a auto", "b auto"], ["bfloat16", "bfloat16"]),
+        (["a auto", "b float32"], ["float32", "float32"]),  # a run says in what it was trained
+        (["a auto", "a nf4"], ["nf4", "nf4"]),
+        (["a auto", "b nf4"], ["bfloat16", "nf4"]),
+        (["a auto", "a nf4", "b float32"], ["nf4", "nf4", "float32"]),
+        (["a auto", "b float32", "c bfloat16"], ["bfloat16", "float32", "bfloat16"]),
+    ],
+)
+def test_what_is_compared_is_computed_alike_where_nothing_else_is_said(given, settled, monkeypatch):
+    monkeypatch.setattr("models.loading.best_precision", lambda: "bfloat16")
+    wanted = [wanted_at(*each.split()) for each in given]
+    settle_precisions(wanted)
+    assert [each.precision for each in wanted] == settled
+
+
+def test_a_packed_file_is_not_computed_in_4_bit_as_the_folder_that_it_lies_in():
+    folder, file = wanted_at("a", "nf4"), wanted_at("a", "auto", gguf="q4.gguf")
+    settle_precisions([folder, file])
+    assert file.precision != "nf4"
 
 
 def test_one_batch_answers_for_both_where_both_are_asked_alike(opened, tiny_llama, tiny_adapter, monkeypatch):
@@ -151,6 +224,15 @@ def test_adapters_of_any_kind_take_turns_on_one_copy_of_a_base(opened, tiny_llam
     assert len({tuple(each.written for each in written) for _, written, _ in alone}) == 4
 
 
+def test_the_same_weights_in_other_files_are_the_same_weights(opened, tiny_llama, tmp_path):
+    AutoModelForCausalLM.from_pretrained(tiny_llama).save_pretrained(tmp_path / "cut", max_shard_size="20KB")
+    AutoTokenizer.from_pretrained(tiny_llama).save_pretrained(tmp_path / "cut")
+    assert len(list((tmp_path / "cut").glob("*.safetensors"))) > 1
+    base, cut = opened(SENTIMENT, named(tiny_llama), named(tmp_path / "cut"))
+    assert cut.about.weights_sha256 == base.about.weights_sha256
+    assert cut.about.notes[-1] == "Its weights are the base's, every one of them."
+
+
 def test_a_whole_model_says_how_much_of_it_is_its_own(opened, tiny_llama, tiny_whole, tiny_whole_pair):
     base, tuned, same = opened(SENTIMENT, named(tiny_llama), named(tiny_whole), named(tiny_llama))
     changed, _ = tiny_whole_pair.proof.changed
@@ -163,6 +245,18 @@ def test_a_whole_model_says_how_much_of_it_is_its_own(opened, tiny_llama, tiny_w
             torch.tensor(both.tuned).exp().tolist(), abs=1e-5
         )
     assert tuned.prompted("x") == replace(base.prompted("x"), where_from="contract")
+    assert base.about.tokenizer_sha256 == tuned.about.tokenizer_sha256 != ""
+
+
+def test_sides_of_other_words_do_not_cut_texts_alike(
+    opened, tiny_llama, tiny_adapter, make_llama, classifier, tmp_path
+):
+    other = make_llama(tmp_path / "bytes", words=())
+    sides = opened(
+        SENTIMENT, named(tiny_llama), named(tiny_adapter), named(other), named(classifier("negative", "positive"))
+    )
+    base, tuned, bytewise, head = (side.about for side in sides)
+    assert cut_alike(base, tuned) and not cut_alike(base, bytewise) and head.tokenizer_sha256 == ""
 
 
 def test_a_model_of_other_shapes_is_another(opened, tiny_llama, make_llama, tmp_path):
@@ -222,11 +316,30 @@ def test_an_adapter_in_the_layout_of_llama_factory(opened, tiny_llama, tmp_path)
     assert base.prompted("x").example.startswith("<|im_start|>system\n")
     assert tuned.about.proof and base.choose(TEXTS) != tuned.choose(TEXTS)
     assert not (folder / "it ran").exists()
-    with pytest.raises(ModelError, match=r"no such base model|Give a folder that exists"):
+    with pytest.raises(ModelError, match=r"no such base model.*Say where it is: base=FOLDER"):
         open_side(named(folder), SENTIMENT)
     alone = open_side(named(folder, base=str(tiny_llama)), SENTIMENT)
     assert alone.choose(TEXTS) == tuned.choose(TEXTS)
     alone.close()
+
+
+def test_a_prompt_of_ones_own_takes_the_place_of_a_tokenizer_that_cannot_be_used(opened, tiny_llama, tmp_path):
+    folder = plain_adapter(tmp_path / "adapter", tiny_llama)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|nowhere|>"}), encoding="utf-8")
+    with pytest.raises(ModelError, match=r"tokens that the base's tokenizer does not have.*prompt=FILE"):
+        open_side(named(folder), SENTIMENT)
+    (tmp_path / "prompt.jinja").write_text("Review: {{ input }}\nSentiment:", encoding="utf-8")
+    (side,) = opened(SENTIMENT, named(folder, prompt=str(tmp_path / "prompt.jinja")))
+    assert side.prompted("x").where_from == "file"
+
+
+def test_an_adapter_whose_texts_end_otherwise_than_the_base_s(opened, tiny_llama, tmp_path):
+    folder = plain_adapter(tmp_path / "adapter", tiny_llama)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|endoftext|>"}), encoding="utf-8")
+    base, tuned = opened(SENTIMENT, named(tiny_llama), named(folder))
+    ends = [side.asking.prompter.tokenizer.eos_token for side in (base, tuned)]
+    assert ends == ["<|im_end|>", "<|endoftext|>"] and base.partner is None
+    assert "eos_token <|endoftext|>" in tuned.about.notes[0]
 
 
 def test_another_model_of_the_hub_is_never_taken_for_its_base(tiny_llama, tmp_path, monkeypatch):
@@ -292,6 +405,20 @@ def test_a_classifier_answers_by_its_own_classes(opened, classifier):
         assert list(answer.probabilities) == ["negative", "positive"]
         assert list(answer.probabilities.values()) == pytest.approx(expected, abs=1e-5)
     assert side.prompted("x").where_from == "bare text" and side.prompted("x").example == "x"
+
+
+def test_a_head_that_reads_the_last_token_finds_it_in_a_batch(opened, tiny_llama, tmp_path):
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")
+        torch.manual_seed(4)
+        names = {0: "negative", 1: "positive"}
+        model = AutoModelForSequenceClassification.from_pretrained(tiny_llama, num_labels=2, id2label=names)
+    model.config.pad_token_id = model.config.bos_token_id  # not what its tokenizer pads with
+    model.save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny_llama).save_pretrained(tmp_path)
+    (side,) = opened(SENTIMENT, named(tmp_path))
+    for answer, expected in zip(side.choose(TEXTS), alone(tmp_path, [0, 1]), strict=True):
+        assert list(answer.probabilities.values()) == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_class_that_is_no_label_is_left_out_and_said(opened, classifier):
@@ -417,3 +544,23 @@ def test_closed_sides_give_their_memory_back(tiny_llama, tiny_adapter):
     tuned.close()
     gc.collect()
     assert model() is None
+
+
+def test_an_answer_that_is_watched_grows_to_what_is_written(opened, tiny_llama, tiny_adapter, tmp_path):
+    other = plain_adapter(tmp_path / "other", tiny_llama)
+    given = [{"role": "user", "content": "Fine soup."}]
+    for side in opened(CHAT, named(tiny_llama), named(tiny_adapter), named(other)):
+        assert isinstance(side, Streams)
+        seen = list(side.stream(given, max_new_tokens=LENGTH, stop=threading.Event()))
+        [written] = side.write([given], max_new_tokens=LENGTH)
+        assert seen[-1] == written and all(written.text.startswith(each.text) for each in seen)
+        assert [each.tokens for each in seen[:3]] == [1, 2, 3]
+
+
+def test_a_watched_answer_ends_within_a_token_of_a_stop(opened, tiny_llama):
+    stop = threading.Event()
+    [side] = opened(CHAT, named(tiny_llama))
+    growing = side.stream([{"role": "user", "content": "Fine soup."}], max_new_tokens=LENGTH, stop=stop)
+    next(growing)
+    stop.set()
+    assert list(growing)[-1].cut_off and next(growing, None) is None

@@ -2,12 +2,17 @@
 
 import json
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from eval.sides.looking import look
 from models.adapter_files import CONFIG_FILE, WEIGHTS_FILE
 from plumbing.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[4]
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +120,32 @@ def test_an_adapter_in_the_hub_s_cache_is_found_and_its_files_are_plain(cached):
         assert (found.path / name).is_file() and not (found.path / name).is_symlink()
         assert (found.path / name).read_bytes() == (cached / name).read_bytes()
     assert look("who/it") == found
+
+
+def test_what_another_program_left_out_of_the_cache_is_fetched(cached, monkeypatch):
+    """peft fetches two files, and a chat template beside them says how the adapter is asked."""
+    asked = []
+
+    def snapshot_download(name, *, revision, allow_patterns):
+        asked.append((name, revision))
+        (cached.parents[1] / "blobs" / "template").write_text("{{ messages }}")
+        assert "chat_template.jinja" in allow_patterns and "tokenizer_config.json" in allow_patterns
+        (cached / "chat_template.jinja").symlink_to(cached.parents[1] / "blobs" / "template")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot_download)
+    monkeypatch.setattr("eval.sides.looking.in_reach", lambda name: None)  # which asks the same client for a model
+    assert not (look("who/it").path / "chat_template.jinja").exists() and not asked  # the Hub cannot be reached
+    monkeypatch.setattr("eval.sides.looking.hub_reachable", lambda: True)
+    assert (look("who/it").path / "chat_template.jinja").read_text() == "{{ messages }}"
+    assert asked == [("who/it", "0123abc")]
+
+
+def test_to_look_takes_nothing_of_a_comparison_of_ours():
+    code = (
+        "import sys, eval.sides.looking; print([each for each in ('eval.compare', 'torch') if each in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert said.stdout.strip() == "set()"
 
 
 def test_a_link_out_of_the_cache_is_refused(cached, tmp_path):

@@ -11,7 +11,8 @@ from models.chat_template import PLAIN_TEMPLATE
 from models.loading import load_tokenizer
 from models.prompting import Prompter
 from models.sources import resolve
-from plumbing.errors import DataError, ModelError
+from models.tokenizer_files import TokenizerBeside
+from plumbing.errors import DataError, ModelError, RecipeError
 
 PLAIN = "Review: {{ input }}\nSentiment:"
 CHATML = (
@@ -29,7 +30,7 @@ def tokenizer(tiny_llama):
 def file(tmp_path):
     def file(text):
         (tmp_path / "prompt.jinja").write_text(text, encoding="utf-8")
-        return PromptFile.load(tmp_path / "prompt.jinja")
+        return PromptFile.load(str(tmp_path / "prompt.jinja"), SENTIMENT)
 
     return file
 
@@ -147,9 +148,30 @@ def test_a_template_sees_nothing_of_the_environment(file, monkeypatch):
 def test_files_that_are_no_template_are_refused(tmp_path, content):
     (tmp_path / "prompt.jinja").write_bytes(content)
     with pytest.raises(DataError, match="cannot be read"):
-        PromptFile.load(tmp_path / "prompt.jinja")
+        PromptFile.load(str(tmp_path / "prompt.jinja"), SENTIMENT)
     with pytest.raises(DataError, match="cannot be read"):
-        PromptFile.load(tmp_path / "nowhere.jinja")
+        PromptFile.load(str(tmp_path / "nowhere.jinja"), SENTIMENT)
+
+
+def test_raw_texts_take_no_template_which_would_be_given_what_is_to_be_written(tmp_path):
+    (tmp_path / "prompt.jinja").write_text("Go on: {{ input }}", encoding="utf-8")
+    prose = replace(SENTIMENT, kind="text", labels=(), target_column="")
+    with pytest.raises(RecipeError, match=r"no place for a prompt template.*Leave the template out"):
+        PromptFile.load(str(tmp_path / "prompt.jinja"), prose)
+
+
+def test_a_template_is_found_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "prompt.jinja").write_text(PLAIN, encoding="utf-8")
+    assert PromptFile.load("~/prompt.jinja", SENTIMENT).text == PLAIN
+
+
+def test_what_cannot_be_rendered_for_another_reason_says_which(file, tmp_path, monkeypatch):
+    broken = tmp_path / "broken.py"
+    broken.write_text("import a_library_that_is_nowhere")
+    monkeypatch.setattr("eval.sides.prompts.rendering.__file__", str(broken))
+    with pytest.raises(DataError, match=r"nothing could render it: ModuleNotFoundError.*a_library_that_is_nowhere"):
+        file(PLAIN).render([{"input": "x"}])
 
 
 def test_a_contract_wins_over_the_template_where_it_is_of_this_task(tokenizer, tiny_adapter):
@@ -185,7 +207,7 @@ def test_a_model_without_a_chat_template_is_asked_in_plain_words_and_says_so(tok
 def test_the_template_that_came_with_an_adapter_leaves_the_base_s_alone(tokenizer):
     own = tokenizer.chat_template
     theirs = "{% for message in messages %}### {{ message.role }}\n{{ message.content }}\n{% endfor %}### answer\n"
-    made = asking(tokenizer, SENTIMENT, template=theirs)
+    made = asking(tokenizer, SENTIMENT, beside=TokenizerBeside(theirs))
     assert made.prompted("x").example.startswith("### system\n") and "came with the adapter" in made.notes[0]
     assert tokenizer.chat_template == own
     assert asking(tokenizer, SENTIMENT).prompted("x").example.startswith("<|im_start|>system\n")

@@ -24,6 +24,7 @@ TWO = ("negative", "positive")
         ("ｐｏｓｉｔｉｖｅ", "positive"),
         ("<think>It could be negative.</think>\n\npositive", "positive"),
         ("It could be negative.</think> positive", "positive"),
+        ("Positive. <think>Or negative?</think>", "positive"),
         ("No doubt. It is positive.", "positive"),
         ("", ""),
         ("   \n", ""),

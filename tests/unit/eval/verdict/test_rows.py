@@ -51,9 +51,9 @@ def test_a_file_is_read_with_the_task_that_its_columns_propose(tmp_path):
 
 def test_columns_that_nobody_could_guess_are_chosen(tmp_path):
     path = written(tmp_path / "support.csv", messages(60), head=("body", "team", "region"))
-    with pytest.raises(DataError, match="not clear what could be learned") as error:
+    with pytest.raises(DataError, match="not clear what the task of this file is") as error:
         open_rows(path, [BASE, BASE])
-    assert "which column is read and which is the answer" in str(error.value)
+    assert "--task classification" in str(error.value) and "--set data.columns.label=" in str(error.value)
     found = open_rows(path, [BASE, BASE], columns={"label": "team"})
     assert sorted(found.task.labels) == ["billing", "returns", "technical"]
 
@@ -144,7 +144,7 @@ def test_the_rows_of_a_run_are_those_of_its_report(tmp_path, make_report, flippe
 
 
 def test_without_rows_and_without_a_run_it_is_said_what_to_give():
-    with pytest.raises(DataError, match="not known which rows"):
+    with pytest.raises(DataError, match=r"not known which rows .*--data FILE"):
         open_rows(None, [BASE, Asked("other")])
 
 
@@ -156,6 +156,42 @@ def test_rows_are_divided_by_columns_of_the_file(tmp_path):
     with pytest.raises(DataError, match="no such column") as error:
         open_rows(path, [BASE, BASE], slices=["regoin"])
     assert "body, category, region" in str(error.value)
+
+
+def test_a_column_to_divide_by_is_none_that_is_read_or_answered(tmp_path):
+    path = written(tmp_path / "s.csv", messages(60), head=("body", "team", "region"))  # two could be the label
+    found = open_rows(path, [BASE, BASE], slices=["region"])
+    assert sorted(found.task.labels) == ["billing", "returns", "technical"]
+    assert {row["region"] for row in found.slices} == {"north", "south"}
+    with pytest.raises(DataError, match="no such column") as error:
+        open_rows(path, [BASE, BASE], slices=["regoin"])
+    assert "body, team, region" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [(["billing"] * 9, "has the same label"), (["billing", "returns", "other"], "has its own value")],
+)
+def test_labels_that_tell_nothing_apart_are_not_taken_for_texts(labels, said, tmp_path):
+    rows = [(message(number), label) for number, label in enumerate(labels)]
+    path = written(tmp_path / "s.csv", rows, head=("text", "label"))
+    with pytest.raises(DataError, match=said) as error:
+        open_rows(path, [BASE, BASE])
+    assert "--task classification, generation" in str(error.value)
+    assert open_rows(path, [BASE, BASE], kind="generation").task.kind == "generation"
+
+
+def test_texts_in_a_column_called_label_are_texts(tmp_path):
+    rows = [(message(n), f"The answer to that is number {n}, of {WORDS[n % 10]} and all.") for n in range(9)]
+    found = open_rows(written(tmp_path / "s.csv", rows, head=("text", "label")), [BASE, BASE])
+    assert found.task.kind == "generation"
+
+
+def test_where_every_text_has_several_labels_it_is_said(tmp_path):
+    rows = [(message(n % 5), ("billing", "returns")[n // 5 % 2]) for n in range(20)]
+    with pytest.raises(DataError, match="with different labels") as error:
+        open_rows(written(tmp_path / "s.csv", rows, head=("text", "label")), [BASE, BASE])
+    assert "Let each text have one label" in str(error.value)
 
 
 def test_a_column_that_does_not_divide_is_said(tmp_path):

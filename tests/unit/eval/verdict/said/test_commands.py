@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from eval.asked.request import Request
+from eval.asked.tasks import kind_named, task_named, task_of_sides
 from eval.cli import app
-from eval.commands.request import Request
-from eval.commands.tasks import kind_named, task_named, task_of_sides
 from eval.sides.side import Asked
 from eval.verdict.folder import save
 from plumbing.errors import RecipeError, UserError

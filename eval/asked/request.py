@@ -57,6 +57,11 @@ class Request:
         """Of the sides, the base first, as a verdict has them."""
         return ["base", "tuned", *(f"tuned-{number}" for number in range(2, len(self.tuned) + 1))]
 
+    @property
+    def servers(self) -> list[str]:
+        """Sides, and a judge, that are servers."""
+        return [text for text in (self.base, *self.tuned, self.judge or "") if is_server(text)]
+
     def check(self) -> None:
         """Refuse what is wrong without a look at any model.
 
@@ -65,6 +70,8 @@ class Request:
         """
         if not self.tuned:
             raise UserError("There is nothing to compare the base with", fix="Name a tuned side: --tuned FOLDER.")
+        if self.rows is not None and self.rows < 1:
+            raise UserError("There is no sample of so many rows", got=self.rows, fix="Write --rows 100.")
         if self.margin is not None and not 0 < self.margin < float("inf"):
             raise UserError("A margin is a number above 0", got=self.margin, fix="Write --non-inferior 0.02.")
         self.asked()
@@ -104,7 +111,7 @@ class Request:
                 options[key].setdefault("prompt", str(self.prompt))
         if self.price is not None:
             for key, text in texts.items():
-                if _is_server(text):
+                if is_server(text):
                     options[key].setdefault("price", self.price)
         known = self._trained_on()
         return {key: Asked(text, known.get(key), options[key]) for key, text in texts.items()}
@@ -121,5 +128,6 @@ class Request:
         return found
 
 
-def _is_server(text: str) -> bool:
+def is_server(text: str) -> bool:
+    """Whether a side is named by the address of a server, and not by a path or a name of the Hub's."""
     return text.strip().casefold().startswith(("http://", "https://"))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from plumbing import doors
 from plumbing.errors import RecipeError, UserError
 from plumbing.reading import read_text
 
@@ -77,7 +78,8 @@ def task_of_sides(asked: Sequence[Asked]) -> Task | None:
     """
     found = {task.name: task for one in asked if (task := _tuned_for(one)) is not None}
     if len(found) > 1:
-        raise UserError("The sides were tuned for several tasks", got=sorted(found), fix="Say which: --task NAME.")
+        fix = "Say which: --task NAME." if doors.current() == "command" else "Choose under “What is asked”."
+        raise UserError("The sides were tuned for several tasks", got=sorted(found), fix=fix)
     return next(iter(found.values()), None)
 
 
