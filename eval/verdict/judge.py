@@ -193,7 +193,7 @@ def agreement(pairs: Sequence[tuple[Preferred, Preferred]]) -> tuple[int, float 
     kappa = float(cohen_kappa_score(*zip(*pairs, strict=True), labels=list(_CHOICES)))
     counts = Counter(pairs)
     shares = np.array([[counts[one, other] for other in _CHOICES] for one in _CHOICES]) / n
-    if np.trace(shares) == 1:
+    if all(one == other for one, other in counts):
         chance = float(shares.sum(axis=0) @ shares.sum(axis=1))
         return n, kappa, Interval(low=(wilson(n, n).low - chance) / (1 - chance), high=1.0)
     drawn = (

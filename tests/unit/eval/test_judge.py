@@ -243,6 +243,8 @@ def test_that_a_judge_agrees_on_a_few_pairs_does_not_make_it_sure():
     few, many = (agreement([("tuned", "tuned"), ("base", "base")] * count) for count in (2, 100))
     assert few[1] == many[1] == few[2].high == 1.0
     assert few[2].low == pytest.approx(2 * wilson(4, 4).low - 1) and few[2].low < 0.1 < 0.9 < many[2].low
+    odd = [(one, one) for one, count in (("tuned", 1), ("base", 2), ("tie", 7)) for _ in range(count)]
+    assert agreement(odd)[2].low < 0.5  # 0.1 + 0.2 + 0.7 is not 1 to a computer
 
 
 def test_a_kappa_that_says_nothing_is_none():
