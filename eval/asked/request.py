@@ -70,6 +70,8 @@ class Request:
         """
         if not self.tuned:
             raise UserError("There is nothing to compare the base with", fix="Name a tuned side: --tuned FOLDER.")
+        if self.rows is not None and self.rows < 1:
+            raise UserError("There is no sample of so many rows", got=self.rows, fix="Write --rows 100.")
         if self.margin is not None and not 0 < self.margin < float("inf"):
             raise UserError("A margin is a number above 0", got=self.margin, fix="Write --non-inferior 0.02.")
         self.asked()

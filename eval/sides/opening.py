@@ -223,6 +223,8 @@ def _compare_weights(base: LocalSide, tuned: LocalSide) -> None:
         proof, note = "It is not of the base's shapes: other layers, or other sizes.", ""
     elif same == count:
         proof, note = "", "Its weights are the base's, every one of them."
+        # By whatever files they came: shards of another size, or a GGUF file of the same numbers.
+        tuned.about = replace(tuned.about, weights_sha256=base.about.weights_sha256)
     else:
         proof, note = f"{count - same} of its {count} weights are not the base's.", ""
     tuned.about = replace(tuned.about, proof=proof, notes=(*tuned.about.notes, *([note] if note else [])))

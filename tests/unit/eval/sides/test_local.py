@@ -224,6 +224,15 @@ def test_adapters_of_any_kind_take_turns_on_one_copy_of_a_base(opened, tiny_llam
     assert len({tuple(each.written for each in written) for _, written, _ in alone}) == 4
 
 
+def test_the_same_weights_in_other_files_are_the_same_weights(opened, tiny_llama, tmp_path):
+    AutoModelForCausalLM.from_pretrained(tiny_llama).save_pretrained(tmp_path / "cut", max_shard_size="20KB")
+    AutoTokenizer.from_pretrained(tiny_llama).save_pretrained(tmp_path / "cut")
+    assert len(list((tmp_path / "cut").glob("*.safetensors"))) > 1
+    base, cut = opened(SENTIMENT, named(tiny_llama), named(tmp_path / "cut"))
+    assert cut.about.weights_sha256 == base.about.weights_sha256
+    assert cut.about.notes[-1] == "Its weights are the base's, every one of them."
+
+
 def test_a_whole_model_says_how_much_of_it_is_its_own(opened, tiny_llama, tiny_whole, tiny_whole_pair):
     base, tuned, same = opened(SENTIMENT, named(tiny_llama), named(tiny_whole), named(tiny_llama))
     changed, _ = tiny_whole_pair.proof.changed

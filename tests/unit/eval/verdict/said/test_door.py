@@ -184,7 +184,7 @@ def test_the_metrics_and_prices_that_help_names_are_some():
     assert {"accuracy", "rougeL", "chrf", "number:0.01", "regex:PATTERN", "json-schema:FILE"} <= kinds.keys()
     for name, kind in kinds.items():
         require_primary(name, kind)
-    assert Price.parse(re.search(r"[\d.]+/[\d.]+", HELP["--price"])[0]).written == 0.6
+    assert Price.parse(re.search(r"\d+\.\d+/\d+\.\d+", HELP["--price"])[0]).written == 0.6
 
 
 @pytest.mark.parametrize("words_", [["compare", "--help"], ["plan", "--help"], ["show", "--help"]])
@@ -215,6 +215,11 @@ def test_rows_without_an_instruction_are_said_to_be(tiny_llama, sums):
     asked = ("compare", "--base", tiny_llama, "--tuned", tiny_llama, "--data", sums, "--max-new-tokens", "4")
     assert "No instruction stands before the rows" in run(*asked).stdout
     assert "No instruction stands before" not in run(*asked, "--instruction", "Add up.").stdout
+
+
+def test_a_sample_has_a_row():
+    with pytest.raises(UserError, match="no sample of so many rows"):
+        Request(base="a", tuned=["b"], data=None, rows=0).check()
 
 
 def test_servers_among_the_sides_are_known():
