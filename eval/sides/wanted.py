@@ -247,7 +247,7 @@ def lend_contract(wanted: Sequence[Wanted], task: Task) -> None:
         ModelError: a contract cannot be read.
     """
     base, *others = wanted
-    if base.kind != "causal" or base.ours or PROMPT in base.asked.options:
+    if base.kind != "causal" or base.ours or PROMPT in base.asked.options or task.kind == "text":
         return
     found: dict[str, Wanted] = {}
     for each in others:

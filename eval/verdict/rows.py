@@ -203,7 +203,7 @@ def _of_run(asked: Sequence[Asked], *, count: int | None, keep_trained: bool, sl
         run = run.parent if run.name in ("adapter", "model") else run
         if not (run / "eval" / REPORT_FILE).is_file():
             continue
-        tuned = tuned_in(run)
+        tuned = run if (run / TASK_FILE).is_file() else tuned_in(run)  # what ships lies beside its report
         report_task = load_task(tuned)
         if report_task is None:
             raise DataError(f"The run has no {TASK_FILE}", got=str(tuned), fix=_GIVE_ROWS[doors.current()])

@@ -19,7 +19,7 @@ class Seen:
         self.uncounted = 0
         """Of those that were asked for now, answers without a count of their tokens."""
         self._model = model
-        self._all = self._kept = self._refused = self._filtered = self._thought = self._unsaid = 0
+        self._all = self._kept = self._refused = self._filtered = self._thought = self._unsaid = self._aloud = 0
         self._oldest = 0
         self._models: set[str] = set()
         self._without: set[str] = set()
@@ -30,6 +30,7 @@ class Seen:
         self._filtered += reply.ended == "filter"
         self._thought += reply.thought
         self._unsaid += reply.thought and reply.ended == "length" and not reply.text.strip()
+        self._aloud += "</think>" in reply.text or reply.text.lstrip().startswith("<think>")
         self._models |= {reply.model} - {"", self._model}
         self._without |= set(reply.without)
         if kept:
@@ -63,6 +64,11 @@ class Seen:
         if self._thought:
             said.append(
                 f"It thought before {self._thought} {of}; what the server keeps apart as thoughts is not judged."
+            )
+        if self._aloud:
+            said.append(
+                f"{self._aloud} {of} hold its thoughts, which are judged with the rest wherever words are: let the "
+                f"server keep them apart, or turn them off, such as by {side_option('body', _NO_THOUGHTS)}."
             )
         if self._unsaid:
             said.append(

@@ -164,6 +164,29 @@ def test_labels_are_read_out_of_what_it_writes(server, opened):
     assert (words.text, words.written) == ("Positive.", None)
 
 
+def test_labels_of_two_servers_models_are_compared(server, opened, tmp_path):
+    from eval.verdict.compare import judge_sides
+    from eval.verdict.rows import open_rows
+
+    texts = [
+        f"{word} soup {number}" for number, word in enumerate(("odd", "good", "cold", "warm", "old", "hot") * 4)
+    ]
+    labels = ["negative", "positive"] * 12
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\n" + "".join(f"{both[0]},{both[1]}\n" for both in zip(texts, labels, strict=True)))
+    rows = open_rows(f"file:{path}", [Asked("base"), Asked("tuned")], task=TASK)
+    right = dict(zip(texts, labels, strict=True))
+    server.models = [{"id": "base"}, {"id": "tuned"}]
+    server.answer = lambda number, body: completion(
+        f"It is {right[body['messages'][-1]['content']]}." if body["model"] == "tuned" else "Who knows?"
+    )
+    verdict, found = judge_sides([lambda: opened(model="base"), lambda: opened(model="tuned")], rows)
+    assert [side.answered for side in verdict.sides] == ["read", "read"]
+    assert [side.unread for side in verdict.sides] == [1.0, 0.0]
+    assert [row.answers["tuned"].scores["accuracy"] for row in found] == [1.0] * len(found)
+    assert {row.answers["base"].written for row in found} == {"Who knows?"}
+
+
 def test_the_same_row_is_asked_once(server, opened):
     done = []
     assert write(opened(), ["a", "b", "a"], on_rows=lambda *both: done.append(both)) == ["to a", "to b", "to a"]
@@ -472,14 +495,20 @@ def test_what_a_reader_has_to_know_is_said(server, opened):
         completion(None, refusal="No."),
         completion(None, reasoning_content="hm", finish="length"),
         completion("x", finish="content_filter"),
-        {"choices": [{"message": {"content": "x"}}]},
+        {"choices": [{"message": {"content": "<think>x</think> y"}}]},
     ])  # fmt: skip
     server.answer = lambda number, body: next(kinds)
     side = opened(limits=replace(QUICK, in_flight=1), price=Price(1, 1))
     answers = side.write(list("abcd"), max_new_tokens=8)
     assert [answer.cut_off for answer in answers] == [False, True, False, False]
     said = " ".join(side.about.notes)
-    for part in ("1 of 4 answers are refusals", "1 of 4 answers are empty", "filter", "not count the tokens of 1"):
+    for part in (
+        "1 of 4 answers are refusals",
+        "1 of 4 answers are empty",
+        "filter",
+        "not count the tokens of 1",
+        "1 of 4 answers hold its thoughts",
+    ):
         assert part in said
     assert side.spent.dollars is None
 

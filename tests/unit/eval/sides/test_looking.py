@@ -145,7 +145,7 @@ def test_to_look_takes_nothing_of_a_comparison_of_ours():
         "import sys, eval.sides.looking; print([each for each in ('eval.compare', 'torch') if each in sys.modules])"
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert said.stdout.strip() == "set()"
+    assert said.stdout.strip() == "[]"
 
 
 def test_a_link_out_of_the_cache_is_refused(cached, tmp_path):
