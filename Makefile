@@ -16,6 +16,8 @@ demo: $(VENV)/.app
 	$(RUN) -m finetuning train sentiment-smollm2-lora $(ARGS)
 
 # Tiny models first, then the real one in the app, a worker and the gate: a core each, and a test on every core.
+# What is compiled is kept: the suite starts hundreds of processes, and without that each compiles this project anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev check browser
 	$(RUN) -m pytest -n logical --maxprocesses 4 --dist worksteal tests/unit tests/integration --ignore $(REAL) $(ARGS)
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --maxprocesses 2 --dist loadfile $(REAL) tests/browser eval $(ARGS)
