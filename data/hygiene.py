@@ -217,7 +217,7 @@ def _signatures(keys: Sequence[str], unique: Sequence[int]) -> np.ndarray[Any, n
     """The MinHash signatures of the unique texts, [n, SIGNATURE_SIZE].
 
     Each value is the least that a bijection of 32 bits, a · h + b with an odd a, makes of the hashes of a text's
-    shingles. Those are CRC-32, whose bits MurmurHash3's finalizer mixes first: alike shingles differ in few of them.
+    shingles. Those are CRC-32, which MurmurHash3's finalizer mixes first: of like shingles few bits differ.
     """
     import numpy as np
 

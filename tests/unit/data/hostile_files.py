@@ -14,6 +14,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -58,7 +59,9 @@ def parquet(columns: dict[str, object], **options: object) -> Writer:
     return lambda path: pq.write_table(pa.table(columns), path, **options)
 
 
+@cache
 def archive(compression: str) -> bytes:
+    """20 MB of zeros, packed."""
     packed = io.BytesIO()
     if compression == "gzip":
         return gzip.compress(b"0" * 20_000_000)
@@ -441,6 +444,11 @@ def _half_alike(path: Path) -> None:
             file.write(f"{start} {own},{n % 2}\n")
 
 
+def _columns_of_places(path: Path) -> None:
+    places = ", ".join(f'"{n}": 0' for n in range(100_000))
+    path.write_text("{" + ", ".join(f'"c{c}": {{{places}}}' for c in range(20)) + "}", encoding="utf-8")
+
+
 def _add_big() -> None:
     BIG["a line of 1 GB"] = ("a.csv", _sparse_line)
     BIG["a line of 1 GB, as JSON"] = ("a.json", _sparse_line)
@@ -450,14 +458,7 @@ def _add_big() -> None:
     turns = b'{"messages": [' + turn * 100_000 + b'{"role": "assistant", "content": "b"}]}\n'
     BIG["a million turns in JSON lines"] = ("a.jsonl", repeated(b"", turns, 10))
     BIG["a million objects in a row"] = ("a.jsonl", repeated(b"{\n", b'"a":1}\n{', 1_000_000, b"}"))
-    BIG["a column of a million places"] = (
-        "a.json",
-        put(
-            "{"
-            + ", ".join(f'"c{c}": {{' + ", ".join(f'"{n}": 0' for n in range(100_000)) + "}" for c in range(20))
-            + "}"
-        ),
-    )
+    BIG["a column of a million places"] = ("a.json", _columns_of_places)
     BIG["a cell of 10 MB"] = ("a.csv", repeated(b"text,label\n", b"x", 10_000_000, b",1\n"))
     BIG["a million empty lines"] = ("a.jsonl", repeated(b"", b"\n", 1_000_000, b'{"text": "a", "label": 1}\n'))
     BIG["90 million empty lines"] = ("a.csv", repeated(b"", b"\n", 90_000_000, b"\xff"))

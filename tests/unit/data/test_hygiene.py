@@ -151,7 +151,7 @@ def test_lsh_finds_what_comparing_every_pair_finds():
 
 def test_signatures_are_made_without_libraries_that_take_long_to_import():
     """Every process that reads rows makes them: a page, a worker, a command."""
-    code = "import sys\nfrom data.hygiene import _signatures\n_signatures(['a b', 'b c'], [0, 1])\nprint(*sys.modules)"
+    code = "import sys\nfrom data.hygiene import _signatures\n_signatures(['a b'], [0])\nprint(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "numpy" in loaded and not {"datasketch", "scipy"} & set(loaded)
 
