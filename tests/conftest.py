@@ -25,7 +25,7 @@ def pytest_configure(config):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection():
-    """Import modules without looking for garbage: there is hardly any, and whatever libraries hold is gone through."""
+    """Modules are imported without looking for garbage: there is hardly any among all that libraries bring."""
     gc.disable()
     try:
         return (yield)
