@@ -122,10 +122,10 @@ def _check_labels(pair: Pair, plain: Plain, texts: Sequence[str]) -> Iterator[Ch
         prompt = pair.prompter.encode_prompt(text)
         for tuned in (False, True):
             ours = fast.tuned if tuned else fast.base
-            own, exact = (
-                [math.fsum(_look(sides, prompt, label, tuned).chosen) for label in labels]
-                for sides in (plain.own, plain.exact)
-            )
+            own = [math.fsum(_look(plain.own, prompt, label, tuned).chosen) for label in labels]
+            exact = own
+            if plain.exact is not plain.own:
+                exact = [math.fsum(_look(plain.exact, prompt, label, tuned).chosen) for label in labels]
             best, second = sorted(exact, reverse=True)[:2]
             yield Checked(
                 row=row,
