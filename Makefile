@@ -15,10 +15,13 @@ app: $(VENV)/.app
 demo: $(VENV)/.app
 	$(RUN) -m finetuning train sentiment-smollm2-lora $(ARGS)
 
-# Tiny models first, then the real one in the app, a worker and the gate: a core each, and a test on every core.
+# Tiny models first, then the real one in the gate, the app and a worker: a core each, and a test on every core. The
+# gate is the longest file, so it is named first.
+# What is compiled is kept: the suite starts hundreds of processes, and without that each compiles this project anew.
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev check browser
 	$(RUN) -m pytest -n logical --maxprocesses 4 --dist worksteal tests/unit tests/integration --ignore $(REAL) $(ARGS)
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --maxprocesses 2 --dist loadfile $(REAL) tests/browser eval $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -n logical --maxprocesses 2 --dist loadfile eval tests/browser $(REAL) $(ARGS)
 
 check: $(VENV)/.dev
 	$(RUN) -m ruff check .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -34,11 +35,14 @@ def idle(seconds: float = 2.0) -> str:
     return f"Before it began, the cores were {psutil.cpu_percent(interval=seconds):.0f} % busy with other work."
 
 
-def matrix_product_peak(precision: str, *, seconds_a_shape: float = 1.0) -> float:
-    """The fastest that a product [m, k] × [k, n] of any of `SHAPES` went, in GFLOP/s, 2·m·k·n operations each.
+def matrix_product_peak(
+    precision: str, shapes: Sequence[tuple[int, int, int]] = SHAPES, *, seconds_a_shape: float = 1.0
+) -> float:
+    """The fastest that a product [m, k] × [k, n] of any of `shapes` went, in GFLOP/s, 2·m·k·n operations each.
 
     Args:
         precision: `float32` or `bfloat16`.
+        shapes: what is tried.
         seconds_a_shape: how long each shape is tried.
     """
     import torch
@@ -46,7 +50,7 @@ def matrix_product_peak(precision: str, *, seconds_a_shape: float = 1.0) -> floa
     from models.loading import device
 
     where, dtype, best = device(), getattr(torch, precision), 0.0
-    for m, k, n in SHAPES:
+    for m, k, n in shapes:
         a = torch.randn(m, k, device=where).to(dtype)
         b = torch.randn(n, k, device=where).to(dtype).t()  # as a linear layer holds its weight
         ends = time.perf_counter() + seconds_a_shape

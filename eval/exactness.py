@@ -122,10 +122,10 @@ def _check_labels(pair: Pair, plain: Plain, texts: Sequence[str]) -> Iterator[Ch
         prompt = pair.prompter.encode_prompt(text)
         for tuned in (False, True):
             ours = fast.tuned if tuned else fast.base
-            own, exact = (
-                [math.fsum(_look(sides, prompt, label, tuned).chosen) for label in labels]
-                for sides in (plain.own, plain.exact)
-            )
+            own = [math.fsum(_look(plain.own, prompt, label, tuned).chosen) for label in labels]
+            exact = own
+            if plain.exact is not plain.own:
+                exact = [math.fsum(_look(plain.exact, prompt, label, tuned).chosen) for label in labels]
             best, second = sorted(exact, reverse=True)[:2]
             yield Checked(
                 row=row,
@@ -154,15 +154,17 @@ def _check_texts(pair: Pair, plain: Plain, texts: Sequence[str], max_new_tokens:
             if plain.exact is not plain.own:
                 exact = _generated(plain.exact, prompt, ends, max_new_tokens, tuned)
             said = [*ours.token_ids, *ends[:1] * ours.finished]
+            # They mostly say the same, which is looked at once.
+            looks = {one: _look(plain.exact, prompt, one, tuned) for one in {tuple(said), tuple(own), tuple(exact)}}
             yield Checked(
                 row=row,
                 tuned=tuned,
                 fast=ours.text,
                 own=text_of(own),
                 exact=text_of(exact),
-                fast_error=_look(plain.exact, prompt, said, tuned).worst,
-                own_error=_look(plain.exact, prompt, own, tuned).worst,
-                margin=_look(plain.exact, prompt, exact, tuned).closest,
+                fast_error=looks[tuple(said)].worst,
+                own_error=looks[tuple(own)].worst,
+                margin=looks[tuple(exact)].closest,
             )
 
 
@@ -183,7 +185,7 @@ class _Look:
         return min((best - second for best, second in zip(self.best, self.second, strict=True)), default=math.inf)
 
 
-def _look(sides: Sides, prompt: list[int], said: list[int], tuned: bool) -> _Look:
+def _look(sides: Sides, prompt: list[int], said: Sequence[int], tuned: bool) -> _Look:
     import torch
 
     ids = torch.tensor([[*prompt, *said]], device=sides.tuned.device)

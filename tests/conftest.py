@@ -3,8 +3,11 @@
 Nor does a GPU: only a run that asks for the tests marked `cuda` sees one.
 """
 
+import gc
 import os
 import re
+
+import pytest
 
 OURS = ("BEFORE_AFTER_", "GRADIO_", "HF_", "HUGGING", "SPACE_", "TRANSFORMERS_")
 KEPT = ("BEFORE_AFTER_CACHE", "HF_HOME", "HF_HUB_CACHE")
@@ -18,3 +21,14 @@ def pytest_configure(config):
             del os.environ[name]
     if not re.search(r"(?<!not )\bcuda\b", config.option.markexpr):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # torch, asked later, finds no GPU
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Modules are imported without looking for garbage: there is hardly any among all that libraries bring."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()

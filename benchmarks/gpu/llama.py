@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks.gpu import chat, shapes
 from benchmarks.gpu.findings import Findings
-from benchmarks.machine import matrix_product_peak
+from benchmarks.machine import SHAPES, matrix_product_peak
 from benchmarks.training import OURS, TRL
 from benchmarks.training_process import Measured, Prepared
 from finetuning.recipe import Recipe, load_recipe, with_overrides
@@ -56,7 +56,7 @@ def measure(findings: Findings, *, tiny: bool = False) -> None:
     with shapes.base_of(shape) as base:
         seconds = time.perf_counter() - started
         findings.add(PART, "Seconds", what=f"making {shape}'s weights", s=seconds)
-        settings = [f"model.base={base}", *(["strategy.rank=4"] if tiny else [])]
+        settings = [f"model.base={base}", *(["strategy.rank=4", "data.train_rows=32"] if tiny else [])]
         _train(findings, settings, tiny)
         _run_to_a_report(findings, settings, tiny)
 
@@ -81,7 +81,7 @@ def _train(findings: Findings, settings: list[str], tiny: bool) -> None:
         ("unpacked", count.total, expected.total),
     ):
         findings.add(PART, "Parameters", what=what, counted=counted, the_estimate_says=said)
-    peak = matrix_product_peak(best_precision(), seconds_a_shape=0.2)
+    peak = matrix_product_peak(best_precision(), SHAPES[:1] if tiny else SHAPES, seconds_a_shape=0.2)
     prepared.train("ours", recipe)  # what is made once, at the first step that a process takes
     for trainer in ("ours", "trl") if tiny else ("ours", "trl", "ours", "trl"):
         name = OURS if trainer == "ours" else TRL

@@ -6,8 +6,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
+from finetuning.runs.folder import list_runs
 from tests.browser.app_process import new_page
 from tests.browser.steps import choose_classifier, open_tab, open_train, start_small_run
+from tests.standing_still import standing_still
 
 STEPS = "of 4,000 steps"
 """Half an hour of them: nothing here waits for the end."""
@@ -25,21 +27,22 @@ def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: B
         second.goto(page.url)
         open_train(second)
         expect(second.locator("#sentiment-state")).to_contain_text(STEPS)
-    page.dblclick("#sentiment-start")  # the same form once more is the same run
-    expect(page.locator(".toast-body").first).to_contain_text("it is shown below")
-    page.locator("#sentiment-seed input").fill("7")
-    page.keyboard.press("Tab")
-    page.dblclick("#sentiment-start")  # and so are two clicks on another
-    expect(state.locator(".ba-state-queued")).to_be_visible()
-    expect(state).to_contain_text("next, when the run that is going on ends")
-    page.click("#sentiment-cancel")  # a run that has not begun is cancelled at once
-    expect(state.locator(".ba-state-cancelled")).to_be_visible()
-    expect(page.locator("#sentiment-compare")).to_be_hidden()
+    with standing_still(next(run for run in list_runs(runs_folder) if run.state() == "running")):
+        page.dblclick("#sentiment-start")  # the same form once more is the same run
+        expect(page.locator(".toast-body").first).to_contain_text("it is shown below")
+        page.locator("#sentiment-seed input").fill("7")
+        page.keyboard.press("Tab")
+        page.dblclick("#sentiment-start")  # and so are two clicks on another
+        expect(state.locator(".ba-state-queued")).to_be_visible()
+        expect(state).to_contain_text("next, when the run that is going on ends")
+        page.click("#sentiment-cancel")  # a run that has not begun is cancelled at once
+        expect(state.locator(".ba-state-cancelled")).to_be_visible()
+        expect(page.locator("#sentiment-compare")).to_be_hidden()
 
-    open_tab(page, "Runs")
-    page.locator("#runs-table tbody tr", has=page.locator(".ba-state-running")).first.click()
-    running = page.locator("#runs-state")
-    expect(running.locator(".ba-state-running")).to_be_visible()
+        open_tab(page, "Runs")
+        page.locator("#runs-table tbody tr", has=page.locator(".ba-state-running")).first.click()
+        running = page.locator("#runs-state")
+        expect(running.locator(".ba-state-running")).to_be_visible()
     page.click("#runs-cancel")
     expect(running.locator(".ba-state-cancelled")).to_be_visible()
     expect(page.locator("#runs-cancel")).to_be_hidden()

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from finetuning.runs.folder import list_runs
 from tests.browser.app_process import new_page, running_app
 from tests.browser.steps import choose_classifier, open_tab, open_train, start_small_run
+from tests.standing_still import standing_still
 
 STEPS = "of 4,000 steps"
 """Half an hour of them: nothing here waits for the end."""
 
 
 @pytest.fixture(scope="module")
-def public_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("public")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("public")
+
+
+@pytest.fixture(scope="module")
+def public_url(folder: Path) -> Iterator[str]:
     with running_app(folder / "runs", folder / "app.log", "--public", "--limits", "steps=4000") as url:
         yield url
     assert "Traceback" not in (folder / "app.log").read_text(errors="replace")
@@ -38,7 +45,7 @@ def bea(public_url: str, chromium: Browser) -> Iterator[Page]:
         yield page
 
 
-def test_each_browser_sees_its_own_run_and_is_told_its_limits(ana: Page, bea: Page) -> None:
+def test_each_browser_sees_its_own_run_and_is_told_its_limits(ana: Page, bea: Page, folder: Path) -> None:
     open_train(ana)
     expect(ana.get_by_label("Hub dataset")).to_have_count(0)
     choose_classifier(ana)
@@ -49,21 +56,23 @@ def test_each_browser_sees_its_own_run_and_is_told_its_limits(ana: Page, bea: Pa
     second.goto(ana.url)
     open_train(second)
     expect(second.locator("#sentiment-state")).to_contain_text(STEPS)
-    second.reload()
-    open_train(second)
-    expect(second.locator("#sentiment-state")).to_contain_text(STEPS)
-    second.click("#sentiment-start")
-    expect(second.locator(".toast-body").first).to_contain_text("You have a run that is not over")
+    (run,) = list_runs(folder / "runs")
+    with standing_still(run):
+        second.reload()
+        open_train(second)
+        expect(second.locator("#sentiment-state")).to_contain_text(STEPS)
+        second.click("#sentiment-start")
+        expect(second.locator(".toast-body").first).to_contain_text("You have a run that is not over")
 
-    open_train(bea)
-    expect(bea.locator("#sentiment-state .ba-state")).to_have_count(0)
-    bea.locator("#sentiment-more button").first.click()
-    bea.locator("#sentiment-rank input").fill("64")
-    bea.keyboard.press("Tab")
-    bea.click("#sentiment-start")
-    expect(bea.locator(".toast-body").first).to_contain_text("“Rank” is 64, at most 32")
-    open_tab(bea, "Runs")
-    expect(bea.locator("#runs-table")).to_contain_text("No runs yet")
+        open_train(bea)
+        expect(bea.locator("#sentiment-state .ba-state")).to_have_count(0)
+        bea.locator("#sentiment-more button").first.click()
+        bea.locator("#sentiment-rank input").fill("64")
+        bea.keyboard.press("Tab")
+        bea.click("#sentiment-start")
+        expect(bea.locator(".toast-body").first).to_contain_text("“Rank” is 64, at most 32")
+        open_tab(bea, "Runs")
+        expect(bea.locator("#runs-table")).to_contain_text("No runs yet")
 
     ana.click("#sentiment-cancel")
     expect(ana.locator("#sentiment-state .ba-state-cancelled")).to_be_visible()

@@ -5,14 +5,16 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 import pytest
 
 from finetuning.runs import launch
-from finetuning.runs.folder import WORKING, create_run, open_run
+from finetuning.runs.folder import WORKING, checkpoint_step, create_run, open_run
 from finetuning.runs.processes import RUN_VARIABLE
+from tests.standing_still import standing_still
 
 ROOT = Path(__file__).resolve().parents[2]
 HAMMER = """
@@ -97,20 +99,43 @@ def test_a_run_outlives_the_process_that_started_it_and_then_the_next_one_starts
     assert first.status().state == "finished"
 
 
-@pytest.mark.parametrize("phase", ["Reading the data", "Fine-tuning", "Comparing base and tuned"])
+@pytest.mark.parametrize("phase", ["Reading the data", "Comparing base and tuned"])
 def test_cancel_ends_a_run_in_every_phase(phase, tiny_recipe, tmp_path, wait_for):
-    more = [LONG] if phase == "Fine-tuning" else ["training.max_steps=2", "evaluation.batch_size=1"]
-    run = launch.submit(tiny_recipe(*more), tmp_path)
+    """Of `Fine-tuning` the next test says the same."""
+    run = launch.submit(tiny_recipe("training.max_steps=2", "evaluation.batch_size=1"), tmp_path)
     first = phase == "Reading the data"  # over so soon that the look at it may come late
-
-    def reached():
-        now = run.status().phase
-        return bool(now) if first else now == phase and (phase != "Fine-tuning" or len(run.metrics()[0]) > 3)
-
-    wait_for(reached)
+    wait_for(lambda: run.status().phase if first else run.status().phase == phase)
     launch.cancel(run)
     assert ended(run, wait_for).state == "cancelled"
-    assert phase != "Fine-tuning" or run.checkpoint() is not None
+
+
+def test_a_run_is_cancelled_reaches_its_limit_and_goes_on_with_more_from_its_checkpoints(
+    tiny_recipe, tmp_path, wait_for
+):
+    run = launch.submit(tiny_recipe(LONG), tmp_path)
+    wait_for(lambda: len(run.metrics()[0]) > 3)
+    launch.cancel(run)
+    cancelled = ended(run, wait_for)
+    assert cancelled.state == "cancelled"
+    kept = run.checkpoint()
+    assert kept is not None
+
+    limit = round(3 * cancelled.seconds / 60, 2)  # most of that was its start; the next takes no longer
+    launch.resume(run, max_minutes=limit)
+    wait_for(lambda: run.status().done > checkpoint_step(kept))
+    with standing_still(run):
+        time.sleep(max(0.0, 60 * limit - run.status().seconds))
+    status = ended(run, wait_for)
+    assert status.state == "failed" and f"training.max_minutes = {limit:g}" in status.error
+    assert status.seconds >= 60 * limit
+    saved = run.checkpoint()
+    assert saved is not None and checkpoint_step(saved) > checkpoint_step(kept)
+
+    launch.resume(run, max_minutes=60)
+    wait_for(lambda: run.status().done > checkpoint_step(saved))
+    assert run.status().seconds > status.seconds
+    launch.cancel(run)
+    assert ended(run, wait_for).state == "cancelled"
 
 
 def test_a_worker_that_stands_still_is_ended_by_force_with_its_children(
@@ -136,17 +161,3 @@ def test_a_step_that_does_not_end_is_ended_by_the_worker_itself(tiny_recipe, lon
     wait_for(lambda: run.status().state == "cancelled")  # nobody reconciles
     wait_for(lambda: not of_run(run))
     assert run.metrics()[0] == []
-
-
-def test_a_run_that_reaches_its_limit_keeps_a_checkpoint_and_goes_on_with_more(tiny_recipe, tmp_path, wait_for):
-    run = launch.submit(tiny_recipe(LONG, "training.max_minutes=0.5"), tmp_path)  # the start alone may take 20 s
-    status = ended(run, wait_for)
-    assert status.state == "failed" and "training.max_minutes = 0.5" in status.error
-    assert status.seconds >= 30
-    saved = run.checkpoint()
-    assert saved is not None
-    launch.resume(run, max_minutes=10)
-    wait_for(lambda: run.status().done > int(saved.name.rpartition("-")[2]))
-    assert run.status().seconds > status.seconds
-    launch.cancel(run)
-    assert ended(run, wait_for).state == "cancelled"

@@ -1,4 +1,4 @@
-"""A lab by the command line and as a process of its own: to its end, and on from where it was killed."""
+"""A lab by the command line and as a process of its own: on from where it was killed, and to its end."""
 
 import os
 import subprocess
@@ -12,7 +12,6 @@ import yaml
 from eval.lab.schema import LabResult
 from finetuning.lab import launch as labs
 from finetuning.lab.folder import list_labs
-from finetuning.lab.lab import load_lab
 from finetuning.runs.folder import WORKING, list_runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,32 +44,27 @@ def lab_file(tmp_path, tiny_recipe):
     return path
 
 
+def command(*arguments):
+    return [sys.executable, "-m", "finetuning", "sweep", *map(str, arguments)]
+
+
 def sweep(*arguments):
-    command = [sys.executable, "-m", "finetuning", "sweep", *map(str, arguments)]
     environment = os.environ | {"COLUMNS": "160", "NO_COLOR": "1"}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
+    return subprocess.run(
+        command(*arguments), cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900
+    )
 
 
-def test_a_lab_goes_to_its_end_and_what_it_is_asked_again_is_not_done_again(lab_file, runs, tmp_path):
-    done = sweep(lab_file, "--out", tmp_path / "out")
-    assert done.returncode == 0, done.stderr
-    for said in ("is best here", "LoRA", "exact McNemar test", "report.html"):
-        assert said in done.stdout
-    result = LabResult.model_validate_json((tmp_path / "out" / "tiny-lab.json").read_text())
-    assert [option.name for option in result.options] == ["LoRA", "base"] and len(result.pairs) == 1
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".html", ".md"}
-    assert len(list_runs(runs)) == 2
-    again = sweep(lab_file)
-    assert again.returncode == 0 and "has finished; --new starts another" in again.stdout
-    assert len(list_runs(runs)) == 2 and len(list_labs()) == 1
-
-
-def test_a_lab_is_cancelled_killed_and_resumed_with_its_runs_and_trains_nothing_twice(lab_file, runs, wait_for):
-    lab = load_lab(lab_file)
-    made = labs.begin(lab, labs.planned(lab))
-    first = wait_for(lambda: made.record().runs.get("lora/try-1"))
-    labs.cancel(made)
-    wait_for(lambda: made.status().state == "cancelled")
+def test_a_lab_is_cancelled_killed_and_resumed_and_what_it_has_done_is_not_done_again(
+    lab_file, runs, tmp_path, wait_for
+):
+    with subprocess.Popen(command(lab_file), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as started:
+        (made,) = wait_for(list_labs)
+        first = wait_for(lambda: made.record().runs.get("lora/try-1"))
+        labs.cancel(made)
+        _, said = started.communicate(timeout=900)
+    assert started.returncode == 2 and b"The lab was cancelled" in said
+    assert made.status().state == "cancelled"
     assert [run.status().state for run in list_runs(runs)] == ["cancelled"]
     wait_for(lambda: not made.process_alive())
 
@@ -81,10 +75,18 @@ def test_a_lab_is_cancelled_killed_and_resumed_with_its_runs_and_trains_nothing_
     labs.cancel(made)  # its run, which goes on by itself
     wait_for(lambda: list_runs(runs)[-1].status().state == "cancelled")
 
-    labs.go_on(made)
-    for _ in labs.wait(made):
-        pass
-    assert made.status().state == "finished", made.log_file.read_text()
+    done = sweep(lab_file, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr + made.log_file.read_text()
+    for said in ("Going on with lab", "is best here", "LoRA", "exact McNemar test", "report.html"):
+        assert said in done.stdout
+    assert made.status().state == "finished"
     assert made.record().runs["lora/try-1"] == first and len(list_runs(runs)) == 2
     assert len(made.results().measured) == 2
-    wait_for(lambda: labs.settle(made) or not made.process_alive())
+    result = LabResult.model_validate_json((tmp_path / "out" / "tiny-lab.json").read_text())
+    assert [option.name for option in result.options] == ["LoRA", "base"] and len(result.pairs) == 1
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".json", ".html", ".md"}
+    wait_for(lambda: not made.process_alive())
+
+    again = sweep(lab_file)
+    assert again.returncode == 0 and "has finished; --new starts another" in again.stdout
+    assert len(list_runs(runs)) == 2 and len(list_labs()) == 1

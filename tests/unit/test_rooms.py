@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,15 +13,16 @@ ROOMS = ["plumbing", "data", "models", "eval", "finetuning", "ui"]
 HEAVY = {"torch", "transformers", "datasets", "peft", "trl", "pandas", "evaluate", "bitsandbytes"}
 
 
+@cache
 def imports_of(path, *, top_level=False):
     """Names of the modules that a file imports: anywhere in it, or only when it is itself imported."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = tree.body if top_level else ast.walk(tree)
-    for node in nodes:
+    tree, found = ast.parse(path.read_text(encoding="utf-8")), []
+    for node in tree.body if top_level else ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            yield node.module
+            found.append(node.module)
+    return found
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -40,6 +42,7 @@ def modules():
     }
 
 
+@cache
 def rooms_that_import():
     """(room, other room) → an import of the one by the other; a room in a room is one of its own."""
     known, found = modules(), {}

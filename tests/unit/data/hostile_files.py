@@ -1,7 +1,7 @@
 """Files that nobody should send, written by code: `HOSTILE` maps what it is to its name and its writer.
 
-Every writer is given a path in an empty folder and makes the file there. What is `BIG` takes long or much
-memory where it is not refused in time, so it is run in a process of its own.
+Every writer is given a path in an empty folder and makes the file there. What is `BIG`, or one of the `FOURTHS`,
+takes long or much memory where it is not refused in time, so it is run in a process of its own.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import os
 import pickle
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pyarrow as pa
@@ -21,6 +22,7 @@ import pyarrow.parquet as pq
 
 Writer = Callable[[Path], object]
 HOSTILE: dict[str, tuple[str, Writer]] = {}
+FOURTHS: dict[str, tuple[str, Writer]] = {}
 BIG: dict[str, tuple[str, Writer]] = {}
 
 SCRIPT = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>\"><svg onload=window.hacked=1>"
@@ -58,7 +60,9 @@ def parquet(columns: dict[str, object], **options: object) -> Writer:
     return lambda path: pq.write_table(pa.table(columns), path, **options)
 
 
+@cache
 def archive(compression: str) -> bytes:
+    """20 MB of zeros, packed."""
     packed = io.BytesIO()
     if compression == "gzip":
         return gzip.compress(b"0" * 20_000_000)
@@ -425,10 +429,10 @@ def _fixed_parquet(path: Path) -> None:
 
 
 def _wide_texts(path: Path) -> None:
-    """Half as large as a file may be, and every text takes four bytes a letter in memory."""
+    """Every text takes four bytes a letter in memory."""
     with path.open("w", encoding="utf-8") as file:
         file.write("text,label\n")
-        for n in range(500):
+        for n in range(125):
             file.write(f"\U0001f600 {n} {'lorem ' * 16_400},{n % 2}\n")
 
 
@@ -441,23 +445,32 @@ def _half_alike(path: Path) -> None:
             file.write(f"{start} {own},{n % 2}\n")
 
 
+def _columns_of_places(path: Path) -> None:
+    places = ", ".join(f'"{n}": 0' for n in range(25_000))
+    path.write_text("{" + ", ".join(f'"c{c}": {{{places}}}' for c in range(20)) + "}", encoding="utf-8")
+
+
+def _add_fourths() -> None:
+    """What is read to its end: a fourth of what may be sent, held against a fourth of the time and the memory."""
+    turn = b'{"role": "user", "content": "a"},'
+    turns = b'{"messages": [' + turn * 25_000 + b'{"role": "assistant", "content": "b"}]}\n'
+    FOURTHS["250,000 turns in JSON lines"] = ("a.jsonl", repeated(b"", turns, 10))
+    FOURTHS["20 columns of 25,000 places"] = ("a.json", _columns_of_places)
+    FOURTHS["12 MB of texts with an emoji each"] = ("a.csv", _wide_texts)
+    FOURTHS["workbook of 20,000 texts"] = ("a.xlsx", lambda path: workbook(_cells(["x"] * 10_000))(path))
+    FOURTHS["archive of 25 MB of texts"] = (
+        "a.zip",
+        lambda path: zipped({f"{n}.txt": b"It rains.\n\n" * 225_000 for n in range(10)})(path),
+    )
+    FOURTHS["text of 25 MB"] = ("a.md", repeated(b"", b"It rained, and nobody went out.\n\n", 750_000))
+
+
 def _add_big() -> None:
     BIG["a line of 1 GB"] = ("a.csv", _sparse_line)
     BIG["a line of 1 GB, as JSON"] = ("a.json", _sparse_line)
     BIG["a line of 90 MB"] = ("a.csv", repeated(b"text,label\n", b"ab,", 30_000_000))
     BIG["gzip of 3 GB"] = ("a.csv.gz", lambda path: path.write_bytes(gzip.compress(bytes(10_000_000)) * 300))
-    turn = b'{"role": "user", "content": "a"},'
-    turns = b'{"messages": [' + turn * 100_000 + b'{"role": "assistant", "content": "b"}]}\n'
-    BIG["a million turns in JSON lines"] = ("a.jsonl", repeated(b"", turns, 10))
     BIG["a million objects in a row"] = ("a.jsonl", repeated(b"{\n", b'"a":1}\n{', 1_000_000, b"}"))
-    BIG["a column of a million places"] = (
-        "a.json",
-        put(
-            "{"
-            + ", ".join(f'"c{c}": {{' + ", ".join(f'"{n}": 0' for n in range(100_000)) + "}" for c in range(20))
-            + "}"
-        ),
-    )
     BIG["a cell of 10 MB"] = ("a.csv", repeated(b"text,label\n", b"x", 10_000_000, b",1\n"))
     BIG["a million empty lines"] = ("a.jsonl", repeated(b"", b"\n", 1_000_000, b'{"text": "a", "label": 1}\n'))
     BIG["90 million empty lines"] = ("a.csv", repeated(b"", b"\n", 90_000_000, b"\xff"))
@@ -468,17 +481,10 @@ def _add_big() -> None:
         repeated(b"", b'{"text": [' + b"[]," * 1_000_000 + b"[]]}\n", 30),
     )
     BIG["90 MB of brackets"] = ("a.json", repeated(b"", b"[", 90_000_000))
-    BIG["49 MB of texts with an emoji each"] = ("a.csv", _wide_texts)
     BIG["10,000 rows half alike"] = ("a.csv", _half_alike)
-    BIG["workbook of 80,000 texts"] = ("a.xlsx", lambda path: workbook(_cells(["x"] * 40_000))(path))
     BIG["workbook of 90 MB of open brackets"] = ("a.xlsx", lambda path: workbook(b"<" * 90_000_000)(path))
     BIG["workbook of a million styles"] = ("a.xlsx", lambda path: workbook(styles=b"<x>" * 1_000_000)(path))
     BIG["workbook of 300 MB"] = ("a.xlsx", lambda path: workbook(b" " * 300_000_000)(path))
-    BIG["archive of 99 MB of texts"] = (
-        "a.zip",
-        lambda path: zipped({f"{n}.txt": b"It rains.\n\n" * 900_000 for n in range(10)})(path),
-    )
-    BIG["text of 90 MB"] = ("a.md", repeated(b"", b"It rained, and nobody went out.\n\n", 1_500_000))
     BIG["text of 90 MB without a gap"] = ("a.md", repeated(b"a\n", b"a" * 3_000_000 + b"\n", 30))
     BIG["Parquet of 300 MB in kilobytes"] = ("a.parquet", _wide_parquet)
     BIG["Parquet of one text 100,000 times"] = ("a.parquet", _repeated_parquet)
@@ -488,7 +494,7 @@ def _add_big() -> None:
 
 for _add in (
     _add_encodings, _add_disguises, _add_packed, _add_json, _add_tables, _add_texts, _add_parquet, _add_odd_files,
-    _add_workbooks, _add_archives, _add_raw_texts, _add_chats, _add_big,
+    _add_workbooks, _add_archives, _add_raw_texts, _add_chats, _add_fourths, _add_big,
 ):  # fmt: skip
     _add()
 
@@ -496,4 +502,4 @@ for _add in (
 def write(paths: dict[str, str]) -> None:
     """Make the files that are called as the keys, each at its path."""
     for what, path in paths.items():
-        (HOSTILE | BIG)[what][1](Path(path))
+        (HOSTILE | FOURTHS | BIG)[what][1](Path(path))

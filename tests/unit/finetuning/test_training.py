@@ -148,7 +148,8 @@ def test_target_modules_that_cannot_be_adapted_are_named_before_training(module,
 
 @pytest.mark.cuda
 def test_an_exported_adapter_can_be_opened_and_brings_its_report(tiny_llama, recipe_on, tmp_path):
-    run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path / "runs")
+    recipe = recipe_on("sentiment-smollm2-lora", tiny_llama, "evaluation.forgetting=false")
+    run = run_to_end(recipe, tmp_path / "runs")
     for _ in range(2):  # the second time replaces the first
         copy_tuned(run, tmp_path / "out")
     assert open_pair(tmp_path / "out").proof.same_weights
@@ -166,7 +167,8 @@ def test_each_step_of_a_run_is_computed_by_hand(name, tiny_llama, recipe_on, tmp
     """As peft and TRL call the model: they pass more than a test does that calls it itself."""
     steps, own = [], LlamaLayers.__call__
     monkeypatch.setattr(LlamaLayers, "__call__", lambda *given: steps.append(1) or own(*given))
-    run_to_end(recipe_on(name, tiny_llama, "training.max_steps=2", "training.gradient_accumulation=1"), tmp_path)
+    settings = ["training.max_steps=2", "training.gradient_accumulation=1", "evaluation.skip=true"]
+    run_to_end(recipe_on(name, tiny_llama, *settings), tmp_path)
     assert len(steps) == 2
 
 
@@ -181,7 +183,7 @@ def test_gradient_checkpointing_computes_layers_again_and_learns_the_same(
         return own(*given, **more)
 
     monkeypatch.setattr(LlamaMLP, "forward", entering)
-    settings = ["model.precision=float32", "training.max_steps=3", "evaluation.few_shot=0"]
+    settings = ["model.precision=float32", "training.max_steps=3", "evaluation.skip=true"]
     losses, counts = [], []
     for kept in ("false", "true"):
         own_settings = [*settings, f"training.gradient_checkpointing={kept}", "strategy.dropout=0.2"]
@@ -198,7 +200,7 @@ def test_gradient_checkpointing_is_heeded_where_layers_are_computed_by_hand(
     tiny_llama, recipe_on, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(LlamaLayers, "__call__", lambda *_: pytest.fail("by hand, which keeps everything"))
-    settings = ["training.gradient_checkpointing=true", "evaluation.few_shot=0", "training.max_steps=1"]
+    settings = ["training.gradient_checkpointing=true", "evaluation.skip=true", "training.max_steps=1"]
     assert run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, *settings), tmp_path).metrics()[0]
 
 
@@ -223,7 +225,8 @@ def test_a_run_that_was_stopped_after_its_last_step_learns_nothing_more(
 
 @pytest.mark.cuda
 def test_a_run_of_a_single_step_learns(tiny_llama, recipe_on, tmp_path):
-    run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, "training.max_steps=1"), tmp_path)
+    settings = ["training.max_steps=1", "evaluation.skip=true"]
+    run = run_to_end(recipe_on("sentiment-smollm2-lora", tiny_llama, *settings), tmp_path)
     assert run.metrics()[0][0]["learning_rate"] > 0
     assert open_pair(run.tuned).proof.largest_change > 0
 
@@ -250,7 +253,8 @@ def test_the_trained_model_is_gone_when_the_evaluation_opens_one(
     monkeypatch.setattr("finetuning.evaluation.open_pair", opening)
     gc.disable()  # whether Python happens to collect in time is not what is tested
     try:
-        run_to_end(recipe_on(name, request.getfixturevalue(model)), tmp_path)
+        settings = ["evaluation.few_shot=0", "evaluation.forgetting=false"]
+        run_to_end(recipe_on(name, request.getfixturevalue(model), *settings), tmp_path)
     finally:
         gc.enable()
     assert alive == [False]

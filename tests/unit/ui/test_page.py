@@ -43,12 +43,16 @@ def printed(code: str) -> str:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def test_building_the_page_loads_no_model_library() -> None:
+def test_the_page_is_built_without_a_model_library_and_with_the_handlers_that_toast_in_the_queue() -> None:
+    """No toast is lost with a handler that does not wait in the queue."""
     code = (
-        "import sys; from ui.page import build_page; build_page(); "
-        "print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules])"
+        "import sys; from ui.page import build_page; page = build_page(); "
+        "print([name for name in ('torch', 'transformers', 'datasets') if name in sys.modules]); "
+        "print([(f.name, f.queue) for f in page.fns.values() if hasattr(f.fn, '__wrapped__')])"
     )
-    assert printed(code).strip() == "[]"
+    loaded, said = printed(code).splitlines()
+    assert loaded == "[]"
+    assert "('start_run', True)" in said and "('filter', True)" in said and "False" not in said
 
 
 def test_a_page_that_follows_no_run_asks_for_nothing(laid_out: Callable[..., gr.Blocks]) -> None:
@@ -61,15 +65,6 @@ def test_nothing_waits_for_a_change_of_state_which_gradio_may_lose(laid_out: Cal
     targets = [(f.name, page.blocks.get(block), event) for f in page.fns.values() for block, event in f.targets]
     assert any(event == "change" for _, _, event in targets)
     assert not [name for name, block, event in targets if event == "change" and isinstance(block, gr.State)]
-
-
-def test_no_toast_is_lost_with_a_handler_that_does_not_wait_in_the_queue() -> None:
-    code = (
-        "from ui.page import build_page; page = build_page(); "
-        "print([(f.name, f.queue) for f in page.fns.values() if hasattr(f.fn, '__wrapped__')])"
-    )
-    said = printed(code)
-    assert "('start_run', True)" in said and "('filter', True)" in said and "False" not in said
 
 
 def test_gradio_is_imported_whole_and_writes_no_type_stubs() -> None:
