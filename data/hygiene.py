@@ -214,24 +214,14 @@ def _near_duplicates(
 
 
 def _signatures(keys: Sequence[str], unique: Sequence[int]) -> np.ndarray[Any, np.dtype[np.uint32]]:
-    """The MinHash signatures of the unique texts, [n, SIGNATURE_SIZE].
-
-    Each value is the least that a bijection of 32 bits, a · h + b with an odd a, makes of the hashes of a text's
-    shingles. Those are CRC-32, which MurmurHash3's finalizer mixes first: of like shingles few bits differ.
-    """
+    """The MinHash signatures of the unique texts, [n, SIGNATURE_SIZE]."""
     import numpy as np
+    from datasketch import MinHash
 
-    draw = np.random.RandomState(1)
-    factors = draw.randint(0, 2**31, SIGNATURE_SIZE, np.uint32) * np.uint32(2) + np.uint32(1)
-    offsets = draw.randint(0, 2**32, SIGNATURE_SIZE, np.uint32)
-    signatures = np.full((len(unique), SIGNATURE_SIZE), 2**32 - 1, dtype=np.uint32)
-    for here, index in enumerate(unique):
-        hashes = np.fromiter(map(zlib.crc32, _shingles(keys[index])), dtype=np.uint32)
-        for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
-            hashes = (hashes ^ hashes >> np.uint32(shift)) * np.uint32(factor)
-        hashes ^= hashes >> np.uint32(16)
-        if len(hashes):
-            signatures[here] = (hashes[:, None] * factors + offsets).min(axis=0)
+    signatures = np.empty((len(unique), SIGNATURE_SIZE), dtype=np.uint32)
+    shingled = (_shingles(keys[index]) for index in unique)
+    for here, signature in enumerate(MinHash.generator(shingled, num_perm=SIGNATURE_SIZE, hashfunc=zlib.crc32)):
+        signatures[here] = signature.hashvalues
     return signatures
 
 

@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 PACKAGES = (
-    "bitsandbytes", "transformers", "trl", "peft", "accelerate", "datasets", "dill", "multiprocess",
+    "bitsandbytes", "transformers", "trl", "peft", "accelerate", "datasets", "dill", "multiprocess", "datasketch",
     "evaluate", "gguf", "rouge-score", "nltk", "defusedxml", "pydantic", "pydantic-core", "annotated-types",
     "typing-inspection", "typing-extensions", "filelock",
 )  # fmt: skip

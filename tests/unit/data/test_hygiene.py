@@ -1,14 +1,12 @@
 """Repetitions, leakage, imbalance and lengths are found, counted, placed and said in sentences."""
 
 import random
-import subprocess
-import sys
 import time
 
 import pytest
 from datasets import Dataset, DatasetDict
 
-from data.hygiene import NEAR, SIGNATURE_SIZE, _signatures, inspect, similarity
+from data.hygiene import NEAR, inspect, similarity
 from data.tasks import DIALOGUE, SENTIMENT
 
 PLAIN = [
@@ -147,18 +145,6 @@ def test_lsh_finds_what_comparing_every_pair_finds():
     assert found <= truth
     assert len(truth) >= 50
     assert len(found) >= 0.95 * len(truth)
-
-
-def test_signatures_are_made_without_libraries_that_take_long_to_import():
-    """Every process that reads rows makes them: a page, a worker, a command."""
-    code = "import sys\nfrom data.hygiene import _signatures\n_signatures(['a b'], [0])\nprint(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "numpy" in loaded and not {"datasketch", "scipy"} & set(loaded)
-
-
-def test_a_text_without_words_has_the_signature_of_none():
-    first, second, none = _signatures(["a b", "b c", ""], [0, 1, 2]).tolist()
-    assert len(first) == SIGNATURE_SIZE and first != second and set(none) == {2**32 - 1}
 
 
 def test_thousands_of_rows_from_one_template_do_not_cost_the_square():
