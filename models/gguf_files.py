@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from models.adapter_files import CONFIG_FILE
 from models.resolved import ResolvedModel
@@ -95,7 +95,8 @@ def split_as_stated(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
         ]
-        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)  # type: ignore[attr-defined]
+        made: Any = tokenizer
+        made.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
 
 
 def splits_unknown(path: Path) -> str:

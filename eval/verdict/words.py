@@ -181,9 +181,9 @@ def against_base(verdict: Verdict, comparison: Comparison) -> str:
     named = "no evidence of a change" if found == "no evidence" else f"{found} than the base"
     could = ""
     if found == "no evidence":
-        could = f" By itself such a test could have found {test.detectable:.{digits}f} or more."
-        if test.detectable is None:
-            could = " So few rows could have shown nothing, however large."
+        could = " So few rows could have shown nothing, however large."
+        if test.detectable is not None:
+            could = f" By itself such a test could have found {test.detectable:.{digits}f} or more."
     numbers = metric_numbers(comparison.primary, corrected(verdict, comparison.tuned))
     return f"{titled(verdict, comparison.tuned)}: {named}. {numbers}{could}"
 
