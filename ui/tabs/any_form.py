@@ -213,11 +213,17 @@ def build_any_form(limits: Limits | None = None) -> AnyForm:
     write = limits is None
     with gr.Row():
         base = gr.Dropdown(
-            found, value=_first_base(found), label="Base", elem_id="any-base", scale=2, allow_custom_value=write
+            found,
+            value=_first_base(found),
+            label="Base",
+            elem_id="any-base",
+            scale=2,
+            min_width=280,
+            allow_custom_value=write,
         )
         tuned = gr.Dropdown(
             found, value=[], multiselect=True, label="Tuned, one or more", elem_id="any-tuned", scale=3,
-            allow_custom_value=write,
+            min_width=280, allow_custom_value=write,
         )  # fmt: skip
         most = limits.test_rows if limits else None
         rows = whole_or_all(None, label=ROWS_LABEL, most=most, elem_id="any-rows", min_width=120)
