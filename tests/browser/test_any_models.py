@@ -18,9 +18,9 @@ SENTIMENT, DIALOGUE = "Sentiment · LoRA · shipped", "Dialogue summary · QLoRA
 
 def choose(page: Page, field: str, option: str) -> None:
     """From a list, by its name."""
-    page.locator(f"#{field} input").click()
+    page.locator(f"#{field} input").fill(option)
     page.get_by_role("option", name=option).first.click()
-    page.keyboard.press("Escape")
+    page.keyboard.press("Tab")
 
 
 def test_a_base_and_two_adapters_are_compared_on_a_file(page: Page, tmp_path: Path) -> None:

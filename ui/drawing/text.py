@@ -66,11 +66,11 @@ STEPS = {
     5: "Evaluate",
 }
 SOURCES = {
-    "own": "Its own test rows",
     "bundled": "Bundled",
     "file": "Upload a file",
     "hub": "Hub dataset",
 }
+OWN_ROWS = "Its own test rows"
 DATA_FORMATS = "CSV, Excel, JSON, JSON Lines, Parquet, text, or a ZIP of texts"
 ALSO = "Read before it as well"
 OWN = "own"
@@ -118,6 +118,7 @@ ANY_NAMES = (
     "http://HOST/v1#MODEL."
 )
 ANY_NAMES_PUBLIC = "What was tuned on this page, what that stands on, and what its operator has added."
+ANY_OWN_ROWS = "The test rows of one of them"
 ANY_TASK = "What is asked"
 ANY_TASK_TOLD = "What the rows say"
 ANY_METRIC_OWN = "The usual one"

@@ -107,7 +107,7 @@ def _require_offered(value: str, visitor: Visitor) -> None:
 
 def _options(choices: list[Choice], limits: Limits | None) -> list[tuple[str, str]]:
     tuned = [(choice.label, choice.key) for choice in choices if choice.kind != "reward"]
-    bases = [(f"{one_line(base)} · as it is", base) for base in _bases(choices, limits)]
+    bases = [(f"{one_line(base.rpartition('/')[2])} · as it is", base) for base in _bases(choices, limits)]
     others = [(one_line(each), each) for each in allowed_models()] if limits else []
     return list({value: (label, value) for label, value in [*tuned, *bases, *others]}.values())
 

@@ -65,12 +65,13 @@ class OfTwo:
         if stop.is_set():
             side.stopped, side.whole = True, False
             return
+        steps: Iterator[Answered | None]
         if isinstance(model, Streams):
             streams = model
             steps = watched(lambda: streams.stream(given, max_new_tokens=limit, stop=stop), stop)
         else:
             steps = _at_once(model, given, limit, stop)
-        answered = None
+        answered: Answered | None = None
         for answered in steps:
             if answered is not None:
                 side.text = answered.text if answered.written is None else answered.written

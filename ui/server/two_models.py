@@ -116,12 +116,12 @@ def find_any(key: str | None, visitor: Visitor) -> Choice | Two:
     if key is None or not key.startswith(KEY):
         return find(key, visitor)
     try:
-        both = json.loads(key.removeprefix(KEY))
-        if not isinstance(both, list) or [type(each) for each in both] != [str, str]:
+        left, right = both = json.loads(key.removeprefix(KEY))
+        if not isinstance(both, list) or not isinstance(left, str) or not isinstance(right, str):
             raise ValueError
-    except (ValueError, RecursionError):
+    except (ValueError, TypeError, RecursionError):
         raise ModelError("There are no such two models", got=key[:100], fix="Choose them again.") from None
-    return two_of(*both, visitor)
+    return two_of(left, right, visitor)
 
 
 def _task_of(asked: Sequence[Asked]) -> Task:

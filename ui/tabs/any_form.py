@@ -213,19 +213,25 @@ def build_any_form(limits: Limits | None = None) -> AnyForm:
     write = limits is None
     with gr.Row():
         base = gr.Dropdown(
-            found, value=_first_base(found), label="Base", elem_id="any-base", scale=2, allow_custom_value=write
+            found,
+            value=_first_base(found),
+            label="Base",
+            elem_id="any-base",
+            scale=2,
+            min_width=280,
+            allow_custom_value=write,
         )
         tuned = gr.Dropdown(
             found, value=[], multiselect=True, label="Tuned, one or more", elem_id="any-tuned", scale=3,
-            allow_custom_value=write,
+            min_width=280, allow_custom_value=write,
         )  # fmt: skip
         most = limits.test_rows if limits else None
-        rows = whole_or_all(
-            None, label=ROWS_LABEL, most=most, info=text.FEWER_ROWS, elem_id="any-rows", min_width=120
-        )
+        rows = whole_or_all(None, label=ROWS_LABEL, most=most, elem_id="any-rows", min_width=120)
     gr.HTML(tag("div", "Rows", class_="ba-small"), elem_classes="ba-plain")
     hub_allowed = limits is None or limits.hub
-    data = data_form.build_data_form("any", task=None, corpora=_corpora(), hub_allowed=hub_allowed, own=True)
+    data = data_form.build_data_form(
+        "any", task=None, corpora=_corpora(), hub_allowed=hub_allowed, own=text.ANY_OWN_ROWS
+    )
     with gr.Accordion("More", open=False, elem_id="any-more"):
         task, metric, margin = _build_by_what()
         instruction = gr.Textbox(

@@ -125,7 +125,7 @@ def build_data_form(
     task: Task | None,
     corpora: Sequence[tuple[str, str]],
     hub_allowed: bool = True,
-    own: bool = False,
+    own: str = "",
     any_task: bool = False,
 ) -> DataForm:
     """The components, with ids that start with `name`.
@@ -135,12 +135,12 @@ def build_data_form(
         task: what its columns are called after; None for one that is not known yet.
         corpora: (label, source) of what is bundled and can be chosen.
         hub_allowed: whether rows may come from the Hub.
-        own: a tuned model's own test rows come first.
+        own: what the rows are called that a tuned model was judged on, which come first; empty for none.
         any_task: what is learned comes out of the rows, of which a file is the first choice.
     """
     others = [(text.SOURCES["file"], "file"), *([(text.SOURCES["hub"], "hub")] if hub_allowed else [])]
     known = [*others, *corpora] if any_task else [*corpora, *others]
-    known = [(text.SOURCES["own"], OWN), *known] if own else known
+    known = [(own, OWN), *known] if own else known
     called = task or USUAL["classification"]
     kind = gr.Radio(known, value=known[0][1], show_label=False, elem_id=f"{name}-source", container=False)
     file = gr.File(

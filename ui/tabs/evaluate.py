@@ -206,7 +206,6 @@ def _job(
 
 def build_evaluate(limits: Limits | None = None) -> Evaluate:
     """Lay the tab out and connect it."""
-    gr.HTML(tag("div", text.EVALUATE_INTRO, class_="ba-note"), elem_classes="ba-plain")
     what = gr.Radio(
         [(text.PAIR, PAIR), (text.ANY_MODELS, ANY)],
         value=PAIR, show_label=False, container=False, label="What is compared", elem_id="evaluate-what",
@@ -230,6 +229,7 @@ def _build_pair(limits: Limits | None) -> dict[str, Any]:
     hub_allowed = limits is None or limits.hub
     first, *_ = STARTING_POINTS
     found = shipped(first)
+    gr.HTML(tag("div", text.EVALUATE_INTRO, class_="ba-note"), elem_classes="ba-plain")
     with gr.Row():
         task = gr.Radio(
             places(),
@@ -256,7 +256,7 @@ def _build_pair(limits: Limits | None) -> dict[str, Any]:
         corpora = data_form.corpora_of(known) if known else []
         with gr.Column(visible=name == first) as group:
             forms[name] = data_form.build_data_form(
-                f"evaluate-{name}", task=known, corpora=corpora, hub_allowed=hub_allowed, own=True
+                f"evaluate-{name}", task=known, corpora=corpora, hub_allowed=hub_allowed, own=text.OWN_ROWS
             )
         groups[name] = group
     with gr.Row(elem_classes="ba-checks"):

@@ -43,7 +43,7 @@ def build_other_models(limits: Limits | None = None) -> OtherModels:
             left, right = (
                 gr.Dropdown(
                     found, value=None, label=side, allow_custom_value=limits is None,
-                    elem_id=f"other-{side.casefold()}",
+                    elem_id=f"other-{side.casefold()}", min_width=280,
                 )
                 for side in text.OTHER_SIDES
             )  # fmt: skip
