@@ -167,9 +167,10 @@ def unread_sentence(verdict: Verdict, side: SideResult) -> str:
 
 def explanation(verdict: Verdict) -> list[str]:
     """What the verdict rests on, and what so many rows could have shown."""
-    said = [against_base(verdict, each) for each in best_first(verdict)]
     if is_one_pair(verdict):
         said = [ground(verdict.comparisons[0].primary)]
+    else:
+        said = [against_base(verdict, each) for each in best_first(verdict)]
     tests = dict.fromkeys(each.margin.test for each in verdict.comparisons if each.margin)
     return [*said, what_is_tested(verdict), *(f"The margin is judged by {test}." for test in tests)]
 
@@ -180,10 +181,13 @@ def against_base(verdict: Verdict, comparison: Comparison) -> str:
     digits = comparison.primary.metric.digits + 1
     named = "no evidence of a change" if found == "no evidence" else f"{found} than the base"
     could = ""
-    if found == "no evidence":
+    if found == "no evidence" and test.detectable is not None:
         could = f" By itself such a test could have found {test.detectable:.{digits}f} or more."
-        if test.detectable is None:
-            could = " So few rows could have shown nothing, however large."
+    elif found == "no evidence":
+        alike = test.interval.low == test.interval.high == 0
+        could = (
+            f" {'Every row scores the same.' if alike else 'So few rows could have shown nothing, however large.'}"
+        )
     numbers = metric_numbers(comparison.primary, corrected(verdict, comparison.tuned))
     return f"{titled(verdict, comparison.tuned)}: {named}. {numbers}{could}"
 
