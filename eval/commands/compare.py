@@ -17,6 +17,7 @@ from plumbing.terminal import LateBar, console
 if TYPE_CHECKING:
     from eval.asked.request import Request
 
+STOPPED = "Stopped. What servers have answered is kept: the same command goes on from there."
 SIDE = "a model, an adapter or a run (a folder, or a name on the Hub), a .gguf file, or http://HOST/v1#MODEL"
 
 
@@ -132,7 +133,7 @@ def compare(
         lacking, verdict, answers = error, error.verdict, error.rows
     except KeyboardInterrupt:
         if request.servers:
-            console.print("Stopped. What servers have answered is kept: the same command goes on from there.")
+            console.print(STOPPED, soft_wrap=True)
         raise
     output.give(verdict, answers)
     if lacking is not None:

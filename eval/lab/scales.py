@@ -18,8 +18,10 @@ class Scale:
     log: bool = False
 
     def place(self, value: float) -> float:
-        """Where `value` is drawn."""
+        """Where `value` is drawn; in the middle where all values are one."""
         low, high, here = (math.log(each) if self.log else each for each in (self.low, self.high, value))
+        if high == low:
+            return (self.start + self.end) / 2
         return self.start + (self.end - self.start) * (here - low) / (high - low)
 
 

@@ -167,9 +167,10 @@ def unread_sentence(verdict: Verdict, side: SideResult) -> str:
 
 def explanation(verdict: Verdict) -> list[str]:
     """What the verdict rests on, and what so many rows could have shown."""
-    said = [against_base(verdict, each) for each in best_first(verdict)]
     if is_one_pair(verdict):
         said = [ground(verdict.comparisons[0].primary)]
+    else:
+        said = [against_base(verdict, each) for each in best_first(verdict)]
     tests = dict.fromkeys(each.margin.test for each in verdict.comparisons if each.margin)
     return [*said, what_is_tested(verdict), *(f"The margin is judged by {test}." for test in tests)]
 
@@ -184,6 +185,8 @@ def against_base(verdict: Verdict, comparison: Comparison) -> str:
         could = " So few rows could have shown nothing, however large."
         if test.detectable is not None:
             could = f" By itself such a test could have found {test.detectable:.{digits}f} or more."
+        elif test.interval.low == test.interval.high == 0:
+            could = " Every row scores the same."
     numbers = metric_numbers(comparison.primary, corrected(verdict, comparison.tuned))
     return f"{titled(verdict, comparison.tuned)}: {named}. {numbers}{could}"
 

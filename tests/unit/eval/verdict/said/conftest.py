@@ -95,6 +95,13 @@ def _read():
     return _verdict(rows_of(MOOD, references), sides)
 
 
+def _alike(*names):
+    """Sides that write the same, so that there is no score to judge by."""
+    written = [Answered(f"a parcel {place} maybe", tokens=4) for place in range(12)]
+    sides = [Scripted(name, LETTERS, written, abilities=("writes",)) for name in ("base", *names)]
+    return _verdict(rows_of(LETTERS, [f"the letter {place}" for place in range(12)]), sides)
+
+
 def _texts():
     words = [f"the parcel number {place} comes on friday" for place in range(40)]
     base = [Answered(f"a parcel {place} maybe", tokens=4) for place in range(40)]
@@ -116,6 +123,8 @@ def _example(which):
         "slice": lambda: _labels(120, [1, *range(40, 76)], [*range(20), *range(40, 52)], topics=topics),
         "several": lambda: _labels(80, range(36), range(8), range(9), range(64), names=("good", "good-too", "bad")),
         "uncorrected": lambda: _labels(60, range(10), range(16), range(10), range(10), names=("a", "b", "c")),
+        "alike": lambda: _alike("tuned"),
+        "all alike": lambda: _alike("one", "other"),
         "read": _read,
         "texts": _texts,
     }
@@ -125,5 +134,5 @@ def _example(which):
 @pytest.fixture(scope="session")
 def example():
     """`example(which)` → a verdict and its rows: labels, texts, several, worse, same, slice,
-    uncorrected, read."""
+    uncorrected, alike, all alike, read."""
     return _example

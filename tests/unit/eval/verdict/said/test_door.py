@@ -33,10 +33,14 @@ def run(*words_):
     return CliRunner().invoke(cli.app, list(map(str, words_)))
 
 
-def process(*words_, cwd, **more):
+def process(*words_, cwd):
     env = {**os.environ, "PYTHONPATH": str(ROOT), "BEFORE_AFTER_CACHE": str(cwd), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "eval", *map(str, words_)]
-    return subprocess.Popen(command, cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # Whoever started the tests in the background has had them ignore what a person's Ctrl+C sends.
+    return subprocess.Popen(
+        command, cwd=cwd, env=env, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes
+    )
 
 
 def table(path, rows, head=("question", "answer")):
@@ -78,6 +82,16 @@ def test_of_several_sides_one_that_is_worse_is_enough(example, tmp_path):
     save(*example("several"), tmp_path / "several")
     found = run("show", tmp_path / "several")
     assert found.exit_code == 1 and found.stdout.count("FAILED") == 1 and "FAILED: bad: Worse" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("which", "said"),
+    [("alike", "every row scores the same before and after"), ("all alike", "Every row scores the same.")],
+)
+def test_sides_that_score_the_same_on_every_row_have_a_verdict(which, said, example, tmp_path):
+    save(*example(which), tmp_path / "v")  # all forms of it
+    found = run("show", tmp_path / "v")
+    assert found.exit_code == 0 and said in found.stdout, found.exception
 
 
 # ---- what is not lost --------------------------------------------------------------------------------------
