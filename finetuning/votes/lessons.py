@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data.validate import MIN_ROWS_TO_SPLIT
-from finetuning.votes.keeping import Answer, Vote, first_votes
+from eval.vote_lines import Answer, Vote, first_votes
 from plumbing.errors import DataError
 from plumbing.writing import write_atomically
 

@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from eval.report.figures import p_text, with_interval
+from eval.vote_lines import Vote, blind_votes
 from eval.votes import counts, headline, win_rate
-from finetuning.votes.keeping import NO_VOTES, Vote, blind_votes, read_votes, said_of
+from finetuning.votes.keeping import NO_VOTES, read_votes, said_of
 from finetuning.votes.lessons import Lesson
 from finetuning.votes.training import VOTES
 from plumbing.errors import DataError

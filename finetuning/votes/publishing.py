@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from eval.vote_lines import FILE
 from finetuning.runs.locks import locked, writing
-from finetuning.votes.keeping import FILE
 from plumbing.errors import RunError
 from plumbing.redaction import redact
 from plumbing.writing import write_atomically

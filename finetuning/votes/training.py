@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from data.tasks.own import OwnTask
+from eval.vote_lines import FILE, Vote
 from finetuning.continuing import earlier_adapter
 from finetuning.proposal import chosen_way, enough_epochs
 from finetuning.recipe import Recipe, load_recipe, recipe_names, with_overrides, with_settings
 from finetuning.runs.folder import open_run
-from finetuning.votes.keeping import FILE, Vote, read_votes, votes_folder, votes_on
+from finetuning.votes.keeping import read_votes, votes_folder, votes_on
 from finetuning.votes.lessons import LESSONS, PAIRS, Lessons
 from finetuning.ways import WAYS
 from models.tuned import bundled_folder, weights_sha256

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from finetuning.votes.keeping import Choice, Models
+from eval.vote_lines import Choice, Models
 from ui.drawing import charts, text
 from ui.drawing.markup import Child, Markup, join, progress, tag
 

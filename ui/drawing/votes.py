@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from eval.vote_lines import Vote, blind_votes
 from eval.votes import counts, headline, win_rate
-from finetuning.votes.keeping import Vote, blind_votes, said_of
+from finetuning.votes.keeping import said_of
 from finetuning.votes.lessons import Lessons
 from ui.drawing import text
 from ui.drawing.markup import Markup, join, sentences, tag

@@ -17,7 +17,7 @@ from ui.server.models_in_use import share_cores
 
 if TYPE_CHECKING:
     from data.tasks import Task
-    from finetuning.votes.keeping import Models
+    from eval.vote_lines import Models
     from models.generation import Answer
     from models.pair import Pair
 

@@ -17,8 +17,8 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from finetuning.votes.keeping import Answer, Message, Models, Vote
-from finetuning.votes.keeping import Choice as Given
+from eval.vote_lines import Answer, Message, Models, Vote
+from eval.vote_lines import Choice as Given
 from models.tuned import weights_sha256
 from plumbing.remembered import Remembered
 from ui.drawing.answers import Ballot, Side, SideName, Turn

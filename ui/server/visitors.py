@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import gradio as gr
 
+from eval.vote_lines import Vote
 from finetuning import limits as limiting
 from finetuning.lab.folder import ACTIVE as LAB_ACTIVE
 from finetuning.lab.folder import LabFolder, list_labs, newest_of, open_lab
@@ -29,7 +30,7 @@ from finetuning.limits import Limits
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import with_whole_paths
 from finetuning.runs.folder import ACTIVE, Run, list_runs, open_run
-from finetuning.votes.keeping import Vote, forget, read_votes
+from finetuning.votes.keeping import forget, read_votes
 from finetuning.votes.keeping import keep as keep_vote
 from plumbing.errors import DataError, RunError, UserError
 from plumbing.redaction import redact

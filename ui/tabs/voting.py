@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from finetuning.votes.keeping import Choice as Given
+from eval.vote_lines import Choice as Given
 from finetuning.votes.keeping import votes_folder
 from finetuning.votes.lessons import LESSONS, Lesson, Lessons
 from finetuning.votes.publishing import dataset_of

@@ -16,6 +16,7 @@ from data.sources import open_source
 from data.tasks import DIALOGUE
 from data.tasks.own import OwnTask
 from eval.report.folder import load
+from eval.vote_lines import Answer, Message, blind_votes, first_votes
 from finetuning import cli
 from finetuning.commands import following
 from finetuning.limits import Limits
@@ -24,7 +25,7 @@ from finetuning.recipe import Recipe, load_recipe, with_overrides
 from finetuning.runs.folder import create_run
 from finetuning.training import run_training
 from finetuning.votes import keeping
-from finetuning.votes.keeping import Answer, Message, blind_votes, first_votes, forget, keep, read_votes, said_of
+from finetuning.votes.keeping import forget, keep, read_votes, said_of
 from finetuning.votes.lessons import CUT_OFF, EMPTY, NEITHER, PAIRS, SAME, THUMBS
 from finetuning.votes.training import is_votes, votes_recipe
 from models.tuned import weights_sha256

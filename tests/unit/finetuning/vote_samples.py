@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from finetuning.votes.keeping import Answer, Message, Models, Vote
+from eval.vote_lines import Answer, Message, Models, Vote
 
 MODELS = Models(
     task="dialogue",
