@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from eval.vote_lines import FILE as FILE
-from eval.vote_lines import MAX_BYTES, Kept, Vote, read_lines, vote_in
+from eval.vote_lines import MAX_BYTES, Kept, read_lines, vote_in
+from eval.vote_lines import Vote as Vote
 from eval.vote_lines import Answer as Answer
 from eval.vote_lines import Choice as Choice
 from eval.vote_lines import Message as Message
