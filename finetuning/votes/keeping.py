@@ -13,11 +13,11 @@ from pathlib import Path
 
 from eval.vote_lines import FILE as FILE
 from eval.vote_lines import MAX_BYTES, Kept, read_lines, vote_in
-from eval.vote_lines import Vote as Vote
 from eval.vote_lines import Answer as Answer
 from eval.vote_lines import Choice as Choice
 from eval.vote_lines import Message as Message
 from eval.vote_lines import Models as Models
+from eval.vote_lines import Vote as Vote
 from eval.vote_lines import blind_votes as blind_votes
 from eval.vote_lines import first_votes as first_votes
 from finetuning.limits import Limits
