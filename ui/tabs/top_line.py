@@ -36,7 +36,7 @@ def _how_asked(sides: Sides) -> list[str]:
     """By which prompt each of two models is asked, and that nobody votes on them."""
     probe = [{"role": "user", "content": "?"}] if sides.task.kind == "chat" else "?"
     how = [WHERE_FROM[side.prompted(probe).where_from] for side in (sides.left, sides.right)]
-    said = [f"Both are asked {how[0]}."] if how[0] == how[1] else [f"Asked {how[0]}, and {how[1]}."]
+    said = [f"Each is asked {how[0]}."] if how[0] == how[1] else [f"Asked {how[0]}, and {how[1]}."]
     return [*said, text.OTHER_NO_VOTES]
 
 

@@ -316,7 +316,7 @@ def test_an_adapter_in_the_layout_of_llama_factory(opened, tiny_llama, tmp_path)
     assert base.prompted("x").example.startswith("<|im_start|>system\n")
     assert tuned.about.proof and base.choose(TEXTS) != tuned.choose(TEXTS)
     assert not (folder / "it ran").exists()
-    with pytest.raises(ModelError, match=r"no such base model.*Say where it is: base=FOLDER"):
+    with pytest.raises(ModelError, match=r"no such base model.*Say where it is: --option SIDE.base=FOLDER"):
         open_side(named(folder), SENTIMENT)
     alone = open_side(named(folder, base=str(tiny_llama)), SENTIMENT)
     assert alone.choose(TEXTS) == tuned.choose(TEXTS)
