@@ -55,7 +55,9 @@ class Request:
     @property
     def keys(self) -> list[str]:
         """Of the sides, the base first, as a verdict has them."""
-        return ["base", "tuned", *(f"tuned-{number}" for number in range(2, len(self.tuned) + 1))]
+        from eval.sides.side import side_keys
+
+        return side_keys(1 + len(self.tuned))
 
     @property
     def servers(self) -> list[str]:

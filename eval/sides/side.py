@@ -15,6 +15,12 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from data.tasks import Task
 from data.tasks.task import Input
 
+
+def side_keys(count: int) -> list[str]:
+    """What `count` sides are called in a verdict, and in what is asked for: base, tuned, tuned-2, …"""
+    return ["base", "tuned", *(f"tuned-{number}" for number in range(2, count))]
+
+
 Ability = Literal["writes", "chooses", "likelihood"]
 """Writes an answer; says how probable each label is; says how probable an answer is that somebody else gave."""
 

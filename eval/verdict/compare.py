@@ -23,7 +23,7 @@ from eval.report.schema import RowMessage, RowResult
 from eval.report.schema import SideResult as AnswerOfRow
 from eval.report.sections import MetricResult, TaskInfo, Writing
 from eval.scores import require_scorable, scored
-from eval.sides.side import About, Answered
+from eval.sides.side import About, Answered, side_keys
 from eval.statistics import Judgement, judge_scores
 from eval.verdict.asking import How, Opener, ask_all
 from eval.verdict.margins import non_inferior, require_margin
@@ -88,7 +88,7 @@ def judge_sides(
     task = rows.task
     metric = _primary(task, margin)
     require_scorable(rows.references, task, more)
-    keys = ["base", "tuned", *(f"tuned-{number}" for number in range(2, len(openers)))]
+    keys = side_keys(len(openers))
     asked = ask_all(
         openers,
         keys,

@@ -27,7 +27,7 @@ from ui.server.visitors import Visitor, visitor_of
 from ui.tabs import data_form
 from ui.tabs.data_form import GUESS, OWN, DataForm
 from ui.tabs.events import QUICK, Updates
-from ui.tabs.fields import read_whole_or_all, whole_or_all
+from ui.tabs.fields import read_row_count, whole_or_all
 
 TOLD = "told"
 """The task is what the rows are for."""
@@ -108,7 +108,7 @@ class AnyForm:
             metric=_read_metric(metric),
             instruction=_read_instruction(instruction),
             options=_read_options(options, visitor),
-            rows=_read_count(rows, visitor),
+            rows=read_row_count(rows, ROWS_LABEL, visitor),
             margin=_read_margin(margin),
         )
 
@@ -192,14 +192,6 @@ def _read_margin(written: str | None) -> float | None:
     if not 0 < margin < math.inf:
         raise RecipeError(f"“{text.ANY_MARGIN}” is a number above 0", got=said[:50], fix="Write 0.02, or nothing.")
     return margin
-
-
-def _read_count(written: str | None, visitor: Visitor) -> int | None:
-    wanted = read_whole_or_all(written, ROWS_LABEL)
-    most = visitor.limits.test_rows if visitor.limits else None
-    if wanted and most and wanted > most:
-        raise UserError(f"This public page evaluates on up to {most:,} rows", got=wanted, fix=f"Write {most}.")
-    return wanted or most
 
 
 # ---- laying it out -----------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from ui.tabs import data_form
 from ui.tabs.any_models import AnyModels, build_any_models
 from ui.tabs.data_form import Chosen, DataForm
 from ui.tabs.events import ACT, QUICK, Updates
-from ui.tabs.fields import read_whole_or_all, whole_or_all
+from ui.tabs.fields import read_row_count, whole_or_all
 from ui.tabs.report_view import ReportView, Shown, build_report_view
 
 ROWS_LABEL = "Test rows"
@@ -125,7 +125,8 @@ class Evaluate:
             visitor.check_source(chosen.source)
         examples = choice.task.few_shot if few_shot else 0
         folder = scratch.new_folder()
-        job = _job(choice, chosen, _row_count(rows, visitor), examples, bool(forgetting), visitor, folder)
+        count = read_row_count(rows, ROWS_LABEL, visitor)
+        job = _job(choice, chosen, count, examples, bool(forgetting), visitor, folder)
         work = Work(job, visitor, begins=f"Reading the rows, loading {short_name(choice.base)} …")
         page = request.session_hash or ""
         self.going[page] = work
@@ -157,15 +158,6 @@ class Evaluate:
         """End what this page has going."""
         if work := self.going.get(request.session_hash or ""):
             work.stop()
-
-
-def _row_count(rows: str | None, visitor: Visitor) -> int | None:
-    """How many test rows; None for all of them. A stranger who asks for all gets as many as there may be."""
-    wanted = read_whole_or_all(rows, ROWS_LABEL)
-    most = visitor.limits.test_rows if visitor.limits else None
-    if wanted and most and wanted > most:
-        raise UserError(f"This public page evaluates on up to {most:,} rows", got=wanted, fix=f"Write {most}.")
-    return wanted or most
 
 
 def _job(

@@ -10,7 +10,8 @@ from typing import Any
 
 import gradio as gr
 
-from plumbing.errors import RecipeError
+from plumbing.errors import RecipeError, UserError
+from ui.server.visitors import Visitor
 
 ALL = "all"
 
@@ -33,6 +34,19 @@ def written(value: int | None) -> str:
 def read_whole_or_all(field: str | None, label: str) -> int | None:
     """What was written into such a field; None for all. Raises as `read_whole_or`."""
     return read_whole_or(ALL, field, label)
+
+
+def read_row_count(field: str | None, label: str, visitor: Visitor) -> int | None:
+    """How many test rows; None for all of them. A stranger who asks for all gets as many as there may be.
+
+    Raises:
+        UserError: it is no number from 1, or more than a stranger may have.
+    """
+    wanted = read_whole_or_all(field, label)
+    most = visitor.limits.test_rows if visitor.limits else None
+    if wanted and most and wanted > most:
+        raise UserError(f"This public page evaluates on up to {most:,} rows", got=wanted, fix=f"Write {most}.")
+    return wanted or most
 
 
 def read_whole_or(empty: str, field: str | None, label: str) -> int | None:
