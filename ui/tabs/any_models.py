@@ -5,7 +5,6 @@ From what is asked to a verdict is `eval.asked`'s, as at the command line.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,18 +15,17 @@ import gradio as gr
 from eval.asked.request import Request
 from finetuning.limits import Limits
 from models import libraries
-from plumbing.errors import DataError
-from ui.drawing import text, verdicts
-from ui.drawing.markup import Markup, counted, progress, tag
+from ui.drawing import verdicts
+from ui.drawing.markup import Markup
 from ui.server.models_in_use import share_cores
 from ui.server.naming import servers_for
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
-from ui.server.work import TimeLeft, Work
-from ui.tabs import data_form
+from ui.server.work import Work
 from ui.tabs.any_form import AnyForm, build_any_form
 from ui.tabs.events import ACT, QUICK
 from ui.tabs.verdict_view import VerdictView, build_verdict_view, kept
+from ui.tabs.waiting import Waiting
 
 if TYPE_CHECKING:
     from eval.sides.side import About, Prompted
@@ -43,8 +41,7 @@ class AnyModels:
     progress: gr.HTML
     prompts: gr.HTML
     view: VerdictView
-    going: dict[str, Work] = field(default_factory=dict)
-    """Open pages' sessions → the comparison that is going on there."""
+    waiting: Waiting = field(default_factory=Waiting)
 
     @property
     def drawn(self) -> list[Any]:
@@ -59,38 +56,23 @@ class AnyModels:
         made: list[Path] = []
         job = _job(self.form.asked(values, visitor), visitor, told, made)
         work = Work(job, visitor, begins="Reading the rows …")
-        page = request.session_hash or ""
-        self.going[page] = work
-        try:  # ends also where whoever asked has gone
-            yield from self._follow(work, told, made, visitor)
-        finally:
-            self.going.pop(page, None)
-
-    def _follow(self, work: Work, told: list[Markup], made: list[Path], visitor: Visitor) -> Iterator[Any]:
         unchanged = [gr.skip()] * len(self.view.outputs)
-        yield ["", "", *self.view.clear()]
-        left, shown = TimeLeft(), 0
-        try:
-            for what, done, total in work.in_turn():
-                said = counted(what, done, total) + left.said(what, done, total, time.monotonic())
-                prompts = verdicts.prompts(told) if len(told) > shown else gr.skip()
-                shown = len(told)
-                yield [progress(said, done, total), prompts, *unchanged]
-        except DataError as error:
-            yield [data_form.problems(error, visitor), gr.skip(), *unchanged]
-            return
-        except Exception:  # whatever it is, nothing is being done any more
-            yield ["", gr.skip(), *unchanged]
-            raise
-        if work.was_stopped:
-            yield [tag("div", text.STOPPED_HERE, class_="ba-note"), gr.skip(), *unchanged]
-            return
-        yield ["", "", *self.view.draw(made[0], visitor)]
+        drawn = 0
 
-    def stop_comparison(self, request: gr.Request) -> None:
-        """End what this page has going."""
-        if work := self.going.get(request.session_hash or ""):
-            work.stop()
+        def shown(bar: Any) -> list[Any]:
+            """With the prompts, where more of them are known than are on the page."""
+            nonlocal drawn
+            more, drawn = len(told) > drawn, len(told)
+            return [bar, verdicts.prompts(told) if more else gr.skip(), *unchanged]
+
+        yield from self.waiting.follow(
+            work,
+            visitor,
+            request,
+            begun=["", "", *self.view.clear()],
+            shown=shown,
+            done=lambda: ["", "", *self.view.draw(made[0], visitor)],
+        )
 
 
 def _job(asked: Request, visitor: Visitor, told: list[Markup], made: list[Path]) -> Callable[[Work], None]:
@@ -129,5 +111,5 @@ def build_any_models(limits: Limits | None = None) -> AnyModels:
     prompts = gr.HTML(elem_id="any-prompts", elem_classes="ba-plain")
     tab = AnyModels(form, run, stop, bar, prompts, build_verdict_view("any"))
     run.click(tab.compare, form.inputs, tab.drawn, **ACT)
-    stop.click(tab.stop_comparison, None, None, **QUICK)
+    stop.click(tab.waiting.stop, None, None, **QUICK)
     return tab

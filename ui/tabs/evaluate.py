@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,19 +14,20 @@ from finetuning.limits import Limits
 from models import libraries
 from plumbing.errors import DataError, UserError
 from ui.drawing import reports, text
-from ui.drawing.markup import counted, progress, tag
+from ui.drawing.markup import tag
 from ui.server import scratch
 from ui.server.choices import Choice, find, options, place_of, places, shipped
 from ui.server.models_in_use import share_cores, short_name
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
-from ui.server.work import TimeLeft, Work
+from ui.server.work import Work
 from ui.tabs import data_form
 from ui.tabs.any_models import AnyModels, build_any_models
 from ui.tabs.data_form import Chosen, DataForm
 from ui.tabs.events import ACT, QUICK, Updates
 from ui.tabs.fields import read_row_count, whole_or_all
 from ui.tabs.report_view import ReportView, Shown, build_report_view
+from ui.tabs.waiting import Waiting
 
 ROWS_LABEL = "Test rows"
 PAIR, ANY = "pair", "any"
@@ -50,8 +50,7 @@ class Evaluate:
     progress: gr.HTML
     view: ReportView
     any: AnyModels
-    going: dict[str, Work] = field(default_factory=dict)
-    """Open pages' sessions → the evaluation that is going on there."""
+    waiting: Waiting = field(default_factory=Waiting)
 
     @property
     def chosen(self) -> list[Any]:
@@ -86,7 +85,7 @@ class Evaluate:
 
     def show_own(self, key: str | None, shown: Shown | None, request: gr.Request) -> Any:
         """The report that the chosen model came with, unless one of it is there already, or is being made."""
-        if request.session_hash in self.going or (shown is not None and shown.key == key):
+        if request.session_hash in self.waiting.going or (shown is not None and shown.key == key):
             return gr.skip()
         if key is None:
             return ["", *self.view.clear()]
@@ -128,36 +127,15 @@ class Evaluate:
         count = read_row_count(rows, ROWS_LABEL, visitor)
         job = _job(choice, chosen, count, examples, bool(forgetting), visitor, folder)
         work = Work(job, visitor, begins=f"Reading the rows, loading {short_name(choice.base)} …")
-        page = request.session_hash or ""
-        self.going[page] = work
-        try:  # ends also where whoever asked has gone
-            yield from self._evaluate(work, choice, visitor, folder)
-        finally:
-            self.going.pop(page, None)
-
-    def _evaluate(self, work: Work, choice: Choice, visitor: Visitor, folder: Path) -> Iterator[Any]:
         unchanged = [gr.skip()] * len(self.view.outputs)
-        yield ["", *self.view.clear()]
-        left = TimeLeft()
-        try:
-            for what, done, total in work.in_turn():
-                said = counted(what, done, total) + left.said(what, done, total, time.monotonic())
-                yield [progress(said, done, total), *unchanged]
-        except DataError as error:
-            yield [data_form.problems(error, visitor), *unchanged]
-            return
-        except Exception:  # whatever it is, nothing is being done any more
-            yield ["", *unchanged]
-            raise
-        if work.was_stopped:
-            yield [tag("div", text.STOPPED_HERE, class_="ba-note"), *unchanged]
-            return
-        yield ["", *self.view.draw(folder, choice.key, visitor)]
-
-    def stop_evaluation(self, request: gr.Request) -> None:
-        """End what this page has going."""
-        if work := self.going.get(request.session_hash or ""):
-            work.stop()
+        yield from self.waiting.follow(
+            work,
+            visitor,
+            request,
+            begun=["", *self.view.clear()],
+            shown=lambda bar: [bar, *unchanged],
+            done=lambda: ["", *self.view.draw(folder, choice.key, visitor)],
+        )
 
 
 def _job(
@@ -292,7 +270,7 @@ def _connect(tab: Evaluate) -> None:
         show_progress="hidden",
         api_visibility="private",
     )
-    tab.stop.click(tab.stop_evaluation, None, None, **QUICK)
+    tab.stop.click(tab.waiting.stop, None, None, **QUICK)
 
 
 def _show_columns(file: str | None) -> list[Any]:

@@ -235,9 +235,9 @@ def test_a_stopped_comparison_says_so_and_lets_the_next_one_in(
     growing = steps(tab, str(tiny_llama), [KEY], file=rows_file)
     while "Reading" not in str(next(growing)[0]):
         pass
-    tab.stop_comparison(request())
-    assert text.STOPPED_HERE in str(list(growing)[-1][0]) and not tab.going
-    tab.stop_comparison(request())  # nothing is going on
+    tab.waiting.stop(request())
+    assert text.STOPPED_HERE in str(list(growing)[-1][0]) and not tab.waiting.going
+    tab.waiting.stop(request())  # nothing is going on
     shown = page(tab, list(steps(tab, str(tiny_llama), [KEY], file=rows_file)))
     assert "ba-headline" in shown[tab.view.verdict]
 
