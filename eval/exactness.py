@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.building import one_at_a_time
 from models.generation import answer_batch, end_tokens
 from models.loading import load
 from models.pair import Pair
@@ -88,6 +89,7 @@ def open_plain(pair: Pair, folder: Path) -> Plain:
     return Plain(own, exact)
 
 
+@one_at_a_time()
 def _opened(pair: Pair, folder: Path) -> Sides:
     from peft import PeftModel
 

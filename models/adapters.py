@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from models.adapter_files import check_config, check_weights, read_config, read_json
+from models.building import one_at_a_time
 from models.loading import Kind, LoadedModel, Precision
 from plumbing.errors import ModelError
 
@@ -99,7 +100,7 @@ def attach(loaded: LoadedModel, folder: Path) -> PeftModel:
 
     check(folder, loaded)
     try:
-        with warnings.catch_warnings():
+        with one_at_a_time(), warnings.catch_warnings():
             # peft only warns where the file lacks weights, and leaves those as they were before training.
             warnings.filterwarnings("error", message="Found missing adapter keys")
             model = PeftModel.from_pretrained(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from models.adapter_files import WEIGHTS_FILE, unfit
 from models.adapters import TUNED, require_numbers
 from models.any_adapter_config import MERGE, AdapterPlan, read_plan, unknown_modules
+from models.building import one_at_a_time
 from models.loading import LoadedModel
 from models.weight_files import read_header, require_shapes
 from plumbing.errors import ModelError
@@ -82,7 +83,7 @@ def adapter_shapes_on(model: PreTrainedModel, plan: AdapterPlan, *, kind: str) -
     import torch
     from peft import get_peft_model, get_peft_model_state_dict
 
-    with _quietly(), _as_refusal(plan), torch.device("meta"):
+    with one_at_a_time(), _quietly(), _as_refusal(plan), torch.device("meta"):
         adapted = get_peft_model(_without_weights(model), plan.peft_config(kind), adapter_name=TUNED)
         state = get_peft_model_state_dict(adapted, adapter_name=TUNED, save_embedding_layers=False)
     if strange := [name for name, tensor in state.items() if tensor.device.type != "meta"]:
@@ -104,7 +105,7 @@ def attach_any(loaded: LoadedModel, folder: Path) -> PeftModel:
     plan, shapes = check_any(folder, loaded)
     try:
         weights = _read(folder, shapes, loaded.model)
-        with _quietly(), _as_refusal(plan):
+        with one_at_a_time(), _quietly(), _as_refusal(plan):
             model: Any = get_peft_model(
                 loaded.model, plan.peft_config(loaded.kind), adapter_name=TUNED, autocast_adapter_dtype=False
             )

@@ -22,6 +22,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.adapter_files import linear_layers
+from models.building import one_at_a_time
 from models.resolved import ResolvedModel, cache_folder
 from plumbing.errors import ModelError
 from plumbing.reading import read_text
@@ -202,7 +203,7 @@ def _files_of_layers(source: ResolvedModel) -> dict[str, Path]:
 
     try:
         config = AutoConfig.from_pretrained(source.path, local_files_only=True, trust_remote_code=False)
-        with torch.device("meta"):
+        with one_at_a_time(), torch.device("meta"):
             names = list(linear_layers(AutoModelForCausalLM.from_config(config, trust_remote_code=False)))
         held: dict[str, Path] = {}
         for file in _weight_files(source):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from data.tasks import Task
 from models import libraries
 from models.adapter_files import HEADS, is_of_head
+from models.building import one_at_a_time
 from models.chat_template import PLAIN_TEMPLATE
 from models.gguf_files import split_as_stated
 from models.kinds import Kind as Kind
@@ -130,6 +131,7 @@ def _gguf_options(source: ResolvedModel, precision: Precision, kind: Kind) -> di
     return {"gguf_file": source.gguf, "quantization_config": unpacked}
 
 
+@one_at_a_time()
 def _as_saved(auto: Any, source: ResolvedModel, options: dict[str, Any]) -> PreTrainedModel:
     """The model that `auto` makes of the files, all of whose weights are in them.
 
@@ -146,6 +148,7 @@ def _as_saved(auto: Any, source: ResolvedModel, options: dict[str, Any]) -> PreT
     return model  # type: ignore[no-any-return]
 
 
+@one_at_a_time()
 def _with_new_head(
     source: ResolvedModel,
     tokenizer: PreTrainedTokenizerBase,

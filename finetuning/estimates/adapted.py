@@ -8,6 +8,7 @@ from finetuning.estimates.estimate import base_config
 from finetuning.recipe import Recipe
 from finetuning.strategies import Lora
 from models.adapter_files import linear_layers
+from models.building import one_at_a_time
 from plumbing.errors import RecipeError
 
 
@@ -24,7 +25,7 @@ def adapted_layers(recipe: Recipe) -> dict[str, tuple[int, int]]:
     strategy = recipe.strategy
     if not isinstance(strategy, Lora):
         raise RecipeError("This recipe trains no adapter", got=strategy.kind, fix="Set strategy.kind=lora.")
-    with torch.device("meta"):
+    with one_at_a_time(), torch.device("meta"):
         model = AutoModelForCausalLM.from_config(copy.deepcopy(base_config(recipe.model.base)))
     strategy.require(model, recipe.kind, recipe.model.base)
     targets = strategy.targets(model, recipe.kind)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from finetuning.recipe import Recipe
+from models.building import one_at_a_time
 from models.resolved import cache_folder
 from plumbing.writing import write_atomically
 
@@ -227,6 +228,7 @@ def _measure(shape: _Shape, watch: _Watch) -> Speeds:
         return Speeds(*train, *forward, _decode(watch, model), *head, update)
 
 
+@one_at_a_time()
 def _model(shape: _Shape) -> Any:
     """Two layers of the base that learn as the recipe says, as a trainer would have them."""
     import torch

@@ -24,6 +24,7 @@ from finetuning.estimates.training_time import at_rank, batches_of, training_sec
 from finetuning.recipe import Recipe
 from finetuning.strategies.counts import ParameterCount
 from models.adapter_files import is_of_head, linear_layers
+from models.building import one_at_a_time
 from models.context import max_positions
 from plumbing.errors import ModelError
 
@@ -148,7 +149,7 @@ def parameter_count(recipe: Recipe, *, labels: int = 0) -> ParameterCount:
     """
     import torch
 
-    with torch.device("meta"):
+    with one_at_a_time(), torch.device("meta"):
         model = _empty_model(recipe, labels or len(recipe.task_definition.labels) or 2)
     strategy = recipe.strategy
     strategy.require(model, recipe.kind, recipe.model.base)

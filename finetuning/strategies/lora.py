@@ -16,6 +16,7 @@ from pydantic import Field
 
 from finetuning.strategies.strategy import ModelKind, Shape, Strategy
 from models.adapter_files import HEADS, MAX_RANK, adapter_shapes, is_of_head, linear_layers
+from models.building import one_at_a_time
 from plumbing.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -76,7 +77,8 @@ class Lora(Strategy):
 
         self.require(model, kind, base)
         torch.manual_seed(seed)
-        adapted = get_peft_model(model, self.config(model, kind))
+        with one_at_a_time():
+            adapted = get_peft_model(model, self.config(model, kind))
         _learn_heads_in_float32(adapted)
         for config in adapted.peft_config.values():
             config.base_model_name_or_path = base  # not the folder it happened to lie in
