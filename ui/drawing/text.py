@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from data.tasks.task import Kind
+
 TITLE = "Before/After"
 TAGLINE = "Fine-tune a language model, and see what changed."
 
@@ -122,6 +124,12 @@ ANY_OWN_ROWS = "The test rows of one of them"
 ANY_TASK = "What is asked"
 ANY_TASK_TOLD = "What the rows say"
 ANY_METRIC_OWN = "The usual one"
+ANY_METRIC_OF: dict[Kind, str] = {
+    "classification": "labels",
+    "generation": "answers",
+    "chat": "answers",
+    "text": "texts",
+}
 ANY_MARGIN = "No worse by more than"
 ANY_MARGIN_INFO = "In the metric's units: 0.02. Then it is also said whether a loss that large is ruled out."
 ANY_INSTRUCTION_INFO = "In place of ours. An adapter of ours keeps the one that it was tuned with."

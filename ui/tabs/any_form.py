@@ -65,7 +65,7 @@ class AnyForm:
     @property
     def called(self) -> list[Any]:
         """The outputs of `change_task`."""
-        return [self.metric, self.data.input_column, self.data.target_column, self.data.labels]
+        return [self.data.input_column, self.data.target_column, self.data.labels]
 
     def refresh(self, base: str | None, tuned: list[str] | None, request: gr.Request) -> list[Any]:
         """What can be chosen now; the choice stays as far as it can."""
@@ -78,11 +78,9 @@ class AnyForm:
         return [gr.update(choices=found, value=base), gr.update(choices=found, value=kept)]
 
     def change_task(self, task: str | None) -> Updates:
-        """Another task has other metrics, and its columns have other names."""
-        metrics = [(text.ANY_METRIC_OWN, USUAL_METRIC), *_metrics(task)]
+        """Another task's columns have other names."""
         known = _task(task)
-        called = self.data.named_for(known) if known else {}
-        return called | {self.metric: gr.Dropdown(choices=metrics, value=USUAL_METRIC)}
+        return self.data.named_for(known) if known else {}
 
     def asked(self, values: Sequence[Any], visitor: Visitor) -> Request:
         """What the form's values ask for, of a visitor who may ask it.
@@ -123,11 +121,17 @@ def _task(task: str | None) -> Task | None:
     return known[task]
 
 
-def _metrics(task: str | None) -> list[tuple[str, str]]:
-    """(title, name) of the metrics that a verdict may rest on; of all kinds where the rows say the task."""
-    known = _task(task)
-    kinds = [known.kind] if known else _KINDS
-    found = {metric.name: metric.title for kind in kinds for metric in possible_primaries(kind)}
+def _metrics() -> list[tuple[str, str]]:
+    """(title, name) of the metrics that a verdict may rest on, of every kind of task.
+
+    Not of the chosen one: Gradio's list that is open while its choices become fewer ends with an error in the page,
+    and whoever goes on from the task by the Tab key has opened this one.
+    """
+    found = {
+        metric.name: f"{metric.title} · {of}"
+        for kind, of in text.ANY_METRIC_OF.items()
+        for metric in possible_primaries(kind)
+    }
     return [(title, name) for name, title in found.items()]
 
 
@@ -161,7 +165,7 @@ def _read_metric(metric: str | None) -> str | None:
     """One from the list: of any other the name may be that of code on this machine."""
     if metric is None or metric == USUAL_METRIC:
         return None
-    if metric not in [name for _, name in _metrics(None)]:
+    if metric not in [name for _, name in _metrics()]:
         raise RecipeError("There is no such metric", got=metric[:100], fix="Choose one from the list.")
     return metric
 
@@ -247,7 +251,7 @@ def _build_by_what() -> tuple[gr.Dropdown, gr.Dropdown, gr.Textbox]:
             [(text.ANY_TASK_TOLD, TOLD), *kinds, *titles], value=TOLD, label=text.ANY_TASK, elem_id="any-task"
         )
         metric = gr.Dropdown(
-            [(text.ANY_METRIC_OWN, USUAL_METRIC), *_metrics(None)],
+            [(text.ANY_METRIC_OWN, USUAL_METRIC), *_metrics()],
             value=USUAL_METRIC, label="Metric", elem_id="any-metric",
         )  # fmt: skip
         margin = gr.Textbox(
