@@ -50,10 +50,11 @@ class Agreement:
 class Prepared:
     """A model with an adapter, prompts, and completions that it has written."""
 
-    def __init__(self, base: str = BASE) -> None:
+    def __init__(self, base: str = BASE, precision: str = "auto") -> None:
         """
         Args:
             base: of a causal model.
+            precision: in which it computes, as in a recipe.
         """
         from finetuning.preparation import open_data
         from finetuning.recipe import load_recipe
@@ -62,7 +63,7 @@ class Prepared:
         from models.sampling import sample
         from models.sources import resolve
 
-        recipe = load_recipe("dialogue-smollm2-qlora", ["strategy=lora", "model.precision=auto"])
+        recipe = load_recipe("dialogue-smollm2-qlora", ["strategy=lora", f"model.precision={precision}"])
         loaded = loading.load(resolve(base), precision=recipe.model.precision)
         self.tokenizer, self.precision = loaded.tokenizer, loaded.precision
         task = recipe.task_definition
@@ -207,7 +208,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3, help="timed ones; one before them is not")
     parser.add_argument("--base", default=BASE, help="a model, by its name or folder")
     options = parser.parse_args()
-    prepared = Prepared(options.base)
+    # Rounded to bfloat16 two ways of computing the same differ by more than a fault would.
+    prepared = Prepared(options.base, "float32" if options.side == "check" else "auto")
     with tempfile.TemporaryDirectory() as folder:
         if options.side == "check":
             print(json.dumps(dataclasses.asdict(compare(prepared, folder))))

@@ -21,6 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models import libraries
 from models.adapter_files import linear_layers
 from models.building import one_at_a_time
 from models.resolved import ResolvedModel, cache_folder
@@ -118,6 +119,7 @@ class Measurement:
         Raises:
             ModelError: the files are no language model, or lack one of its linear layers.
         """
+        libraries.ready()
         self._source = source
         self._files = _files_of_layers(source)
         self._layers: dict[str, Layer] = {}

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import gc
 import importlib
+import math
 import threading
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 _lock = threading.Lock()
 _imported = threading.Event()
+_mended: list[Any] = []
+"""Libraries of operators, which are theirs only as long as they are held."""
 
 
 def ready() -> None:
@@ -53,6 +57,29 @@ def _import_bitsandbytes() -> None:
         import bitsandbytes  # noqa: F401
     finally:
         torch.compile = compiled
+    _unpack_rows_of_any_length(torch)
+
+
+def _unpack_rows_of_any_length(torch: Any) -> None:
+    """Mend bitsandbytes' unpacking of 4-bit weights on a CPU, for whoever calls it.
+
+    With AVX-512 it takes a wrong scale where a row ends within a block. The weights lie one after the other, so
+    they are unpacked in rows of a block each, or of one weight where the last block is not full.
+    """
+    unpack = torch.library.get_kernel("bitsandbytes::dequantize_4bit", "CPU")
+
+    def unpacked(
+        keys: Any, packed: Any, scales: Any, block: int, quant_type: str, shape: Sequence[int], dtype: Any
+    ) -> Any:
+        count, rows = math.prod(shape), shape
+        if shape[-1] % block != 0:
+            rows = (count // block, block) if count % block == 0 else (count, 1)
+        return unpack.call_boxed(keys, packed, scales, block, quant_type, rows, dtype).reshape(shape)
+
+    _mended.append(torch.library.Library("bitsandbytes", "IMPL"))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Warning only once for all operators")
+        _mended[-1].impl("dequantize_4bit", unpacked, "CPU", with_keyset=True, allow_override=True)
 
 
 def are_ready() -> bool:

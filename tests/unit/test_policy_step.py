@@ -11,7 +11,7 @@ from benchmarks.policy_step_process import PARTS, Ours, Prepared, Trl, compare, 
 def prepared(tiny_llama, monkeypatch):
     for name, value in {"PROMPTS": 2, "ANSWERS": 3, "WRITTEN": 5}.items():
         monkeypatch.setattr(policy_step_process, name, value)
-    return Prepared(str(tiny_llama))
+    return Prepared(str(tiny_llama), "float32")
 
 
 def test_both_sides_compute_the_same_and_are_timed(prepared, tmp_path):

@@ -79,8 +79,7 @@ class AnyForm:
 
     def change_task(self, task: str | None) -> Updates:
         """Another task's columns have other names."""
-        known = _task(task)
-        return self.data.named_for(known) if known else {}
+        return self.data.named_for(_task(task) or USUAL["classification"])
 
     def asked(self, values: Sequence[Any], visitor: Visitor) -> Request:
         """What the form's values ask for, of a visitor who may ask it.

@@ -24,7 +24,7 @@ from models.sources import resolve
 from plumbing.errors import RecipeError
 
 CAUSAL, CLASSIFIER = ("sentiment-smollm2-lora", "tiny_llama"), ("sentiment-minilm-lora", "tiny_bert")
-ASTRAY = ["training.learning_rate=0.5", "training.schedule=constant", "training.warmup_share=0"]
+ASTRAY = ["training.learning_rate=0.05", "training.schedule=constant", "training.warmup_share=0"]
 """Too fast: the validation loss soon rises."""
 
 

@@ -4,13 +4,26 @@ import shutil
 
 import pytest
 import torch
-from bitsandbytes.functional import dequantize_4bit, get_4bit_type
+from bitsandbytes import functional
 from safetensors.torch import load_file, save_file
 
+from models import libraries
 from models.four_bit import BLOCK, Measurement, error, keep, kept
 from models.loading import load
 from models.sources import resolve
 from plumbing.errors import ModelError
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(8, 32), (8, 48), (8, 80), (3, 1000), (5, 65), (7, 72), (1, 80), (8, 128)])
+def test_a_weight_is_unpacked_by_the_scale_of_its_own_block_wherever_rows_end(shape, dtype):
+    libraries.ready()
+    weight = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    packed, state = functional.quantize_4bit(weight, blocksize=BLOCK, quant_type="nf4")
+    used = torch.stack([packed.flatten() >> 4, packed.flatten() & 15], 1).flatten()[: weight.numel()].long()
+    expected = (state.code[used] * state.absmax.repeat_interleave(BLOCK)[: weight.numel()]).view(shape).to(dtype)
+    assert torch.equal(functional.dequantize_4bit(packed, state), expected)
+    assert torch.equal(functional.dequantize_4bit(packed.t(), state), expected.t())
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +45,7 @@ def weights(source):
 
 
 def test_the_levels_are_bitsandbytes_own_table(measured):
-    assert measured.levels == tuple(get_4bit_type("nf4", device="cpu").tolist())
+    assert measured.levels == tuple(functional.get_4bit_type("nf4", device="cpu").tolist())
     assert measured.levels[0] == -1 and 0.0 in measured.levels and measured.levels[-1] == 1
 
 
@@ -48,7 +61,7 @@ def test_the_error_of_a_layer_is_that_of_the_layer_as_it_is_loaded(measured, sou
     for layer in measured.layers:
         own = weights[f"{layer.name}.weight"].float()
         loaded = model.get_submodule(layer.name).weight
-        back = dequantize_4bit(loaded.data, loaded.quant_state).float()
+        back = functional.dequantize_4bit(loaded.data, loaded.quant_state).float()
         # A machine that computes in bfloat16 rounds the weights once before.
         assert error([layer]) == pytest.approx(float((own - back).norm() / own.norm()), rel=0.02)
 
