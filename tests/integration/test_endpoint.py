@@ -15,8 +15,8 @@ from eval.sides.side import Asked
 from plumbing.errors import UserError
 
 pytest.importorskip("xllamacpp")
+from benchmarks.gguf_files import write_gguf, write_lora_gguf
 from benchmarks.llama_server import llama_server
-from tests.integration.gguf_files import write_gguf, write_lora_gguf
 
 TASK = TASKS["sentiment"]
 TEXTS = [f"The film was {word}, and nobody left before the end." for word in ("slow", "odd", "long", "loud")]

@@ -1,21 +1,36 @@
-"""A small Llama's folder, or an adapter on it, as a GGUF file in float32, which llama.cpp reads."""
+"""A Llama's folder, or an adapter on it, as a GGUF file, which llama.cpp reads: for benchmarks and tests."""
+
+from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import gguf
-from safetensors.numpy import load_file
+import numpy
+from safetensors.torch import load_file
 
 
-def write_gguf(folder: Path, path: Path, *, pre: str = "gpt-2") -> Path:
-    """`folder` as `transformers` saved it, with a byte-level tokenizer that splits texts by llama.cpp's `pre`."""
+def write_gguf(folder: Path, path: Path, *, pre: str = "gpt-2", half: bool = False) -> Path:
+    """`folder` as `transformers` saved it, its matrices in float32, or in half precision.
+
+    Args:
+        folder: with a byte-level tokenizer.
+        path: of the file that is written.
+        pre: llama.cpp's name for how the tokenizer splits texts.
+        half: float16 matrices; what is a vector stays float32, as llama.cpp has it.
+    """
     config = json.loads((folder / "config.json").read_text())
     writer = gguf.GGUFWriter(path, "llama")
     _describe(writer, config)
+    writer.add_file_type(gguf.LlamaFileType.MOSTLY_F16 if half else gguf.LlamaFileType.ALL_F32)
     _add_tokenizer(writer, folder, pre)
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config["num_hidden_layers"])
-    for name, weight in load_file(folder / "model.safetensors").items():
-        writer.add_tensor(names.get_name(name, try_suffixes=(".weight",)), _ordered(name, weight, config))
+    for name, weight in _weights(folder / "model.safetensors"):
+        weight = weight.astype(numpy.float16 if half and weight.ndim > 1 else numpy.float32)
+        target = names.get_name(name, try_suffixes=(".weight",))
+        assert target is not None, f"llama.cpp has no name for {name}"
+        writer.add_tensor(target, _ordered(name, weight, config))
     return _finished(writer, path)
 
 
@@ -28,7 +43,7 @@ def write_lora_gguf(adapter: Path, base: Path, path: Path) -> Path:
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", float(settings["lora_alpha"]))
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, config["num_hidden_layers"])
-    for name, weight in load_file(adapter / "adapter_model.safetensors").items():
+    for name, weight in _weights(adapter / "adapter_model.safetensors"):
         module, _, part = name.removeprefix("base_model.model.").removesuffix(".weight").rpartition(".lora_")
         target = names.get_name(f"{module}.weight", try_suffixes=(".weight",))
         ordered = _ordered(f"{module}.weight", weight, config) if part == "B" else weight
@@ -36,7 +51,11 @@ def write_lora_gguf(adapter: Path, base: Path, path: Path) -> Path:
     return _finished(writer, path)
 
 
-def _describe(writer, config):
+def _weights(path: Path) -> list[tuple[str, Any]]:
+    return [(name, weight.float().numpy()) for name, weight in load_file(path).items()]
+
+
+def _describe(writer: Any, config: dict[str, Any]) -> None:
     heads = config["num_attention_heads"]
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
@@ -48,10 +67,9 @@ def _describe(writer, config):
     writer.add_rope_dimension_count(config["hidden_size"] // heads)
     writer.add_rope_freq_base(float(config["rope_parameters"]["rope_theta"]))
     writer.add_vocab_size(config["vocab_size"])
-    writer.add_file_type(gguf.LlamaFileType.ALL_F32)
 
 
-def _add_tokenizer(writer, folder, pre):
+def _add_tokenizer(writer: Any, folder: Path, pre: str) -> None:
     known = json.loads((folder / "tokenizer.json").read_text())
     tokens = dict(known["model"]["vocab"])
     added = {token["content"]: token["id"] for token in known["added_tokens"]}
@@ -71,7 +89,7 @@ def _add_tokenizer(writer, folder, pre):
     writer.add_chat_template((folder / "chat_template.jinja").read_text())
 
 
-def _ordered(name, weight, config):
+def _ordered(name: str, weight: Any, config: dict[str, Any]) -> Any:
     """llama.cpp turns neighbouring pairs of a head's dimensions, `transformers` its two halves."""
     heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}.get(name.split(".")[-2])
     if heads is None:
@@ -80,7 +98,7 @@ def _ordered(name, weight, config):
     return halves.swapaxes(1, 2).reshape(weight.shape).copy()
 
 
-def _finished(writer, path):
+def _finished(writer: Any, path: Path) -> Path:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
