@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import re
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -38,6 +39,8 @@ PATTERN_SECONDS = 5.0
 """For all that the patterns of one adapter are asked."""
 ALL_LINEAR = "all-linear"
 MERGE = "Merge it into its base (peft's `merge_and_unload`), save that and name the merged model's folder."
+
+_SCALES = ("lora_alpha", "r", "alpha_pattern", "rank_pattern", "use_rslora", "use_dora")
 
 _NAME = re.compile(r"[\w.-]+", re.ASCII)
 """A module's name, or the end of one: as a pattern, too, it means itself."""
@@ -65,6 +68,12 @@ class AdapterPlan:
             return "IA3"
         kind = "DoRA" if self.settings["use_dora"] else "LoRA"
         return f"rs{kind}" if self.settings["use_rslora"] else kind
+
+    @property
+    def scales(self) -> str:
+        """What its weights are multiplied by, as its settings say it: `lora_alpha=16, r=8`."""
+        said = {name: value for name in _SCALES if (value := self.settings.get(name))}
+        return ", ".join(f"{name}={json.dumps(value, sort_keys=True)}" for name, value in said.items())
 
     def on(self, names: Sequence[str]) -> AdapterPlan:
         """The same with no pattern left that only a regular expression could match, on a model of these modules.

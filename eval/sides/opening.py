@@ -22,6 +22,7 @@ from eval.sides.wanted import LABELS, PROMPT, Wanted, labels_option, lend_contra
 from models import loading
 from models.adapters import BaseOrigin, attach
 from models.any_adapter import attach_any
+from models.any_adapter_config import read_plan
 from models.gguf_files import packed_in, splits_unknown
 from models.pair import prove_on
 from models.resolved import Progress, ResolvedModel
@@ -153,6 +154,7 @@ def _about(wanted: Wanted, loaded: loading.LoadedModel, adapter: Adapter | None,
         kind=wanted.look.kind,
         name=wanted.look.name,
         weights_sha256=source.weights_sha256 if adapter is None else weights_sha256(adapter.folder),
+        scaled_by="" if adapter is None else read_plan(adapter.folder).scales,
         base=source.name if adapter is not None else "",
         revision=wanted.look.revision or (source.revision if adapter is None else ""),
         precision=precision,

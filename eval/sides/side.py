@@ -56,6 +56,8 @@ class About:
     """What a person calls it: a Hub name, a folder's last part, an address and a model. Holds no key."""
     weights_sha256: str = ""
     """Of what answers; of an adapter over its own weights. Empty where it is not known, as of a server's."""
+    scaled_by: str = ""
+    """Of an adapter, its settings that scale those weights: the same file with another alpha is another model."""
     tokenizer_sha256: str = ""
     """Of how it cuts a text into tokens: nats a token of two sides are compared only where they cut alike. Empty
     where it is not known; then only an adapter and its base, or two adapters on one, are taken to cut alike."""

@@ -114,8 +114,8 @@ def judged_sentences(judged: Judged, verdict: Verdict) -> list[str]:
 
 def _is(judge: SideInfo, side: SideInfo) -> bool:
     """Whether a side is the judge: the same weights, or where they are not known, what is called alike."""
-    if judge.weights_sha256 and side.weights_sha256:
-        return (judge.weights_sha256, judge.base) == (side.weights_sha256, side.base)
+    if judge.model and side.model:
+        return judge.model == side.model
     return judge.name == side.name
 
 

@@ -35,6 +35,8 @@ def prove(base: SideResult, tuned: SideResult, rows: Sequence[VerdictRow]) -> Pr
     doubt = "" if differ else f"{other.key} answers as the base does: {said}."
     if other.proof:
         return Proof(f"{other.proof.rstrip('.')}; {said}.", doubt)
+    if one.weights_sha256 == other.weights_sha256 != "" and one.scaled_by != other.scaled_by:
+        return Proof(f"The same weights, scaled by {one.scaled_by} and by {other.scaled_by}; {said}.", doubt)
     if one.weights_sha256 and other.weights_sha256:
         hashes = " and ".join(side.weights_sha256[:_HASH_SHOWN] for side in (one, other))
         return Proof(f"Their weights differ ({hashes}); {said}.", doubt)
@@ -56,6 +58,4 @@ def _written(row: VerdictRow, key: str) -> str:
 
 
 def _same_weights(base: SideResult, tuned: SideResult) -> bool:
-    """An adapter's hash is over its own weights alone: on another base it is another model."""
-    one, other = base.info, tuned.info
-    return bool(one.weights_sha256) and (one.weights_sha256, one.base) == (other.weights_sha256, other.base)
+    return base.info.model is not None and base.info.model == tuned.info.model

@@ -40,11 +40,17 @@ class SideInfo(Strict):
     name: str = Field(description="What a person calls it; holds no key.")
     base: str = Field(default="", description="Of an adapter, what it stands on.")
     weights_sha256: str = Field(default="", description="Of what answers; empty where it is not known.")
+    scaled_by: str = Field(default="", description="Of an adapter, its settings that scale those weights.")
     revision: str = Field(default="", description="The Hub's commit; empty where there is none.")
     precision: str = Field(default="", description="float32, bfloat16, nf4, or what a file is packed in.")
     parameters: int | None = Field(default=None, description="Of the model; none where it is not known.")
     proof: str = Field(default="", description="How it is known that it is not the base, in a sentence.")
     notes: list[str] = Field(default=[], description="What a reader has to know besides, in sentences.")
+
+    @property
+    def model(self) -> tuple[str, str, str] | None:
+        """Which model it is: two sides of which this is the same are one. None where it is not known."""
+        return (self.weights_sha256, self.scaled_by, self.base) if self.weights_sha256 else None
 
 
 class PromptInfo(Strict):

@@ -136,10 +136,10 @@ def _known_rows(verdict: Verdict) -> Iterator[str]:
 
 def _the_same(verdict: Verdict) -> Iterator[str]:
     """A sentence for each set of sides that are one model: a folder given twice, for one."""
-    alike: dict[tuple[str, str], list[SideResult]] = {}
+    alike: dict[tuple[str, ...], list[SideResult]] = {}
     for side in verdict.sides:
-        if side.info.weights_sha256:
-            alike.setdefault((side.info.weights_sha256, side.info.base), []).append(side)
+        if side.info.model is not None:
+            alike.setdefault(side.info.model, []).append(side)
     for sides in alike.values():
         if len(sides) > 1:
             prompts = len({side.prompt.sha256 for side in sides})

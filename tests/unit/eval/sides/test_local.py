@@ -233,6 +233,16 @@ def test_the_same_weights_in_other_files_are_the_same_weights(opened, tiny_llama
     assert cut.about.notes[-1] == "Its weights are the base's, every one of them."
 
 
+def test_the_same_adapter_with_another_alpha_is_another_model(opened, tiny_llama, tmp_path):
+    plain_adapter(tmp_path / "one", tiny_llama)
+    shutil.copytree(tmp_path / "one", tmp_path / "other")
+    config = json.loads((tmp_path / "other" / "adapter_config.json").read_text())
+    (tmp_path / "other" / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 16}))
+    _, one, other = opened(SENTIMENT, named(tiny_llama), named(tmp_path / "one"), named(tmp_path / "other"))
+    assert one.about.weights_sha256 == other.about.weights_sha256
+    assert (one.about.scaled_by, other.about.scaled_by) == ("lora_alpha=8, r=4", "lora_alpha=16, r=4")
+
+
 def test_a_whole_model_says_how_much_of_it_is_its_own(opened, tiny_llama, tiny_whole, tiny_whole_pair):
     base, tuned, same = opened(SENTIMENT, named(tiny_llama), named(tiny_whole), named(tiny_llama))
     changed, _ = tiny_whole_pair.proof.changed

@@ -6,9 +6,9 @@ from eval.verdict.proof import prove
 from eval.verdict.schema import Answer, Known, PromptInfo, SideInfo, SideResult, SideScore, SpentInfo, VerdictRow
 
 
-def side(key, weights="", *, prompt="ab", proof="", base="", kind="model"):
+def side(key, weights="", *, prompt="ab", kind="model", **about):
     return SideResult(
-        info=SideInfo(key=key, kind=kind, name=f"some/{key}", weights_sha256=weights, proof=proof, base=base),
+        info=SideInfo(key=key, kind=kind, name=f"some/{key}", weights_sha256=weights, **about),
         prompt=PromptInfo(sha256=prompt * 32, where_from="template", example="Say."),
         spent=SpentInfo(seconds=1.0),
         known=Known(known_by=None, trained_on=None),
@@ -62,6 +62,15 @@ def test_one_adapter_on_two_bases_is_two_models():
     for base, twice in (("large", False), ("small", True)):
         found = prove(one, side("tuned", "a" * 64, base=base, kind="adapter"), TWO)
         assert found.sentence.startswith("The same weights twice") == twice
+
+
+def test_one_file_of_weights_that_is_scaled_in_two_ways_is_two_models():
+    one = side("base", "a" * 64, base="small", kind="adapter", scaled_by="lora_alpha=8, r=4")
+    other = side("tuned", "a" * 64, base="small", kind="adapter", scaled_by="lora_alpha=16, r=4")
+    assert prove(one, other, TWO).sentence == (
+        "The same weights, scaled by lora_alpha=8, r=4 and by lora_alpha=16, r=4; 2 of 3 answers differ."
+    )
+    assert one.info.model != other.info.model
 
 
 @pytest.mark.parametrize("weights", ["", "b" * 64])
