@@ -21,7 +21,6 @@ from eval.report.folder import save as save_report
 from finetuning.besides import open_besides
 from finetuning.continuing import Earlier, earlier_adapter
 from finetuning.export.model_card import model_card
-from finetuning.loss_trend import rise
 from finetuning.preparation import open_data, require_positions, said_of
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import Beginning, check_submitted, check_unrecorded, hash_tokens
@@ -250,8 +249,7 @@ def _fine_tune(
     seconds = before + time.perf_counter() - started
     journal.write(training_seconds=round(seconds, 2))
     journal.fact(peak_memory_mb=_peak_memory_mb())
-    if recipe.way.loss_tells:
-        journal.fact(loss=rise([line["loss"] for line in run.metrics()[0]], recipe.training.learning_rate))
+    journal.fact(loss=recipe.way.amiss(run.metrics()[0], recipe.training.learning_rate))
     journal.check()
     if validation:
         journal.fact(kept=validation.restore_best(model, trainer.state.global_step))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -18,6 +19,7 @@ from finetuning.rewards import REWARDS, AnyReward, Reward
 from finetuning.rewards.rouge import Rouge
 from finetuning.strategies.strategy import ModelKind
 from finetuning.ways.way import Sampling, Way
+from plumbing import doors
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -27,6 +29,11 @@ if TYPE_CHECKING:
     from finetuning.recipe import Recipe
     from finetuning.trainers.online import Online as OnlineTrainer
     from models.prompting import PromptContract, Prompter
+
+
+_FEWEST_STEPS = 8
+_MOSTLY = 0.5
+"""Of the groups of the last quarter of the steps."""
 
 
 class Online(Way):
@@ -94,6 +101,17 @@ class Online(Way):
         if all(one.weight == 0 for one in rewards):
             raise ValueError("every weight is 0, so all answers are worth the same")
         return rewards
+
+    def amiss(self, steps: Sequence[Mapping[str, Any]], learning_rate: float) -> str:
+        last = [line["flat_groups"] for line in steps[-max(1, len(steps) // 4) :] if "flat_groups" in line]
+        if not last or len(steps) < _FEWEST_STEPS or (flat := fmean(last)) <= _MOSTLY:
+            return ""
+        return (
+            f"Over the last {len(last)} steps {flat:.0%} of the prompts taught nothing: all {self.num_generations} "
+            "answers to them were worth the same, as where a model has come to write one answer whatever is drawn. "
+            f"A lower rate ({doors.named(doors.LEARNING_RATE)} was {learning_rate:g}), a higher way.temperature or "
+            "way.beta keeps answers apart."
+        )
 
     @property
     def sampling(self) -> Sampling:

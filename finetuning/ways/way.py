@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from finetuning.loss_trend import rise
 from finetuning.settings import Settings
 from finetuning.strategies.strategy import ModelKind
 
@@ -123,6 +124,15 @@ class Way(Settings):
     def unfit(self, recipe: Recipe) -> str | None:
         """Why it does not go with other settings of `recipe`, and what would, in a sentence; None where it does."""
         return None
+
+    def amiss(self, steps: Sequence[Mapping[str, Any]], learning_rate: float) -> str:
+        """A sentence for the report where training clearly went wrong, by what was written down of each step.
+
+        Args:
+            steps: lines of the run's metrics, from the first.
+            learning_rate: its peak, for the advice.
+        """
+        return rise([line["loss"] for line in steps], learning_rate)
 
     def about(self) -> str:
         """A sentence for a model's card: how it learned; empty where that is the usual way."""

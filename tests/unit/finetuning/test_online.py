@@ -410,6 +410,16 @@ def test_a_label_can_be_learned_by_being_right(reviews_file, tiny_llama, tmp_pat
     assert json.loads((run.evaluation / "report.json").read_text())["confusion"] is not None
 
 
+@pytest.mark.parametrize(("flat", "is_said"), [([0.0] * 12 + [0.5] * 4, False), ([0.2] * 12 + [0.75] * 4, True),
+                                               ([1.0] * 12 + [0.0] * 4, False), ([1.0] * 4, False)])  # fmt: skip
+def test_a_run_whose_groups_came_to_teach_nothing_says_so(recipe_of, flat, is_said):
+    said = recipe_of().way.amiss([{"loss": 0.1, "flat_groups": share} for share in flat], 5e-4)
+    assert bool(said) == is_said
+    if is_said:
+        assert "Over the last 4 steps 75% of the prompts taught nothing" in said
+        assert "training.learning_rate was 0.0005" in said
+
+
 def test_where_no_answer_is_worth_more_than_another_the_run_says_so(recipe_of, tmp_path):
     recipe = recipe_of("way.rewards=[exact]", "training.max_steps=2", *UNJUDGED)
     with pytest.raises(RunError, match="All answers to each prompt were worth the same in every step") as caught:
