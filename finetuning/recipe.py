@@ -6,6 +6,8 @@ is saved with a run is the resolved recipe: complete, and free of secrets becaus
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -277,9 +279,13 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(values, dict):
         raise RecipeError("A recipe is a mapping of settings", got=type(values).__name__)
     values = upgrade(values)
+    before = copy.deepcopy(values)
     for override in in_order(overrides):
         apply_override(values, override, Recipe)
-    return parse_recipe(values)
+    recipe = parse_recipe(values)
+    with contextlib.suppress(ValidationError):  # of a file that is whole only with what was said besides
+        return _titled_anew(Recipe.model_validate(before), recipe) if overrides else recipe
+    return recipe
 
 
 def parse_recipe(values: Any) -> Recipe:
@@ -295,7 +301,7 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, Any]) -> Recipe:
     values = recipe.model_dump()
     for key in in_order(overrides):
         put(values, key, overrides[key])
-    return parse_recipe(values)
+    return _titled_anew(recipe, parse_recipe(values))
 
 
 def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
@@ -303,7 +309,19 @@ def with_settings(recipe: Recipe, settings: Sequence[str]) -> Recipe:
     values = recipe.model_dump()
     for setting in in_order(settings):
         apply_override(values, setting, Recipe)
-    return parse_recipe(values)
+    return _titled_anew(recipe, parse_recipe(values))
+
+
+def _titled_anew(before: Recipe, recipe: Recipe) -> Recipe:
+    """A title names way, strategy and base: where one of them is another than `before`, it says what it is now."""
+    other_base = recipe.model.base != before.model.base
+    same = (recipe.way.kind, recipe.strategy_title) == (before.way.kind, before.strategy_title) and not other_base
+    if same or recipe.title != before.title:
+        return recipe
+    what, _, rest = recipe.title.partition(" · ")
+    base = recipe.model.base.rstrip("/").rsplit("/", 1)[-1] if other_base else rest.partition(" on ")[2]
+    learns = recipe.way.title or recipe.strategy_title
+    return recipe.model_copy(update={"title": f"{what} · {learns}{f' on {base}' if base else ''}"})
 
 
 def _sentences(error: ValidationError) -> list[str]:

@@ -225,3 +225,22 @@ def test_names_are_listed_whole_however_narrow_the_terminal_is(monkeypatch):
     monkeypatch.setattr(following.console, "_width", 80)
     listed = CliRunner().invoke(cli.app, ["recipes"]).output.split()
     assert set(recipe_names()) <= set(listed)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "title"),
+    [
+        ("sentiment-smollm2-lora", ["strategy.kind=full"], "Sentiment · Full fine-tuning"),
+        ("sentiment-minilm-lora", ["strategy=qlora"], "Sentiment classifier · QLoRA on MiniLM"),
+        ("dialogue-smollm2-qlora", ["model.precision=auto"], "Dialogue summary · LoRA"),
+        ("dialogue-smollm2-dpo", ["way=sft"], "Dialogue summary · LoRA"),
+        ("sentiment-smollm2-lora", ["model.base=some/Tiny-1B"], "Sentiment · LoRA on Tiny-1B"),
+        ("sentiment-smollm2-lora", ["training.epochs=3"], "Sentiment · LoRA"),
+        ("sentiment-smollm2-lora", ["strategy.kind=full", "title=My words"], "My words"),
+    ],
+)
+def test_a_title_says_how_it_learns_whatever_was_changed(name, settings, title):
+    assert load_recipe(name, settings).title == title
+    changed = dict(setting.split("=") for setting in settings)
+    if "strategy" not in changed and "way" not in changed:
+        assert with_overrides(load_recipe(name), changed).title == title
