@@ -14,6 +14,7 @@ SECTIONS = {
     "training": "benchmarks.training",
     "chat": "benchmarks.chat",
     "evaluation": "benchmarks.agree_with_lm_eval",
+    "policy": "benchmarks.policy_step",
     "start": "benchmarks.start",
     "scale": "benchmarks.scale",
 }

@@ -142,7 +142,7 @@ def _the_same(verdict: Verdict) -> Iterator[str]:
             alike.setdefault(side.info.model, []).append(side)
     for sides in alike.values():
         if len(sides) > 1:
-            prompts = len({side.prompt.sha256 for side in sides})
+            prompts = len({side.prompt.example for side in sides})
             how = "asked in the same way" if prompts == 1 else "asked differently, so this compares prompts"
             yield f"{listed([side.info.key for side in sides])} are one model: the same weights, {how}."
 
