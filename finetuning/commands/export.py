@@ -37,6 +37,10 @@ def export(
     from finetuning.export.tuned import Tuned
     from finetuning.export.work import Work
 
+    asked_as = FORMS[form].asked_as if form in FORMS and not lora else ""
+    check = check or rows is not None
+    if check and asked_as:
+        require_checkable(Tuned.of(adapter), as_gguf=asked_as == "gguf")
     options = Options(packing=packing, onto=onto, stored=stored, adapter_alone=lora)
     with progress() as bar:
         task = bar.add_task("Opening it", total=None)
@@ -45,15 +49,13 @@ def export(
     console.print(f"Written: {written.path}", highlight=False, markup=False)
     for note in written.notes:
         console.print(note, highlight=False, markup=False)
-    if not check and rows is None:
+    if not check:
         return
-    if not FORMS[form].can_be_checked or lora:
+    if not asked_as:
         console.print("An adapter by itself is what was trained; there is nothing else to ask.", highlight=False)
         return
-    tuned = Tuned.of(adapter)
-    require_checkable(tuned, written.path)
     with progress() as bar:
         task = bar.add_task("Opening both", total=None)
         work = Work(lambda what, done, total: show(bar, task, what, done, total))
-        found = check_exported(tuned, written.path, work, rows=rows or ROWS)
+        found = check_exported(Tuned.of(adapter), written.path, work, rows=rows or ROWS)
     console.print(found.sentence, highlight=False, markup=False)

@@ -68,11 +68,12 @@ def check_exported(
     from eval.asked.request import Request
     from eval.verdict.words import headline
 
-    require_checkable(tuned, exported)
+    file = exported / MODEL_FILE if (exported / MODEL_FILE).is_file() else exported
+    require_checkable(tuned, as_gguf=file.is_file())
     with tempfile.TemporaryDirectory() as scratch:
         request = Request(
             base=str(tuned.folder),
-            tuned=[str(exported / MODEL_FILE if (exported / MODEL_FILE).is_file() else exported)],
+            tuned=[str(file)],
             data=data or _rows_of(tuned, rows, Path(scratch)),
             task=str(_task_file(tuned, Path(scratch))),
             rows=rows,
@@ -99,16 +100,21 @@ def agreement(verdict: Verdict, rows: Sequence[VerdictRow], said: str) -> Agreem
     )
 
 
-def require_checkable(tuned: Tuned, exported: Path) -> None:
-    """Refuse what cannot be asked here.
+def require_checkable(tuned: Tuned, *, as_gguf: bool) -> None:
+    """Refuse what cannot be asked here, before it is written.
+
+    Args:
+        tuned: what is exported.
+        as_gguf: whether it is asked as a GGUF file, which transformers reads.
 
     Raises:
         ModelError: says why.
     """
     if tuned.origin.kind == "reward":
         raise ModelError("A reward model gives no answers that could be compared", got=tuned.name)
-    if exported.suffix != ".gguf" and not (exported / MODEL_FILE).is_file():
+    if not as_gguf:
         return
+    tuned.require_writer("A GGUF file")
     from transformers import AutoConfig
 
     from finetuning.export.gguf.architectures import architecture_of
@@ -118,8 +124,8 @@ def require_checkable(tuned: Tuned, exported: Path) -> None:
     if why := architecture_of(config).not_read(config):
         raise ModelError(
             f"transformers does not read {why} from a GGUF file, so it cannot be asked here",
-            got=str(exported),
-            fix="Ask it through llama.cpp's server: python -m eval compare --tuned http://localhost:8080/v1.",
+            got=tuned.name,
+            fix="Write it without --check, and ask it through llama.cpp's server: python -m eval compare.",
         )
 
 

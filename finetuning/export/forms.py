@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from finetuning.export.tuned import Tuned
 from finetuning.export.work import Work
@@ -40,8 +41,10 @@ class Form:
     """What the file or folder is called where nobody says."""
     write: Callable[[Tuned, Path, Work, Options], list[str]]
     """Writes it whole or not at all, and says what there is to say."""
-    can_be_checked: bool = True
-    """Whether it can be asked rows as it is."""
+    suffix: str = ""
+    """What the name of its file ends in; empty of a folder."""
+    asked_as: Literal["", "folder", "gguf"] = "gguf"
+    """What of it can be asked rows, as it is; nothing of an adapter, which is what was trained."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,8 @@ FORMS: Mapping[str, Form] = {
             "What was trained, with tokenizer, prompt and card: a few megabytes, beside its base.",
             lambda tuned, _: f"{tuned.name}.zip",
             _adapter,
-            can_be_checked=False,
+            suffix=".zip",
+            asked_as="",
         ),
         Form(
             "merged",
@@ -99,6 +103,7 @@ FORMS: Mapping[str, Form] = {
             "One folder that transformers opens, with the adapter in the base's weights.",
             lambda tuned, _: f"{tuned.name}-merged",
             _merged,
+            asked_as="folder",
         ),
         Form(
             "gguf",
@@ -110,6 +115,7 @@ FORMS: Mapping[str, Form] = {
                 else f"{tuned.name}-{options.packing.lower()}.gguf"
             ),
             _gguf,
+            suffix=".gguf",
         ),
         Form(
             "ollama",
@@ -142,6 +148,8 @@ def export(
     options = options or Options()
     tuned = Tuned.of(folder)
     place = target or Path(FORMS[form].usual(tuned, options))
+    if place.suffix.lower() != FORMS[form].suffix and FORMS[form].suffix:
+        raise RecipeError(f"The file's name ends in {FORMS[form].suffix}", got=place.name, fix="Name it so.")
     return Written(place, FORMS[form].write(tuned, place, work or Work(), options))
 
 

@@ -70,7 +70,7 @@ def architecture_of(config: Any) -> Architecture:
     Raises:
         ModelError: no GGUF file is written of it, with the reason.
     """
-    (named, *_) = [*(config.architectures or ()), ""]
+    named = str((config.architectures or [""])[0])
     if named not in ARCHITECTURES:
         raise ModelError(
             "No GGUF file is written of a model of this architecture: none was verified",

@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.loading import load_tokenizer
-from models.resolved import ResolvedModel
+from models.gguf_files import split_as_stated
 from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
@@ -171,9 +170,7 @@ def require_same(path: Path, tokenizer: PreTrainedTokenizerBase, texts: Sequence
     Raises:
         ModelError: it cuts one into other tokens than `tokenizer`.
     """
-    read = load_tokenizer(
-        ResolvedModel(name=path.name, path=path.parent, origin="folder", revision="", gguf=path.name)
-    )
+    read = _read_back(path)
     structure = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special][:8]
     for text in (*texts, "".join(f"{token}a 12\n" for token in structure)):
         own, back = (each(text, add_special_tokens=False)["input_ids"] for each in (tokenizer, read))
@@ -183,3 +180,15 @@ def require_same(path: Path, tokenizer: PreTrainedTokenizerBase, texts: Sequence
                 got=f"{text!r}: {back[:20]}, not {own[:20]}",
                 fix="Take it as `merged`.",
             )
+
+
+def _read_back(path: Path) -> PreTrainedTokenizerBase:
+    """A file's tokenizer as transformers makes it of the metadata, whatever the architecture."""
+    from transformers import PreTrainedTokenizerFast
+    from transformers.integrations.gguf import gguf_tokenizer_mapping as reading
+
+    architecture, found, _ = reading.get_gguf_tokenizer(str(path))
+    backend, _ = reading.convert_gguf_tokenizer(architecture, found)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    split_as_stated(tokenizer, path)
+    return tokenizer
