@@ -6,6 +6,8 @@ tuned.py       what is exported: an adapter or a whole model, of a run or from a
 adapter.py     an adapter as a zip
 weights.py     a model's weights, a tensor at a time; merging.py: an adapter's merged into its base's
 merged.py      a whole model as a folder of safetensors
+usage.py       the program in a card, and the card
+language.py    what was tuned as one language model, for the next two
 gguf/          a whole model, or a LoRA, as a GGUF file
 ollama.py      a Modelfile that asks as training did; go_template.py: its TEMPLATE
 checking.py    the adapter and the exported thing, asked the same rows

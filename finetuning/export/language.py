@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from data.tasks.task import Input
 from finetuning.export.gguf.writing import Language
 from finetuning.export.merged import end_tokens
 from finetuning.export.merging import MergedWeights, Onto, what_it_is
@@ -17,8 +16,6 @@ from models.sources import resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-_TEXT: Input = "a text"
 
 
 def language_of(tuned: Tuned, work: Work, *, onto: Onto = "trained") -> tuple[Language, list[str]]:
@@ -49,7 +46,7 @@ def begins_with_a_token(tuned: Tuned, tokenizer: PreTrainedTokenizerBase) -> boo
     It is where the tokenizer does so by itself, and the prompt of training begins with it, too.
     """
     bos = tokenizer.bos_token_id
-    ids = tokenizer(str(_TEXT))["input_ids"]
+    ids = tokenizer("a text")["input_ids"]
     if bos is None or not ids or ids[0] != bos:
         return False
     if tuned.task.kind == "text":

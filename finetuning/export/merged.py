@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -91,7 +92,7 @@ def write_weights(weights: Weights, folder: Path, work: Work, *, stored: Stored)
             done += 1
         save_file(held, folder / file, metadata={"format": "pt"})
     if len(shards) > 1:
-        size = sum(_count(shape) for shape in weights.shapes.values()) * _BYTES[stored]
+        size = sum(math.prod(shape) for shape in weights.shapes.values()) * _BYTES[stored]
         places = {name: file for file, shard in zip(names, shards, strict=True) for name in shard}
         index = {"metadata": {"total_size": size}, "weight_map": places}
         (folder / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
@@ -102,19 +103,13 @@ def _shards(weights: Weights, each: int) -> list[list[str]]:
     shards: list[list[str]] = [[]]
     size = 0
     for name, shape in weights.shapes.items():
-        more = _count(shape) * each
+        more = math.prod(shape) * each
         if shards[-1] and size + more > SHARD_BYTES:
             shards.append([])
             size = 0
         shards[-1].append(name)
         size += more
     return shards
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    import math
-
-    return math.prod(shape)
 
 
 def _write_config(
