@@ -12,31 +12,32 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.gguf_files import write_gguf
 from benchmarks.llama_server import llama_server
 from benchmarks.results import table, tell
 from eval.asked.comparing import compared
 from eval.asked.request import Request
 from eval.verdict.schema import Verdict, VerdictRow
 from eval.verdict.words import headline
+from finetuning.export.gguf.writing import Language, write_gguf
+from finetuning.export.work import Work
 from models.sources import resolve
 
 BASE = "HuggingFaceTB/SmolLM2-135M-Instruct"
 NAMES = {"base": "folder", "tuned": "GGUF, float16", "tuned-2": "llama.cpp's server"}
 
 
-def measure(base: str, *, rows: int, pre: str, max_new_tokens: int = 40) -> tuple[Verdict, list[VerdictRow]]:
+def measure(base: str, *, rows: int, max_new_tokens: int = 40) -> tuple[Verdict, list[VerdictRow]]:
     """The verdict on dialogues, and its rows.
 
     Args:
         base: the name or folder of a Llama.
         rows: of the bundled dialogues, at most.
-        pre: see `write_gguf`.
         max_new_tokens: where an answer is cut off.
     """
     folder = resolve(base).path
     with tempfile.TemporaryDirectory() as kept:
-        file = write_gguf(folder, Path(kept) / "model.gguf", pre=pre, half=True)
+        file = Path(kept) / "model.gguf"
+        write_gguf(Language.in_folder(folder), file, Work())
         with llama_server(file, slots=1, threads=2, exact=True) as address:
             return compared(
                 Request(
@@ -65,11 +66,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--base", default=BASE)
-    parser.add_argument("--pre", default="smollm", help="llama.cpp's name for how its tokenizer splits texts")
     parser.add_argument("--rows", type=int, default=100)
     options = parser.parse_args()
     started = time.perf_counter()
-    print(markdown(*measure(options.base, rows=options.rows, pre=options.pre)))
+    print(markdown(*measure(options.base, rows=options.rows)))
     tell(f"{time.perf_counter() - started:.0f} s")
 
 

@@ -1,7 +1,7 @@
 """The command line: the same calls as the page's tabs.
 
-python -m finetuning inspect FILE · train RECIPE · train FILE · evaluate RUN · chat RUN · votes · runs ·
-cancel RUN · resume RUN · delete RUN · estimate RECIPE · recipes · sweep LAB
+python -m finetuning inspect FILE · train RECIPE · train FILE · evaluate RUN · export RUN FORM · chat RUN · votes ·
+runs · cancel RUN · resume RUN · delete RUN · estimate RECIPE · recipes · sweep LAB
 
 An error that a person can mend is one line on stderr and exit code 2. Nothing heavy is imported before a command
 needs it, so `--help` answers at once.
@@ -16,6 +16,7 @@ from finetuning.commands.chat import chat
 from finetuning.commands.delete import delete
 from finetuning.commands.estimate import estimate
 from finetuning.commands.evaluate import evaluate
+from finetuning.commands.export import export
 from finetuning.commands.export_task import export_task
 from finetuning.commands.inspect import inspect
 from finetuning.commands.recipes import recipes
@@ -39,6 +40,7 @@ for command in (
     cancel,
     delete,
     evaluate,
+    export,
     export_task,
     chat,
     votes,

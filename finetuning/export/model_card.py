@@ -13,6 +13,9 @@ from eval.report.markdown import to_markdown
 from eval.report.schema import Report, RowResult
 from finetuning.recipe import Recipe, with_overrides
 
+CARD_FILE = "README.md"
+RECIPE_HEADING = "## The recipe\n"
+
 
 def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str:
     """A model card in Markdown with the Hub's front matter."""
@@ -24,8 +27,7 @@ def model_card(recipe: Recipe, report: Report, rows: Sequence[RowResult]) -> str
 {recipe.training.epochs:g} epochs; {recipe.strategy.about(recipe.model.precision, recipe.kind)}.{_how(recipe)}
 
 {_one_level_down(to_markdown(report, rows))}
-## The recipe
-
+{RECIPE_HEADING}
 ```yaml
 {shown.to_yaml()}```
 """

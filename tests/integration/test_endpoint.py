@@ -15,8 +15,10 @@ from eval.sides.side import Asked
 from plumbing.errors import UserError
 
 pytest.importorskip("xllamacpp")
-from benchmarks.gguf_files import write_gguf, write_lora_gguf
 from benchmarks.llama_server import llama_server
+from finetuning.export.gguf.lora import write_lora_gguf
+from finetuning.export.gguf.writing import Language, write_gguf
+from finetuning.export.work import Work
 
 TASK = TASKS["sentiment"]
 TEXTS = [f"The film was {word}, and nobody left before the end." for word in ("slow", "odd", "long", "loud")]
@@ -53,9 +55,10 @@ def adapter(writing_llama, make_adapter, tmp_path_factory):
 @pytest.fixture(scope="module")
 def url(writing_llama, adapter, tmp_path_factory):
     folder = tmp_path_factory.mktemp("gguf")
-    model = write_gguf(writing_llama, folder / "llama.gguf")
-    lora = write_lora_gguf(adapter, writing_llama, folder / "tuned.gguf")
-    with llama_server(model, lora=lora, key=KEY, exact=True) as found:
+    model, file, lora = Language.in_folder(writing_llama), folder / "llama.gguf", folder / "tuned.gguf"
+    write_gguf(model, file, Work(), packing="f32")
+    write_lora_gguf(adapter, model.config, lora, Work())
+    with llama_server(file, lora=lora, key=KEY, exact=True) as found:
         yield found
 
 

@@ -1,0 +1,194 @@
+"""A tokenizer as a GGUF file says it: words, merges, which words are whole, and the rule by which a text is split.
+
+llama.cpp knows rules of splitting by name only. Which one a tokenizer follows is told by its own steps, compared
+with those that a name stands for; a tokenizer that does anything else is refused, since its texts would be cut into
+other tokens than those that were trained on. Once a file is written, its tokenizer is read back and asked
+(`require_same`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.gguf_files import split_as_stated
+from plumbing.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+PROBES = (
+    "Ana: Is the shop still open?\nLeo: Until six, and the soup is better than it looks.",
+    "1, 12, 123, 1234.5 and 3 000 000; v2.0-rc1",
+    " a  b   c\n\n\n  d\t\te \r\n f",
+    "It's we'll THEY'RE don't I'M o'clock 'tis",
+    "Ünïcödé naïve Straße 日本語 приве́т 🙂👍🏽 한국어 عربى",
+    "def f(x):\n    return x ** 2  # !? <tag/> {a: [1]}",
+)
+_SAME = {"llama3": "llama-bpe"}
+
+
+def add_vocabulary(
+    writer: Any, tokenizer: PreTrainedTokenizerBase, *, rows: int, begin: bool, end: int | None = None
+) -> list[str]:
+    """Write the tokenizer into the file.
+
+    Args:
+        writer: of the gguf package.
+        tokenizer: a byte-level one.
+        rows: of the embeddings, which may be more than there are words.
+        begin: whether what reads the file is to begin every text with the token for that.
+        end: the token that ends an answer; left out, the tokenizer's end of text.
+
+    Returns:
+        What there is to say, in sentences.
+
+    Raises:
+        ModelError: a GGUF file has no words for what this tokenizer does.
+    """
+    import gguf
+
+    state = _state(tokenizer)
+    rule = rule_of(state)
+    added = {each["content"]: each for each in state["added_tokens"]}
+    words = {**state["model"]["vocab"], **{text: each["id"] for text, each in added.items()}}
+    by_number = {number: text for text, number in words.items()}
+    if max(by_number) >= rows:
+        raise ModelError(
+            "The tokenizer has more words than the model has embeddings", got=f"{max(by_number) + 1:,} and {rows:,}"
+        )
+    texts, kinds = list[str](), list[int]()
+    for number in range(rows):
+        text = by_number.get(number)
+        texts.append(f"[PAD{number}]" if text is None else text)
+        special = added.get(text or "", {}).get("special")
+        named = {None: gguf.TokenType.NORMAL, True: gguf.TokenType.CONTROL, False: gguf.TokenType.USER_DEFINED}
+        kinds.append(gguf.TokenType.UNUSED if text is None else named[special])
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(rule)
+    writer.add_token_list(texts)
+    writer.add_token_types(kinds)
+    merges = state["model"]["merges"]
+    writer.add_token_merges([each if isinstance(each, str) else " ".join(each) for each in merges])
+    numbers = {
+        "bos": tokenizer.bos_token_id,
+        "eos": tokenizer.eos_token_id if end is None else end,
+        "pad": tokenizer.pad_token_id,
+        "unk": tokenizer.unk_token_id,
+    }
+    for name, number in numbers.items():
+        if number is not None:
+            getattr(writer, f"add_{name}_token_id")(number)
+    writer.add_add_bos_token(begin)
+    if isinstance(tokenizer.chat_template, str):
+        writer.add_chat_template(tokenizer.chat_template)
+    if (state.get("normalizer") or {}).get("type") == "NFC":
+        return ["The tokenizer composes letters and marks (NFC) before it cuts a text; llama.cpp does not."]
+    return []
+
+
+def _state(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        raise ModelError(
+            "The model's tokenizer is not of the kind that a file can hold", got=type(tokenizer).__name__
+        )
+    return json.loads(backend.to_str())  # type: ignore[no-any-return]
+
+
+def rule_of(state: dict[str, Any]) -> str:
+    """llama.cpp's name for the rule by which a tokenizer splits texts.
+
+    Args:
+        state: the tokenizer as `tokenizer.json` has it.
+
+    Raises:
+        ModelError: it has none.
+    """
+    model, steps = state["model"], list(_steps(state.get("pre_tokenizer")))
+    if (
+        model.get("type") != "BPE"
+        or model.get("byte_fallback")
+        or not any(name in ("bytes", "ByteLevel") for name, *_ in steps)
+    ):
+        raise ModelError(
+            "No GGUF file is written with this tokenizer: only byte-level BPE was verified",
+            got=f"{model.get('type')}, {', '.join(str(step[0]) for step in steps) or 'no bytes'}",
+            fix="Take it as `merged`; llama.cpp's own converter knows more.",
+        )
+    rule = _names().get(tuple(steps))
+    if rule == "llama-bpe" and not model.get("ignore_merges"):
+        rule = "smaug-bpe"
+    odd = model.get("ignore_merges") and rule != "llama-bpe"
+    normalizer = (state.get("normalizer") or {}).get("type")
+    if rule is None or odd or normalizer not in (None, "NFC"):
+        raise ModelError(
+            "llama.cpp has no name that is known here for how this tokenizer splits texts",
+            got=json.dumps([state.get("normalizer"), state.get("pre_tokenizer")])[:300],
+            fix="Take it as `merged`; llama.cpp's own converter knows more.",
+        )
+    return rule
+
+
+def _names() -> dict[tuple[Any, ...], str]:
+    """A tokenizer's steps → the rule's name."""
+    from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
+
+    found: dict[tuple[Any, ...], str] = {
+        (("bytes", True),): "gpt-2",
+        (("digits", True), ("bytes", True)): "smollm",
+    }
+    for name in ("llama-bpe", "qwen2", "tekken", "gpt-4o"):
+        found[(("split", GGUF_PRE_TOKENIZER_SPLITS[name], "Isolated", False), ("bytes", False))] = name
+    return found
+
+
+def _steps(described: dict[str, Any] | None) -> Iterator[tuple[Any, ...]]:
+    """What a pre-tokenizer does, one after the other."""
+    if described is None:
+        return
+    kind = described["type"]
+    if kind == "Sequence":
+        for each in described["pretokenizers"]:
+            yield from _steps(each)
+    elif kind == "ByteLevel" and not described.get("add_prefix_space"):
+        yield ("bytes", bool(described.get("use_regex", True)))
+    elif kind == "Digits":
+        yield ("digits", bool(described.get("individual_digits")))
+    elif kind == "Split":
+        pattern = described["pattern"]
+        yield ("split", pattern.get("Regex", pattern), described["behavior"], bool(described["invert"]))
+    else:
+        yield (kind, json.dumps(described))
+
+
+def require_same(path: Path, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str] = PROBES) -> None:
+    """Read a file's tokenizer back, and let it cut texts.
+
+    Raises:
+        ModelError: it cuts one into other tokens than `tokenizer`.
+    """
+    read = _read_back(path)
+    structure = [str(token) for token in tokenizer.added_tokens_decoder.values() if token.special][:8]
+    for text in (*texts, "".join(f"{token}a 12\n" for token in structure)):
+        own, back = (each(text, add_special_tokens=False)["input_ids"] for each in (tokenizer, read))
+        if own != back:
+            raise ModelError(
+                "The GGUF file's tokenizer does not cut texts as the model's own",
+                got=f"{text!r}: {back[:20]}, not {own[:20]}",
+                fix="Take it as `merged`.",
+            )
+
+
+def _read_back(path: Path) -> PreTrainedTokenizerBase:
+    """A file's tokenizer as transformers makes it of the metadata, whatever the architecture."""
+    from transformers import PreTrainedTokenizerFast
+    from transformers.integrations.gguf import gguf_tokenizer_mapping as reading
+
+    architecture, found, _ = reading.get_gguf_tokenizer(str(path))
+    backend, _ = reading.convert_gguf_tokenizer(architecture, found)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend)
+    split_as_stated(tokenizer, path)
+    return tokenizer

@@ -1,0 +1,70 @@
+"""What was exported, asked the same rows as what was trained; and the forms as a page or a job calls them."""
+
+import pytest
+import torch
+import transformers
+
+from finetuning.export.checking import check_exported, require_checkable
+from finetuning.export.forms import FORMS, Options, export
+from finetuning.export.tuned import Tuned
+from finetuning.export.work import Stopped, Work
+from models.pair import open_pair
+from plumbing.errors import ModelError, RecipeError
+
+EXACT = Options(packing="f32", stored="float32")
+
+
+@pytest.mark.parametrize(("form", "name"), [("merged", "out"), ("gguf", "out.gguf")])
+def test_what_was_exported_answers_as_what_was_trained(tiny_adapter, tmp_path, form, name):
+    told = []
+    work = Work(lambda what, done, total: told.append(what))
+    written = export(tiny_adapter, form, tmp_path / name, options=EXACT, work=work)
+    found = check_exported(Tuned.of(tiny_adapter), written.path, work, rows=6)
+    assert (found.rows, found.same) == (6, 6) and found.scores[0] == found.scores[1]
+    assert "answers 6 exactly as what was trained" in found.sentence and found.metric == "accuracy"
+    assert {"Merging", "Writing f32"} & {*told}
+
+
+def test_another_model_is_found_out(tiny_llama, tiny_adapter, make_adapter, tmp_path):
+    other = make_adapter(tmp_path / "other", tiny_llama, seed=5)
+    written = export(other, "merged", tmp_path / "out", options=EXACT)
+    found = check_exported(Tuned.of(tiny_adapter), written.path, Work(), rows=12)
+    assert found.same < found.rows
+
+
+def test_a_whole_model_is_a_file_as_well(tiny_whole, tmp_path):
+    written = export(tiny_whole, "gguf", tmp_path / "out.gguf", options=EXACT)
+    pair = open_pair(tiny_whole)
+    ids = torch.tensor([pair.prompter.encode_prompt("A warm film.")])
+    options = {"gguf_file": "out.gguf", "quantization_config": transformers.GgufConfig("out.gguf", dequantize=True)}
+    read = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32, **options)
+    with torch.no_grad():
+        assert torch.equal(read(input_ids=ids).logits, pair.bare(True)(input_ids=ids).logits)
+    assert written.notes == ["The whole model that the run has trained, as it is."]
+
+
+def test_what_cannot_be_taken_is_refused_with_the_reason(
+    tiny_adapter, tiny_classifier_adapter, tiny_reward_adapter, tmp_path
+):
+    with pytest.raises(ModelError, match=r"A GGUF file is of a language model, and this is a classifier.*merged"):
+        export(tiny_classifier_adapter, "gguf", tmp_path / "out.gguf")
+    with pytest.raises(ModelError, match=r"256 weights of a row"):
+        export(tiny_adapter, "gguf", tmp_path / "out.gguf", options=Options(packing="Q4_K_M"))
+    with pytest.raises(RecipeError, match=r"ends in .gguf"):
+        export(tiny_adapter, "gguf", tmp_path / "out.bin")
+    with pytest.raises(RecipeError, match=r"There are trained, original"):
+        export(tiny_adapter, "merged", tmp_path / "out", options=Options(onto="best"))
+    with pytest.raises(RecipeError, match=r"There are adapter, merged, gguf, ollama"):
+        export(tiny_adapter, "pickle", tmp_path / "out")
+    with pytest.raises(ModelError, match=r"no answers that could be compared"):
+        require_checkable(Tuned.of(tiny_reward_adapter), as_gguf=False)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_whatever_is_stopped_leaves_nothing(tiny_adapter, tmp_path, form):
+    told = []
+    work = Work(lambda *said: told.append(said), lambda: len(told) > 4)
+    with pytest.raises(Stopped):
+        export(tiny_adapter, form, tmp_path / f"out{FORMS[form].suffix}", work=work)
+    assert not list(tmp_path.iterdir())
