@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -172,3 +174,52 @@ def test_what_the_hub_refuses_is_said_in_a_line(repository: Path, hub: Hub) -> N
     assert done.returncode == 2 and "Traceback" not in done.stderr and "no such/name" in done.stderr
     done = deploy(repository, hub, "cpu", SPACE, "--hardware", "a-fast-one")
     assert done.returncode == 2 and "a-fast-one" in done.stderr and SPACE not in hub.spaces
+
+
+@contextmanager
+def started(repository: Path, kind: str, folder: Path, **environment: str) -> Iterator[App]:
+    """What deploy.py puts together for a kind, started in a clean folder as the Hub does: by `python app.py` alone."""
+    code = f"import sys; sys.path[:0] = ['.', 'spaces']; from assemble import *; assemble({kind!r}, {SPACE!r}, Path({str(folder)!r}))"
+    subprocess.run([sys.executable, "-c", code], cwd=repository, check=True)
+    log, home = folder.parent / f"{kind}.log", folder.parent / "home"
+    home.mkdir()
+    of_a_space = {"SPACE_ID": SPACE, "SPACE_HOST": "ana-tune.hf.space", "HF_HUB_OFFLINE": "1", "HOME": str(home)}
+    of_a_space |= {"GRADIO_SERVER_PORT": "0", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "CUDA_VISIBLE_DEVICES")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "app.py"], cwd=folder, env=kept | of_a_space | environment, stdout=output, stderr=output
+        )
+    try:
+        yield App(log, process)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+@pytest.mark.parametrize("kind", ["cpu", "gpu", "zero"])
+def test_what_is_put_together_starts_as_a_space_and_answers(copied: Path, tmp_path: Path, kind: str) -> None:
+    folder = tmp_path / "app"
+    with started(copied, kind, folder) as app:
+        app.wait_until_served()
+        port = app.url.rpartition(":")[2]
+        answer = httpx.get(f"http://127.0.0.1:{port}/health", headers={"host": "ana-tune.hf.space"})
+        assert answer.status_code == 200 and answer.json()["up"] is True
+        page = httpx.get(f"http://127.0.0.1:{port}/config", headers={"host": "ana-tune.hf.space"}).json()
+        assert httpx.get(f"http://127.0.0.1:{port}/health", headers={"host": "evil.example.org"}).status_code == 200
+        why = [part for part in page["components"] if part["props"].get("elem_id") == "dialogue-why"]
+        assert bool(why) == (kind == "gpu")
+        if why:  # no GPU is seen here, so the page says that, and begins with what runs anywhere
+            assert "Llama-2-7b-hf and Qwen3-1.7B would be trained on a GPU" in why[0]["props"]["value"]
+    assert (folder / "runs").is_dir()
+    # What a run, a lab and a command need is there as well.
+    code = "import finetuning.worker, finetuning.lab.worker, finetuning.cli, eval.cli, eval.gate"
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True)
+
+
+def test_a_space_keeps_its_runs_where_its_one_setting_says(copied: Path, tmp_path: Path) -> None:
+    bucket = tmp_path / "data"
+    bucket.mkdir()
+    with started(copied, "cpu", tmp_path / "app", BEFORE_AFTER_RUNS=str(bucket / "runs")) as app:
+        app.wait_until_served()
+    assert (bucket / "runs").is_dir() and not (tmp_path / "app" / "runs").exists()
