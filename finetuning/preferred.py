@@ -1,4 +1,4 @@
-"""What a page's Train begins with: the first recipe that its operator prefers and this machine's GPU has memory for.
+"""What a page's Train begins with: the first recipe that its operator prefers and the GPU has memory for.
 
     BEFORE_AFTER_RECIPES=dialogue-llama2-7b-qlora,dialogue-qwen3-17b-qlora
 

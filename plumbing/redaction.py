@@ -47,9 +47,7 @@ def secrets_in(text: str, environment: Mapping[str, str] | None = None) -> list[
 
 def _secrets(environment: Mapping[str, str]) -> dict[str, str]:
     return {
-        name: value
-        for name, value in environment.items()
-        if _SECRET_NAME.search(name) and len(value) >= _SHORTEST
+        name: value for name, value in environment.items() if _SECRET_NAME.search(name) and len(value) >= _SHORTEST
     }
 
 

@@ -22,7 +22,17 @@ from plumbing.redaction import secrets_in
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 KINDS = tuple(sorted(path.parent.name for path in HERE.glob("*/README.md")))
-LEFT_OUT = (".ci/", ".gitignore", "Dockerfile", "Makefile", "README.md", "benchmarks/", "compose.yaml", "docs/")
+LEFT_OUT = (
+    ".ci/",
+    ".dockerignore",
+    ".gitignore",
+    "Dockerfile",
+    "Makefile",
+    "README.md",
+    "benchmarks/",
+    "compose.yaml",
+    "docs/",
+)
 LEFT_OUT += ("requirements-dev.txt", "requirements.txt", "spaces/", "tests/")
 """What of the repository no Space needs, or has in its own form."""
 PLACEHOLDER = "OWNER/NAME"
@@ -72,7 +82,9 @@ def front_matter(kind: str) -> dict[str, Any]:
     """What a kind's README.md tells the Hub."""
     import yaml
 
-    matter: dict[str, Any] = yaml.safe_load((HERE / kind / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    matter: dict[str, Any] = yaml.safe_load(
+        (HERE / kind / "README.md").read_text(encoding="utf-8").split("---\n")[1]
+    )
     return matter
 
 

@@ -49,11 +49,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("repository", metavar="OWNER/NAME", help="the Space; it is made where there is none")
-    parser.add_argument("--dry-run", action="store_true", help="change nothing; say what would be uploaded and deleted")
-    parser.add_argument("--private", action="store_true", help="seen by its owner alone; one that is public becomes so")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="change nothing; say what would be uploaded and deleted"
+    )
+    parser.add_argument(
+        "--private", action="store_true", help="seen by its owner alone; one that is public becomes so"
+    )
     parser.add_argument("--hardware", help="the machine it runs on, as the Hub calls it: l4x1; most cost money")
     parser.add_argument(
-        "--bucket", metavar="OWNER/NAME", help=f"keep runs in this bucket, mounted at {MOUNT}; made, private, if needed"
+        "--bucket",
+        metavar="OWNER/NAME",
+        help=f"keep runs in this bucket, mounted at {MOUNT}; made, private, if needed",
     )
     return parser.parse_args(arguments)
 
@@ -75,7 +81,9 @@ def main(arguments: Sequence[str]) -> int:
         print(f"deploy.py: {error}", file=sys.stderr)
         return 2
     if wanted and not hardware:
-        print(f"This kind is meant for the hardware {wanted}, which is not asked for by itself: --hardware {wanted}")
+        print(
+            f"This kind is meant for the hardware {wanted}, which is not asked for by itself: --hardware {wanted}"
+        )
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Whether the folder of runs is on storage that can hold runs: locks, renames and appending have to do what they say.
+"""Whether the folder of runs is on storage that can hold runs: locks, renames and appending have to hold there.
 
-A disk does. Of what is mounted over a network not everything does: there two workers may take one run, or a reader
+On a disk they do. Of what is mounted over a network not everything does: there two workers may take one run, or a reader
 see half of a status, and nothing says so. Asked once, when a page starts.
 """
 
@@ -17,8 +17,8 @@ from finetuning.runs.locks import FULL
 from plumbing.errors import RunError
 
 _FIX = (
-    "Keep runs elsewhere: set BEFORE_AFTER_RUNS to a folder on a disk. If this is a bucket's mount, mount it so that "
-    "it has locks, renames and appending, or leave BEFORE_AFTER_RUNS unset, and runs last until the next restart."
+    "Keep runs elsewhere: set BEFORE_AFTER_RUNS to a folder on a disk. If this is a bucket's mount, mount it so "
+    "that it has locks, renames and appending, or leave BEFORE_AFTER_RUNS unset, and runs last until the next restart."
 )
 
 
@@ -82,7 +82,9 @@ def _renames(probe: Path) -> bool:
     (folder / "file").write_bytes(b"in it")
     folder.rename(probe / "named")
     with contextlib.suppress(FileNotFoundError):
-        return not new.exists() and old.read_bytes() == b"new" and (probe / "named" / "file").read_bytes() == b"in it"
+        return (
+            not new.exists() and old.read_bytes() == b"new" and (probe / "named" / "file").read_bytes() == b"in it"
+        )
     return False
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,9 +15,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.integration.local_hub import Hub, Space, served
 
 from benchmarks.app_process import ROOT, App
+from tests.integration.local_hub import Hub, Space, served
 
 SPACE = "ana/tune"
 TOKEN = "hf_" + "a1B2" * 8
@@ -155,9 +157,7 @@ def test_a_dirty_tree_is_refused(repository: Path, hub: Hub) -> None:
         ("models/.env", "A=1\n", "models/.env: by its name"),
     ],
 )
-def test_a_secret_is_refused_and_not_shown(
-    repository: Path, hub: Hub, path: str, written: str, said: str
-) -> None:
+def test_a_secret_is_refused_and_not_shown(repository: Path, hub: Hub, path: str, written: str, said: str) -> None:
     (repository / path).write_text(written)
     git(repository, "add", "--force", path)
     git(repository, "commit", "--quiet", "-m", "A secret")
@@ -178,17 +178,26 @@ def test_what_the_hub_refuses_is_said_in_a_line(repository: Path, hub: Hub) -> N
 
 @contextmanager
 def started(repository: Path, kind: str, folder: Path, **environment: str) -> Iterator[App]:
-    """What deploy.py puts together for a kind, started in a clean folder as the Hub does: by `python app.py` alone."""
-    code = f"import sys; sys.path[:0] = ['.', 'spaces']; from assemble import *; assemble({kind!r}, {SPACE!r}, Path({str(folder)!r}))"
+    """What deploy.py puts together for a kind, in a clean folder, started as the Hub does: by `python app.py`."""
+    names = f"{kind!r}, {SPACE!r}, Path({str(folder)!r})"
+    code = f"import sys; sys.path[:0] = ['.', 'spaces']; from assemble import *; assemble({names})"
     subprocess.run([sys.executable, "-c", code], cwd=repository, check=True)
-    log, home = folder.parent / f"{kind}.log", folder.parent / "home"
+    of_a_space = {"SPACE_ID": SPACE, "SPACE_HOST": "ana-tune.hf.space"} | environment
+    with running(folder, folder.parent / f"{kind}.log", "app.py", **of_a_space) as app:
+        yield app
+
+
+@contextmanager
+def running(folder: Path, log: Path, *command: str, **environment: str) -> Iterator[App]:
+    """A Python program in `folder`, with nothing of this process's environment but what it cannot do without."""
+    home = folder.parent / "home"
     home.mkdir()
-    of_a_space = {"SPACE_ID": SPACE, "SPACE_HOST": "ana-tune.hf.space", "HF_HUB_OFFLINE": "1", "HOME": str(home)}
-    of_a_space |= {"GRADIO_SERVER_PORT": "0", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "CUDA_VISIBLE_DEVICES")}
+    kept |= {"HOME": str(home), "HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    kept |= {"GRADIO_SERVER_PORT": "0"}
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "app.py"], cwd=folder, env=kept | of_a_space | environment, stdout=output, stderr=output
+            [sys.executable, *command], cwd=folder, env=kept | environment, stdout=output, stderr=output
         )
     try:
         yield App(log, process)
@@ -223,3 +232,22 @@ def test_a_space_keeps_its_runs_where_its_one_setting_says(copied: Path, tmp_pat
     with started(copied, "cpu", tmp_path / "app", BEFORE_AFTER_RUNS=str(bucket / "runs")) as app:
         app.wait_until_served()
     assert (bucket / "runs").is_dir() and not (tmp_path / "app" / "runs").exists()
+
+
+def test_what_the_image_holds_starts_by_the_images_command(copied: Path, tmp_path: Path) -> None:
+    left_out = {*(copied / ".dockerignore").read_text().split()}  # of the root alone, but for those with **/
+
+    def ignored(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if f"**/{name}" in left_out or (Path(folder) == copied and name in left_out)]
+
+    shutil.copytree(copied, tmp_path / "app", ignore=ignored)
+    text = (copied / "Dockerfile").read_text().replace("\\\n", " ")
+    entry, command = (json.loads(re.search(rf"^{name} (.*)$", text, re.M)[1]) for name in ("ENTRYPOINT", "CMD"))  # type: ignore[index]
+    settings = re.search(r"^ENV (.*)$", text, re.M)[1].replace("/data/", f"{tmp_path}/data/").split()  # type: ignore[index]
+    environment = dict(each.split("=", 1) for each in settings) | {"GRADIO_SERVER_PORT": "0"}
+    with running(tmp_path / "app", tmp_path / "log", *entry[1:], *command, **environment) as app:
+        app.wait_until_served()
+        port = app.url.rpartition(":")[2]
+        check = json.loads(re.search(r"CMD (\[.*urllib.*\])", text)[1])[2]  # type: ignore[index]
+        assert subprocess.run([sys.executable, "-c", check.replace("7860", port)]).returncode == 0
+    assert (tmp_path / "data" / "runs").is_dir()

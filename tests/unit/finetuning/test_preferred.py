@@ -58,5 +58,5 @@ def test_strangers_may_train_what_the_operator_prefers(monkeypatch):
 
 def test_a_recipe_that_there_is_none_of_is_refused(monkeypatch):
     monkeypatch.setenv(VARIABLE, "dialogue-llama3")
-    with pytest.raises(RecipeError, match="BEFORE_AFTER_RECIPES names no recipe.*dialogue-llama3.*There are"):
+    with pytest.raises(RecipeError, match=r"BEFORE_AFTER_RECIPES names no recipe.*dialogue-llama3.*There are"):
         read_limits()

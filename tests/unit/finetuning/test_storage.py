@@ -79,4 +79,6 @@ def test_the_page_ends_with_one_line_where_locks_do_not_hold(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     [line] = done.stderr.splitlines()
-    assert line.startswith("app.py: The runs folder is on storage whose locks do not hold") and str(tmp_path) in line
+    assert (
+        line.startswith("app.py: The runs folder is on storage whose locks do not hold") and str(tmp_path) in line
+    )
