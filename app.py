@@ -6,6 +6,10 @@ import contextlib
 import logging
 import os
 import sys
+from pathlib import Path
+
+SETTINGS = Path(__file__).resolve().with_name("space.env")
+"""What a kind of Space sets (`spaces/`)."""
 
 
 def main() -> int:
@@ -13,6 +17,7 @@ def main() -> int:
     # Threads that wait spin for a moment only, here and in the workers that the page starts. With a busy neighbour
     # on the same cores (a chat beside the training) long spinning slows a step down twice as much as this does.
     os.environ.setdefault("GOMP_SPINCOUNT", "4000")
+    take_settings()
     prepare_zero_gpu()
 
     from plumbing import doors
@@ -26,6 +31,15 @@ def main() -> int:
         print(f"app.py: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def take_settings() -> None:
+    """Read NAME=VALUE lines where there are any; what the environment has, stays."""
+    with contextlib.suppress(FileNotFoundError):
+        for line in SETTINGS.read_text(encoding="utf-8").splitlines():
+            name, equals, value = line.partition("=")
+            if equals and not name.startswith("#"):
+                os.environ.setdefault(name.strip(), value.strip())
 
 
 def prepare_zero_gpu() -> None:

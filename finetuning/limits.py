@@ -24,6 +24,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from data.sources import Opened
 from data.tasks import Task
 from data.tasks.task import REJECTED
+from finetuning.preferred import preferred
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs import launch
 from finetuning.runs.folder import ACTIVE, Run, list_runs, runs_folder
@@ -127,8 +128,10 @@ class Limits(BaseModel):
 def read_limits(written: str | None = None) -> Limits:
     """Limits from `name=value` pairs: those in `$BEFORE_AFTER_LIMITS`, then `written`, which wins.
 
+    The base models of the recipes that the operator prefers may be trained as well.
+
     Raises:
-        RecipeError: no such limit, or a value that cannot be one.
+        RecipeError: no such limit, or a value that cannot be one; or no such recipe is preferred.
     """
     values: dict[str, str] = {}
     for pair in f"{os.environ.get(VARIABLE, '')},{written or ''}".split(","):
@@ -141,11 +144,13 @@ def read_limits(written: str | None = None) -> Limits:
             raise RecipeError("There is no such limit", got=pair, fix=f"{hint}There are: {_all_names()}.")
         values[name] = value
     try:
-        return Limits.model_validate(values)
+        limits = Limits.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
         raise RecipeError(f"The limit {name} is wrong: {first['msg']}", got=first["input"]) from None
+    bases = dict.fromkeys((*limits.base_models, *(recipe.model.base for recipe in preferred())))
+    return limits.model_copy(update={"base_models": tuple(bases)})
 
 
 def check_recipe(recipe: Recipe, limits: Limits, *, adapter: str | None = None) -> None:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
-from finetuning.recipe import load_recipe
+from finetuning.preferred import beginning_of
 from ui.drawing import text
 from ui.drawing.markup import tag
 from ui.server.choices import find, place_of
@@ -46,7 +46,7 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
             with gr.Tab("Train", id="train") as train_tab:
                 gr.HTML(tag("div", text.ASKED, class_="ba-ask"), elem_classes="ba-plain")
                 inner, train = {}, {}
-                titles = {name: load_recipe(task.recipe).title for name, task in STARTING_POINTS.items()}
+                titles = {name: beginning_of(task).recipe.title for name, task in STARTING_POINTS.items()}
                 with gr.Tabs() as forms:
                     for name, title in (titles | {text.OWN: text.OWN_TITLE}).items():
                         with gr.Tab(title, id=f"train-{name}") as inner[name]:

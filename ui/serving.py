@@ -77,10 +77,13 @@ def serve(arguments: argparse.Namespace) -> None:
 
     Raises:
         RecipeError: a limit is wrong.
-        RunError: `--login` without anybody to let in, or nowhere to listen or to keep uploads.
+        RunError: `--login` without anybody to let in, or nowhere to listen or to keep uploads or runs.
     """
     from finetuning.limits import read_limits
+    from finetuning.runs.folder import runs_folder
+    from finetuning.runs.storage import check_storage
 
+    check_storage(runs_folder())
     limits = read_limits(arguments.limits) if arguments.public else None
     login = None if arguments.login is None else check_login(read_login(arguments.login))
     os.environ.pop(LOGIN, None)  # a worker has no use for it

@@ -137,6 +137,21 @@ def estimate(
     )
 
 
+def peak_memory_mb(recipe: Recipe) -> float:
+    """The memory that the run of `recipe` takes at its highest, in MiB; as `estimate`, but nothing is measured.
+
+    Raises:
+        DataError, ModelError: as `estimate`.
+    """
+    from finetuning.preparation import open_data
+
+    config = base_config(recipe.model.base).get_text_config()
+    opened = open_data(recipe)
+    count = parameter_count(recipe, labels=len(opened.task.labels))
+    train, _ = lengths_of(recipe, opened.splits, opened.task)
+    return memory_mb(recipe, config, count, weight_mb(recipe, count), batches_of(recipe, train))
+
+
 def parameter_count(recipe: Recipe, *, labels: int = 0) -> ParameterCount:
     """Count the recipe's parameters on the `meta` device, from the base model's configuration alone.
 

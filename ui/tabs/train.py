@@ -11,7 +11,7 @@ import gradio as gr
 
 from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
-from finetuning.recipe import load_recipe
+from finetuning.preferred import beginning_of
 from ui.drawing import text
 from ui.drawing.markup import join, progress, tag
 from ui.tabs import data_form, follow, sizes, train_form
@@ -32,7 +32,8 @@ def build_train(name: str, limits: Limits | None = None) -> TrainTask:
         limits: of strangers.
     """
     task = known_task(name)
-    recipe = load_recipe((task or next(iter(STARTING_POINTS.values()))).recipe)
+    begins = beginning_of(task or next(iter(STARTING_POINTS.values())))
+    recipe = begins.recipe
     known = train_form.recipes_of(task.name if task else None)
     what = None
     with gr.Column(elem_classes="ba-step"):
@@ -56,6 +57,8 @@ def build_train(name: str, limits: Limits | None = None) -> TrainTask:
         tokens = gr.HTML(elem_id=f"{name}-tokens", elem_classes="ba-plain")
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(step_title(3), elem_classes="ba-plain")
+        if task and begins.reason:
+            gr.HTML(tag("div", begins.reason, class_="ba-note"), elem_id=f"{name}-why", elem_classes="ba-plain")
         weights = gr.HTML(elem_id=f"{name}-weights", elem_classes="ba-plain")
         chosen, base_fields = train_form.build_base(name, recipe, known, limits)
     with gr.Column(elem_classes="ba-step"):

@@ -1,0 +1,187 @@
+"""A Hub on this machine that speaks what `spaces/deploy.py` asks of the real one, and keeps what it is given.
+
+Large files come by Git LFS: a client has to be told not to use Xet (`HF_HUB_DISABLE_XET`).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+
+class Space:
+    """One repository: its newest files, and what was set."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, bytes] = {".gitattributes": b"*.safetensors filter=lfs\n", "README.md": b"# new\n"}
+        self.commits = 1
+        self.private = False
+        self.set: dict[str, Any] = {"volumes": [], "variables": {}, "hardware": None}
+
+    @property
+    def sha(self) -> str:
+        return f"{self.commits:040x}"
+
+
+class Hub:
+    """What the server holds; a fresh one has no Space."""
+
+    def __init__(self) -> None:
+        self.spaces: dict[str, Space] = {}
+        self.buckets: dict[str, dict[str, Any]] = {}
+        self.objects: dict[str, bytes] = {}
+        self.tokens: set[str] = set()
+        self.created: dict[str, Any] = {}
+        self.endpoint = ""
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        """An HTTP status, and what to say."""
+        path = path.partition("?")[0]
+        if method == "HEAD" or path == "/api/validate-yaml":
+            return 200, {"errors": [], "warnings": []}
+        if path == "/api/repos/create":
+            return self._create(json.loads(body))
+        if found := re.fullmatch(r"/api/buckets/([^/]+/[^/]+)", path):
+            self.buckets[found[1]] = json.loads(body)
+            return 200, {"url": f"{self.endpoint}/buckets/{found[1]}"}
+        if found := re.fullmatch(r"/objects/(\w+)", path):
+            assert hashlib.sha256(body).hexdigest() == found[1]
+            self.objects[found[1]] = body
+            return 200, {}
+        if found := re.fullmatch(r"/spaces/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
+            return 200, self._batch(json.loads(body))
+        if found := re.fullmatch(r"/api/spaces/([^/]+/[^/]+)(?:/(.*))?", path):
+            space = self.spaces.get(found[1])
+            if space is None:
+                return 404, {"error": "Repository not found"}
+            return self._of_space(space, method, found[2] or "", body, found[1])
+        return 400, {"error": f"not a thing this Hub knows: {method} {path}"}
+
+    def _create(self, asked: dict[str, Any]) -> tuple[int, Any]:
+        name = f"{asked['organization']}/{asked['name']}"
+        space = self.spaces[name] = Space()
+        self.created = asked
+        space.private = asked.get("visibility") == "private"
+        space.set["hardware"] = asked.get("hardware")
+        space.set["volumes"] = asked.get("volumes") or []
+        space.set["variables"] = {each["key"]: each["value"] for each in asked.get("variables") or []}
+        return 200, {"url": f"{self.endpoint}/spaces/{name}"}
+
+    def _of_space(self, space: Space, method: str, what: str, body: bytes, name: str) -> tuple[int, Any]:
+        sent = json.loads(body) if body and not what.startswith("commit/") else {}
+        if method == "GET" and what in ("", "revision/main"):
+            siblings = [{"rfilename": path} for path in space.files]
+            return 200, {"id": name, "sha": space.sha, "private": space.private, "siblings": siblings}
+        if method == "GET" and what.startswith("tree/"):
+            return 200, [
+                {"type": "file", "path": path, "size": len(held), "oid": _blob(held)}
+                for path, held in space.files.items()
+            ]
+        if what == "runtime":
+            return 200, self._runtime(space)
+        if what == "settings":
+            space.private = sent["visibility"] == "private"
+            return 200, {}
+        if what == "hardware":
+            space.set["hardware"] = sent["flavor"]
+            return 200, self._runtime(space)
+        if what == "volumes":
+            space.set["volumes"] = sent["volumes"]
+            return 200, {}
+        if what == "variables":
+            space.set["variables"][sent["key"]] = sent["value"]
+            return 200, {key: {"value": value} for key, value in space.set["variables"].items()}
+        if what.startswith("preupload/"):
+            return 200, {"files": [self._mode(space, each) for each in sent["files"]]}
+        if what == "commit/main":
+            return self._commit(space, body, name)
+        return 400, {"error": f"not a thing this Hub knows of a Space: {method} {what}"}
+
+    def _mode(self, space: Space, file: dict[str, Any]) -> dict[str, Any]:
+        path = file["path"]
+        held = space.files.get(path)
+        mode = "lfs" if path.endswith((".safetensors", ".png")) else "regular"
+        return {"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": _oid(held, mode)}
+
+    def _batch(self, asked: dict[str, Any]) -> dict[str, Any]:
+        objects = []
+        for each in asked["objects"]:
+            upload = {"href": f"{self.endpoint}/objects/{each['oid']}", "header": {}}
+            actions = {} if each["oid"] in self.objects else {"actions": {"upload": upload}}
+            objects.append({"oid": each["oid"], "size": each["size"], **actions})
+        return {"transfer": "basic", "objects": objects}
+
+    def _commit(self, space: Space, body: bytes, name: str) -> tuple[int, Any]:
+        lines = [json.loads(line) for line in body.splitlines()]
+        if (parent := lines[0]["value"].get("parentCommit")) and parent != space.sha:
+            return 412, {"error": "A commit has happened since"}
+        for line in lines[1:]:
+            value = line["value"]
+            if line["key"] == "file":
+                space.files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                space.files[value["path"]] = self.objects[value["oid"]]
+            else:
+                del space.files[value["path"]]
+        space.commits += 1
+        return 200, {"commitUrl": f"{self.endpoint}/spaces/{name}/commit/{space.sha}", "commitOid": space.sha}
+
+    @staticmethod
+    def _runtime(space: Space) -> dict[str, Any]:
+        hardware = {"current": space.set["hardware"], "requested": space.set["hardware"]}
+        return {"stage": "RUNNING", "hardware": hardware, "volumes": space.set["volumes"]}
+
+
+def _blob(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _oid(held: bytes | None, mode: str) -> str | None:
+    """As the Hub's: of a file in LFS that of its content, of any other git's."""
+    if held is None:
+        return None
+    return hashlib.sha256(held).hexdigest() if mode == "lfs" else _blob(held)
+
+
+@contextmanager
+def served(hub: Hub) -> Iterator[Hub]:
+    """`hub` at an address of this machine."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            if authorization := self.headers.get("authorization"):
+                hub.tokens.add(authorization)
+            status, said = hub.answer(self.command, self.path, body)
+            written = json.dumps(said).encode()
+            self.send_response(status)
+            if status == 404:
+                self.send_header("x-error-code", "RepoNotFound")
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(written)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(written)
+
+        do_GET = do_POST = do_PUT = do_HEAD = _answer
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    hub.endpoint = f"http://127.0.0.1:{server.server_port}"
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield hub
+    finally:
+        server.shutdown()
+        server.server_close()
