@@ -20,6 +20,7 @@ from models.chat_template import PLAIN_TEMPLATE
 from models.gguf_files import split_as_stated
 from models.kinds import Kind as Kind
 from models.resolved import ResolvedModel
+from plumbing import zero_gpu
 from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
@@ -219,6 +220,8 @@ def device() -> torch.device:
     """The device that models are loaded on: the first GPU, else the CPU."""
     import torch
 
+    if zero_gpu.is_pretended():
+        return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
