@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-import spaces
 from plumbing import zero_gpu
 from ui.drawing import text
 from ui.drawing.answers import Turn
