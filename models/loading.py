@@ -8,6 +8,7 @@ machine multiplies it natively, else float32.
 from __future__ import annotations
 
 import functools
+import os
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -225,6 +226,10 @@ def device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=device.cache_clear)  # on ZeroGPU only what is forked has a GPU
 
 
 def best_precision() -> Precision:
