@@ -109,6 +109,7 @@ def attach(loaded: LoadedModel, folder: Path) -> PeftModel:
                 adapter_name=TUNED,
                 autocast_adapter_dtype=False,  # so that a batch of both equals the two calls apart
                 local_files_only=True,
+                torch_device=loaded.model.device.type,  # by itself it asks torch, which on ZeroGPU pretends
             )
     except (RuntimeError, UserWarning, SafetensorError) as error:
         raise ModelError(

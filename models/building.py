@@ -7,11 +7,22 @@ each other's replacement: from then on no model of that process is tied, so that
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 _lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    """In a forked process nobody is left who would let go of the lock."""
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ machine multiplies it natively, else float32.
 from __future__ import annotations
 
 import functools
+import os
 import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,7 @@ from models.chat_template import PLAIN_TEMPLATE
 from models.gguf_files import split_as_stated
 from models.kinds import Kind as Kind
 from models.resolved import ResolvedModel
+from plumbing import zero_gpu
 from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
@@ -219,9 +221,15 @@ def device() -> torch.device:
     """The device that models are loaded on: the first GPU, else the CPU."""
     import torch
 
+    if zero_gpu.is_pretended():
+        return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=device.cache_clear)  # on ZeroGPU only what is forked has a GPU
 
 
 def best_precision() -> Precision:

@@ -10,6 +10,7 @@ import gradio as gr
 from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
 from finetuning.preferred import beginning_of
+from plumbing import zero_gpu
 from ui.drawing import text
 from ui.drawing.markup import tag
 from ui.server.choices import find, place_of
@@ -40,6 +41,8 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         with gr.Row(equal_height=True):
             gr.HTML(_top(), elem_classes="ba-plain")
             status = gr.HTML(no_model(), elem_id="status", elem_classes="ba-plain")
+        if zero_gpu.is_here():
+            gr.HTML(tag("div", text.LENT_GPU, class_="ba-note"), elem_id="lent-gpu", elem_classes="ba-plain")
         with gr.Tabs(selected="compare", elem_id="tabs") as tabs:
             with gr.Tab("Compare", id="compare") as compare_tab:
                 compare = build_compare(status, limits)

@@ -1,6 +1,6 @@
 """Whether the folder of runs is on storage that can hold runs: locks, renames and appending have to hold there.
 
-On a disk they do. Of what is mounted over a network not everything does: there two workers may take one run, or a reader
+On a disk they do. On what is mounted over a network they may not: then two workers may take one run, or a reader
 see half of a status, and nothing says so. Asked once, when a page starts.
 """
 
@@ -18,7 +18,8 @@ from plumbing.errors import RunError
 
 _FIX = (
     "Keep runs elsewhere: set BEFORE_AFTER_RUNS to a folder on a disk. If this is a bucket's mount, mount it so "
-    "that it has locks, renames and appending, or leave BEFORE_AFTER_RUNS unset, and runs last until the next restart."
+    "that it has locks, renames and appending, or leave BEFORE_AFTER_RUNS unset: then runs last until the next "
+    "restart."
 )
 
 

@@ -7,6 +7,13 @@ from data.tasks.task import Kind
 TITLE = "Before/After"
 TAGLINE = "Fine-tune a language model, and see what changed."
 
+LENT_GPU = (
+    "Answers in Compare are computed on a GPU that this Space is lent for some seconds each. How long that is in a "
+    "day is the visitor's quota: about 2 minutes without an account on the Hub, 5 with one, 40 with PRO. After "
+    "that the Space's processor answers, which takes longer. It computes runs, evaluations and labs in any case."
+)
+NOT_LENT = "No GPU can be lent to you now, so this answer is computed on the processor, which takes longer."
+
 WAITING = "Pick an example, or write a message."
 QUEUED = "Waiting: one answer is written before yours."
 QUEUED_BEHIND = "Waiting: {ahead} answers are written before yours."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -32,6 +33,16 @@ _Result = TypeVar("_Result")
 _THREAD = ThreadPoolExecutor(1, thread_name_prefix="answers")
 """Computes all answers. A thread that computes keeps helpers of its own on every core, and where those of two
 threads are alive, they wait for each other so badly that a token takes twice as long."""
+
+
+def _after_fork() -> None:
+    """A forked process has none of the threads that this one has."""
+    global _THREAD
+    _THREAD = ThreadPoolExecutor(1, thread_name_prefix="answers")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 class Both(Protocol):

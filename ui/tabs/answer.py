@@ -21,6 +21,7 @@ from ui.drawing.markup import tag
 from ui.server.answering import take_cores
 from ui.server.ballots import BALLOTS
 from ui.server.choices import Choice
+from ui.server.lent_gpu import lent
 from ui.server.models_in_use import MODELS, Opened, Opening, Place
 from ui.server.toast import show
 from ui.server.two_answering import both_of
@@ -139,7 +140,7 @@ class Answers:
         if opened is None:  # stopped while it was loading
             yield self.show(shown) | self._top(choice, MODELS.opened(choice))
             return
-        is_open, both = self._top(choice, opened), both_of(opened)
+        is_open, both = self._top(choice, opened), lent(both_of(opened), opened, choice)
         try:
             both.check_length(turn, before)
         except UserError as error:
