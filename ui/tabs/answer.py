@@ -176,6 +176,7 @@ class Answers:
         return self._waiting(turn, state.what, state.done, state.total) | {
             self.message: answers.message_card(turn),
             self.reference: answers.reference_line(turn),
+            self.badge: badge_waiting(),  # what it said is of the model before
             self.status: top,
         }
 
