@@ -11,6 +11,7 @@ from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
 from finetuning.preferred import beginning_of
 from plumbing import zero_gpu
+from ui.api.publish import publish
 from ui.drawing import text
 from ui.drawing.markup import tag
 from ui.server.choices import find, place_of
@@ -38,6 +39,7 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
     page: gr.Blocks = gr.Blocks(title=text.TITLE, analytics_enabled=False, delete_cache=CACHE_S)
     public = limits is not None
     with page:
+        publish(page)
         with gr.Row(equal_height=True):
             gr.HTML(_top(), elem_classes="ba-plain")
             status = gr.HTML(no_model(), elem_id="status", elem_classes="ba-plain")

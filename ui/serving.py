@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from finetuning.limits import Limits
 
 LOGIN = "BEFORE_AFTER_LOGIN"
+MCP = "GRADIO_MCP_SERVER"
+"""Gradio's own switch, for where there is no command line."""
 _WRONG_PASSWORD_S = 1.0
 """A wrong password is answered after so long."""
 _QUEUE_POLL_S = 2.0
@@ -63,10 +66,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--login", nargs="?", const="", metavar="FILE",
         help=f"ask for a name and a password: user:password, one a line in FILE, or by commas in ${LOGIN}",
     )  # fmt: skip
+    parser.add_argument(
+        "--mcp", action="store_true", default=os.environ.get(MCP, "").casefold() == "true",
+        help=f"serve the API to assistants, too, by the Model Context Protocol; also {MCP}=true",
+    )  # fmt: skip
     found = parser.parse_args(arguments)
     found.port, found.host = read_port(found.port), found.host.strip("[]")
     if found.limits and not found.public:
         parser.error("--limits are for --public")
+    if found.mcp and found.login is not None:
+        parser.error("--mcp asks nobody for a password: leave it out, or --login")
     if not (found.public or found.login is not None or _is_loopback(found.host)):
         parser.error(f"--host {found.host} lets other machines in: say --public, --login, or both")
     return found
@@ -77,12 +86,15 @@ def serve(arguments: argparse.Namespace) -> None:
 
     Raises:
         RecipeError: a limit is wrong.
-        RunError: `--login` without anybody to let in, or nowhere to listen or to keep uploads or runs.
+        RunError: `--login` without anybody to let in, nowhere to listen or to keep uploads or runs, or `--mcp`
+            without its package.
     """
     from finetuning.limits import read_limits
     from finetuning.runs.folder import runs_folder
     from finetuning.runs.storage import check_storage
 
+    if arguments.mcp and find_spec("mcp") is None:
+        raise RunError("An MCP server takes the package mcp", fix='Install it: pip install "mcp>=1.21,<2".')
     check_storage(runs_folder())
     limits = read_limits(arguments.limits) if arguments.public else None
     login = None if arguments.login is None else check_login(read_login(arguments.login))
@@ -127,6 +139,7 @@ def _launched(
         any_address=not _is_loopback(arguments.host),
         limits=limits,
         in_a_space="SPACE_ID" in os.environ,
+        mcp=arguments.mcp,
     )
     threading.Thread(target=_keep_the_queue_moving, name="queue", daemon=True).start()
     page.launch(
@@ -139,7 +152,7 @@ def _launched(
         share=False,
         run_history=False,
         enable_monitoring=False,
-        mcp_server=False,
+        mcp_server=arguments.mcp,
         ssr_mode=False,
         num_workers=0,
         strict_cors=True,

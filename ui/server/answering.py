@@ -98,6 +98,14 @@ class OfPair:
         weigh(self._pair, turn)
 
 
+def prepare(turn: Turn, both: Both) -> None:
+    """Note on a turn what is about to answer it, and how."""
+    task = both.task
+    turn.labels, turn.metric = both.labels, task.metric
+    turn.in_words, turn.is_chat = both.in_words, task.kind == "chat"
+    turn.goes_on = task.kind == "text" or (task.is_classification and not both.labels)
+
+
 def take_cores() -> None:
     """Let the thread that answers use as many cores as are free; before each turn."""
     compute(share_cores)

@@ -12,23 +12,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import gradio as gr
 from gradio.components import Component
+from gradio.components.api_component import Api
 
-from ui.server.visitors import Visitor, own_upload
+from ui.server.values import fits, is_number, is_own_file, is_text
+from ui.server.visitors import Visitor
 
 if TYPE_CHECKING:
     from gradio.block_function import BlockFunction
 
 BODY_BYTES = 1_000_000
 """The largest JSON body: a long conversation fits many times."""
-TEXT_CHARACTERS = 200_000
 CHOSEN = 50
 """Values of a list from which several can be chosen."""
 NEVER_EMPTY = (gr.Radio, gr.Checkbox)
 """Components whose page always sends a value; whatever else may be empty, its handler knows what to do then."""
-_NO_TEXT = re.compile("[\0\ud800-\udfff]")
-"""What no file name and no tokenizer takes: a page cannot send half of a character, and nobody types a zero."""
 SESSION = re.compile(r"[A-Za-z0-9_-]{6,64}")
-_FILE_KEYS = {"path", "url", "orig_name", "size", "mime_type", "is_stream", "meta"}
 
 
 class RefusedError(Exception):
@@ -37,6 +35,24 @@ class RefusedError(Exception):
     def __init__(self, status: int, said: str) -> None:
         self.status, self.said = status, said
         super().__init__(status, said)
+
+
+def check_tool_call(body: bytes) -> dict[str, Any]:
+    """The message in `body` to Gradio's MCP server, which gives its values to the handlers unchecked.
+
+    Raises:
+        RefusedError: it is not one, or something in it names a file, which Gradio would fetch.
+    """
+    values = read_json(body)
+    inside: list[Any] = [values]
+    for each in inside:
+        if isinstance(each, dict):
+            if "path" in each:
+                raise RefusedError(403, "No file can be given here. Name a source, or use the API.")
+            inside.extend(each.values())
+        elif isinstance(each, list):
+            inside.extend(each)
+    return values
 
 
 def read_json(body: bytes) -> dict[str, Any]:
@@ -104,30 +120,28 @@ def _checked_values(
 
 
 def _check_type(component: Component, value: object, visitor: Visitor) -> None:
+    if isinstance(component, Api):
+        if not fits(value, component.api_info(), visitor):
+            _refuse(component)
+        return
     if value is None:
         if isinstance(component, NEVER_EMPTY):
             _refuse(component)
         return
     if isinstance(component, gr.File):
-        fits = isinstance(value, dict) and set(value) <= _FILE_KEYS and not value.get("is_stream")
-        path = value.get("path") if isinstance(value, dict) else None
-        if not fits or not isinstance(path, str) or not own_upload(visitor, path):
+        if not is_own_file(value, visitor):
             raise RefusedError(403, "This is not a file that you uploaded. Upload it again.")
     elif isinstance(component, gr.Number | gr.Slider):
-        if not isinstance(value, int | float) or isinstance(value, bool) or abs(value) > 1e9:
+        if not is_number(value):
             _refuse(component)
     elif isinstance(component, gr.Checkbox):
         if not isinstance(value, bool):
             _refuse(component)
     elif isinstance(component, gr.Dropdown) and component.multiselect:
-        if not isinstance(value, list) or len(value) > CHOSEN or not all(map(_is_text, value)):
+        if not isinstance(value, list) or len(value) > CHOSEN or not all(map(is_text, value)):
             _refuse(component)
-    elif not _is_text(value):
+    elif not is_text(value):
         _refuse(component)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= TEXT_CHARACTERS and not _NO_TEXT.search(value)
 
 
 def _checked_event(event_data: object) -> dict[str, str] | None:

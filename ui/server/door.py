@@ -20,7 +20,7 @@ from starlette.requests import cookie_parser
 from finetuning.limits import Limits
 from plumbing.errors import DataError
 from ui.server import health
-from ui.server.calls import BODY_BYTES, RefusedError, checked_call, checked_session, read_json
+from ui.server.calls import BODY_BYTES, RefusedError, check_tool_call, checked_call, checked_session, read_json
 from ui.server.listening import ALLOW_HOST
 from ui.server.visitors import Files, Visitor, owner_of, stranger_needs_cookie
 
@@ -46,6 +46,8 @@ _GET = re.compile(
 )
 _CALL = re.compile(rf"{_API}/(queue/join|run/\w+)/?")
 _POST = re.compile(rf"/login/?|{_API}/(upload|cancel|reset)/?|{_CALL.pattern}")
+_MCP = re.compile(rf"{_API}/mcp/?")
+_MCP_GET = re.compile(rf"{_MCP.pattern}|{_API}/mcp/schema")
 
 
 class Door:
@@ -60,6 +62,7 @@ class Door:
         any_address: bool = False,
         limits: Limits | None = None,
         in_a_space: bool = False,
+        mcp: bool = False,
     ) -> None:
         """Args:
         blocks: the page.
@@ -69,10 +72,11 @@ class Door:
         limits: what strangers may do; None for a page of one's own.
         in_a_space: behind the Hub's proxy, whose word on HTTPS counts, and in a frame of the Hub's page. Elsewhere
             the server takes `X-Forwarded-Proto` from this machine, or from `$FORWARDED_ALLOW_IPS`.
+        mcp: whether Gradio's MCP server is there.
         """
         self._app, self._blocks, self._limits = app, blocks, limits
         self._hosts = {*LOOPBACK, *map(_name, hosts)}
-        self._any_address, self._in_a_space = any_address, in_a_space
+        self._any_address, self._in_a_space, self._mcp = any_address, in_a_space, mcp
         self._files = Files(limits.uploads_mb if limits else None)
         self._sessions: OrderedDict[str, str] = OrderedDict()
         self._headers = _security_headers(framed_by=(HUB,) if in_a_space else ())
@@ -96,7 +100,7 @@ class Door:
         self._check_names(headers)
         path: str = scope["path"]
         is_post = scope["method"] == "POST"
-        if scope["method"] not in ("GET", "HEAD", "POST") or not (_POST if is_post else _GET).fullmatch(path):
+        if scope["method"] not in ("GET", "HEAD", "POST") or not self._is_there(path, is_post):
             raise RefusedError(404, "There is no such page.")
         if "\\" in path or not path.isprintable() or ".." in path.split("/"):
             raise RefusedError(404, "There is no such page.")
@@ -105,7 +109,9 @@ class Door:
         if cookie and path == "/":
             send = _with_headers(send, [(b"set-cookie", cookie.encode())])
         send = _with_headers(send, self._headers)
-        if _CALL.fullmatch(path):
+        if _MCP.fullmatch(path) and is_post:
+            receive = _replay(scope, receive, check_tool_call(await _body(receive, headers)))
+        elif _CALL.fullmatch(path):
             values = checked_call(self._blocks, read_json(await _body(receive, headers)), visitor)
             self._bind(values["session_hash"], visitor)
             receive = _replay(scope, receive, values)
@@ -124,6 +130,11 @@ class Door:
         else:
             self._check_get(scope, path, visitor)
         await self._app(scope, receive, send)
+
+    def _is_there(self, path: str, is_post: bool) -> bool:
+        """Whether the page uses such an address, or the MCP server that was asked for."""
+        known = (_POST, _MCP) if is_post else (_GET, _MCP_GET)
+        return any(each.fullmatch(path) for each in known[: 1 + self._mcp])
 
     def _check_names(self, headers: dict[str, str]) -> None:
         """Refuse other names than ours, and what another site's page sends."""

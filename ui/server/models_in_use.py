@@ -133,7 +133,7 @@ class ModelsInUse:
         self.line = Line()
         self._opening = threading.Lock()
         self._open: OrderedDict[str, Opened] = OrderedDict()
-        self._stops: dict[str, threading.Event] = {}
+        self._stops: dict[str, list[threading.Event]] = {}
         self._counting = threading.Lock()
         self._answering: Counter[str] = Counter()
 
@@ -193,13 +193,30 @@ class ModelsInUse:
     def new_stop(self, session: str | None) -> threading.Event:
         """A fresh stop flag for this session; whatever it had going before is stopped."""
         self.stop(session)
-        event = self._stops[session or ""] = threading.Event()
+        event = threading.Event()
+        with self._counting:
+            self._stops.setdefault(session or "", []).append(event)
         return event
+
+    @contextmanager
+    def one_more(self, session: str) -> Iterator[threading.Event]:
+        """A stop flag beside what else this session has going, for the time of one call."""
+        event = threading.Event()
+        with self._counting:
+            self._stops.setdefault(session, []).append(event)
+        try:
+            yield event
+        finally:
+            with self._counting:
+                left = [each for each in self._stops.pop(session, []) if each is not event]
+                if left:
+                    self._stops[session] = left
 
     def stop(self, session: str | None) -> None:
         """Stop what this session has going: generation ends within a token."""
-        event = self._stops.pop(session or "", None)
-        if event is not None:
+        with self._counting:
+            events = self._stops.pop(session or "", [])
+        for event in events:
             event.set()
 
     @contextmanager

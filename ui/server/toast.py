@@ -12,6 +12,7 @@ import gradio as gr
 
 from plumbing.errors import UserError
 from plumbing.redaction import redact
+from ui.drawing import text
 from ui.server.visitors import Visitor, visitor_of, without_paths
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -48,7 +49,7 @@ def toasts(handler: Handler) -> Handler:
 def show(error: UserError, visitor: Visitor | None = None) -> None:
     """The toast alone. Gradio renders a toast's text as HTML, so it is escaped here."""
     said = visitor.shown(str(error)) if visitor else without_paths(redact(str(error)))
-    gr.Warning(html.escape(said[:2000]).replace("\n", "<br>"), title="That does not work", duration=15)
+    gr.Warning(html.escape(said[:2000]).replace("\n", "<br>"), title=text.REFUSED, duration=15)
 
 
 def _visitor(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Visitor | None:

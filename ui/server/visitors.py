@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import re
+import secrets
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -241,10 +242,10 @@ class Visitor:
         if self.limits is not None:
             limiting.check_recipe(recipe, self.limits)
 
-    def check_rows(self, splits: Mapping[str, Dataset], task: Task) -> None:
-        """Refuse rows beyond the limits."""
+    def check_rows(self, splits: Mapping[str, Dataset], task: Task, recipe: Recipe | None = None) -> None:
+        """Refuse rows beyond the limits, and the steps that they make by a recipe."""
         if self.limits is not None:
-            limiting.check_rows(splits, task, self.limits)
+            limiting.check_rows(splits, task, self.limits, recipe)
 
     def check_message(self, message: str) -> None:
         """Refuse a chat message beyond the limit."""
@@ -321,7 +322,8 @@ def visitor_of(request: gr.Request) -> Visitor:
     if request.username:
         return replace(visitor, owner=owner_of("login", request.username))
     if not visitor.has_cookie:
-        return replace(visitor, owner=owner_of("page", request.session_hash or ""))
+        # A call without an open page, as over MCP, is by somebody new each time.
+        return replace(visitor, owner=owner_of("page", request.session_hash or secrets.token_urlsafe(32)))
     return visitor
 
 

@@ -6,7 +6,7 @@ import math
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import NamedTuple
 
 from plumbing.errors import UserError
@@ -52,7 +52,7 @@ class Work:
         self._news: queue.Queue[State | Exception | None] = queue.Queue()
         self._ends = math.inf
 
-    def states(self) -> Iterator[State]:
+    def states(self) -> Generator[State, None, None]:
         """How far it is until it is done or stopped; raises what the job raised."""
         threading.Thread(target=self._work, name="comparison", daemon=True).start()
         yield State(self._begins)
@@ -64,7 +64,7 @@ class Work:
         finally:
             self.abandoned.set()
 
-    def in_turn(self) -> Iterator[State]:
+    def in_turn(self) -> Generator[State, None, None]:
         """The same, after those of earlier visitors."""
         limits = self._visitor.limits
         with LINE.place(limits.evaluations_waiting if limits else None) as place:

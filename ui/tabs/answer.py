@@ -18,7 +18,7 @@ from plumbing.errors import ModelError, UserError
 from ui.drawing import answers, text
 from ui.drawing.answers import Turn
 from ui.drawing.markup import tag
-from ui.server.answering import take_cores
+from ui.server.answering import prepare, take_cores
 from ui.server.ballots import BALLOTS
 from ui.server.choices import Choice
 from ui.server.lent_gpu import lent
@@ -147,10 +147,7 @@ class Answers:
             show(error)
             yield is_open | self.show(shown)
             return
-        task = both.task
-        turn.labels, turn.metric = both.labels, task.metric
-        turn.in_words, turn.is_chat = both.in_words, task.kind == "chat"
-        turn.goes_on = task.kind == "text" or (task.is_classification and not both.labels)
+        prepare(turn, both)
         turn.models = both.named(choice.key)
         start = {self.past: answers.past(before), self.follow: gr.Button(visible=False)}
         yield accepted | is_open | start | self._draw(turn, growing=True)

@@ -1,0 +1,198 @@
+"""Both sides answer a message, or the rows of a test set."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from eval.report.headline import headline
+from eval.report.schema import Report
+from models import libraries
+from models.kinds import require_answers
+from plumbing.errors import RunError, UserError
+from ui.api.recipes import source_for
+from ui.drawing.answers import TITLES, Side, SideName, Turn
+from ui.server.answering import prepare, take_cores
+from ui.server.choices import Choice, bundled_choices, find
+from ui.server.models_in_use import MODELS, Opened, Opening, share_cores, short_name
+from ui.server.two_answering import both_of
+from ui.server.two_models import Two, two_of
+from ui.server.visitors import Visitor, visitor_of
+from ui.server.work import Work
+from ui.tabs.fields import read_row_count
+
+
+def compare(
+    request: gr.Request, message: str, model: str = "", against: str = "", reference: str = ""
+) -> dict[str, Any]:
+    """Ask a base model and what was tuned from it the same, and get both answers.
+
+    Args:
+        message: what both are asked, without an instruction: a review, a conversation, a question.
+        model: a tuned model by its name in list_models; empty for the one that ships first.
+        against: another model in place of the base; empty for the base.
+        reference: the right answer, to score both; empty for none.
+
+    Returns:
+        model, task, and of before and after the answer, its label probabilities, its tokens and its seconds.
+    """
+    visitor = visitor_of(request)
+    turn = _turn(message, reference, visitor)
+    chosen = _chosen(model, against, visitor)
+    session = request.session_hash or secrets.token_urlsafe()
+    longest = visitor.limits.chat_waiting if visitor.limits else None
+    with MODELS.one_more(session) as stop, MODELS.answering(session), MODELS.line.place(longest) as place:
+        for _ in MODELS.line.wait(place, stop):
+            pass
+        opened: Opened | None = None
+        for state in MODELS.open(chosen, stop):
+            place.seen = time.monotonic()
+            opened = opened if isinstance(state, Opening) else state
+        if opened is None:
+            raise _stopped()
+        both = both_of(opened)
+        both.check_length(turn, [])
+        prepare(turn, both)
+        take_cores()
+        for _ in both.answers(turn, [], stop):
+            place.seen = time.monotonic()
+    turn.judge()
+    if turn.was_stopped:
+        raise _stopped()
+    names = chosen.names if isinstance(chosen, Two) else (TITLES["base"][1], TITLES["tuned"][1])
+    key = chosen.key if isinstance(chosen, Choice) else model
+    answered = {"model": key, "task": both.task.name, "message": turn.message}
+    return answered | {"before": _side(turn, "base", names[0]), "after": _side(turn, "tuned", names[1])}
+
+
+def evaluate(
+    request: gr.Request,
+    model: str = "",
+    source: str = "",
+    file: dict[str, Any] | None = None,
+    columns: dict[str, str] | None = None,
+    labels: dict[str, str] | None = None,
+    rows: int = 0,
+    few_shot: bool = False,
+    forgetting: bool = False,
+) -> dict[str, Any]:
+    """Compare a tuned model with its base on a test set, by a paired test: better, worse, or no evidence.
+
+    Args:
+        model: a tuned model by its name in list_models; empty for the one that ships first.
+        source: the test set as corpus:NAME, hub:OWNER/NAME or, on a page of your own, file:PATH; empty for its own.
+        file: an upload in place of a source, by handle_file of gradio_client.
+        columns: how the task's columns are called there, such as text and label; empty to guess.
+        labels: what the values of the label column mean, such as {"1": "negative", "3": "skip"}; empty to guess.
+        rows: a sample of so many test rows; 0 for all.
+        few_shot: compare with a base that has examples in its prompt, too.
+        forgetting: measure on general text what tuning cost elsewhere, too.
+
+    Returns:
+        model, the verdict in a sentence, and the report, whose keys eval/report/report.schema.json documents.
+    """
+    visitor = visitor_of(request)
+    choice = find(model, visitor) if model else _first()
+    spec = source_for(visitor, source, file)
+    count = read_row_count(str(rows) if rows else "", "rows", visitor)
+    found: list[Report] = []
+    means = {value: None if label == "skip" else label for value, label in (labels or {}).items()}
+    job = _judging(choice, visitor, found, spec, columns, means, count, few_shot, forgetting)
+    work = Work(job, visitor, begins=f"Reading the rows, loading {short_name(choice.base)} …")
+    session = request.session_hash or secrets.token_urlsafe()
+    with MODELS.one_more(session) as stop, contextlib.closing(work.in_turn()) as states:
+        for _ in states:
+            if stop.is_set():
+                work.stop()
+    if not found:
+        raise _stopped()
+    [report] = found
+    return {"model": choice.key, "verdict": headline(report), "report": report.model_dump(mode="json")}
+
+
+def _judging(
+    choice: Choice,
+    visitor: Visitor,
+    found: list[Report],
+    spec: str | None,
+    columns: dict[str, str] | None,
+    labels: dict[str, str | None],
+    rows: int | None,
+    few_shot: bool,
+    forgetting: bool,
+) -> Callable[[Work], None]:
+    """What compares a tuned model with its base, and leaves the report in `found`."""
+
+    def judge(work: Work) -> None:
+        libraries.ready()
+        from finetuning.evaluation import evaluate_adapter
+        from finetuning.judged_rows import choose_rows
+
+        work.tell("Reading the rows", 0, 0)
+        judged = choose_rows(
+            choice.folder,
+            spec,
+            columns=columns,
+            labels=labels,
+            rows=rows,
+            check=lambda given: visitor.check_rows({"test": given}, choice.task),
+        )
+        share_cores()
+        examples = choice.task.few_shot if few_shot else 0
+        result = evaluate_adapter(
+            choice.folder, judged, few_shot=examples, forgetting=forgetting, on_progress=work.tell
+        )
+        found.append(result.report)
+
+    return judge
+
+
+def _turn(message: str, reference: str, visitor: Visitor) -> Turn:
+    message, reference = message.strip(), reference.strip()
+    if not message:
+        raise UserError("The message is empty", fix="Write something.")
+    visitor.check_message(message)
+    visitor.check_message(reference)
+    return Turn(message, references=[reference] if reference else [])
+
+
+def _chosen(model: str, against: str, visitor: Visitor) -> Choice | Two:
+    """What is to answer.
+
+    Raises:
+        ModelError: there is none, or this visitor may not use it, or it gives no answers.
+    """
+    if against:
+        return two_of(against, model or _first().key, visitor)
+    choice = find(model, visitor) if model else _first()
+    require_answers(choice.kind)
+    return choice
+
+
+def _first() -> Choice:
+    shipped = bundled_choices()
+    if not shipped:
+        raise UserError("No tuned model ships here", fix="Name one of list_models.")
+    return shipped[0]
+
+
+def _side(turn: Turn, name: SideName, called: str) -> dict[str, Any]:
+    side: Side = turn.side(name)
+    said: dict[str, Any] = {"name": called, "answer": side.label or side.text, "seconds": round(side.seconds, 3)}
+    if side.probabilities is not None:
+        said["probabilities"] = dict(zip(turn.labels, side.probabilities, strict=True))
+        said["right"] = side.is_right
+    if turn.in_words:
+        said |= {"text": side.text, "tokens": side.tokens, "whole": side.whole}
+    if side.score:
+        said["score"] = side.score
+    return said
+
+
+def _stopped() -> RunError:
+    return RunError("This was stopped", fix="Ask again.")
