@@ -10,7 +10,7 @@ import gradio as gr
 from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
-from ui.api.publish import publish
+from ui.api.publish import Page, publish
 from ui.drawing import text
 from ui.drawing.markup import tag
 from ui.server.choices import find, place_of
@@ -35,7 +35,7 @@ CACHE_S = (3600, 24 * 3600)
 
 def build_page(limits: Limits | None = None) -> gr.Blocks:
     """The whole page, ready to launch; for strangers where there are limits. Loads no model."""
-    page: gr.Blocks = gr.Blocks(title=text.TITLE, analytics_enabled=False, delete_cache=CACHE_S)
+    page = Page(title=text.TITLE, analytics_enabled=False, delete_cache=CACHE_S)
     public = limits is not None
     with page:
         publish(page)
