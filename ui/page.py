@@ -11,7 +11,7 @@ from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
 from finetuning.preferred import beginning_of
 from plumbing import zero_gpu
-from ui.api.publish import publish
+from ui.api.publish import Page, publish
 from ui.drawing import text
 from ui.drawing.markup import tag
 from ui.server.choices import find, place_of
@@ -36,7 +36,7 @@ CACHE_S = (3600, 24 * 3600)
 
 def build_page(limits: Limits | None = None) -> gr.Blocks:
     """The whole page, ready to launch; for strangers where there are limits. Loads no model."""
-    page: gr.Blocks = gr.Blocks(title=text.TITLE, analytics_enabled=False, delete_cache=CACHE_S)
+    page = Page(title=text.TITLE, analytics_enabled=False, delete_cache=CACHE_S)
     public = limits is not None
     with page:
         publish(page)

@@ -45,6 +45,15 @@ FILE = {
 """The schema of a parameter called `file`."""
 
 
+class Page(gr.Blocks):
+    """A page that can have endpoints: browsers do not hear of the other one, or they would draw a bar of pages."""
+
+    def get_config_file(self) -> Any:
+        config = super().get_config_file()
+        config["pages"] = [each for each in config["pages"] if each[0] != API_PAGE]
+        return config
+
+
 def publish(page: gr.Blocks, endpoints: Sequence[Callable[..., Any]] = ENDPOINTS) -> None:
     """Make endpoints of a page, within its context and before all else in it, so that their names are theirs."""
     page.pages.append((API_PAGE, "API", False))
