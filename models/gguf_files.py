@@ -28,6 +28,7 @@ _AS_GPT2 = frozenset(
 """Rules by which texts are split before they are cut into tokens, by llama.cpp's names: those that are GPT-2's."""
 _DIGITS_APART = frozenset({"smollm", "refact", "command-r", "starcoder", "codeshell", "exaone", "minerva-7b"})
 """Those that are GPT-2's, with each digit by itself."""
+_SCALE_POSITIONS = frozenset({"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"})
 
 
 def resolve_gguf(path: Path, *, name: str = "", origin: str = "folder", revision: str = "") -> ResolvedModel:
@@ -116,22 +117,41 @@ def _split_by(path: Path) -> str:
     return str(metadata.get("tokenizer.ggml.pre", "default")) if byte_level else ""
 
 
+def check_positions(path: Path) -> None:
+    """Refuse a file that scales positions by tensors, as those of Llama 3 do: transformers reads on without them.
+
+    Raises:
+        ModelError: it has such tensors, or its metadata is damaged.
+    """
+    if any(name in _SCALE_POSITIONS for name, _, _ in _tensors(path)):
+        raise ModelError(
+            "This GGUF file scales positions in a way that is not read here, so its answers would be others",
+            got=path.name,
+            fix="Let llama.cpp's server answer, and name its address: http://HOST:PORT/v1#MODEL. Or give the "
+            "folder of the model that it was made of, or its name on the Hub.",
+        )
+
+
 def packed_in(path: Path) -> str:
     """What most of its weights are packed in, as GGUF calls it: F16, Q4_K, …
 
     Raises:
         ModelError: its metadata is damaged.
     """
-    from gguf import GGUFReader
-
-    try:
-        reader = GGUFReader(path)
-        sizes: Counter[str] = Counter()
-        for tensor in reader.tensors:
-            sizes[tensor.tensor_type.name] += int(tensor.n_elements)
-    except (ValueError, IndexError, KeyError, OSError, OverflowError, MemoryError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise ModelError(f"The GGUF file is damaged: {said}", got=path.name, fix="Fetch it again.") from None
+    sizes: Counter[str] = Counter()
+    for _, kind, count in _tensors(path):
+        sizes[kind] += count
     if not sizes:
         raise ModelError("The GGUF file holds no weights", got=path.name)
     return sizes.most_common(1)[0][0]
+
+
+def _tensors(path: Path) -> list[tuple[str, str, int]]:
+    """Name, packing and number of weights of each."""
+    from gguf import GGUFReader
+
+    try:
+        return [(each.name, each.tensor_type.name, int(each.n_elements)) for each in GGUFReader(path).tensors]
+    except (ValueError, IndexError, KeyError, OSError, OverflowError, MemoryError, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        raise ModelError(f"The GGUF file is damaged: {said}", got=path.name, fix="Fetch it again.") from None

@@ -18,7 +18,7 @@ from models import libraries
 from models.adapter_files import HEADS, is_of_head
 from models.building import one_at_a_time
 from models.chat_template import PLAIN_TEMPLATE
-from models.gguf_files import split_as_stated
+from models.gguf_files import check_positions, split_as_stated
 from models.kinds import Kind as Kind
 from models.resolved import ResolvedModel
 from plumbing import zero_gpu
@@ -129,6 +129,7 @@ def _gguf_options(source: ResolvedModel, precision: Precision, kind: Kind) -> di
             got=f"{kind}, {precision}",
             fix="Give the folder of the model that it was made of.",
         )
+    check_positions(source.path / source.gguf)
     unpacked = GgufConfig(gguf_file=source.gguf, dequantize=True)
     return {"gguf_file": source.gguf, "quantization_config": unpacked}
 

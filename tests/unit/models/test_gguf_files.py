@@ -14,8 +14,8 @@ from models.sources import resolve
 from plumbing.errors import ModelError
 
 
-def write_gguf(folder, path, kind="F32", pre="smollm"):
-    """The Llama in `folder` as llama.cpp's converter lays it out, its matrices in `kind`."""
+def write_gguf(folder, path, kind="F32", pre="smollm", more=()):
+    """The Llama in `folder` as llama.cpp's converter lays it out, its matrices in `kind`, and `more` tensors."""
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     config = model.config
     writer = gguf.GGUFWriter(path, "llama")
@@ -54,6 +54,8 @@ def write_gguf(folder, path, kind="F32", pre="smollm"):
             writer.add_tensor(place, gguf.quantize(values, quantised), raw_dtype=quantised)
         else:
             writer.add_tensor(place, numpy.ascontiguousarray(values))
+    for name in more:
+        writer.add_tensor(name, numpy.full(4, 2, dtype=numpy.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -163,3 +165,10 @@ def test_a_side_that_is_a_file_answers_as_its_folder(tiny_llama, tmp_path):
     finally:
         folder.close()
         packed.close()
+
+
+@pytest.mark.parametrize("name", ["rope_freqs.weight", "rope_factors_long.weight"])
+def test_a_file_whose_positions_are_scaled_by_tensors_is_not_read_as_if_they_were_not(tiny_llama, tmp_path, name):
+    file = write_gguf(tiny_llama, tmp_path / "scaled.gguf", more=[name])
+    with pytest.raises(ModelError, match=r"scales positions in a way that is not read here.*http://HOST:PORT"):
+        load(resolve_gguf(file))
