@@ -278,13 +278,15 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"The recipe cannot be read: {error}", got=str(path)) from None
     if not isinstance(values, dict):
         raise RecipeError("A recipe is a mapping of settings", got=type(values).__name__)
+    if not overrides:
+        return parse_recipe(values)
     values = upgrade(values)
     before = copy.deepcopy(values)
     for override in in_order(overrides):
         apply_override(values, override, Recipe)
     recipe = parse_recipe(values)
     with contextlib.suppress(ValidationError):  # of a file that is whole only with what was said besides
-        return _titled_anew(Recipe.model_validate(before), recipe) if overrides else recipe
+        return _titled_anew(Recipe.model_validate(before), recipe)
     return recipe
 
 

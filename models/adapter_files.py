@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
+PREFIX = "base_model.model."
+"""What peft writes before a tensor's name."""
 MAX_RANK = 256
 MAX_ALPHA = 4096
 MAX_JSON_BYTES = 1_000_000
@@ -262,13 +264,13 @@ def adapter_shapes(
     shapes: dict[str, tuple[int, ...]] = {}
     for name, (inputs, outputs) in linear_layers(model).items():
         if name.rsplit(".", 1)[-1] in targets and not is_of_head(name, heads):
-            shapes[f"base_model.model.{name}.lora_A.weight"] = (rank, inputs)
-            shapes[f"base_model.model.{name}.lora_B.weight"] = (outputs, rank)
+            shapes[f"{PREFIX}{name}.lora_A.weight"] = (rank, inputs)
+            shapes[f"{PREFIX}{name}.lora_B.weight"] = (outputs, rank)
             if dora:
-                shapes[f"base_model.model.{name}.lora_magnitude_vector"] = (outputs,)
+                shapes[f"{PREFIX}{name}.lora_magnitude_vector"] = (outputs,)
     for name, parameter in model.named_parameters():
         if is_of_head(name, heads):
-            shapes[f"base_model.model.{name}"] = tuple(parameter.shape)
+            shapes[f"{PREFIX}{name}"] = tuple(parameter.shape)
     return shapes
 
 

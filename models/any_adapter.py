@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.adapter_files import WEIGHTS_FILE, unfit
+from models.adapter_files import PREFIX, WEIGHTS_FILE, unfit
 from models.adapters import TUNED, require_numbers
 from models.any_adapter_config import MERGE, AdapterPlan, read_plan, unknown_modules
 from models.building import one_at_a_time
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 _MOST_DIMENSIONS = 4
-_PREFIX = "base_model.model."
 
 
 def check_any(folder: Path, loaded: LoadedModel) -> tuple[AdapterPlan, dict[str, tuple[int, ...]]]:
@@ -149,7 +148,7 @@ def _without_weights(model: PreTrainedModel) -> PreTrainedModel:
 def _copies_of_the_base(names: Any, model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """Of `names` in a file those that are the base's own embeddings, which peft saves beside an adapter of them."""
     own = dict(model.named_parameters(remove_duplicate=False))
-    places = {name: name.removeprefix(_PREFIX).replace(".base_layer.", ".") for name in names}
+    places = {name: name.removeprefix(PREFIX).replace(".base_layer.", ".") for name in names}
     embeddings = [
         name
         for name, module in model.named_modules()
@@ -158,7 +157,7 @@ def _copies_of_the_base(names: Any, model: PreTrainedModel) -> dict[str, torch.T
     return {
         name: own[place]
         for name, place in places.items()
-        if place in own and place.rsplit(".", 1)[0] in embeddings and name.startswith(_PREFIX)
+        if place in own and place.rsplit(".", 1)[0] in embeddings and name.startswith(PREFIX)
     }
 
 

@@ -110,20 +110,25 @@ def splits_unknown(path: Path) -> str:
 
 def _split_by(path: Path) -> str:
     """Of a byte-level vocabulary; of another kind, which needs none, an empty text."""
-    from transformers.integrations.gguf.reader import read_gguf_metadata
-
-    metadata, _ = read_gguf_metadata(str(path))
+    metadata, _ = _metadata(path)
     byte_level = metadata.get("tokenizer.ggml.model") == "gpt2"
     return str(metadata.get("tokenizer.ggml.pre", "default")) if byte_level else ""
+
+
+def _metadata(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The fields, and the names of the tensors."""
+    from transformers.integrations.gguf.reader import read_gguf_metadata
+
+    return read_gguf_metadata(str(path))
 
 
 def check_positions(path: Path) -> None:
     """Refuse a file that scales positions by tensors, as those of Llama 3 do: transformers reads on without them.
 
     Raises:
-        ModelError: it has such tensors, or its metadata is damaged.
+        ModelError: it has such tensors.
     """
-    if any(name in _SCALE_POSITIONS for name, _, _ in _tensors(path)):
+    if not _SCALE_POSITIONS.isdisjoint(_metadata(path)[1]):
         raise ModelError(
             "This GGUF file scales positions in a way that is not read here, so its answers would be others",
             got=path.name,
@@ -138,20 +143,16 @@ def packed_in(path: Path) -> str:
     Raises:
         ModelError: its metadata is damaged.
     """
-    sizes: Counter[str] = Counter()
-    for _, kind, count in _tensors(path):
-        sizes[kind] += count
-    if not sizes:
-        raise ModelError("The GGUF file holds no weights", got=path.name)
-    return sizes.most_common(1)[0][0]
-
-
-def _tensors(path: Path) -> list[tuple[str, str, int]]:
-    """Name, packing and number of weights of each."""
     from gguf import GGUFReader
 
     try:
-        return [(each.name, each.tensor_type.name, int(each.n_elements)) for each in GGUFReader(path).tensors]
+        reader = GGUFReader(path)
+        sizes: Counter[str] = Counter()
+        for tensor in reader.tensors:
+            sizes[tensor.tensor_type.name] += int(tensor.n_elements)
     except (ValueError, IndexError, KeyError, OSError, OverflowError, MemoryError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())[:200] or type(error).__name__
         raise ModelError(f"The GGUF file is damaged: {said}", got=path.name, fix="Fetch it again.") from None
+    if not sizes:
+        raise ModelError("The GGUF file holds no weights", got=path.name)
+    return sizes.most_common(1)[0][0]

@@ -11,7 +11,6 @@ its length (Liu et al. 2024, https://arxiv.org/abs/2402.09353).
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,7 +18,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from finetuning.export.tuned import Tuned
 from finetuning.export.weights import FolderWeights, described, names_in_files
 from models import libraries, loading
-from models.adapter_files import WEIGHTS_FILE, check_config, check_weights, is_of_head, linear_layers, read_config
+from models.adapter_files import (
+    PREFIX,
+    WEIGHTS_FILE,
+    check_config,
+    check_weights,
+    is_of_head,
+    linear_layers,
+    read_config,
+)
 from models.four_bit import BLOCK
 from models.resolved import ResolvedModel
 from plumbing.errors import ModelError
@@ -31,7 +38,6 @@ if TYPE_CHECKING:
 Onto = Literal["trained", "original"]
 """Into which weights of the base an update is merged: those that it was trained beside, or those of the base's
 files. They differ where the base was in 4 bit."""
-_PREFIX = "base_model.model."
 
 
 class MergedWeights:
@@ -47,9 +53,7 @@ class MergedWeights:
         labels = tuned.task.labels if tuned.origin.kind == "classifier" else ()
         self.model: PreTrainedModel = described(source, tuned.origin.kind, labels)
         config = read_config(tuned.folder)
-        # The adapter names its base; what is found may lie in another place.
-        named = dataclasses.replace(source, name=tuned.origin.name).name
-        check_config(config, self.model, kind=tuned.origin.kind, base=named)
+        check_config(config, self.model, kind=tuned.origin.kind, base=tuned.origin.name)
         check_weights(tuned.folder, config, self.model)
         rank, alpha = int(config["r"]), float(config["lora_alpha"])
         self._scale = alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
@@ -130,7 +134,7 @@ def _adapter_tensors(tuned: Tuned) -> dict[str, torch.Tensor]:
     """
     from safetensors.torch import load_file
 
-    found = {name.removeprefix(_PREFIX): each for name, each in load_file(tuned.folder / WEIGHTS_FILE).items()}
+    found = {name.removeprefix(PREFIX): each for name, each in load_file(tuned.folder / WEIGHTS_FILE).items()}
     if wrong := [name for name, tensor in found.items() if not tensor.isfinite().all()]:
         raise ModelError("The adapter holds weights that are not numbers", got=wrong[0], fix="Train it again.")
     return {name: tensor for name, tensor in found.items() if ".lora_" in name or is_of_head(name)}

@@ -5,21 +5,20 @@ from __future__ import annotations
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
 from eval.report.headline import headline
 from eval.report.schema import Report
-from models import libraries
 from models.kinds import require_answers
 from plumbing.errors import RunError, UserError
 from ui.api.recipes import source_for
 from ui.drawing.answers import TITLES, Side, SideName, Turn
 from ui.server.answering import prepare, take_cores
 from ui.server.choices import Choice, bundled_choices, find
-from ui.server.models_in_use import MODELS, Opened, Opening, share_cores, short_name
+from ui.server.judging import judging
+from ui.server.models_in_use import MODELS, Opened, Opening, short_name
 from ui.server.two_answering import both_of
 from ui.server.two_models import Two, two_of
 from ui.server.visitors import Visitor, visitor_of
@@ -102,7 +101,17 @@ def evaluate(
     count = read_row_count(str(rows) if rows else "", "rows", visitor)
     found: list[Report] = []
     means = {value: None if label == "skip" else label for value, label in (labels or {}).items()}
-    job = _judging(choice, visitor, found, spec, columns, means, count, few_shot, forgetting)
+    job = judging(
+        choice,
+        visitor,
+        lambda result: found.append(result.report),
+        spec,
+        columns=columns,
+        labels=means,
+        rows=count,
+        few_shot=few_shot,
+        forgetting=forgetting,
+    )
     work = Work(job, visitor, begins=f"Reading the rows, loading {short_name(choice.base)} …")
     session = request.session_hash or secrets.token_urlsafe()
     with MODELS.one_more(session) as stop, contextlib.closing(work.in_turn()) as states:
@@ -113,43 +122,6 @@ def evaluate(
         raise _stopped()
     [report] = found
     return {"model": choice.key, "verdict": headline(report), "report": report.model_dump(mode="json")}
-
-
-def _judging(
-    choice: Choice,
-    visitor: Visitor,
-    found: list[Report],
-    spec: str | None,
-    columns: dict[str, str] | None,
-    labels: dict[str, str | None],
-    rows: int | None,
-    few_shot: bool,
-    forgetting: bool,
-) -> Callable[[Work], None]:
-    """What compares a tuned model with its base, and leaves the report in `found`."""
-
-    def judge(work: Work) -> None:
-        libraries.ready()
-        from finetuning.evaluation import evaluate_adapter
-        from finetuning.judged_rows import choose_rows
-
-        work.tell("Reading the rows", 0, 0)
-        judged = choose_rows(
-            choice.folder,
-            spec,
-            columns=columns,
-            labels=labels,
-            rows=rows,
-            check=lambda given: visitor.check_rows({"test": given}, choice.task),
-        )
-        share_cores()
-        examples = choice.task.few_shot if few_shot else 0
-        result = evaluate_adapter(
-            choice.folder, judged, few_shot=examples, forgetting=forgetting, on_progress=work.tell
-        )
-        found.append(result.report)
-
-    return judge
 
 
 def _turn(message: str, reference: str, visitor: Visitor) -> Turn:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
-from models import libraries
 from plumbing.errors import DataError, UserError
 from ui.drawing import reports, text
 from ui.drawing.markup import tag
 from ui.server import scratch
-from ui.server.choices import Choice, find, options, place_of, places, shipped
-from ui.server.models_in_use import share_cores, short_name
+from ui.server.choices import find, options, place_of, places, shipped
+from ui.server.judging import judging
+from ui.server.models_in_use import short_name
 from ui.server.toast import toasts
-from ui.server.visitors import Visitor, visitor_of
+from ui.server.visitors import visitor_of
 from ui.server.work import Work
 from ui.tabs import data_form
 from ui.tabs.any_models import AnyModels, build_any_models
@@ -28,6 +27,9 @@ from ui.tabs.events import ACT, QUICK, Updates
 from ui.tabs.fields import read_row_count, whole_or_all
 from ui.tabs.report_view import ReportView, Shown, build_report_view
 from ui.tabs.waiting import Waiting
+
+if TYPE_CHECKING:
+    from eval.compare import Result
 
 ROWS_LABEL = "Test rows"
 PAIR, ANY = "pair", "any"
@@ -122,10 +124,25 @@ class Evaluate:
             raise DataError("No test set is chosen", fix="Upload a file, or write the name of a data set.")
         if chosen.source != data_form.OWN:
             visitor.check_source(chosen.source)
-        examples = choice.task.few_shot if few_shot else 0
         folder = scratch.new_folder()
-        count = read_row_count(rows, ROWS_LABEL, visitor)
-        job = _job(choice, chosen, count, examples, bool(forgetting), visitor, folder)
+
+        def keep(result: Result) -> None:
+            from eval.report.folder import save
+
+            save(result.report, result.rows, folder)
+
+        job = judging(
+            choice,
+            visitor,
+            keep,
+            None if chosen.source == data_form.OWN else chosen.source,
+            columns=chosen.columns,
+            labels=chosen.labels,
+            skip_empty=chosen.skip_empty,
+            rows=read_row_count(rows, ROWS_LABEL, visitor),
+            few_shot=bool(few_shot),
+            forgetting=bool(forgetting),
+        )
         work = Work(job, visitor, begins=f"Reading the rows, loading {short_name(choice.base)} …")
         unchanged = [gr.skip()] * len(self.view.outputs)
         yield from self.waiting.follow(
@@ -136,42 +153,6 @@ class Evaluate:
             shown=lambda bar: [bar, *unchanged],
             done=lambda: ["", *self.view.draw(folder, choice.key, visitor)],
         )
-
-
-def _job(
-    choice: Choice,
-    chosen: Chosen,
-    rows: int | None,
-    few_shot: int,
-    forgetting: bool,
-    visitor: Visitor,
-    folder: Path,
-) -> Callable[[Work], None]:
-    """What compares a tuned model with its base and saves the report into `folder`."""
-
-    def compare(work: Work) -> None:
-        libraries.ready()
-        from eval.report.folder import save
-        from finetuning.evaluation import evaluate_adapter
-        from finetuning.judged_rows import choose_rows
-
-        work.tell("Reading the rows", 0, 0)
-        judged = choose_rows(
-            choice.folder,
-            None if chosen.source == data_form.OWN else chosen.source,
-            columns=chosen.columns,
-            labels=chosen.labels,
-            skip_empty=chosen.skip_empty,
-            rows=rows,
-            check=lambda given: visitor.check_rows({"test": given}, choice.task),
-        )
-        share_cores()
-        result = evaluate_adapter(
-            choice.folder, judged, few_shot=few_shot, forgetting=forgetting, on_progress=work.tell
-        )
-        save(result.report, result.rows, folder)
-
-    return compare
 
 
 def build_evaluate(limits: Limits | None = None) -> Evaluate:

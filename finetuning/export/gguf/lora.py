@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from finetuning.export.gguf.architectures import architecture_of, ordered
-from finetuning.export.gguf.writing import closing, names_of
+from finetuning.export.gguf.writing import names_of
 from finetuning.export.work import Work, whole_file
-from models.adapter_files import WEIGHTS_FILE, read_config
+from models.adapter_files import PREFIX, WEIGHTS_FILE, read_config
 from plumbing.errors import ModelError
-
-_PREFIX = "base_model.model."
 
 
 def write_lora_gguf(adapter: Path, config: Any, target: Path, work: Work) -> list[str]:
@@ -57,7 +56,7 @@ def write_lora_gguf(adapter: Path, config: Any, target: Path, work: Work) -> lis
             weights = load_file(adapter / WEIGHTS_FILE)
             for done, (name, weight) in enumerate(weights.items()):
                 work.tell("Writing the adapter", done, len(weights))
-                module, _, part = name.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".lora_")
+                module, _, part = name.removeprefix(PREFIX).removesuffix(".weight").rpartition(".lora_")
                 place = names.get_name(f"{module}.weight", try_suffixes=(".weight",))
                 if place is None or part not in ("A", "B"):
                     raise ModelError("llama.cpp has no name for a layer of this adapter", got=name)

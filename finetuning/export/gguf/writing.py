@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -163,12 +162,3 @@ def _packed(name: str, values: Any, kind: str) -> Any:
             "A weight is too large for half precision", got=name, fix="Take f32, or the folder as `merged`."
         )
     return gguf.quantize(values, gguf.GGMLQuantizationType[kind])
-
-
-@contextmanager
-def closing(writer: Any) -> Iterator[None]:
-    """Close the file whatever happens."""
-    try:
-        yield
-    finally:
-        writer.close()
