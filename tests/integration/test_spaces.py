@@ -203,7 +203,7 @@ def running(folder: Path, log: Path, *command: str, **environment: str) -> Itera
         yield App(log, process)
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait()
 
 
 @pytest.mark.parametrize("kind", ["cpu", "gpu", "zero"])
