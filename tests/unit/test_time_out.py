@@ -1,4 +1,4 @@
-"""A test that hangs is ended and named, with where it hangs; the tests after it are run, and none gives up sooner."""
+"""A test that hangs is ended and named with where it hangs; those after it are run, and none gives up sooner."""
 
 import ast
 import subprocess
