@@ -1,4 +1,4 @@
-"""What the README and docs/ci say to type about models that were tuned elsewhere, as processes."""
+"""What docs/verdict.md and docs/ci say to type about models that were tuned elsewhere, as processes."""
 
 import json
 import os
@@ -35,10 +35,10 @@ def test_the_gate_of_any_two_sides_under_pytest(tiny_llama, reviews_file, tmp_pa
     assert half.returncode == 4 and "add --tuned" in half.stderr
 
 
-def test_the_example_of_the_readme(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+def test_the_example_of_the_document(tmp_path):
+    document = (ROOT / "docs" / "verdict.md").read_text(encoding="utf-8").replace("\\\n", " ")
     made, compared = (
-        shlex.split(re.search(rf"^python ({pattern}.*?)(?:  +#.*)?$", readme, re.MULTILINE)[1])
+        shlex.split(re.search(rf"^python ({pattern}.*?)(?:  +#.*)?$", document, re.MULTILINE)[1])
         for pattern in (r"docs/examples/plain_peft\.py", r"-m eval compare.*--trained-on")
     )
     done = run(ROOT / made[0], *made[1:], "--steps", "2", cwd=tmp_path)
