@@ -1,4 +1,4 @@
-"""What the gate asks again is what it would have measured, and a base that answers otherwise is asked every row."""
+"""What the gate asks is what a comparison measures, but for the base's other rows, which decide nothing."""
 
 import pytest
 from datasets import Dataset
@@ -7,8 +7,8 @@ from data.sources import open_source
 from data.tasks import DIALOGUE, SENTIMENT
 from eval import remeasured as module
 from eval.compare import compare
-from eval.gate import measured
-from eval.remeasured import EVERY, remeasured
+from eval.gate import ALL, check, measured
+from eval.remeasured import remeasured
 
 
 @pytest.fixture(scope="module")
@@ -45,41 +45,28 @@ def asked(monkeypatch):
 
 
 @pytest.mark.parametrize("which", ["reviews", "dialogues"])
-def test_where_nothing_has_changed_it_is_what_a_comparison_measures(which, request, asked):
+def test_with_a_baseline_tuned_answers_every_row_and_the_base_every_tenth(which, request, asked):
     pair, rows, then = request.getfixturevalue(which)
-    now, said = remeasured("tiny", pair, rows, then)
-    assert now.model_copy(update={"created": then.created}) == then
-    sample = len(range(0, len(rows), EVERY))
-    assert asked == [(False, sample), (True, len(rows))] and f"asked {sample} of the {len(rows)} rows" in said
+    now, some = remeasured("tiny", pair, rows, then)
+    assert now.model_copy(update={"created": then.created, "base": then.base}) == then
+    assert now.base == then.base[some] and asked == [(False, len(now.base)), (True, len(rows))]
+    assert len(now.base) == len(range(0, len(rows), 10))
 
 
-def test_a_tuned_model_that_got_worse_is_seen(reviews, asked):
+def test_what_is_shown_says_of_how_many_rows_and_decides_as_before(reviews):
     pair, rows, then = reviews
-    before = then.model_copy(update={"tuned": [1 - score for score in then.tuned]})
-    now, _ = remeasured("tiny", pair, rows, before)
-    assert now.tuned == then.tuned != before.tuned
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        lambda then: {"base": [1 - then.base[0], *then.base[1:]]},
-        lambda then: {"versions": then.versions | {"torch": "1.0"}},
-        lambda then: {"base_weights_sha256": "0" * 64},
-        lambda then: {"computed_in": "bfloat16"},
-        lambda then: {"prompt_sha256": "0" * 64},
-        lambda then: {"test_sha256": "0" * 64},
-    ],
-    ids=["an answer", "a library", "weights", "precision", "prompt", "rows"],
-)
-def test_where_something_has_changed_both_sides_answer_every_row(changed, reviews, asked):
-    pair, rows, then = reviews
-    before = then.model_copy(update=changed(then))
-    now, said = remeasured("tiny", pair, rows, before)
-    assert asked[-1] == "both" and said == "" and now.base == then.base
+    now, some = remeasured("tiny", pair, rows, then)
+    better = then.model_copy(update={"tuned": [1.0] * len(rows)})
+    worse = now.model_copy(update={"tuned": [0.0] * len(rows)})
+    outcome = check(worse, better, base_on=some)
+    assert "base → tuned (5 rows)" in outcome.table and "base, then → now (5 rows)" in outcome.table
+    whole = check(then.model_copy(update={"tuned": worse.tuned}), better)
+    assert outcome.failures == whole.failures and any("got worse" in failure for failure in outcome.failures)
+    rows_of_tuned = [[line for line in each.table.splitlines() if "| tuned" in line] for each in (outcome, whole)]
+    assert rows_of_tuned[0] == rows_of_tuned[1] != []
 
 
 def test_without_a_baseline_both_sides_answer_every_row(reviews, asked):
     pair, rows, then = reviews
-    now, said = remeasured("tiny", pair, rows, None)
-    assert asked == ["both"] and said == "" and now.base == then.base
+    now, some = remeasured("tiny", pair, rows, None)
+    assert asked == ["both"] and some == ALL and now.base == then.base
