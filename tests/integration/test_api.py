@@ -236,7 +236,7 @@ def asked_over_mcp(url: str, calls: list[tuple[str, dict[str, Any]]], **headers:
 
     async def ask() -> tuple[set[str], list[Any]]:
         async with (
-            httpx.AsyncClient(headers=headers, timeout=60) as http,
+            httpx.AsyncClient(headers=headers, timeout=600) as http,
             streamable_http_client(f"{url}/gradio_api/mcp/", http_client=http) as (read, write, _),
             ClientSession(read, write) as it,
         ):

@@ -22,7 +22,7 @@ IDS = [5, 9, 30, 31, 64, 100, 128, 7, 7, 200] * 12
 
 
 def asked(url, path, body):
-    answer = httpx.post(f"{url.removesuffix('/v1')}{path}", json=body, timeout=120, trust_env=False)
+    answer = httpx.post(f"{url.removesuffix('/v1')}{path}", json=body, timeout=600, trust_env=False)
     return answer.raise_for_status().json()
 
 

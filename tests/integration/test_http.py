@@ -258,7 +258,7 @@ WRONG = (
 @pytest.fixture(scope="module")
 def cleo(app: tuple[str, Path]) -> Iterator[Stranger]:
     """Somebody who tries everything."""
-    with Stranger(app[0], timeout_s=120) as visitor:
+    with Stranger(app[0], timeout_s=600) as visitor:
         yield visitor
 
 
