@@ -183,7 +183,7 @@ def check(now: Baseline, then: Baseline | None, *, base_on: slice = ALL) -> Outc
     """
     some = "" if base_on == ALL else f" ({len(now.base)} rows)"
     gain = _judge(now.base, now.tuned[base_on], now)
-    compared = [_Line(f"base → tuned{some}", now.base, now.tuned[base_on], gain)]
+    compared = [] if some else [_Line("base → tuned", now.base, now.tuned, gain)]
     if then is None:
         notes = [f"There is no baseline of {now.name} on weights from {now.origin}. To make one: {UPDATE}."]
         failures = []
