@@ -20,7 +20,6 @@ from models.adapters import ORIGIN_FILE
 from models.loading import load_tokenizer
 from models.prompting import CONTRACT_FILE
 from models.sources import resolve
-from plumbing.errors import ModelError
 
 FILES = (CONFIG_FILE, WEIGHTS_FILE, ORIGIN_FILE, CONTRACT_FILE)
 TOKENIZER_FILES = (
@@ -42,10 +41,7 @@ def write_adapter(tuned: Tuned, target: Path, work: Work) -> list[str]:
         ModelError: a whole model was tuned, or its base's tokenizer cannot be found.
         Stopped: see `Work`.
     """
-    if tuned.is_whole:
-        raise ModelError(
-            "A whole model was trained here, and no adapter", got=tuned.name, fix="Take it as `merged`."
-        )
+    tuned.require_adapter()
     work.tell("Finding the base model's tokenizer")
     tokenizer = load_tokenizer(resolve(tuned.origin.name, progress=work.on_progress))
     with whole_file(target) as making, tempfile.TemporaryDirectory(dir=making.parent) as scratch:

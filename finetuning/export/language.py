@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from data.tasks.task import Input
+from finetuning.export.gguf.vocabulary import PROBES
 from finetuning.export.gguf.writing import Language
 from finetuning.export.merged import end_tokens
-from finetuning.export.merging import MergedWeights, Onto, what_it_is
+from finetuning.export.merging import MergedWeights, Onto, other_weights, what_it_is
 from finetuning.export.tuned import Tuned
 from finetuning.export.usage import around, prompter
 from finetuning.export.weights import FolderWeights, Weights, described
 from finetuning.export.work import Work
 from models.loading import load_tokenizer
+from models.prompting import Message, Prompter
 from models.sources import resolve
+from models.whole import check_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
 def language_of(tuned: Tuned, work: Work, *, onto: Onto = "trained") -> tuple[Language, list[str]]:
-    """The model, and what it is in a sentence.
+    """The model, and what there is to say of it, in sentences.
 
     Raises:
         ModelError: it is no language model, or its base is not here.
@@ -31,13 +35,47 @@ def language_of(tuned: Tuned, work: Work, *, onto: Onto = "trained") -> tuple[La
     weights: Weights
     if tuned.is_whole:
         model, weights = described(source, "causal"), FolderWeights(tuned.folder)
+        check_whole(tuned.folder, model)
     else:
         weights = MergedWeights(tuned, source, onto=onto)
         model = weights.model
     ends = end_tokens(tuned, tokenizer)
-    begins = begins_with_a_token(tuned, tokenizer)
-    language = Language(model.config, tokenizer, weights, tuned.name, begins=begins, end=ends[0] if ends else None)
-    return language, [what_it_is(tuned, onto)]
+    language = Language(
+        model.config,
+        tokenizer,
+        weights,
+        tuned.name,
+        begins=begins_with_a_token(tuned, tokenizer),
+        end=ends[0] if ends else None,
+        asked=prompts(prompter(tuned, tokenizer)),
+    )
+    return language, [what_it_is(tuned, onto), *other_weights(tuned, source)]
+
+
+def base_config(tuned: Tuned, work: Work) -> Any:
+    """The configuration of the base that an adapter fits.
+
+    Raises:
+        ModelError: it fits none, or a whole model was tuned, or no language model.
+    """
+    tuned.require_writer("A GGUF file")
+    tuned.require_adapter()
+    work.tell("Finding the base model")
+    return MergedWeights(tuned, resolve(tuned.origin.name, progress=work.on_progress)).model.config
+
+
+def prompts(made: Prompter) -> list[str]:
+    """Prompts of training around the `PROBES`, alone and where a conversation goes on."""
+    if made.task.kind == "text":
+        return [made.prompt(text.lstrip()) for text in PROBES]
+    said: list[Message] = [
+        {"role": "user", "content": PROBES[0]},
+        {"role": "assistant", "content": PROBES[1]},
+    ]
+    asked: list[Input] = [
+        [{"role": "user", "content": text}] if made.task.kind == "chat" else text for text in PROBES
+    ]
+    return [made.prompt(each, history) for history in ([], said) for each in asked]
 
 
 def begins_with_a_token(tuned: Tuned, tokenizer: PreTrainedTokenizerBase) -> bool:

@@ -43,6 +43,17 @@ def test_a_whole_model_is_a_file_as_well(tiny_whole, tmp_path):
     assert written.notes == ["The whole model that the run has trained, as it is."]
 
 
+def test_a_lora_alone_says_that_it_was_trained_beside_4_bit(tiny_llama, tiny_whole, make_adapter, tmp_path):
+    alone = Options(adapter_alone=True)
+    for precision, beside in (("float32", False), ("nf4", True)):
+        adapter = make_adapter(tmp_path / precision, tiny_llama, precision=precision)
+        notes = export(adapter, "gguf", tmp_path / f"{precision}.gguf", options=alone).notes
+        assert ("4 bit (NF4)" in " ".join(notes)) == beside
+    with pytest.raises(ModelError, match="and no adapter"):
+        export(tiny_whole, "gguf", tmp_path / "out.gguf", options=alone)
+    assert not (tmp_path / "out.gguf").exists()
+
+
 def test_what_cannot_be_taken_is_refused_with_the_reason(
     tiny_adapter, tiny_classifier_adapter, tiny_reward_adapter, tmp_path
 ):
