@@ -118,7 +118,12 @@ FEW = "{rows} test rows can show only a difference of {least:.2f} or more: add r
 ONE_LABEL = "Every test row is {label}: whoever always says so is right, so nothing about the others can be shown."
 EVALUATE_WAITING = "When training ends, base and tuned answer the same test rows, and the difference is shown here."
 PAIR, ANY_MODELS = "A tuned model and its base", "Any models"
-STOPPED_HERE = "Stopped. Nothing was measured."
+STOPPED_HERE = "Nothing was measured."
+READING_ROWS = "Reading the rows …"
+JOB_GONE = "What was shown here is gone: it was deleted."
+JUDGED_BEFORE = "Judged here before"
+COPY_LINK = "Copy link"
+DELETED = "{what} is in the trash, for a week."
 ANY_INTRO = (
     "Any models on the same rows, whoever tuned them and wherever they run: is one better than the base, and what "
     "did it break?"
@@ -171,6 +176,7 @@ ON_THE_LINE = (
     "right. The larger a dot, the more answers."
 )
 CALIBRATION = f"Of the answers given with 80 % confidence, are 80 % right? {ON_THE_LINE}"
+TOO_FEW_CALIBRATED = "{rows} rows are too few to draw this: from {least} on it is drawn."
 NEAR_TIES = "so close between two labels that a machine which rounds otherwise may answer otherwise."
 WRITING = {
     "length_ratio": "length / reference",

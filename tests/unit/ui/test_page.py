@@ -112,7 +112,7 @@ def test_a_queued_run_says_how_many_are_before_it(folder: Path) -> None:
     second = create_run(load_recipe("sentiment-smollm2-lora"))
     first, second = sorted((first, second), key=lambda run: run.id[-20:])
     assert "Queued: starts in a moment" in run_view.state_line(first, LOCAL)
-    assert "Queued: 1 waiting run before this one" in run_view.state_line(second, LOCAL)
+    assert "Queued: 1 before this one" in run_view.state_line(second, LOCAL)
     assert run_view.newest(LOCAL, lambda recipe: place_of(recipe) == "sentiment", active=True) is not None
     assert run_view.newest(LOCAL, lambda recipe: place_of(recipe) == "dialogue", active=True) is None
 
