@@ -1,4 +1,4 @@
-"""A Hub on this machine that speaks what `spaces/deploy.py` asks of the real one, and keeps what it is given.
+"""A Hub on this machine that speaks what a deploy and a push ask of the real one, and keeps what it is given.
 
 Large files come by Git LFS: a client has to be told not to use Xet (`HF_HUB_DISABLE_XET`).
 """
@@ -16,11 +16,11 @@ from threading import Thread
 from typing import Any
 
 
-class Space:
+class Repository:
     """One repository: its newest files, and what was set."""
 
     def __init__(self) -> None:
-        self.files: dict[str, bytes] = {".gitattributes": b"*.safetensors filter=lfs\n", "README.md": b"# new\n"}
+        self.files: dict[str, bytes] = {".gitattributes": b"*.safetensors filter=lfs\n"}
         self.commits = 1
         self.private = False
         self.set: dict[str, Any] = {"volumes": [], "variables": {}, "hardware": None}
@@ -30,20 +30,35 @@ class Space:
         return f"{self.commits:040x}"
 
 
-class Hub:
-    """What the server holds; a fresh one has no Space."""
+class Space(Repository):
+    """A new one has a card, which a new model has not."""
 
     def __init__(self) -> None:
-        self.spaces: dict[str, Space] = {}
+        super().__init__()
+        self.files["README.md"] = b"# new\n"
+
+
+class Hub:
+    """What the server holds; a fresh one has no repository."""
+
+    def __init__(self) -> None:
+        self.spaces: dict[str, Repository] = {}
+        self.models: dict[str, Repository] = {}
+        self.accounts: dict[str, set[str]] | None = None
+        """Token → the names under which it may write; None lets any token write anywhere."""
         self.buckets: dict[str, dict[str, Any]] = {}
         self.objects: dict[str, bytes] = {}
         self.tokens: set[str] = set()
         self.created: dict[str, Any] = {}
         self.endpoint = ""
 
-    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, body: bytes, token: str = "") -> tuple[int, Any]:
         """An HTTP status, and what to say."""
         path = path.partition("?")[0]
+        if path.startswith("/api/") and self.accounts is not None and token not in self.accounts:
+            return 401, {"error": "Invalid credentials in Authorization header"}
+        if path == "/api/repos/create" and not self._may_write(token, json.loads(body)["organization"]):
+            return 403, {"error": "You don't have the rights to create a model under this namespace"}
         if method == "HEAD" or path == "/api/validate-yaml":
             return 200, {"errors": [], "warnings": []}
         if path == "/api/repos/create":
@@ -55,26 +70,37 @@ class Hub:
             assert hashlib.sha256(body).hexdigest() == found[1]
             self.objects[found[1]] = body
             return 200, {}
-        if found := re.fullmatch(r"/spaces/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
+        if found := re.fullmatch(r"(?:/spaces)?/([^/]+/[^/]+)\.git/info/lfs/objects/batch", path):
             return 200, self._batch(json.loads(body))
-        if found := re.fullmatch(r"/api/spaces/([^/]+/[^/]+)(?:/(.*))?", path):
-            space = self.spaces.get(found[1])
-            if space is None:
+        if found := re.fullmatch(r"/api/(spaces|models)/([^/]+/[^/]+)(?:/(.*))?", path):
+            repository = (self.spaces if found[1] == "spaces" else self.models).get(found[2])
+            if repository is None:
                 return 404, {"error": "Repository not found"}
-            return self._of_space(space, method, found[2] or "", body, found[1])
+            if method != "GET" and not self._may_write(token, found[2].partition("/")[0]):
+                return 403, {"error": "Forbidden: pass `create_pr=1` as a query parameter to create a Pull Request"}
+            return self._of_repository(repository, method, found[3] or "", body, found[2])
         return 400, {"error": f"not a thing this Hub knows: {method} {path}"}
 
     def _create(self, asked: dict[str, Any]) -> tuple[int, Any]:
         name = f"{asked['organization']}/{asked['name']}"
-        space = self.spaces[name] = Space()
         self.created = asked
+        if asked.get("type") != "space":
+            if name in self.models:
+                return 409, {"error": "You already created this model repo"}
+            self.models[name] = Repository()
+            self.models[name].private = asked.get("visibility") == "private"
+            return 200, {"url": f"{self.endpoint}/{name}"}
+        space = self.spaces[name] = Space()
         space.private = asked.get("visibility") == "private"
         space.set["hardware"] = asked.get("hardware")
         space.set["volumes"] = asked.get("volumes") or []
         space.set["variables"] = {each["key"]: each["value"] for each in asked.get("variables") or []}
         return 200, {"url": f"{self.endpoint}/spaces/{name}"}
 
-    def _of_space(self, space: Space, method: str, what: str, body: bytes, name: str) -> tuple[int, Any]:
+    def _may_write(self, token: str, namespace: str) -> bool:
+        return self.accounts is None or namespace in self.accounts[token]
+
+    def _of_repository(self, space: Repository, method: str, what: str, body: bytes, name: str) -> tuple[int, Any]:
         sent = json.loads(body) if body and not what.startswith("commit/") else {}
         if method == "GET" and what in ("", "revision/main"):
             siblings = [{"rfilename": path} for path in space.files]
@@ -102,9 +128,9 @@ class Hub:
             return 200, {"files": [self._mode(space, each) for each in sent["files"]]}
         if what == "commit/main":
             return self._commit(space, body, name)
-        return 400, {"error": f"not a thing this Hub knows of a Space: {method} {what}"}
+        return 400, {"error": f"not a thing this Hub knows of a repository: {method} {what}"}
 
-    def _mode(self, space: Space, file: dict[str, Any]) -> dict[str, Any]:
+    def _mode(self, space: Repository, file: dict[str, Any]) -> dict[str, Any]:
         path = file["path"]
         held = space.files.get(path)
         mode = "lfs" if path.endswith((".safetensors", ".png")) else "regular"
@@ -118,7 +144,7 @@ class Hub:
             objects.append({"oid": each["oid"], "size": each["size"], **actions})
         return {"transfer": "basic", "objects": objects}
 
-    def _commit(self, space: Space, body: bytes, name: str) -> tuple[int, Any]:
+    def _commit(self, space: Repository, body: bytes, name: str) -> tuple[int, Any]:
         lines = [json.loads(line) for line in body.splitlines()]
         if (parent := lines[0]["value"].get("parentCommit")) and parent != space.sha:
             return 412, {"error": "A commit has happened since"}
@@ -134,7 +160,7 @@ class Hub:
         return 200, {"commitUrl": f"{self.endpoint}/spaces/{name}/commit/{space.sha}", "commitOid": space.sha}
 
     @staticmethod
-    def _runtime(space: Space) -> dict[str, Any]:
+    def _runtime(space: Repository) -> dict[str, Any]:
         hardware = {"current": space.set["hardware"], "requested": space.set["hardware"]}
         return {"stage": "RUNNING", "hardware": hardware, "volumes": space.set["volumes"]}
 
@@ -161,11 +187,14 @@ def served(hub: Hub) -> Iterator[Hub]:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             if authorization := self.headers.get("authorization"):
                 hub.tokens.add(authorization)
-            status, said = hub.answer(self.command, self.path, body)
+            token = (authorization or "").removeprefix("Bearer ")
+            status, said = hub.answer(self.command, self.path, body, token)
             written = json.dumps(said).encode()
             self.send_response(status)
             if status == 404:
                 self.send_header("x-error-code", "RepoNotFound")
+            if status == 401:
+                self.send_header("x-error-message", said["error"])
             self.send_header("content-type", "application/json")
             self.send_header("content-length", str(len(written)))
             self.end_headers()
