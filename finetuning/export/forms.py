@@ -12,6 +12,7 @@ from typing import Literal
 
 from finetuning.export.tuned import Tuned
 from finetuning.export.work import Work
+from models import libraries
 from models.sources import in_reach
 from plumbing.errors import RecipeError
 
@@ -132,6 +133,7 @@ def _require_gguf(tuned: Tuned, options: Options) -> None:
     if options.adapter_alone:
         _require_adapter(tuned, options)
     if (source := in_reach(tuned.origin.name)) is not None:
+        libraries.ready()
         from transformers import AutoConfig
 
         from finetuning.export.gguf.architectures import architecture_of

@@ -204,7 +204,8 @@ def _refusals(repository: str, token: str) -> Iterator[None]:
         what = " ".join((error.server_message or str(error)).split())[:300]
         raise RunError(f"{problem}: {_without(what, token)}", got=repository, fix=fix) from None
     except Exception as error:  # of the library that it speaks HTTP with, of the system, of a card that is refused
-        what = " ".join((str(error) or type(error).__name__).split())[:300]
+        causes = [str(each) for each in (error, error.__cause__) if each is not None and str(each)]
+        what = " ".join(" ".join(causes or [type(error).__name__]).split())[:300]
         raise RunError(f"The push did not succeed: {_without(what, token)}", got=repository) from None
 
 

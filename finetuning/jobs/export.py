@@ -194,6 +194,8 @@ def carry_out(job: Run, journal: Journal) -> None:
         UserError: it cannot be taken so, with the reason.
     """
     asked = asked_of(job, Export)
+    if not Path(asked.adapter).is_dir():
+        raise RunError("What was to be exported was deleted meanwhile", got=asked.title)
     sweep(job.folder.parent)
     making = job.folder / MAKING
     making.mkdir()

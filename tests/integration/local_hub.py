@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -50,11 +51,14 @@ class Hub:
         self.objects: dict[str, bytes] = {}
         self.tokens: set[str] = set()
         self.created: dict[str, Any] = {}
+        self.sign_in: SignIn | None = None
         self.endpoint = ""
 
     def answer(self, method: str, path: str, body: bytes, token: str = "") -> tuple[int, Any]:
         """An HTTP status, and what to say."""
         path = path.partition("?")[0]
+        if self.sign_in is not None and (said := self.sign_in.answer(path, self.endpoint)) is not None:
+            return 200, said
         if path.startswith("/api/") and self.accounts is not None and token not in self.accounts:
             return 401, {"error": "Invalid credentials in Authorization header"}
         if path == "/api/repos/create" and not self._may_write(token, json.loads(body)["organization"]):
@@ -163,6 +167,45 @@ class Hub:
     def _runtime(space: Repository) -> dict[str, Any]:
         hardware = {"current": space.set["hardware"], "requested": space.set["hardware"]}
         return {"stage": "RUNNING", "hardware": hardware, "volumes": space.set["volumes"]}
+
+
+class SignIn:
+    """Signs one person in by OpenID Connect, as the Hub does for the visitors of a Space."""
+
+    def __init__(self, client: str, token: str, scope: str) -> None:
+        """Args:
+        client: the id of the Space's application.
+        token: that the person gives it.
+        scope: what that is good for.
+        """
+        from joserfc.jwk import RSAKey
+
+        self.client, self.token, self.scope = client, token, scope
+        self.nonce = ""
+        """As the Space has sent it along with the person."""
+        self._key = RSAKey.generate_key(2048, {"kid": "one", "alg": "RS256", "use": "sig"})
+
+    def answer(self, path: str, endpoint: str) -> dict[str, Any] | None:
+        """What is at `path`; None for what has nothing to do with this."""
+        if path == "/.well-known/openid-configuration":
+            places = {"authorization": "authorize", "token": "token"}
+            known = {f"{name}_endpoint": f"{endpoint}/oauth/{place}" for name, place in places.items()}
+            algorithms = {"id_token_signing_alg_values_supported": ["RS256"]}
+            return known | algorithms | {"issuer": endpoint, "jwks_uri": f"{endpoint}/oauth/jwks"}
+        if path == "/oauth/jwks":
+            return {"keys": [self._key.as_dict(private=False)]}
+        if path == "/oauth/token":
+            given = {"access_token": self.token, "token_type": "bearer", "expires_in": 3600, "scope": self.scope}
+            return given | {"id_token": self._id_token(endpoint)}
+        return None
+
+    def _id_token(self, endpoint: str) -> str:
+        from joserfc import jwt
+
+        now = int(time.time())
+        who = {"sub": "1", "name": "Ana", "preferred_username": "ana", "profile": "", "picture": ""}
+        claims = who | {"iss": endpoint, "aud": self.client, "iat": now, "exp": now + 3600, "nonce": self.nonce}
+        return jwt.encode({"alg": "RS256", "kid": "one"}, claims, self._key)
 
 
 def _blob(content: bytes) -> str:

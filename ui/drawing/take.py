@@ -181,7 +181,8 @@ def _choice(forms: Sequence[Offered], not_pushed: str, chosen: str) -> Markup:
         parts.append(tag("div", CARD_QUOTES, class_="ba-note ba-if-hub"))
         parts.append(_button("Push it", "push", class_="ba-if-hub"))
     parts.append(_button("Make it", "start", class_="ba-if-written"))
-    return tag("div", *parts, class_="ba-stack")
+    # A form, so that what is marked in it is marked in no other panel of the page.
+    return tag("form", *parts, class_="ba-stack")
 
 
 def _form(offered: Offered, *, checked: bool) -> Markup:

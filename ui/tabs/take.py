@@ -41,6 +41,7 @@ element.addEventListener('click', ({target}) => {
   });
   say(button.dataset.do, more);
 });
+element.addEventListener('submit', event => event.preventDefault());
 setInterval(() => {
   const going = element.querySelector('[data-seen]');
   if (going && going.offsetParent && !document.hidden) say('poll', {seen: going.dataset.seen});

@@ -164,7 +164,7 @@ def test_what_was_made_stays_while_it_is_made_anew_and_goes_with_its_run(tiny_ad
     assert do(anew, lambda: True).state == "cancelled" and file.is_file()
     job = jobs.submit(EXPORT, asked)
     launch.trash(run)
-    with pytest.raises(ModelError):
+    with pytest.raises(RunError, match="deleted meanwhile"):
         run_job(job, lambda: False)
     assert not run.folder.exists() and list_runs() == [], "no run's folder comes back"
     assert (run.folder.parent / launch.TRASH / run.id / EXPORTS / "adapter" / file.name).is_file()
