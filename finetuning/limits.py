@@ -89,6 +89,12 @@ class Limits(BaseModel):
     """Megabytes of all uploaded files that wait to be used; the oldest go first."""
     runs_mb: Positive = 5000
     """Megabytes of all strangers' runs and the uploads that they train on; the oldest that have ended go first."""
+    export_mb: Positive = 1000
+    """Megabytes of one file that is taken elsewhere."""
+    exports_mb: Positive = 3000
+    """Megabytes of such files of the models that ship, for all; the oldest go first. A run's count as the run."""
+    export_minutes: Annotated[float, Field(gt=0)] = 10
+    """Minutes of one export, its check included, by the clock on the wall."""
     runs_waiting: Positive = 5
     """Runs in the queue, everybody's together, the one that is running included."""
     lab_places: Positive = 12
@@ -311,11 +317,22 @@ def resume(run: Run, limits: Limits) -> None:
         launch.resume(run)
 
 
-def make_room(limits: Limits, folder: Path | None = None) -> None:
+def make_room(
+    limits: Limits, folder: Path | None = None, *, needed_bytes: int = 0, spare: Path | None = None
+) -> int:
     """Remove strangers' runs and jobs, oldest first, until they fit the quota. None that is worked on is removed.
 
     Their kept uploads count as well. A local run, which has no owner, is neither counted nor removed. What is in
     the trash goes first. A removed run takes its upload with it.
+
+    Args:
+        limits: with the quota.
+        folder: the runs folder.
+        needed_bytes: room for what is to come.
+        spare: the whole path of the folder of a run that stays.
+
+    Returns:
+        How many bytes too many are left, where what may go does not suffice; else 0.
     """
     folder = folder or runs_folder()
     _forget_uploads(folder)
@@ -323,14 +340,15 @@ def make_room(limits: Limits, folder: Path | None = None) -> None:
     oldest_first = [run for run in (*thrown_away, *reversed(list_queue(folder))) if run.owner]
     sizes = [_bytes(run.folder) for run in oldest_first]
     uploads = sum(_bytes(owner) for owner in (folder / UPLOADS).glob("*/"))
-    excess = sum(sizes) + uploads - limits.runs_mb * 1_000_000
+    excess = sum(sizes) + uploads + needed_bytes - limits.runs_mb * 1_000_000
     for run, size in zip(oldest_first, sizes, strict=True):
         if excess <= 0:
             break
-        if run.folder.parent.name == launch.TRASH or run.state() not in ACTIVE:
+        if run.folder.resolve() != spare and (run.folder.parent.name == launch.TRASH or run.state() not in ACTIVE):
             owner = run.owner  # a file in its folder
             shutil.rmtree(run.folder, ignore_errors=True)
             excess -= size + _forget_uploads(folder, owner)
+    return max(0, excess)
 
 
 def keep_upload(path: Path, owner: str) -> Path:

@@ -15,6 +15,7 @@ from ui.api.publish import Page, publish
 from ui.drawing import text
 from ui.drawing.markup import tag
 from ui.server.choices import find, place_of
+from ui.server.pushing import sign_in_is_there
 from ui.server.toast import toasts
 from ui.server.visitors import visitor_of
 from ui.tabs.compare import Compare, build_compare, choose
@@ -43,6 +44,8 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         with gr.Row(equal_height=True):
             gr.HTML(_top(), elem_classes="ba-plain")
             status = gr.HTML(no_model(), elem_id="status", elem_classes="ba-plain")
+            if sign_in_is_there():
+                _sign_in(page)
         if zero_gpu.is_here():
             gr.HTML(tag("div", text.LENT_GPU, class_="ba-note"), elem_id="lent-gpu", elem_classes="ba-plain")
         with gr.Tabs(selected="compare", elem_id="tabs") as tabs:
@@ -98,6 +101,14 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         open_learn(learn, learn_tab.select)
         _lead_from_learn(learn, tabs, forms, lab.chosen, train)
     return page
+
+
+def _sign_in(page: gr.Blocks) -> None:
+    """The button by which a visitor of a Space signs in with an account on the Hub, to push there."""
+    button = gr.LoginButton(icon=None, size="sm", scale=0, elem_id="sign-in")
+    # By itself it would wait in the queue, and be one of the API's endpoints.
+    button.load_event_to_attach = None
+    page.load(button._check_login_status, None, button, **QUICK)
 
 
 def _lead_from_learn(

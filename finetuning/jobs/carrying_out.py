@@ -14,6 +14,7 @@ from plumbing.errors import RunError
 
 KINDS = {
     "evaluation": "finetuning.jobs.evaluation",
+    "export": "finetuning.jobs.export",
     "verdict": "finetuning.jobs.verdict",
 }
 """Kind → the module whose `carry_out(job, journal)` does it, and tells the journal often how far it is."""

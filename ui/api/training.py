@@ -78,7 +78,7 @@ def start_run(
         the run, as run_status says it.
     """
     visitor = visitor_of(request)
-    _require_known(visitor, request)
+    require_known(visitor, request)
     made, opened = asked_for(visitor, recipe, source_for(visitor, source, file), settings)
     with visitor.starting():
         made = kept(made, visitor)
@@ -148,8 +148,8 @@ def _told(run: Run, visitor: Visitor) -> dict[str, Any]:
     return told
 
 
-def _require_known(visitor: Visitor, request: gr.Request) -> None:
-    """Refuse a run that nobody could find again.
+def require_known(visitor: Visitor, request: gr.Request) -> None:
+    """Refuse to start what nobody could find again.
 
     Raises:
         UserError: a stranger over MCP, who has no session, and sends no cookie.

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import re
 import secrets
 import threading
@@ -53,6 +54,8 @@ _REMEMBERED_OFFERS = 200
 """Files of one visitor that can be downloaded: four a report."""
 _OFFERS = 20_000
 """Everybody's together."""
+LINKED = "linked"
+"""How a name begins that stands for a file which a visitor may download, and says nothing of where that lies."""
 # An absolute path of at least two parts, also after `file:`. Not part of a URL, a date or a fraction.
 _PATH = re.compile(r"(?:(?<![\w:/.…])|(?<=\bfile:))/(?:[^\s/:'\",()<>]+/)+([^\s/:'\",()<>]*)")
 
@@ -74,6 +77,8 @@ class Files:
         self._lock = threading.Lock()
         self._uploads: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._offers: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._links: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._secret = secrets.token_bytes(32)
 
     def upload(self, visitor: str, paths: Sequence[str]) -> None:
         """Remember that `visitor` uploaded the files at `paths`."""
@@ -98,6 +103,24 @@ class Files:
                 del self._offers[key]
             while len(self._offers) > _OFFERS:
                 self._offers.popitem(last=False)
+
+    def link(self, visitor: str, path: Path) -> str:
+        """A name by which `visitor`, and nobody else, downloads `path`, and which says nothing of where it lies."""
+        told = hmac.new(self._secret, f"{visitor}\n{path}".encode(), "sha256").hexdigest()
+        name = f"{LINKED}/{told}/{path.name}"
+        with self._lock:
+            self._links.pop((visitor, name), None)
+            self._links[visitor, name] = str(path)
+            for key in _all_but_last(self._links, visitor, _REMEMBERED_OFFERS):
+                del self._links[key]
+            while len(self._links) > _OFFERS:
+                self._links.popitem(last=False)
+        return name
+
+    def linked(self, visitor: str, name: str) -> str | None:
+        """The path of the file that `visitor` was given that name for."""
+        with self._lock:
+            return self._links.get((visitor, name))
 
     def uploaded_by(self, visitor: str, path: str) -> bool:
         """Whether `visitor` uploaded the file at `path`."""
@@ -339,6 +362,10 @@ class Visitor:
         """Let this visitor download the files at `paths`."""
         if self.files is not None:
             self.files.offer(self.holder, paths)
+
+    def link(self, path: Path) -> str:
+        """What this visitor downloads a file of a run by, which stays where it lies; "" outside of a page."""
+        return self.files.link(self.holder, path) if self.files is not None else ""
 
     def keep(self, path: Path) -> Path:
         """A copy of an uploaded file that lasts as long as the runs that need it."""

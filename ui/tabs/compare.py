@@ -23,7 +23,7 @@ from ui.server.models_in_use import MODELS
 from ui.server.toast import toasts
 from ui.server.two_models import Two, find_any, two_of
 from ui.server.visitors import Visitor, visitor_of
-from ui.tabs import voting
+from ui.tabs import take, voting
 from ui.tabs.answer import Answers, stop_button
 from ui.tabs.events import CHAT, QUICK, Updates, stop_session
 from ui.tabs.examples import SHOWN, Example, examples, examples_of
@@ -46,6 +46,7 @@ class Compare(Answers):
     clear: gr.Button
     voting: Voting
     others: OtherModels
+    take: gr.HTML
     remembered: dict[str, Updates] = field(default_factory=dict)
     """What the first example's answer by a shipped adapter looked like, by the adapter's key."""
 
@@ -287,10 +288,11 @@ def build_compare(status_line: gr.HTML, limits: Limits | None = None) -> Compare
             for index in range(SHOWN)
         ]
         votes.blind.render()  # type: ignore[no-untyped-call]
+    taken = take.build_take("compare", shown=True)
     others = build_other_models(limits)
     tab = Compare(
         badge_line, past, message, before, after, reference, box, follow, stop, gr.State([]), status_line,
-        gr.State(None), bar, task, model, buttons, send, clear, votes, others,
+        gr.State(None), bar, task, model, buttons, send, clear, votes, others, taken,
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -306,6 +308,8 @@ def _connect(tab: Compare) -> None:
     tab.stop.click(tab.stop_answer, None, tab.stop, **QUICK).then(tab.settle, None, tab.stop, **QUICK)
     tab.clear.click(stop_session, **QUICK).then(tab.forget, tab.model, tab.outputs, **QUICK)
     voting.connect(tab.voting, tab, tab.model)
+    take.connect_take(tab.take, tab.model)
+    take.close_with(tab.take, tab.model)
     changed = list(dict.fromkeys([tab.task, tab.model, *tab.hinted, *tab.outputs]))
     tab.others.use.click(stop_session, **QUICK).then(
         tab.use_others, [*tab.others.named, tab.turns], changed, **CHAT

@@ -21,7 +21,7 @@ from ui.server.ballots import votes_on
 from ui.server.choices import Choice, of_run
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
-from ui.tabs import run_view
+from ui.tabs import run_view, take
 from ui.tabs.events import ACT, QUICK
 from ui.tabs.report_view import ReportView, build_report_view
 
@@ -48,6 +48,7 @@ class Runs:
     state: gr.HTML
     votes: gr.HTML
     loss: gr.HTML
+    take: gr.HTML
     view: ReportView
     recipe: gr.HTML
     log: gr.HTML
@@ -137,6 +138,7 @@ class Runs:
             gr.Button(visible=state in RESUMABLE),
             gr.Button(visible=state not in ACTIVE),
             gr.Row(visible=False),
+            take.closed(of_run(run)),
             *self.view.draw(run.evaluation, f"run:{run.id}", visitor),
         ]
 
@@ -149,7 +151,7 @@ class Runs:
     def followed(self) -> list[Any]:
         """The outputs of `poll`."""
         shown = [self.title, self.state, self.votes, self.loss, self.recipe, self.log]
-        asked = [self.compare, self.cancel, self.resume, self.delete, self.asked]
+        asked = [self.compare, self.cancel, self.resume, self.delete, self.asked, self.take]
         return [self.run_id, self.drawn, self.detail, *shown, *asked, *self.view.outputs]
 
 
@@ -241,6 +243,7 @@ def build_runs(*, public: bool) -> Runs:
             gr.HTML(tag("div", text.DELETE_ASKED, class_="ba-strong"), elem_classes="ba-plain")
             really = gr.Button("Delete it", variant="stop", scale=0, elem_id="runs-really")
             keep = gr.Button("Keep it", scale=0, elem_id="runs-keep")
+        taken = take.build_take("runs")
         view = build_report_view("runs")
         loss = gr.HTML(elem_id="runs-loss", elem_classes="ba-plain")
         with gr.Accordion("Recipe", open=False):
@@ -248,9 +251,9 @@ def build_runs(*, public: bool) -> Runs:
         with gr.Accordion("Log", open=False):
             log = gr.HTML(elem_id="runs-log", elem_classes="ba-plain")
     tab = Runs(
-        listing, detail, title, state, voted, loss, view, recipe, log, compare, cancel, resume, delete, asked,
-        really, keep, pages, newer, older, gr.State(0), run_view.id_box("runs-run"), gr.State(""), gr.State(""),
-        gr.Timer(POLL_S, active=False),
+        listing, detail, title, state, voted, loss, taken, view, recipe, log, compare, cancel, resume, delete,
+        asked, really, keep, pages, newer, older, gr.State(0), run_view.id_box("runs-run"), gr.State(""),
+        gr.State(""), gr.Timer(POLL_S, active=False),
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -262,6 +265,7 @@ def _connect(tab: Runs) -> None:
     tab.resume.click(run_view.resume, tab.run_id, None, **ACT)
     tab.delete.click(lambda: gr.Row(visible=True), None, tab.asked, **QUICK)
     tab.keep.click(lambda: gr.Row(visible=False), None, tab.asked, **QUICK)
+    take.connect_take(tab.take, tab.run_id, take.of_run)
     listed = [tab.listed, tab.page]
     tab.really.click(tab.delete_run, tab.run_id, tab.followed, **ACT).then(
         tab.refresh, listed, tab.listing, **QUICK
