@@ -263,7 +263,7 @@ def headline(group: Alike) -> str:
     return f"{said}: {on}.{others}"
 
 
-def tested(group: Alike) -> str:
+def rests_on(group: Alike) -> str:
     """What that rests on."""
     corrected = (
         f" The p-values of the {len(group.pairs)} pairs are corrected by Holm's method; the interval of a "

@@ -53,14 +53,14 @@ def _list() -> None:
 def _compare(names: Sequence[str]) -> None:
     from eval.lab.words import PAIR_HEAD
     from finetuning.commands.options import run_named
-    from finetuning.side_by_side import VERDICT_HEAD, compare_runs, headline, pair_rows, tested, verdict_cells
+    from finetuning.side_by_side import VERDICT_HEAD, compare_runs, headline, pair_rows, rests_on, verdict_cells
 
     found = compare_runs([run_named(name) for name in names])
     for each in found.runs:
         console.print(f"{each.title}  {each.run.id}", highlight=False, markup=False)
     for group in found.alike:
         console.print(f"\n{headline(group)}", highlight=False, markup=False)
-        console.print(tested(group), highlight=False, markup=False)
+        console.print(rests_on(group), highlight=False, markup=False)
     for note in found.notes:
         console.print(f"\n{note}", highlight=False, markup=False)
     _print("Verdicts, each against its base", VERDICT_HEAD, map(verdict_cells, found.runs))

@@ -71,10 +71,10 @@ class Frame:
     def y(self, value: float) -> float:
         return SIZE * (1 - self.up.share(value))
 
-    def line(self, points: Iterable[Point], look: str) -> Markup:
+    def line(self, points: Iterable[Point], look: str, *, dashes: str | None = None) -> Markup:
         """A line through the points."""
         places = " ".join(f"{self.x(across):.1f},{self.y(up):.1f}" for across, up in points)
-        return tag("polyline", points=places, class_=look)
+        return tag("polyline", points=places, class_=look, stroke_dasharray=dashes)
 
     def dot(self, point: Point, look: str = "ba-dot", *, size: float = 7, said: str = "") -> Markup:
         """A round dot of so many pixels."""
@@ -102,7 +102,14 @@ class Frame:
 
 
 def plot(
-    title: str, frame: Frame, marks: Sequence[Child], *, said: str, caption: Child = None, look: str = ""
+    title: str,
+    frame: Frame,
+    marks: Sequence[Child],
+    *,
+    said: str,
+    caption: Child = None,
+    beside: Sequence[Child] = (),
+    look: str = "",
 ) -> Markup:
     """The whole figure.
 
@@ -112,6 +119,7 @@ def plot(
         marks: what is in it.
         said: the same in a sentence.
         caption: below it; left out, `said`.
+        beside: letters right of it, each where its line ends.
         look: further classes: `ba-low`, `ba-square`.
     """
     grid = [frame.level(value, "ba-grid") for value, _ in frame.up.ticks]
@@ -124,7 +132,7 @@ def plot(
     across = [
         tag("b", name, style=f"left:{100 * frame.across.share(value):.2f}%") for value, name in frame.across.ticks
     ]
-    box = tag("div", drawing, *up, *across, class_="ba-plot", role="img", aria_label=f"{title}. {said}")
+    box = tag("div", drawing, *up, *across, *beside, class_="ba-plot", role="img", aria_label=f"{title}. {said}")
     named = [tag("div", tag("b", title), f" {frame.up.title}" if frame.up.title else None, class_="ba-plot-title")]
     below = tag("div", frame.across.title, class_="ba-plot-across", aria_hidden="true")
     under = tag("figcaption", said if caption is None else caption, class_="ba-small")

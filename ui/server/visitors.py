@@ -32,7 +32,7 @@ from finetuning.lab.folder import LabFolder, list_labs, newest_of, open_lab
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import with_whole_paths
-from finetuning.runs.folder import ACTIVE, Run, list_runs, open_run
+from finetuning.runs.folder import ACTIVE, Run, list_queue, list_runs, open_run
 from finetuning.runs.jobs import Asked, asked_of, list_jobs, open_job, submit
 from finetuning.votes.keeping import forget, read_votes
 from finetuning.votes.keeping import keep as keep_vote
@@ -225,6 +225,10 @@ class Visitor:
         from finetuning.runs import launch
 
         return launch.restore(str(run_id or "")[:200], owner=self.owner if self.is_stranger else None)
+
+    def queue(self) -> list[Run]:
+        """The runs and jobs this visitor may see, newest first."""
+        return list_queue(owner=self.owner if self.is_stranger else None)
 
     # ---- jobs ----
 

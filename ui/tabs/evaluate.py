@@ -83,6 +83,10 @@ class Evaluate:
         keys = [known for _, known in found]
         return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
 
+    def come_back(self, key: str | None, shown: Shown | None, job_id: str | None, request: gr.Request) -> Any:
+        """For who opens the tab: what was opened here stays, and what goes on is followed."""
+        return gr.skip() if job_id else self.show_own(key, shown, job_id, request)
+
     def show_own(self, key: str | None, shown: Shown | None, job_id: str | None, request: gr.Request) -> Any:
         """The report that the chosen model came with, unless one of it is there already, or is being made.
 
