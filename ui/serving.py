@@ -125,9 +125,11 @@ def _launched(
         from starlette.middleware import Middleware
 
         from finetuning.limits import Limits
+        from finetuning.runs.folder import runs_folder
         from ui.drawing.theme import CSS, theme
         from ui.page import build_page
         from ui.server.door import UPLOAD_MB, Door
+        from ui.server.pushing import sign_in_is_there
 
         page = build_page(limits)
     # No call around the queue, and an end to it: an answer to everybody who waits.
@@ -140,6 +142,7 @@ def _launched(
         limits=limits,
         in_a_space="SPACE_ID" in os.environ,
         mcp=arguments.mcp,
+        sign_in=sign_in_is_there(),
     )
     threading.Thread(target=_keep_the_queue_moving, name="queue", daemon=True).start()
     page.launch(
@@ -150,6 +153,7 @@ def _launched(
         css=CSS,
         footer_links=[],
         share=False,
+        allowed_paths=[str(runs_folder().resolve())],  # for what is exported; the door lets nothing else through
         run_history=False,
         enable_monitoring=False,
         mcp_server=arguments.mcp,

@@ -17,7 +17,7 @@ from finetuning.export.usage import how_to_use, write_card
 from finetuning.export.weights import Weights, described
 from finetuning.export.work import Work, whole_folder
 from models.adapters import ORIGIN_FILE
-from models.loading import load_tokenizer
+from models.loading import Precision, load_tokenizer
 from models.prompting import CONTRACT_FILE
 from models.sources import resolve
 from models.whole import CONFIG_FILE, INDEX_FILE, WEIGHTS_FILE, check_whole, weight_files
@@ -62,7 +62,8 @@ def write_merged(
         _write_config(weights.model, tokenizer, tuned, making, stored)
         tokenizer.save_pretrained(making)
         shutil.copyfile(tuned.folder / CONTRACT_FILE, making / CONTRACT_FILE)
-        dataclasses.replace(tuned.origin, precision="float32" if stored == "float32" else "bfloat16").save(making)
+        precision: Precision = "float32" if stored == "float32" else "bfloat16"
+        dataclasses.replace(tuned.shown_origin, precision=precision).save(making)
         _finish(tuned, tokenizer, making, " ".join(about))
     return [*about, f"Its weights are in {stored}."]
 
@@ -162,6 +163,7 @@ def _write_whole(tuned: Tuned, target: Path, work: Work) -> list[str]:
             work.tell("Copying", done, len(names))
             shutil.copyfile(tuned.folder / name, making / name)
         _write_ends(tokenizer, tuned, making)
+        tuned.shown_origin.save(making)
         tokenizer.save_pretrained(making)
         _finish(tuned, tokenizer, making, what_it_is(tuned, "trained"))
     return [what_it_is(tuned, "trained")]

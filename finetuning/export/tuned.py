@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,21 @@ class Tuned:
             )
         contract = PromptContract.load(folder)
         return cls(folder.resolve(), BaseOrigin.load(folder), contract, task_of(folder, contract))
+
+    @property
+    def base_name(self) -> str:
+        """What the base is called elsewhere: of a folder on this machine its name, without the way there."""
+        name = self.origin.name
+        return Path(name).expanduser().absolute().name if self.base_was_a_folder else name
+
+    @property
+    def base_was_a_folder(self) -> bool:
+        return self.origin.origin == "folder"
+
+    @property
+    def shown_origin(self) -> BaseOrigin:
+        """The origin as it is taken elsewhere."""
+        return replace(self.origin, name=self.base_name)
 
     @property
     def is_whole(self) -> bool:

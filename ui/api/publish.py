@@ -19,7 +19,7 @@ from gradio.events import api
 from gradio.utils import get_function_description
 
 from plumbing.errors import UserError
-from ui.api import comparing, models, training
+from ui.api import comparing, exporting, models, training
 from ui.drawing import text
 from ui.server.values import UPLOAD, fits
 from ui.server.visitors import Visitor, visitor_of
@@ -33,9 +33,10 @@ ENDPOINTS: tuple[Callable[..., Any], ...] = (
     training.start_run,
     training.run_status,
     training.cancel_run,
+    exporting.export,
     comparing.evaluate,
 )
-"""Each takes the request first. One that gives out what a run has tuned belongs behind `cancel_run`."""
+"""Each takes the request first."""
 FILE = {
     "oneOf": [
         {"type": "null"},

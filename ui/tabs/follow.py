@@ -16,10 +16,12 @@ from finetuning.runs.folder import ACTIVE, RESUMABLE, Run
 from plumbing.errors import RunError
 from ui.drawing import text
 from ui.drawing.markup import tag
+from ui.server.choices import of_run as choice_of
 from ui.server.visitors import Visitor, visitor_of
 from ui.tabs import run_view
 from ui.tabs.events import ACT, QUICK
 from ui.tabs.report_view import ReportView, build_report_view
+from ui.tabs.take import build_take, closed, connect_take, of_run
 
 POLL_S = 1.5
 
@@ -39,6 +41,7 @@ class Follow:
     waiting: gr.HTML
     """What the report is waiting for, until there is one."""
     compare: gr.Button
+    take: gr.HTML
     view: ReportView
     run_id: gr.Textbox
     """The run that is followed, kept by the page itself: a state here would be gone with the app, or for who looks
@@ -81,6 +84,7 @@ class Follow:
             hidden,
             gr.HTML(visible=True),
             hidden,
+            "",
             *self.view.clear(),
         ]
 
@@ -96,6 +100,7 @@ class Follow:
             gr.Button(visible=state in RESUMABLE),
             gr.HTML(visible=not finished),
             gr.Button(visible=finished),
+            closed(choice_of(run)) if finished else "",
             *(self.view.draw(run.evaluation, f"run:{run.id}", visitor) if finished else self.view.clear()),
         ]
 
@@ -103,7 +108,7 @@ class Follow:
     def followed(self) -> list[Any]:
         """The outputs of `poll`."""
         drawn = [self.state, self.loss, self.log_box, self.log, self.cancel, self.resume]
-        return [*self.watched, *drawn, self.waiting, self.compare, *self.view.outputs]
+        return [*self.watched, *drawn, self.waiting, self.compare, self.take, *self.view.outputs]
 
     @property
     def seen(self) -> list[Any]:
@@ -136,13 +141,15 @@ def build_end(name: str) -> tuple[Any, ...]:
         compare = gr.Button(
             "Compare with this run", variant="primary", scale=0, visible=False, elem_id=f"{name}-compare"
         )
+    take = build_take(name)
     view = build_report_view(name)
     run_id = run_view.id_box(f"{name}-run")
-    return waiting, compare, view, run_id, gr.State(""), gr.Timer(POLL_S, active=False)
+    return waiting, compare, take, view, run_id, gr.State(""), gr.Timer(POLL_S, active=False)
 
 
 def connect(follow: Follow) -> None:
     """Connect what needs nothing but the run."""
     follow.cancel.click(run_view.cancel, follow.run_id, None, **ACT)
     follow.resume.click(run_view.resume, follow.run_id, None, **ACT)
+    connect_take(follow.take, follow.run_id, of_run)
     follow.timer.tick(follow.poll, follow.seen, follow.followed, **QUICK)

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -101,7 +102,7 @@ def logits_of(model, ids):
 
 @pytest.mark.parametrize("packed", [False, True], ids=["float32", "nf4"])
 def test_a_merged_folder_answers_as_the_adapter_beside_its_base(
-    tiny_adapter, packed_adapter, tmp_path, monkeypatch, packed
+    tiny_adapter, packed_adapter, tiny_llama, tmp_path, monkeypatch, packed
 ):
     folder = packed_adapter if packed else tiny_adapter
     monkeypatch.setattr(loading, "best_precision", lambda: "float32")  # beside 4 bit, it computes in this
@@ -112,7 +113,7 @@ def test_a_merged_folder_answers_as_the_adapter_beside_its_base(
     own = logits_of(pair.model, ids)
     merged = logits_of(AutoModelForCausalLM.from_pretrained(tmp_path / "merged"), ids)
     assert (own - merged).abs().max() < 1e-4
-    assert open_pair(tmp_path / "merged").is_whole  # and it is a whole model of ours
+    assert open_pair(tmp_path / "merged", base=str(tiny_llama)).is_whole  # and it is a whole model of ours
     card = (tmp_path / "merged" / "README.md").read_text()
     assert said[0] in card and "library_name: transformers" in card and "merge" in card
 
@@ -121,9 +122,10 @@ def program_in(card):
     return re.search(r"## How to use it.*?```python\n(.*?)```", card, re.DOTALL)[1]
 
 
-def printed_by(card, folder, text, monkeypatch):
-    """What the card's own program says of `text`, run in the card's folder."""
+def printed_by(card, folder, base, text, monkeypatch):
+    """What the card's own program says of `text`, run in its folder with the base in it, as it wants."""
     monkeypatch.chdir(folder)
+    Path(base.name).symlink_to(base)
     out = io.StringIO()
     program = program_in(card).replace('"…"', repr(text)).replace('dtype="auto"', "dtype=torch.float32")
     with contextlib.redirect_stdout(out):
@@ -132,7 +134,9 @@ def printed_by(card, folder, text, monkeypatch):
 
 
 @pytest.mark.parametrize("merged", [False, True], ids=["adapter", "merged"])
-def test_the_program_in_the_card_answers_as_the_page_does(tiny_dialogue_adapter, tmp_path, monkeypatch, merged):
+def test_the_program_in_the_card_answers_as_the_page_does(
+    tiny_dialogue_adapter, tiny_llama, tmp_path, monkeypatch, merged
+):
     tuned = Tuned.of(tiny_dialogue_adapter)
     if merged:
         write_merged(tuned, tmp_path / "out", Work(), stored="float32")
@@ -143,12 +147,12 @@ def test_the_program_in_the_card_answers_as_the_page_does(tiny_dialogue_adapter,
             archive.extractall(tmp_path)
         folder = tmp_path / tuned.name
     (expected,) = answer_batch(open_pair(tiny_dialogue_adapter), [TEXT], max_new_tokens=64)
-    answer = printed_by((folder / "README.md").read_text(), folder, TEXT, monkeypatch)
+    answer = printed_by((folder / "README.md").read_text(), folder, tiny_llama, TEXT, monkeypatch)
     half = "\ufffd"  # where the answer is cut off, of which the page shows no half characters
     assert answer.rstrip(half).strip() == expected.tuned.text.rstrip(half).strip()
 
 
-def test_the_program_of_a_classifier_says_its_label(tiny_classifier_adapter, tmp_path, monkeypatch):
+def test_the_program_of_a_classifier_says_its_label(tiny_classifier_adapter, tiny_bert, tmp_path, monkeypatch):
     from models.scoring import score_labels
 
     write_adapter(Tuned.of(tiny_classifier_adapter), tmp_path / "out.zip", Work())
@@ -159,7 +163,7 @@ def test_the_program_of_a_classifier_says_its_label(tiny_classifier_adapter, tmp
     (scores,) = score_labels(pair, ["The film was slow."])
     best = scores.tuned.index(max(scores.tuned))
     card = (folder / "README.md").read_text()
-    assert printed_by(card, folder, "The film was slow.", monkeypatch) == pair.task.labels[best]
+    assert printed_by(card, folder, tiny_bert, "The film was slow.", monkeypatch) == pair.task.labels[best]
 
 
 def test_the_zip_holds_what_is_listed_and_no_keys_of_training_rows(tiny_adapter, tmp_path):
@@ -177,11 +181,11 @@ def test_the_zip_holds_what_is_listed_and_no_keys_of_training_rows(tiny_adapter,
     }  # fmt: skip
 
 
-def test_a_whole_model_is_written_as_it_is(tiny_whole, tmp_path):
+def test_a_whole_model_is_written_as_it_is(tiny_whole, tiny_llama, tmp_path):
     tuned = Tuned.of(tiny_whole)
     write_merged(tuned, tmp_path / "out", Work())
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == (tiny_whole / "model.safetensors").read_bytes()
-    assert open_pair(tmp_path / "out").is_whole
+    assert open_pair(tmp_path / "out", base=str(tiny_llama)).is_whole
     with pytest.raises(UserError, match=r"no adapter.*merged"):
         write_adapter(tuned, tmp_path / "out.zip", Work())
 
@@ -250,7 +254,7 @@ def test_weights_of_several_files_are_read_and_written(tiny_llama, make_whole, t
     write_merged(Tuned.of(tiny_adapter), tmp_path / "out", Work(), stored="float32")
     assert len(list((tmp_path / "out").glob("model-*.safetensors"))) > 1
     for folder in (tmp_path / "whole", tmp_path / "out"):
-        assert open_pair(folder).is_whole
+        assert open_pair(folder, base=str(tiny_llama)).is_whole
 
 
 def test_an_export_that_is_stopped_leaves_nothing_and_spares_what_was_there(tiny_adapter, tmp_path):

@@ -5,7 +5,7 @@ import torch
 import transformers
 
 from finetuning.export.checking import check_exported, require_checkable
-from finetuning.export.forms import FORMS, Options, export
+from finetuning.export.forms import WRITTEN, Options, export
 from finetuning.export.tuned import Tuned
 from finetuning.export.work import Stopped, Work
 from models.pair import open_pair
@@ -72,10 +72,10 @@ def test_what_cannot_be_taken_is_refused_with_the_reason(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", WRITTEN)
 def test_whatever_is_stopped_leaves_nothing(tiny_adapter, tmp_path, form):
     told = []
     work = Work(lambda *said: told.append(said), lambda: len(told) > 4)
     with pytest.raises(Stopped):
-        export(tiny_adapter, form, tmp_path / f"out{FORMS[form].suffix}", work=work)
+        export(tiny_adapter, form, tmp_path / f"out{WRITTEN[form].suffix}", work=work)
     assert not list(tmp_path.iterdir())
