@@ -128,6 +128,8 @@ def _launched(
         from ui.drawing.theme import CSS, theme
         from ui.page import build_page
         from ui.server.door import UPLOAD_MB, Door
+        from ui.server.packing import Packing
+        from ui.server.preview import ICON, Preview
 
         page = build_page(limits)
     # No call around the queue, and an end to it: an answer to everybody who waits.
@@ -149,6 +151,7 @@ def _launched(
         theme=theme(),
         css=CSS,
         footer_links=[],
+        favicon_path=ICON,
         share=False,
         run_history=False,
         enable_monitoring=False,
@@ -158,7 +161,12 @@ def _launched(
         strict_cors=True,
         max_file_size=f"{limits.upload_mb if limits else UPLOAD_MB}mb",
         state_session_capacity=limits.pages if limits else Limits.model_fields["pages"].default,
-        app_kwargs={"middleware": [door], "docs_url": None, "redoc_url": None, "openapi_url": None},
+        app_kwargs={
+            "middleware": [door, Middleware(Packing), Middleware(Preview)],
+            "docs_url": None,
+            "redoc_url": None,
+            "openapi_url": None,
+        },
         prevent_thread_lock=True,
     )
     return page
