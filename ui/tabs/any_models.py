@@ -23,7 +23,7 @@ from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
 from ui.server.work import Work
 from ui.tabs.any_form import AnyForm, build_any_form
-from ui.tabs.events import ACT, QUICK
+from ui.tabs.events import EVALUATION, QUICK
 from ui.tabs.verdict_view import VerdictView, build_verdict_view, kept
 from ui.tabs.waiting import Waiting
 
@@ -110,6 +110,6 @@ def build_any_models(limits: Limits | None = None) -> AnyModels:
     bar = gr.HTML(elem_id="any-progress", elem_classes="ba-plain")
     prompts = gr.HTML(elem_id="any-prompts", elem_classes="ba-plain")
     tab = AnyModels(form, run, stop, bar, prompts, build_verdict_view("any"))
-    run.click(tab.compare, form.inputs, tab.drawn, **ACT)
+    run.click(tab.compare, form.inputs, tab.drawn, **EVALUATION)
     stop.click(tab.waiting.stop, None, None, **QUICK)
     return tab

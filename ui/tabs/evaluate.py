@@ -23,7 +23,7 @@ from ui.server.work import Work
 from ui.tabs import data_form
 from ui.tabs.any_models import AnyModels, build_any_models
 from ui.tabs.data_form import Chosen, DataForm
-from ui.tabs.events import ACT, QUICK, Updates
+from ui.tabs.events import ACT, EVALUATION, QUICK, Updates
 from ui.tabs.fields import read_row_count, whole_or_all
 from ui.tabs.report_view import ReportView, Shown, build_report_view
 from ui.tabs.waiting import Waiting
@@ -243,14 +243,7 @@ def _connect(tab: Evaluate) -> None:
     inputs: list[Any] = [tab.task, tab.model, tab.rows, tab.few_shot, tab.forgetting]
     for form in tab.forms.values():
         inputs += form.inputs
-    tab.run.click(
-        tab.evaluate,
-        inputs,
-        tab.drawn,
-        concurrency_limit=None,  # one at a time, and who waits for it, is up to `work.LINE`
-        show_progress="hidden",
-        api_visibility="private",
-    )
+    tab.run.click(tab.evaluate, inputs, tab.drawn, **EVALUATION)
     tab.stop.click(tab.waiting.stop, None, None, **QUICK)
 
 

@@ -22,7 +22,8 @@ from ui.server.choices import Choice, of_run
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
 from ui.tabs import run_view
-from ui.tabs.events import ACT, QUICK
+from ui.tabs.clock import build_clock
+from ui.tabs.events import ACT, QUICK, ask_first
 from ui.tabs.report_view import ReportView, build_report_view
 
 POLL_S = 3.0
@@ -67,8 +68,8 @@ class Runs:
     run_id: gr.Textbox
     listed: gr.State
     drawn: gr.State
-    timer: gr.Timer
-    """Runs while the tab is looked at."""
+    clock: gr.HTML
+    """Strikes while the tab is looked at."""
 
     @toasts
     def open(self, event: gr.EventData, request: gr.Request) -> list[Any]:
@@ -89,13 +90,10 @@ class Runs:
         newer, older = gr.Button(interactive=page > 0), gr.Button(interactive=page < _last_page(runs))
         return [now, page, run_table(runs, page), several, newer, older]
 
-    def turn_to(self, step: int) -> Any:
-        """The handler of the button that shows newer (-1) or older (1) runs."""
-
-        def turn(page: int, request: gr.Request) -> Any:
-            return self.refresh("", max(0, page + step), request)
-
-        return turn
+    def turn(self, page: int, event: gr.EventData, request: gr.Request) -> Any:
+        """Newer runs or older ones, by the button that was clicked."""
+        step = -1 if event.target is self.newer else 1
+        return self.refresh("", max(0, page + step), request)
 
     def poll(self, run_id: str | None, drawn: str, request: gr.Request) -> Any:
         """The open run again, if it changed; nothing more of it once it is gone."""
@@ -250,7 +248,7 @@ def build_runs(*, public: bool) -> Runs:
     tab = Runs(
         listing, detail, title, state, voted, loss, view, recipe, log, compare, cancel, resume, delete, asked,
         really, keep, pages, newer, older, gr.State(0), run_view.id_box("runs-run"), gr.State(""), gr.State(""),
-        gr.Timer(POLL_S, active=False),
+        build_clock(POLL_S, on=True),
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -260,16 +258,18 @@ def _connect(tab: Runs) -> None:
     tab.table.click(tab.open, None, tab.followed, **ACT)
     tab.cancel.click(run_view.cancel, tab.run_id, None, **ACT)
     tab.resume.click(run_view.resume, tab.run_id, None, **ACT)
-    tab.delete.click(lambda: gr.Row(visible=True), None, tab.asked, **QUICK)
-    tab.keep.click(lambda: gr.Row(visible=False), None, tab.asked, **QUICK)
+    ask_first(tab.delete, tab.keep, tab.asked)
     listed = [tab.listed, tab.page]
     tab.really.click(tab.delete_run, tab.run_id, tab.followed, **ACT).then(
         tab.refresh, listed, tab.listing, **QUICK
     )
-    tab.newer.click(tab.turn_to(-1), tab.page, tab.listing, **QUICK)
-    tab.older.click(tab.turn_to(1), tab.page, tab.listing, **QUICK)
-    tab.timer.tick(tab.refresh, listed, tab.listing, **QUICK)
-    tab.timer.tick(tab.poll, [tab.run_id, tab.drawn], tab.followed, **QUICK)
+    gr.on([tab.newer.click, tab.older.click], tab.turn, tab.page, tab.listing, **QUICK)
+    tab.clock.click(tab.poll, [tab.run_id, tab.drawn], tab.followed, **QUICK)
+
+
+def connect_opening(tab: Runs, select: Any) -> None:
+    """The table is looked up when the tab is opened, as well as later."""
+    gr.on([select, tab.clock.click], tab.refresh, [tab.listed, tab.page], tab.listing, **QUICK)
 
 
 def choice_of(run_id: str | None, visitor: Visitor) -> Choice:
