@@ -129,6 +129,8 @@ def _launched(
         from ui.drawing.theme import CSS, theme
         from ui.page import build_page
         from ui.server.door import UPLOAD_MB, Door
+        from ui.server.packing import Packing
+        from ui.server.preview import ICON, Preview
         from ui.server.pushing import sign_in_is_there
 
         page = build_page(limits)
@@ -152,6 +154,7 @@ def _launched(
         theme=theme(),
         css=CSS,
         footer_links=[],
+        favicon_path=ICON,
         share=False,
         allowed_paths=[str(runs_folder().resolve())],  # for what is exported; the door lets nothing else through
         run_history=False,
@@ -162,7 +165,12 @@ def _launched(
         strict_cors=True,
         max_file_size=f"{limits.upload_mb if limits else UPLOAD_MB}mb",
         state_session_capacity=limits.pages if limits else Limits.model_fields["pages"].default,
-        app_kwargs={"middleware": [door], "docs_url": None, "redoc_url": None, "openapi_url": None},
+        app_kwargs={
+            "middleware": [door, Middleware(Packing), Middleware(Preview)],
+            "docs_url": None,
+            "redoc_url": None,
+            "openapi_url": None,
+        },
         prevent_thread_lock=True,
     )
     return page

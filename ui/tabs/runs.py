@@ -26,6 +26,7 @@ from ui.server.choices import Choice, of_run
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
 from ui.tabs import run_view, take
+from ui.tabs.clock import build_clock
 from ui.tabs.deleted import Deleted, build_deleted
 from ui.tabs.events import ACT, QUICK
 from ui.tabs.report_view import ReportView, build_report_view
@@ -88,8 +89,8 @@ class Runs:
     """The ids of the runs that are ticked, with a space between."""
     drawn: gr.State
     drawn_beside: gr.State
-    timer: gr.Timer
-    """Runs while the tab is looked at."""
+    clock: gr.HTML
+    """Strikes while the tab is looked at."""
 
     # ---- looking ----
 
@@ -112,13 +113,10 @@ class Runs:
         ]
         return gr.skip() if all(each is None for each in parts) else self._all(*parts)
 
-    def turn_to(self, step: int) -> Any:
-        """The handler of the button that shows newer (-1) or older (1) runs."""
-
-        def turn(page: int, ticked: str | None, request: gr.Request) -> Any:
-            return self._listing("", max(0, page + step), ticked, visitor_of(request))
-
-        return turn
+    def turn(self, page: int, ticked: str | None, event: gr.EventData, request: gr.Request) -> Any:
+        """Newer runs or older ones, by the button that was clicked."""
+        step = -1 if event.target is self.newer else 1
+        return self._listing("", max(0, page + step), ticked, visitor_of(request))
 
     def show(self, run: Run, ticked: str | None, page: int, visitor: Visitor) -> list[Any]:
         """The table, and a run open below it; nothing is compared."""
@@ -437,7 +435,7 @@ def build_runs(*, public: bool) -> Runs:
         listing, pages, newer, older, deleted, beside, compared, link, clear, detail, title, state, voted, loss,
         taken, view, recipe, log, compare, link_run, cancel, resume, delete, name, gr.State(""), gr.State(0),
         run_view.id_box("runs-run"), run_view.id_box("runs-ticked"), gr.State(""), gr.State(""),
-        gr.Timer(POLL_S, active=False),
+        build_clock(POLL_S, on=True),
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -455,9 +453,12 @@ def _connect(tab: Runs) -> None:
     with_undo = [*tab.deleted.outputs, *tab.shown]
     tab.delete.click(tab.throw_away, [tab.run_id, *place], with_undo, **ACT)
     tab.deleted.undo.click(tab.take_back, [tab.deleted.run_id, *place], with_undo, **ACT)
-    tab.newer.click(tab.turn_to(-1), [tab.page, tab.ticked], tab.listing, **QUICK)
-    tab.older.click(tab.turn_to(1), [tab.page, tab.ticked], tab.listing, **QUICK)
-    tab.timer.tick(tab.look, tab.seen, tab.shown, **QUICK)
+    gr.on([tab.newer.click, tab.older.click], tab.turn, [tab.page, tab.ticked], tab.listing, **QUICK)
+
+
+def connect_opening(tab: Runs, select: Any) -> None:
+    """What changed is looked up when the tab is opened, as well as later."""
+    gr.on([select, tab.clock.click], tab.look, tab.seen, tab.shown, **QUICK)
 
 
 def choice_of(run_id: str | None, visitor: Visitor) -> Choice:
