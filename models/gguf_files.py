@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,13 +100,13 @@ def split_as_stated(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
     from tokenizers import pre_tokenizers
 
     made: Any = tokenizer
-    if _split_by(path) in _DIGITS_APART:
+    metadata, _ = _metadata(path)
+    if _split_by(metadata) in _DIGITS_APART:
         parts = [
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
         ]
         made.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
-    metadata, _ = _metadata(path)
     before = metadata.get("tokenizer.ggml.add_space_prefix")
     if metadata.get("tokenizer.ggml.model") == "llama" and before is not None:
         spaces_as_stated(made.backend_tokenizer, bool(before))
@@ -129,13 +130,12 @@ def splits_unknown(path: Path) -> str:
     """The rule by which a file says that texts are split, where it is not known here; else an empty text."""
     from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
-    stated = _split_by(path)
+    stated = _split_by(_metadata(path)[0])
     return "" if stated in (_AS_GPT2 | _DIGITS_APART | GGUF_PRE_TOKENIZER_SPLITS.keys() | {""}) else stated
 
 
-def _split_by(path: Path) -> str:
+def _split_by(metadata: Mapping[str, Any]) -> str:
     """Of a byte-level vocabulary; of another kind, which needs none, an empty text."""
-    metadata, _ = _metadata(path)
     byte_level = metadata.get("tokenizer.ggml.model") == "gpt2"
     return str(metadata.get("tokenizer.ggml.pre", "default")) if byte_level else ""
 
