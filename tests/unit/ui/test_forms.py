@@ -324,16 +324,16 @@ def test_an_evaluation_is_followed_wherever_the_page_is_opened_until_it_is_stopp
     monkeypatch.setattr("finetuning.runs.launch._start", lambda job: True)  # its worker is slow to come
     begun = asking.ask()[-1]
     job_id = begun[tab.judged.job_id]
-    assert begun[tab.judged.timer].active and begun[tab.judged.stop].visible
+    assert begun[tab.judged.clock] and begun[tab.judged.stop].visible
     assert "4 of its own test rows" in begun[tab.judged.state] and "Queued" in begun[tab.judged.state]
     assert tab.show_own(key, None, job_id, request) == gr.skip(), "it is being followed"
     reloaded = dict(zip(tab.drawn, tab.show_own(key, None, "", request), strict=True))
-    assert reloaded[tab.judged.job_id] == job_id and reloaded[tab.judged.timer].active
+    assert reloaded[tab.judged.job_id] == job_id and reloaded[tab.judged.clock]
     assert asking.ask()[-1][tab.judged.job_id] == job_id, "the same is not asked for twice"
     assert tab.judged.look(job_id, begun[tab.judged.drawn], request) == gr.skip(), "nothing new"
     ended = dict(zip(tab.drawn, tab.judged.end(job_id, begun[tab.judged.drawn], request), strict=True))
     assert "Nothing was measured" in ended[tab.judged.state]
-    assert not ended[tab.judged.timer].active and not ended[tab.judged.stop].visible
+    assert not ended[tab.judged.clock] and not ended[tab.judged.stop].visible
     own = dict(zip(tab.drawn, tab.show_own(key, None, job_id, request), strict=True))
     assert own[tab.judged.job_id] == "" and "Better" in own[tab.view.verdict]
 
@@ -347,7 +347,7 @@ def test_what_was_judged_is_opened_again_deleted_and_taken_back(
     done = asking.ask("corpus:reviews")[-1]
     job_id = done[tab.judged.job_id]
     assert "on 4 reviews" in done[tab.view.verdict] and "Measured" in done[tab.judged.state]
-    assert "4 of reviews" in done[tab.judged.listing] and not done[tab.judged.timer].active
+    assert "4 of reviews" in done[tab.judged.listing] and not done[tab.judged.clock]
     event = SimpleNamespace(_data={"job": job_id})
     again = dict(zip(tab.drawn, tab.judged.open(event, request), strict=True))
     assert again[tab.view.verdict] == done[tab.view.verdict]

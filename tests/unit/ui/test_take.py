@@ -59,7 +59,7 @@ def event(do: str, **more: str) -> Any:
 def test_a_page_holds_one_small_panel_a_place_and_nothing_in_it(laid_out: Callable[..., gr.Blocks]) -> None:
     page = laid_out(build_page, whole=True)
     panels = {each.elem_id: each for each in page.blocks.values() if str(each.elem_id).endswith("-take")}
-    assert set(panels) == {f"{name}-take" for name in ("compare", "sentiment", "dialogue", "own", "runs")}
+    assert set(panels) == {f"{name}-take" for name in ("compare", "train", "runs")}
     assert panels["runs-take"].value == "" and len(panels["compare-take"].value) < 250  # type: ignore[attr-defined]
     asked = [
         f for f in page.fns.values() if any(block in {p._id for p in panels.values()} for block, _ in f.targets)
