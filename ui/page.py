@@ -18,10 +18,13 @@ from ui.server.choices import find, place_of
 from ui.server.pushing import sign_in_is_there
 from ui.server.toast import toasts
 from ui.server.visitors import visitor_of
+from ui.tabs.addresses import Addressed, build_said, connect_addresses
 from ui.tabs.compare import Compare, build_compare, choose
 from ui.tabs.evaluate import build_evaluate
 from ui.tabs.events import ACT, CHAT, QUICK, Updates, stop_session
-from ui.tabs.examples import example_of_row
+from ui.tabs.examples import example_of_row, examples_of
+from ui.tabs.flipped import flipped
+from ui.tabs.going import build_going, connect_going
 from ui.tabs.lab import build_lab
 from ui.tabs.leading import filled, outputs
 from ui.tabs.learn import Learn, build_learn, open_learn, target_of
@@ -46,6 +49,7 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
             status = gr.HTML(no_model(), elem_id="status", elem_classes="ba-plain")
             if sign_in_is_there():
                 _sign_in(page)
+        going, said = build_going(), build_said()
         if zero_gpu.is_here():
             gr.HTML(tag("div", text.LENT_GPU, class_="ba-note"), elem_id="lent-gpu", elem_classes="ba-plain")
         with gr.Tabs(selected="compare", elem_id="tabs") as tabs:
@@ -67,7 +71,8 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
                 lab = build_lab(limits)
             with gr.Tab("Learn", id="learn") as learn_tab:
                 learn = build_learn(limits)
-        page.load(compare.refresh, [compare.task, compare.model], compare.model, **QUICK)
+        chosen = [compare.task, compare.model]
+        gr.on([page.load, compare_tab.select], compare.refresh, chosen, compare.model, **QUICK)
         page.load(compare.others.refresh, compare.others.named, compare.others.named, **QUICK)
         page.load(compare.voting.tell, compare.model, compare.voting.told, **QUICK)
         page.load(compare.greet, compare.greeted, compare.outputs, **CHAT)
@@ -84,7 +89,7 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
         _lead_to_compare(runs.compare, runs.run_id, tabs, compare)
         for view in (evaluate.view, runs.view):
             _lead_row_to_compare(view, tabs, compare)
-        runs_tab.select(runs.refresh, [runs.listed, runs.page], runs.listing, **QUICK)
+        runs_tab.select(runs.look, runs.seen, runs.shown, **QUICK)
         lab_tab.select(lab.refresh, lab.listed, [lab.listed, lab.table], **QUICK).then(
             lab.choose, lab.chosen, lab.chosen_shown, **ACT
         )
@@ -94,12 +99,16 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
             for other in {compare_tab, train_tab, evaluate_tab, learn_tab, *watching} - {watched}:
                 other.select(lambda: gr.Timer(active=False), None, timer, **QUICK)
         evaluate_tab.select(evaluate.refresh, [evaluate.task, evaluate.model], evaluate.model, **QUICK).then(
-            evaluate.show_own, evaluate.chosen, evaluate.drawn, **QUICK
+            evaluate.come_back, evaluate.chosen, evaluate.drawn, **QUICK
         )
         form = evaluate.any.form
         evaluate_tab.select(form.refresh, form.named, form.named, **QUICK)
         open_learn(learn, learn_tab.select)
         _lead_from_learn(learn, tabs, forms, lab.chosen, train)
+        followed = [*(tab.follow.run_id for tab in train.values()), evaluate.judged.job_id]
+        connect_going(going, [page.load, tabs.change, *(each.change for each in followed)])
+        links = [compare.link, evaluate.judged.link, runs.link, runs.link_run]
+        connect_addresses(page, Addressed(tabs, said, compare, evaluate, runs), links)
     return page
 
 
@@ -141,18 +150,19 @@ def _opens(name: str) -> Callable[[], list[gr.Tabs]]:
 
 
 def _lead_to_compare(button: gr.Button, run_id: gr.Textbox, tabs: gr.Tabs, compare: Compare) -> None:
-    """`button` opens Compare with that run, and an example answered by it."""
+    """`button` opens Compare with that run, and a row that it has right and its base had not, else an example."""
 
     @toasts
     def go(chosen: str | None, request: gr.Request) -> list[Any]:
         visitor = visitor_of(request)
         choice = choice_of(chosen, visitor)
         hinted = compare.about(place_of(choice.task), choice)
-        return [gr.Tabs(selected="compare"), *choose(choice, visitor), *hinted]
+        asked = flipped(choice) or next((each.turn() for each in examples_of(choice)), None)
+        return [gr.Tabs(selected="compare"), *choose(choice, visitor), *hinted, asked]
 
-    shown = [tabs, compare.task, compare.model, *compare.hinted]
+    shown = [tabs, compare.task, compare.model, *compare.hinted, compare.asked]
     button.click(stop_session, **QUICK).then(go, run_id, shown, **ACT).success(
-        compare.run_example(0), compare.chosen, compare.outputs, **CHAT
+        compare.answer_asked, [compare.asked, compare.model, compare.turns], compare.outputs, **CHAT
     )
 
 

@@ -2,6 +2,7 @@
 
     recipe.yaml      the resolved recipe, written once by the launcher; of a job job.json, see `jobs`
     owner            whose run it is, written once; absent where a run is nobody's in particular
+    called           what a person has named it, if anybody has
     submitted.json   hashes of the files that its rows come from
     began.json       the settings, rows and base weights of its first attempt; see `beginning`
     trained-rows.json  salted keys of the rows it trains on; never leaves the folder, see `trained_rows`
@@ -43,6 +44,7 @@ from finetuning.runs.processes import boot_id, process_started
 from finetuning.runs.states import ACTIVE, RESUMABLE, WORKING, State, Status, check_arrow
 from plumbing import doors
 from plumbing.errors import RecipeError, RunError
+from plumbing.printable import one_line
 from plumbing.reading import read_file, read_text
 from plumbing.remembered import Remembered
 from plumbing.writing import write_atomically
@@ -57,6 +59,8 @@ _JOB_ID = re.compile(rf"[a-z]{{2,20}}\.{_NUMBER}")
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,9})")
 _MAX_BYTES = 2**20
 """Of a recipe or a status; a larger file is damaged."""
+MOST_NAMED = 80
+"""Characters of a name that a person gives."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,24 @@ class Run:
     def owner(self) -> str:
         """Whose run it is; "" where it is nobody's in particular. Read again only if the file changed."""
         return _owners(f"{self.folder}/owner")
+
+    @property
+    def called(self) -> str:
+        """What a person has named it; "" where nobody has. Read again only if the file changed."""
+        return _names(f"{self.folder}/called")
+
+    def rename(self, name: str) -> None:
+        """Call it so; an empty name takes back what it was called.
+
+        Raises:
+            RunError: the folder cannot be written to.
+        """
+        said = one_line(name.strip(), longest=MOST_NAMED)
+        with writing(self.folder):
+            if said:
+                write_atomically(self.folder / "called", said)
+            else:
+                (self.folder / "called").unlink(missing_ok=True)
 
     def recipe(self) -> Recipe:
         """The recipe this run was started with; a `RunError` if the file is damaged. Read again if it changed."""
@@ -273,12 +295,20 @@ def _read_owner(path: str) -> str:
         return "?"  # damaged: nobody's who asks by name
 
 
+def _read_name(path: str) -> str:
+    try:
+        return one_line(read_file(Path(path), limit=1024).decode("utf-8", errors="replace"), longest=MOST_NAMED)
+    except OSError:
+        return ""
+
+
 def _read_recipe(path: str) -> Recipe:
     return parse_recipe(read_yaml(read_text(Path(path), limit=_MAX_BYTES)))
 
 
 _states = Remembered(_read_state, most=2**15)
 _owners = Remembered(_read_owner, most=2**15)
+_names = Remembered(_read_name, most=2**12)
 _recipes = Remembered(_read_recipe, most=2**9)
 
 

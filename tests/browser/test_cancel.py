@@ -34,7 +34,7 @@ def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: B
         page.keyboard.press("Tab")
         page.dblclick("#sentiment-start")  # and so are two clicks on another
         expect(state.locator(".ba-state-queued")).to_be_visible()
-        expect(state).to_contain_text("next, when the run that is going on ends")
+        expect(state).to_contain_text("next, when what is going on ends")
         page.click("#sentiment-cancel")  # a run that has not begun is cancelled at once
         expect(state.locator(".ba-state-cancelled")).to_be_visible()
         expect(page.locator("#sentiment-compare")).to_be_hidden()

@@ -483,18 +483,18 @@ def test_no_id_leads_out_of_the_runs_folder(bea: Stranger, run_of_ana: Run) -> N
 
 def test_nobody_acts_on_the_run_of_another(ana: Stranger, bea: Stranger, run_of_ana: Run) -> None:
     before = run_of_ana.status()
-    for name in ("delete_run", "cancel", "resume"):
+    for name in ("throw_away", "rename", "cancel", "resume"):
         act = bea.handler(name, "runs-run")
         messages = bea.queued(act, bea.values(act, runs_run=run_of_ana.id))
         assert "no such run" in said(messages), name  # said on the page, too: a toast comes by the queue alone
     assert run_of_ana.status() == before and not run_of_ana.cancel_requested()
     ana.open_page()
-    polls = {visitor: visitor.handler("poll", "runs-run") for visitor in (ana, bea)}
+    polls = {visitor: visitor.handler("look", "runs-run") for visitor in (ana, bea)}
     drawn = {
         visitor: visitor.call(poll, visitor.values(poll, runs_run=run_of_ana.id)) for visitor, poll in polls.items()
     }
     assert run_of_ana.id in drawn[ana].text and run_of_ana.id not in drawn[bea].text
-    refused(bea.call(bea.handler("poll", "runs-state"), session_hash=ana.session), 403)
+    refused(bea.call(bea.handler("look", "runs-run"), session_hash=ana.session), 403)
     refused(bea.http.get(f"{API}/queue/data", params={"session_hash": ana.session}), 403)
     refused(bea.http.get(f"{API}/heartbeat/{ana.session}"), 403)
     refused(bea.http.post(f"{API}/cancel", json={"session_hash": ana.session, "fn_index": 0, "event_id": "x"}), 403)

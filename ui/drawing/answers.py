@@ -82,6 +82,8 @@ class Turn:
     """Of any two models what each is called; None of a base and what was tuned from it."""
     ballot: Ballot | None = None
     """None where the sides have their names and places from the beginning."""
+    example: int = 0
+    """Which of its model's examples it is, from 1; 0 for what somebody wrote."""
 
     @property
     def is_hidden(self) -> bool:
@@ -240,7 +242,8 @@ def message_card(turn: Turn | None) -> Markup:
         return Markup("")
     several_lines = turn.message.count("\n") > 2
     shown = tag("div", turn.message, class_="ba-text ba-columns" if several_lines else "ba-text")
-    return tag("div", *_said_before(turn), shown, class_="ba-message", tabindex=0)
+    number = turn.example or None
+    return tag("div", *_said_before(turn), shown, class_="ba-message", tabindex=0, data_example=number)
 
 
 def _said_before(turn: Turn) -> list[Markup]:

@@ -118,7 +118,28 @@ FEW = "{rows} test rows can show only a difference of {least:.2f} or more: add r
 ONE_LABEL = "Every test row is {label}: whoever always says so is right, so nothing about the others can be shown."
 EVALUATE_WAITING = "When training ends, base and tuned answer the same test rows, and the difference is shown here."
 PAIR, ANY_MODELS = "A tuned model and its base", "Any models"
-STOPPED_HERE = "Stopped. Nothing was measured."
+STOPPED_HERE = "Nothing was measured."
+READING_ROWS = "Reading the rows …"
+JOB_GONE = "What was shown here is gone: it was deleted."
+JUDGED_BEFORE = "Judged here before"
+GOING = {
+    "queued": "Waiting",
+    "running": "Training",
+    "evaluating": "Evaluating",
+    "evaluation": "Evaluating",
+    "verdict": "Comparing",
+    "export": "Writing a file",
+}
+"""A run's state, or a kind of job → what the top line says of it."""
+COPY_LINK = "Copy link"
+LINK_COPIED = "The link is copied."
+WRONG_ADDRESS = "Something in the address of this page is wrong."
+NOT_YOURS = (
+    "What this address names is not yours, or is gone: on this page everybody sees their own runs and reports "
+    "only. What ships with the page is there for all."
+)
+NOT_THERE = "What this address names is not here: it was deleted, or it is on another machine."
+DELETED = "{what} is in the trash, for a week."
 ANY_INTRO = (
     "Any models on the same rows, whoever tuned them and wherever they run: is one better than the base, and what "
     "did it break?"
@@ -171,6 +192,7 @@ ON_THE_LINE = (
     "right. The larger a dot, the more answers."
 )
 CALIBRATION = f"Of the answers given with 80 % confidence, are 80 % right? {ON_THE_LINE}"
+TOO_FEW_CALIBRATED = "{rows} rows are too few to draw this: from {least} on it is drawn."
 NEAR_TIES = "so close between two labels that a machine which rounds otherwise may answer otherwise."
 WRITING = {
     "length_ratio": "length / reference",
@@ -202,10 +224,17 @@ CURVES = {
     "entropy": "how undecided the model is (entropy, nats a token)",
 }
 """What is logged beside a loss → what its drawing is called."""
-RUNS_INTRO = "Every run is a folder that holds everything about it. Click one to open it."
+RUNS_INTRO = "Every run is a folder that holds everything about it. Click one to open it, tick two to compare them."
 NO_RUNS = "No runs yet. Start one in the Train tab."
+MOST_TICKED = "Up to {most} runs are compared at a time. Untick one first."
+TICK_ONE_MORE = "Tick another run to compare the two."
+VERDICTS_BESIDE = "Verdicts of the runs, each against its own base"
+PAIRS_BESIDE = "The runs against each other, on the same test rows"
+SETTINGS_BESIDE = "Settings that differ"
+NO_SETTING_DIFFERS = "No setting differs."
+NO_LOSSES = "None of these runs has trained a step yet."
+RENAME = "Name, then Enter"
 RUNS_STRANGER = (
-    "Your runs, each a folder that holds everything about it. Nobody else sees them. When the disk is full, "
-    "the oldest are removed."
+    "Your runs, each a folder that holds everything about it. Nobody else sees them. Click one to open it, tick "
+    "two to compare them. When the disk is full, the oldest are removed."
 )
-DELETE_ASKED = "Really delete this run? It is kept in the trash for a week, then it is gone."

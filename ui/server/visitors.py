@@ -17,7 +17,7 @@ import re
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,12 +26,14 @@ import gradio as gr
 
 from eval.vote_lines import Vote
 from finetuning import limits as limiting
+from finetuning.jobs.strangers import submit_within
 from finetuning.lab.folder import ACTIVE as LAB_ACTIVE
 from finetuning.lab.folder import LabFolder, list_labs, newest_of, open_lab
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import with_whole_paths
-from finetuning.runs.folder import ACTIVE, Run, list_runs, open_run
+from finetuning.runs.folder import ACTIVE, Run, list_queue, list_runs, open_run
+from finetuning.runs.jobs import Asked, asked_of, list_jobs, open_job, submit
 from finetuning.votes.keeping import forget, read_votes
 from finetuning.votes.keeping import keep as keep_vote
 from plumbing.errors import DataError, RunError, UserError
@@ -190,13 +192,8 @@ class Visitor:
 
         Where it is refused, a copy of an upload that was kept for it goes again.
         """
-        with _starting:
-            try:
-                yield
-            except BaseException:
-                if self.limits is not None:
-                    limiting.forget_refused(self.owner)
-                raise
+        with _starting, self.asking():
+            yield
 
     def started(self, recipe: Recipe) -> Run | None:
         """This visitor's run of just this recipe that is waiting or being worked on: it is not started twice.
@@ -218,6 +215,60 @@ class Visitor:
             launch.resume(run)
         else:
             limiting.resume(run, self.limits)
+
+    def restore(self, run_id: str | None) -> Run:
+        """Take a run or a job of this visitor out of the trash again.
+
+        Raises:
+            RunError: it is not there, or it is somebody else's, which reads the same.
+        """
+        from finetuning.runs import launch
+
+        return launch.restore(str(run_id or "")[:200], owner=self.owner if self.is_stranger else None)
+
+    def queue(self) -> list[Run]:
+        """The runs and jobs this visitor may see, newest first."""
+        return list_queue(owner=self.owner if self.is_stranger else None)
+
+    # ---- jobs ----
+
+    def jobs(self, kinds: Collection[str]) -> list[Run]:
+        """The jobs of these kinds that this visitor may see, newest first."""
+        return list_jobs(kinds, owner=self.owner if self.is_stranger else None)
+
+    def job(self, job_id: str | None) -> Run:
+        """The job of that id.
+
+        Raises:
+            RunError: there is none, or it is somebody else's, which reads the same.
+        """
+        return open_job(str(job_id or "")[:200], owner=self.owner if self.is_stranger else None)
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """Within it a run or a job is asked for; where that is refused, an upload kept for it goes again."""
+        try:
+            yield
+        except BaseException:
+            if self.limits is not None:
+                limiting.forget_refused(self.owner)
+            raise
+
+    def submit_job(self, kind: str, asked: Asked) -> Run:
+        """Start a job, or queue it; the one that is going on where it is the same.
+
+        Raises:
+            RunError: it is refused, see `finetuning.jobs.strangers`; or the runs folder cannot be written to.
+        """
+        with _starting:
+            for job in self.jobs({kind}):
+                with contextlib.suppress(RunError):
+                    goes_on = job.state() in ACTIVE and not job.cancel_requested()
+                    if goes_on and asked_of(job, type(asked)) == asked:
+                        return job
+            if self.limits is None:
+                return submit(kind, asked)
+            return submit_within(kind, asked, self.limits, owner=self.owner)
 
     # ---- labs ----
 

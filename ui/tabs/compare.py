@@ -5,6 +5,7 @@ A new message, example or model stops what the same session had going. Nothing a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ from plumbing.errors import UserError
 from ui.drawing import answers, text
 from ui.drawing.answers import Turn
 from ui.drawing.markup import join, tag
+from ui.server.address import Address, WrongAddress, address_of
 from ui.server.ballots import BALLOTS
 from ui.server.choices import Choice, options, place_of, places, shipped
 from ui.server.models_in_use import MODELS
@@ -47,6 +49,7 @@ class Compare(Answers):
     voting: Voting
     others: OtherModels
     take: gr.HTML
+    link: gr.Button
     remembered: dict[str, Updates] = field(default_factory=dict)
     """What the first example's answer by a shipped adapter looked like, by the adapter's key."""
 
@@ -105,13 +108,26 @@ class Compare(Answers):
                 yield self.show([])
                 return
             turn = known[index].turn() if index < len(known) else Turn("")
+            turn.example = index + 1
             yield from self.answer(turn, key, request, shown=turns, blind=blind)
 
         return answer_example
 
     @toasts
     def greet(self, task: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
-        """A page that was just opened: the first example, live where nobody is waiting, else as it was answered."""
+        """A page that was just opened: the first example, live where nobody is waiting, else as it was answered.
+
+        Where its address names another tab, nobody looks here; where it names an example, that one.
+        """
+        there = _addressed(request)
+        if there.opens not in ("", "compare"):
+            return
+        if there.model or there.example:
+            with contextlib.suppress(UserError):  # which is said where addresses are
+                if there.model:
+                    task, key = place_of(find_any(there.model, visitor_of(request)).task), there.model
+            yield from self.run_example(max(0, there.example - 1))(task, key, turns, request)
+            return
         if MODELS.line.is_busy and key in self.remembered:
             yield self._as_remembered(key, request)
             return
@@ -237,6 +253,14 @@ def _hint(task: str, choice: Choice | Two | None) -> str:
     return known.message_hint if known else text.NO_OWN_MODELS
 
 
+def _addressed(request: gr.Request) -> Address:
+    """What the page's address names; nothing where it is wrong, which is said where addresses are."""
+    try:
+        return address_of(request)
+    except WrongAddress:
+        return Address()
+
+
 def _own(message: str) -> Turn:
     """A message that somebody wrote; a `UserError` where there is none."""
     if not message or not message.strip():
@@ -275,6 +299,7 @@ def build_compare(status_line: gr.HTML, limits: Limits | None = None) -> Compare
         follow = gr.Button("Follow up", scale=0, visible=False, elem_id="follow")
         stop = gr.Button("Stop", scale=0, elem_id="stop")
         clear = gr.Button("Clear", scale=0, elem_id="clear")
+        link = gr.Button(text.COPY_LINK, scale=0, elem_id="compare-link")
     with gr.Row(elem_classes="ba-chips"):
         gr.HTML(tag("span", "Try", class_="ba-small"), elem_classes="ba-plain")
         names = [example.name for example in examples(FIRST_TASK)]
@@ -292,7 +317,7 @@ def build_compare(status_line: gr.HTML, limits: Limits | None = None) -> Compare
     others = build_other_models(limits)
     tab = Compare(
         badge_line, past, message, before, after, reference, box, follow, stop, gr.State([]), status_line,
-        gr.State(None), bar, task, model, buttons, send, clear, votes, others, taken,
+        gr.State(None), bar, task, model, buttons, send, clear, votes, others, taken, link,
     )  # fmt: skip
     _connect(tab)
     return tab

@@ -38,6 +38,8 @@ GUESS = "guess"
 """The value of a column dropdown that leaves the choice to the guess."""
 LABELS_HINT = "guessed; or 1=negative, 5=positive, 3=skip"
 FILE_TYPES = [*SUFFIXES, ".gz"]
+AS_GUESSED = f"() => ['{GUESS}', '{GUESS}', '', false]"
+"""What a page does by itself to `DataForm.said_of_rows` of other rows."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ class DataForm:
     def reading(self) -> list[Any]:
         """How the rows are read: the outputs of `guessed`."""
         return [self.mapping, self.input_column, self.target_column, self.labels, self.skip_empty]
+
+    @property
+    def said_of_rows(self) -> list[Any]:
+        """What a person has said of how the rows are read, and what counts for no others."""
+        return [self.input_column, self.target_column, self.labels, self.skip_empty]
 
     @property
     def columns(self) -> list[Any]:
