@@ -115,7 +115,8 @@ def test_a_merged_folder_answers_as_the_adapter_beside_its_base(
     assert (own - merged).abs().max() < 1e-4
     assert open_pair(tmp_path / "merged", base=str(tiny_llama)).is_whole  # and it is a whole model of ours
     card = (tmp_path / "merged" / "README.md").read_text()
-    assert said[0] in card and "library_name: transformers" in card and "base_model" not in card  # a folder of here
+    assert said[0] in card and "library_name: transformers" in card
+    assert "base_model_relation" not in card, "a folder is no model of the Hub's"
 
 
 def program_in(card):

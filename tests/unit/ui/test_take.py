@@ -64,7 +64,7 @@ def test_a_page_holds_one_small_panel_a_place_and_nothing_in_it(laid_out: Callab
     asked = [
         f for f in page.fns.values() if any(block in {p._id for p in panels.values()} for block, _ in f.targets)
     ]
-    assert len(asked) == 5, "one listener each"
+    assert len(asked) == 3, "one listener each"
 
 
 def test_what_can_be_had_is_offered_and_what_cannot_says_why(
