@@ -154,8 +154,8 @@ class Compare(Answers):
             with contextlib.suppress(UserError):  # which is said where addresses are
                 task, key = place_of(find_any(there.model, visitor_of(request)).task), there.model
         else:
-            found = self.refresh(task, key, request)
-            key, chosen = found.value, {self.model: found}
+            found, key = _models(task, key, visitor_of(request))
+            chosen = {self.model: found}
         yield chosen | dict(zip(self.voting.told, self.voting.tell(key, request), strict=True))
         if there.opens not in ("", "compare"):
             return
@@ -180,9 +180,7 @@ class Compare(Answers):
 
     def refresh(self, task: str, key: str | None, request: gr.Request) -> Any:
         """The visitor's own tuned models, for a page that was just opened; the choice stays."""
-        found = options(visitor_of(request), task)
-        keys = [known for _, known in found]
-        return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
+        return _models(task, key, visitor_of(request))[0]
 
     def open_with(
         self, choice: Choice, visitor: Visitor, turns: list[Turn], request: gr.Request, asked: Turn | None = None
@@ -214,9 +212,8 @@ class Compare(Answers):
     def change_task(self, task: str, request: gr.Request) -> list[Any]:
         """Another task has other models, and these have other examples."""
         visitor = visitor_of(request)
-        found = options(visitor, task)
-        model = gr.Dropdown(choices=found, value=found[0][1] if found else None)
-        return [model, *self.about(task, find_any(found[0][1], visitor) if found else None)]
+        model, key = _models(task, None, visitor)
+        return [model, *self.about(task, find_any(key, visitor) if key else None)]
 
     @toasts
     def choose_task(
@@ -225,7 +222,8 @@ class Compare(Answers):
         """As `change_task`, and the first example is asked; outputs: `changed`."""
         model, *hinted = self.change_task(task, request)
         yield {self.model: model} | dict(zip(self.hinted, hinted, strict=True))
-        yield from self.run_example(0)(task, model.value, turns, request, blind)
+        _, key = _models(task, None, visitor_of(request))
+        yield from self.run_example(0)(task, key, turns, request, blind)
 
     @toasts
     def choose_model(
@@ -281,6 +279,17 @@ class Compare(Answers):
             self.before: answers.empty_panel("base", names=names),
             self.after: answers.empty_panel("tuned", names=names),
         }
+
+
+def _models(task: str, key: str | None, visitor: Visitor) -> tuple[gr.Dropdown, str | None]:
+    """The visitor's models of a task, and which is chosen: that of `key`, where it is among them, or the first.
+
+    Its key is told beside the update, which within a handler of Gradio's has no value.
+    """
+    found = options(visitor, task)
+    keys = [known for _, known in found]
+    chosen = key if key in keys else next(iter(keys), None)
+    return gr.Dropdown(choices=found, value=chosen), chosen
 
 
 def as_recorded(example: Example, choice: Choice) -> Turn | None:
