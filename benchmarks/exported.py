@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transformers.utils.logging import disable_progress_bar
+
 from benchmarks import machine, results
 from benchmarks.llama_server import llama_server
 from eval.asked.comparing import compared
@@ -228,6 +230,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="of llama.cpp's servers (default: 2)")
     parser.add_argument("--into", type=Path, metavar="FILE", help="write it there as a section, such as RESULTS.md")
     options = parser.parse_args()
+    disable_progress_bar()
     idle, parts = machine.idle(), [f"transformers computes in {best_precision()}, llama.cpp as it does by itself."]
     for name in options.adapters:
         folder = Path(name) if Path(name).is_dir() else bundled_folder() / name

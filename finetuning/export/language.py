@@ -39,7 +39,16 @@ def language_of(tuned: Tuned, work: Work, *, onto: Onto = "trained") -> tuple[La
     else:
         weights = MergedWeights(tuned, source, onto=onto)
         model = weights.model
-    ends = end_tokens(tuned, tokenizer)
+    ends, made = end_tokens(tuned, tokenizer), prompter(tuned, tokenizer)
+    notes = [what_it_is(tuned, onto), *other_weights(tuned, source)]
+    template = None
+    if tuned.task.kind != "text":
+        template = made.template.settled
+        if not asks_as_training(made, template):
+            notes.append(
+                "Its chat template ends a prompt with more than training did, such as thoughts that are to begin: "
+                "whoever renders it, as llama.cpp's server does, asks otherwise. Take `ollama`, or render none."
+            )
     language = Language(
         model.config,
         tokenizer,
@@ -47,9 +56,23 @@ def language_of(tuned: Tuned, work: Work, *, onto: Onto = "trained") -> tuple[La
         tuned.name,
         begins=begins_with_a_token(tuned, tokenizer),
         end=ends[0] if ends else None,
-        asked=prompts(prompter(tuned, tokenizer)),
+        template=template,
+        asked=prompts(made),
     )
-    return language, [what_it_is(tuned, onto), *other_weights(tuned, source)]
+    return language, notes
+
+
+def asks_as_training(made: Prompter, template: str) -> bool:
+    """Whether a template that is told nothing but the conversation writes the prompt of training."""
+    asked: Input = [{"role": "user", "content": PROBES[0]}] if made.task.kind == "chat" else PROBES[0]
+    told: Any = made.tokenizer
+    written = told.apply_chat_template(
+        made.template.fitting(made.messages(asked)),
+        chat_template=template,
+        add_generation_prompt=True,
+        tokenize=False,
+    )
+    return bool(written == made.prompt(asked))
 
 
 def base_config(tuned: Tuned, work: Work) -> Any:

@@ -54,6 +54,7 @@ def add_vocabulary(
     rows: int,
     begin: bool,
     end: int | None = None,
+    template: str | None = None,
     texts: Sequence[str] = PROBES,
 ) -> list[str]:
     """Write the tokenizer into the file.
@@ -64,6 +65,7 @@ def add_vocabulary(
         rows: of the embeddings, which may be more than there are words.
         begin: whether what reads the file is to begin every text with the token for that.
         end: the token that ends an answer; left out, the tokenizer's end of text.
+        template: the chat template, by which the file's reader puts a prompt together.
         texts: that it has to cut in the file as `tokenizer` does.
 
     Returns:
@@ -88,8 +90,8 @@ def add_vocabulary(
         if number is not None and number < rows:
             getattr(writer, f"add_{name}_token_id")(number)
     writer.add_add_bos_token(begin)
-    if isinstance(tokenizer.chat_template, str):
-        writer.add_chat_template(tokenizer.chat_template)
+    if template is not None:
+        writer.add_chat_template(template)
     return notes
 
 

@@ -13,6 +13,7 @@ from finetuning.export.gguf.architectures import Architecture, architecture_of, 
 from finetuning.export.gguf.vocabulary import add_vocabulary, require_same, texts_to_cut
 from finetuning.export.weights import FolderWeights, Weights
 from finetuning.export.work import Work, whole_file
+from models.chat_template import ChatTemplate
 from models.loading import load_tokenizer
 from models.resolved import ResolvedModel
 from plumbing.errors import ModelError
@@ -39,6 +40,8 @@ class Language:
     """Whether every prompt begins with the token for that, which the file's reader is to write."""
     end: int | None = None
     """The token that ends an answer; None for the tokenizer's end of text."""
+    template: str | None = None
+    """The chat template, which whoever reads the file renders; None for the tokenizer's."""
     asked: Sequence[str] = ()
     """Prompts of training, which the file's tokenizer has to cut as `tokenizer`; empty where none are known."""
 
@@ -102,7 +105,13 @@ def write_gguf(model: Language, target: Path, work: Work, *, packing: Packing = 
             rows = model.weights.shapes["model.embed_tokens.weight"][0]
             texts = texts_to_cut(model.tokenizer, model.asked, rows=rows)
             notes = add_vocabulary(
-                writer, model.tokenizer, rows=rows, begin=model.begins, end=model.end, texts=texts
+                writer,
+                model.tokenizer,
+                rows=rows,
+                begin=model.begins,
+                end=model.end,
+                template=model.template or ChatTemplate.of(model.tokenizer).text,
+                texts=texts,
             )
             factors = slowed(model.config)
             if factors is not None:

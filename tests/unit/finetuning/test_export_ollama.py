@@ -55,8 +55,13 @@ LLAMA2_CHAT = (
     "{% if each['role'] == 'user' %}{{ bos_token + '[INST] ' + (told if loop.first else '') + each['content'] }}"
     "{{ ' [/INST]' }}{% else %}{{ ' ' + each['content'] + ' ' + eos_token }}{% endif %}{% endfor %}"
 )
-WRITTEN_HERE = {"mistral": MISTRAL, "llama 2, chat": LLAMA2_CHAT, "llama 2, base": PLAIN_TEMPLATE}
-"""They write what the models' own write."""
+DATED = (
+    "\n{{ bos_token + 'On ' + strftime_now('%d %B %Y') + '\n' }}"
+    "{% for each in messages %}{{ '<|' + each['role'] + '|>' + each['content'] + eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+WRITTEN_HERE = {"mistral": MISTRAL, "llama 2, chat": LLAMA2_CHAT, "llama 2, base": PLAIN_TEMPLATE, "dated": DATED}
+"""They write what the models' own write, as SmolLM3's does the date."""
 
 
 @pytest.fixture(scope="session")
