@@ -50,7 +50,8 @@ def build_page(limits: Limits | None = None) -> gr.Blocks:
             status = gr.HTML(no_model(), elem_id="status", elem_classes="ba-plain")
             if sign_in_is_there():
                 _sign_in(page)
-        going, said = build_going(), build_said()
+        with gr.Column(elem_classes="ba-lines"):
+            going, said = build_going(), build_said()
         if zero_gpu.is_here():
             gr.HTML(tag("div", text.LENT_GPU, class_="ba-note"), elem_id="lent-gpu", elem_classes="ba-plain")
         with gr.Tabs(selected="compare", elem_id="tabs") as tabs:
