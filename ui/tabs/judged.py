@@ -228,7 +228,7 @@ def build_judged() -> Judged:
 
 
 def _asked(job: Run) -> Evaluation | AnyModels:
-    return asked_of(job, Evaluation if kind_of(job) == EVALUATION else AnyModels)
+    return asked_of(job, Evaluation) if kind_of(job) == EVALUATION else asked_of(job, AnyModels)
 
 
 def _title(job: Run) -> str:

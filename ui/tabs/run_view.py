@@ -76,8 +76,7 @@ def loss(run: Run) -> Markup:
     # The step with the lowest validation loss, where that is the one that a run ends with.
     kept = ("best so far" if going_on else "kept") if recipe.training.keep == "best" else ""
     way, file = recipe.way, run.folder / "metrics.jsonl"
-    look = {"more": way.curves, "falls": way.loss_tells, "unit": way.loss_unit}
-    return loss_so_far(file, total=total, kept=kept, **look)
+    return loss_so_far(file, total=total, kept=kept, more=way.curves, falls=way.loss_tells, unit=way.loss_unit)
 
 
 def log(run: Run, visitor: Visitor) -> Markup:
