@@ -27,6 +27,8 @@ from plumbing.redaction import RedactedStream, redact
 _RESERVE = ".reserve"
 """Room for the last words of a run that has filled the disk."""
 _RESERVE_BYTES = 2**16
+_LOOKS_S = 0.5
+"""How often it is looked whether this process was asked to stop."""
 
 
 def main() -> int:
@@ -87,7 +89,7 @@ def _record(run: Run, error: Exception) -> int:
 def _watch(run: Run, status: Status) -> None:
     """End this process by force where it was asked to stop and does not: it may hang, and nobody may be looking."""
     while True:
-        time.sleep(1.0)
+        time.sleep(_LOOKS_S)
         with contextlib.suppress(RunError, OSError):
             if not (run.cancel_requested() and cancel_is_overdue(run, run.status())):
                 continue

@@ -129,8 +129,10 @@ def _launched(
         from ui.drawing.theme import CSS, theme
         from ui.page import build_page
         from ui.server.door import UPLOAD_MB, Door
+        from ui.server.preview import ICON, name_the_page
         from ui.server.pushing import sign_in_is_there
 
+        name_the_page()
         page = build_page(limits)
     # No call around the queue, and an end to it: an answer to everybody who waits.
     page.queue(default_concurrency_limit=4, max_size=100, api_open=False)
@@ -151,6 +153,7 @@ def _launched(
         auth=login,  # type: ignore[arg-type]  # it may be a coroutine function, as gradio.routes awaits one
         theme=theme(),
         css=CSS,
+        favicon_path=ICON,
         footer_links=[],
         share=False,
         allowed_paths=[str(runs_folder().resolve())],  # for what is exported; the door lets nothing else through

@@ -152,8 +152,8 @@ def connect_addresses(page: gr.Blocks, at: Addressed, links: Sequence[gr.Button]
 
 def build_said() -> gr.HTML:
     """Where it is said what is wrong with an address, and that a link was copied."""
-    said = tag("div", "", id="address-said", class_="ba-quietly", role="status")
-    gr.HTML(said, elem_classes="ba-plain")
+    said = tag("div", "", id="address-said", role="status")
+    gr.HTML(said, elem_classes="ba-plain ba-quietly")
     return gr.HTML(elem_id="address", elem_classes="ba-plain")
 
 

@@ -135,8 +135,6 @@ def minutes(status: Status) -> str:
 
 def _doing(run: Run, status: Status, with_id: bool) -> str:
     said = [run.id] if with_id else []
-    if status.state in ACTIVE and status.phase:
-        said.append(status.phase)
     if status.state in ACTIVE and run.cancel_requested():
         said.append("stopping" if run.is_job else "cancelling after this step")
     if status.started:
