@@ -21,7 +21,6 @@ from models.adapters import ORIGIN_FILE
 from models.loading import load_tokenizer
 from models.prompting import CONTRACT_FILE
 from models.sources import resolve
-from plumbing.errors import ModelError
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -51,17 +50,9 @@ def write_adapter(tuned: Tuned, target: Path, work: Work) -> list[str]:
     return [f"It stands on {tuned.base_name}, which has to be fetched beside it."]
 
 
-def require_adapter(tuned: Tuned) -> None:
-    """Raise a `ModelError` where a whole model was tuned."""
-    if tuned.is_whole:
-        raise ModelError(
-            "A whole model was trained here, and no adapter", got=tuned.name, fix="Take it as `merged`."
-        )
-
-
 def write_folder(tuned: Tuned, folder: Path, work: Work) -> list[str]:
     """Write into `folder` what goes into the zip, and return the names; errors as of `write_adapter`."""
-    require_adapter(tuned)
+    tuned.require_adapter()
     work.tell("Finding the base model's tokenizer")
     tokenizer = load_tokenizer(resolve(tuned.origin.name, progress=work.on_progress))
     tokenizer.save_pretrained(folder)

@@ -88,11 +88,11 @@ def _merged(tuned: Tuned, target: Path, work: Work, options: Options) -> list[st
 def _gguf(tuned: Tuned, target: Path, work: Work, options: Options) -> list[str]:
     from finetuning.export.gguf.lora import write_lora_gguf
     from finetuning.export.gguf.writing import packing_of, write_gguf
-    from finetuning.export.language import language_of
+    from finetuning.export.language import base_config, language_of
 
-    model, notes = language_of(tuned, work, onto=_onto(options))  # type: ignore[arg-type]
     if options.adapter_alone:
-        return write_lora_gguf(tuned.folder, model.config, target, work)
+        return write_lora_gguf(tuned, base_config(tuned, work), target, work)
+    model, notes = language_of(tuned, work, onto=_onto(options))  # type: ignore[arg-type]
     return notes + write_gguf(model, target, work, packing=packing_of(options.packing, model))
 
 
@@ -114,9 +114,7 @@ def _no_name(_: Tuned, __: Options) -> str:
 
 
 def _require_adapter(tuned: Tuned, _: Options) -> None:
-    from finetuning.export.adapter import require_adapter
-
-    require_adapter(tuned)
+    tuned.require_adapter()
 
 
 def _require_merged(_: Tuned, options: Options) -> None:

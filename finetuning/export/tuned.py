@@ -86,6 +86,19 @@ class Tuned:
         in_a_run = self.folder.name in ("adapter", "model") and (self.folder.parent / "status.json").is_file()
         return self.folder.parent.name if in_a_run else self.folder.name
 
+    def require_adapter(self) -> None:
+        """Refuse a whole model.
+
+        Raises:
+            ModelError: says so.
+        """
+        if self.is_whole:
+            raise ModelError(
+                "A whole model was trained here, and no adapter",
+                got=self.name,
+                fix="Take it as `merged` or `gguf`.",
+            )
+
     def require_writer(self, what: str) -> None:
         """Refuse what is not a language model.
 

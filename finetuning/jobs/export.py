@@ -100,7 +100,8 @@ def ask(asked: Export, limits: Limits | None = None, *, owner: str = "") -> Run 
     """
     tuned = Tuned.of(Path(asked.adapter))
     with _submitting:
-        for job in jobs_for(tuned.folder, asked.what):
+        before = jobs_for(tuned.folder, asked.what)
+        for job in before:
             if job.state() in ACTIVE:
                 return job
         found = find_made(tuned.folder, asked.what)
@@ -108,10 +109,10 @@ def ask(asked: Export, limits: Limits | None = None, *, owner: str = "") -> Run 
             return None
         if limits is not None:
             asked = _within(tuned, asked, limits)
-        forget_ended(tuned.folder, asked.what)
-        if limits is None:
-            return submit(EXPORT, asked)
-        return submit_within(EXPORT, asked, limits, owner=owner)
+        made = submit_within(EXPORT, asked, limits, owner=owner) if limits else submit(EXPORT, asked)
+        for job in before:  # these are over, and what they made lies elsewhere; only now, or their id came again
+            shutil.rmtree(job.folder, ignore_errors=True)
+        return made
 
 
 def jobs_for(tuned: Path, what: What | None = None) -> list[Run]:
@@ -125,13 +126,6 @@ def jobs_for(tuned: Path, what: What | None = None) -> list[Run]:
         if Path(asked.adapter) == tuned.resolve() and what in (None, asked.what):
             found.append(job)
     return found
-
-
-def forget_ended(tuned: Path, what: What) -> None:
-    """Remove the folders of jobs for this file that are over: what they made lies elsewhere."""
-    for job in jobs_for(tuned, what):
-        if job.state() not in ACTIVE:
-            shutil.rmtree(job.folder, ignore_errors=True)
 
 
 def sweep(runs: Path | None = None) -> None:

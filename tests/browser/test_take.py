@@ -23,13 +23,13 @@ def test_what_was_tuned_is_chosen_made_and_downloaded(page: Page, runs_folder: P
     form = panel.get_by_role("radio")
     expect(form).to_have_count(5)  # a page of one's own pushes to the Hub, too
     expect(panel.locator("select")).to_be_hidden()
-    panel.get_by_role("radio", name="GGUF file").check()
+    panel.locator("input[value=gguf]").check()
     expect(panel.locator("select")).to_be_visible()
     expect(panel.get_by_role("checkbox", name="Ask it test rows")).to_be_visible()
-    panel.get_by_role("radio", name="Push to the Hub").check()
+    panel.locator("input[value=hub]").check()
     expect(panel.get_by_role("button", name="Make it")).to_be_hidden()
     expect(panel).to_contain_text("hf auth login")  # there is no token on this machine
-    panel.get_by_role("radio", name="Adapter").check()
+    panel.locator("input[value=adapter]").check()
     panel.get_by_role("button", name="Make it").click()
     expect(panel.get_by_role("progressbar")).to_be_visible()
     link = panel.get_by_role("link", name="Download")

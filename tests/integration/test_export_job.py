@@ -43,3 +43,4 @@ def test_an_export_that_is_killed_is_whole_when_it_is_asked_for_again_and_one_th
     wait_for(lambda: not stopped.process_alive())
     sweep()
     assert not (stopped.folder / MAKING).exists() and len(made_of(run.tuned)) == 1
+    launch.reconcile()  # and so collects the process

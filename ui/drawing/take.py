@@ -89,6 +89,7 @@ def closed() -> Markup:
 def panel(
     about: str,
     *,
+    key: str = "",
     forms: Sequence[Offered] = (),
     taken: Sequence[Taken] = (),
     pushed: Pushed | None = None,
@@ -100,6 +101,7 @@ def panel(
 
     Args:
         about: which model it is about.
+        key: of that model, as the page names it.
         forms: what is offered; nothing while something is made.
         taken: what is made or being made, the newest first.
         pushed: the last push.
@@ -119,7 +121,8 @@ def panel(
         parts.append(_choice(forms, not_pushed, chosen))
     inside = tag("div", *parts, class_="ba-stack")
     seen = hashlib.sha256(inside.encode()).hexdigest()[:16] if going_on else None
-    return tag("details", tag("summary", TITLE), inside, class_="ba-fold ba-take", open="", data_seen=seen)
+    told = {"data_key": key or None, "data_seen": seen}
+    return tag("details", tag("summary", TITLE), inside, class_="ba-fold ba-take", open="", **told)
 
 
 def seen_in(drawn: Markup) -> str:

@@ -83,9 +83,13 @@ def connect_take(panel: gr.HTML, chosen: gr.components.Component, key_of: Callab
 
 
 def close_with(panel: gr.HTML, chosen: gr.components.Component) -> None:
-    """Close the panel when another model is chosen; the page does that by itself."""
-    value = json.dumps(drawing.closed())
-    chosen.change(None, None, panel, js=f"() => {value}", **QUICK)  # type: ignore[attr-defined]
+    """Close the panel when another model is chosen; the page does that by itself.
+
+    A list that is filled anew says that it has changed, too, whatever is chosen in it.
+    """
+    is_about_it = """String(html).includes(`data-key="${key}"`)"""
+    js = f"(key, html) => {is_about_it} ? html : {json.dumps(drawing.closed())}"
+    chosen.change(None, [chosen, panel], panel, js=js, **QUICK)  # type: ignore[attr-defined]
 
 
 def of_run(run_id: str) -> str:
@@ -133,6 +137,7 @@ def _drawn(choice: Choice, visitor: Visitor, login: gr.OAuthToken | None, *, pro
     pushes = pushing.are_offered(visitor)
     return drawing.panel(
         f"{choice.label}, tuned from {visitor.shown(choice.base)}",
+        key=choice.key,
         forms=() if going_on else taking.offered(choice, visitor, pushes=pushes),
         taken=taken,
         pushed=pushed,

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 import re
 import shutil
 import zipfile
@@ -10,9 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GenerationConfig
 
 from finetuning.export.adapter import write_adapter
+from finetuning.export.forms import export
 from finetuning.export.merged import write_merged
 from finetuning.export.merging import MergedWeights
 from finetuning.export.tuned import Tuned
@@ -20,6 +23,7 @@ from finetuning.export.work import Stopped, Work
 from models import loading
 from models.generation import answer_batch
 from models.pair import open_pair
+from models.resolved import _hash_weights
 from models.sources import resolve
 from plumbing.errors import RunError, UserError
 
@@ -111,7 +115,8 @@ def test_a_merged_folder_answers_as_the_adapter_beside_its_base(
     assert (own - merged).abs().max() < 1e-4
     assert open_pair(tmp_path / "merged", base=str(tiny_llama)).is_whole  # and it is a whole model of ours
     card = (tmp_path / "merged" / "README.md").read_text()
-    assert said[0] in card and "library_name: transformers" in card and "merge" in card
+    assert said[0] in card and "library_name: transformers" in card
+    assert "base_model_relation" not in card, "a folder is no model of the Hub's"
 
 
 def program_in(card):
@@ -184,6 +189,60 @@ def test_a_whole_model_is_written_as_it_is(tiny_whole, tiny_llama, tmp_path):
     assert open_pair(tmp_path / "out", base=str(tiny_llama)).is_whole
     with pytest.raises(UserError, match=r"no adapter.*merged"):
         write_adapter(tuned, tmp_path / "out.zip", Work())
+
+
+def test_a_whole_model_ends_its_answers_as_it_was_trained_to(tiny_whole, tmp_path):
+    folder = shutil.copytree(tiny_whole, tmp_path / "tuned")
+    (folder / "generation_config.json").write_text('{"eos_token_id": 5, "repetition_penalty": 1.3}')
+    write_merged(Tuned.of(folder), tmp_path / "out", Work())
+    ends = open_pair(folder).prompter.template.end_token
+    read = GenerationConfig.from_pretrained(tmp_path / "out")
+    assert ends in read.eos_token_id and 5 not in read.eos_token_id and read.repetition_penalty in (None, 1.0)
+
+
+def test_other_weights_of_the_base_than_those_of_training_are_said(tiny_llama, make_adapter, tmp_path):
+    base = shutil.copytree(tiny_llama, tmp_path / "base")
+    tuned = Tuned.of(make_adapter(tmp_path / "adapter", base))
+    assert len(write_merged(tuned, tmp_path / "same", Work())) == 2
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model.model.norm.weight.data += 0.1
+    model.save_pretrained(base)
+    _hash_weights.cache_clear()
+    said = write_merged(tuned, tmp_path / "other", Work())
+    assert "not byte for byte those" in said[1]
+    assert said[1] in (tmp_path / "other" / "README.md").read_text()
+
+
+def test_weights_that_are_no_numbers_once_they_are_stored_are_refused(tiny_llama, make_adapter, tmp_path):
+    base = shutil.copytree(tiny_llama, tmp_path / "base")
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model.model.norm.weight.data[3] = 1e5  # more than half precision holds
+    model.save_pretrained(base)
+    tuned = Tuned.of(make_adapter(tmp_path / "adapter", base))
+    write_merged(tuned, tmp_path / "fine", Work())
+    with pytest.raises(UserError, match=r"no number in float16.*model.norm.weight"):
+        write_merged(tuned, tmp_path / "out", Work(), stored="float16")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_whole_model_that_is_not_its_base_with_other_weights_is_not_written(tiny_whole, tmp_path):
+    folder = shutil.copytree(tiny_whole, tmp_path / "tuned")
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: each for name, each in weights.items() if "norm" not in name}, folder / "model.safetensors")
+    for form, name in (("merged", "out"), ("gguf", "out.gguf")):
+        with pytest.raises(UserError, match="do not fit its base"):
+            export(folder, form, tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["tuned"]
+
+
+def test_a_base_whose_files_are_of_another_size_is_refused(tiny_llama, make_adapter, tmp_path):
+    base = shutil.copytree(tiny_llama, tmp_path / "base")
+    tuned = Tuned.of(make_adapter(tmp_path / "adapter", base))
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"vocab_size": config["vocab_size"] + 8}))
+    with pytest.raises(UserError, match=r"not of the sizes.*embed_tokens"):
+        write_merged(tuned, tmp_path / "out", Work())
+    assert not (tmp_path / "out").exists()
 
 
 def test_weights_of_several_files_are_read_and_written(tiny_llama, make_whole, tiny_adapter, tmp_path, monkeypatch):

@@ -88,7 +88,7 @@ def test_an_export_is_followed_cancelled_and_downloaded_by_whose_it_is(
 ) -> None:
     run = make_run(tiny_adapter)
     key = f"run:{run.id}"
-    assert "no such packing" in answer(key, event("start", form="gguf", packing="q4_k"), ana)
+    assert "no such packing" in answer(key, event("start", form="gguf", packing="q3"), ana)
     assert "K-quants" in answer(key, event("start", form="gguf", packing="q4_k_m"), ana)
     shown = answer(key, event("start", form="gguf", packing="q8_0"), ana)
     assert "Queued" in shown and 'data-do="cancel"' in shown and "<fieldset" not in shown
@@ -102,7 +102,7 @@ def test_an_export_is_followed_cancelled_and_downloaded_by_whose_it_is(
     run_job(job, lambda: False)
     shown = answer(key, event("poll", seen=seen), ana)
     [(made, file)] = made_of(run.tuned)
-    assert f"Download {made.file}" in shown and "q8_0" in shown and made.notes[0] in shown
+    assert f"Download {made.file}" in shown and "q8_0" in shown and "own weights in float32." in shown
     assert "<fieldset" in shown and str(file) not in shown, "a stranger reads no path"
     assert str(file) in answer(key, event("open"), LOCAL)
     address = shown.partition('data-file="')[2].partition('"')[0]
@@ -206,6 +206,6 @@ def test_one_push_at_a_time_each_and_what_came_of_it_is_said(
         thread.join(60)
         said = pushes.of(choice, ana)
         assert said is not None and not said.phase
-        assert said.notes == ["Pushed: there"] or said.error == "No (got …/x)."
+        assert said.notes == ["Pushed: there"] or said.error == "No (got '…/x')."
     assert given[0] == ("ana/tuned", TOKEN, True)
     assert pushes.of(choice, LOCAL) is None and TOKEN not in repr(pushes._found)
