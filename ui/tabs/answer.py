@@ -202,7 +202,7 @@ class Answers:
         hidden = last is not None and last.is_hidden
         alone = last is None or last.labels or last.is_chat or last.goes_on or not last.in_words or hidden
         buttons = {self.follow: gr.Button(visible=not alone), self.bar: gr.Row(visible=hidden)}
-        shown = {self.turns: turns, self.past: answers.past(turns[:-1]), self.told: told(last)}
+        shown: Updates = {self.turns: turns, self.past: answers.past(turns[:-1]), self.told: told(last)}
         shown |= {self.stop: stop_button()}
         return shown | buttons | self._draw(last)
 
