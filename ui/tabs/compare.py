@@ -162,11 +162,9 @@ class Compare(Answers):
         yield chosen | dict(zip(self.voting.told, self.voting.tell(key, request), strict=True))
         if there.opens not in ("", "compare"):
             return
-        if there.model or there.example:
-            yield from self.run_example(max(0, there.example - 1))(task, key, turns, request)
-            return
         shown = _examples(task, find_any(key, visitor_of(request)) if key else None)
-        turn = self._asked(shown[0], key, request) if key and shown else None
+        index = there.example - 1 if 0 < there.example <= len(shown) else 0
+        turn = self._asked(shown[index], key, request) if key and shown else None
         if turn is not None and turn.recorded is not None:
             BALLOTS.note_recorded(visitor_of(request).owner, turn)
             yield self._as_recorded(turn.recorded)
@@ -174,7 +172,7 @@ class Compare(Answers):
                 note = tag("div", text.OTHERS_FIRST, class_="ba-note")
                 yield {self.reference: join([answers.reference_line(turn), note])}
                 return
-        yield from self.run_example(0)(task, key, turns, request)
+        yield from self.run_example(index)(task, key, turns, request)
 
     def _as_recorded(self, turn: Turn) -> Updates:
         """A page that shows what was recorded, on which nothing follows."""
