@@ -129,6 +129,7 @@ def _launched(
         from ui.drawing.theme import CSS, theme
         from ui.page import build_page
         from ui.server.door import UPLOAD_MB, Door
+        from ui.server.packing import Packing
         from ui.server.preview import ICON, name_the_page
         from ui.server.pushing import sign_in_is_there
 
@@ -165,7 +166,12 @@ def _launched(
         strict_cors=True,
         max_file_size=f"{limits.upload_mb if limits else UPLOAD_MB}mb",
         state_session_capacity=limits.pages if limits else Limits.model_fields["pages"].default,
-        app_kwargs={"middleware": [door], "docs_url": None, "redoc_url": None, "openapi_url": None},
+        app_kwargs={
+            "middleware": [door, Middleware(Packing)],
+            "docs_url": None,
+            "redoc_url": None,
+            "openapi_url": None,
+        },
         prevent_thread_lock=True,
     )
     return page

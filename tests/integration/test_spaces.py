@@ -216,10 +216,11 @@ def test_what_is_put_together_starts_as_a_space_and_answers(copied: Path, tmp_pa
         assert answer.status_code == 200 and answer.json()["up"] is True
         page = httpx.get(f"http://127.0.0.1:{port}/config", headers={"host": "ana-tune.hf.space"}).json()
         assert httpx.get(f"http://127.0.0.1:{port}/health", headers={"host": "evil.example.org"}).status_code == 200
-        why = [part for part in page["components"] if part["props"].get("elem_id") == "dialogue-why"]
-        assert bool(why) == (kind == "gpu")
+        by_id = {part["props"].get("elem_id"): part["props"] for part in page["components"]}
+        why, begins = by_id["train-why"]["value"], by_id["train-from"]["value"]
+        assert begins == ("dialogue" if kind == "gpu" else "sentiment") and bool(why) == (kind == "gpu")
         if why:  # no GPU is seen here, so the page says that, and begins with what runs anywhere
-            assert "Llama-2-7b-hf and Qwen3-1.7B would be trained on a GPU" in why[0]["props"]["value"]
+            assert "Llama-2-7b-hf and Qwen3-1.7B would be trained on a GPU" in why
     assert (folder / "runs").is_dir()
     # What a run, a lab and a command need is there as well.
     code = "import finetuning.worker, finetuning.lab.worker, finetuning.cli, eval.cli, eval.gate"

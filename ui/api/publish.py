@@ -46,12 +46,21 @@ FILE = {
 """The schema of a parameter called `file`."""
 
 
+FOR_PROGRAMS = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
+"""What Gradio says of a component to whoever calls an endpoint that has it; no page needs it."""
+
+
 class Page(gr.Blocks):
     """A page that can have endpoints: browsers do not hear of the other one, or they would draw a bar of pages."""
 
     def get_config_file(self) -> Any:
-        config = super().get_config_file()
+        config: Any = super().get_config_file()
         config["pages"] = [each for each in config["pages"] if each[0] != API_PAGE]
+        called = set(config["page"].get(API_PAGE, {}).get("components", ()))
+        for component in config["components"]:
+            if component["id"] not in called:
+                for name in FOR_PROGRAMS:
+                    component.pop(name, None)
         return config
 
 

@@ -19,6 +19,7 @@ LENT_GPU = (
 )
 NOT_LENT = "No GPU can be lent to you now, so this answer is computed on the processor, which takes longer."
 
+TRY_IT = "Try to fool it below, or train one of your own in Train."
 WAITING = "Pick an example, or write a message."
 QUEUED = "Waiting: one answer is written before yours."
 QUEUED_BEHIND = "Waiting: {ahead} answers are written before yours."
@@ -31,11 +32,20 @@ NOTHING_SAID = "There is nothing to follow up yet"
 REFUSED = "That does not work"
 NOT_ANSWERED = "Something went wrong while this was answered."
 STOPPING = "Stopping …"
-REMEMBERED = "Written for an earlier visitor: others are being answered now."
 STOPPED = "stopped"
+BEING_ANSWERED = "Waiting for both answers."
+BOTH_THERE = "Both answers are there."
+RECORDED = "As recorded on {day}, when this model was evaluated:"
+RECORDED_STATS = "recorded {day}"
+OTHERS_FIRST = "Others are being answered now. Choose an example, or write something, to ask both sides live."
+SHARED = "Of up to {most} words they share {common}."
+UNDERLINED = "What only one of them says is underlined."
+UNLIKE = "They differ too much to mark where."
 SECOND_SIDE = "{percent:+.0f} % time for both sides"
+NO_SECOND_SIDE = "no more time for both sides"
 NO_MODELS = "There is no tuned model of this task yet. Train one in the Train tab."
 NO_OWN_MODELS = "There is no tuned model of your own yet. Train one in the Train tab, under Your own."
+HOW_CHECKED = "how it was checked"
 BADGE_WAITING = "What was tuned is checked before its first answer."
 
 LAB_INTRO = (
@@ -80,6 +90,7 @@ STEPS = {
     4: "Fine-tune",
     5: "Evaluate",
 }
+SOURCE = "Where the rows come from"
 SOURCES = {
     "bundled": "Bundled",
     "file": "Upload a file",

@@ -37,6 +37,9 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 HUB = "https://huggingface.co"
 UPLOAD_MB = 100
 """Where nothing else is said."""
+_NAMED_BY_CONTENT = re.compile(r"/assets/[^/]+-[A-Za-z0-9_-]{8,12}\.\w+")
+"""Parts of Gradio's page whose names change with what is in them."""
+_FOR_GOOD = [(b"cache-control", b"public, max-age=31536000, immutable")]
 _SESSIONS = 20_000
 """Open pages whose visitor is remembered."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -138,6 +141,8 @@ class Door:
             return
         else:
             self._check_get(scope, path, visitor)
+            if _NAMED_BY_CONTENT.fullmatch(path):
+                send = _with_headers(send, _FOR_GOOD, only=200)
         await self._app(scope, receive, send)
 
     def _is_there(self, path: str, is_post: bool) -> bool:
@@ -334,11 +339,11 @@ def _replay(scope: Scope, receive: Receive, values: dict[str, Any]) -> Receive:
     return next_message
 
 
-def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:
-    """`send`, with more headers on the answer."""
+def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]], *, only: int | None = None) -> Send:
+    """`send`, with more headers on the answer; on that of a certain status only, if one is given."""
 
     async def with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.start" and only in (None, message["status"]):
             message = {**message, "headers": [*message.get("headers", []), *headers]}
         await send(message)
 

@@ -18,6 +18,7 @@ from plumbing.errors import ModelError, UserError
 from ui.drawing import answers, text
 from ui.drawing.answers import Turn
 from ui.drawing.markup import tag
+from ui.drawing.told import being_answered, told
 from ui.server.answering import prepare, take_cores
 from ui.server.ballots import BALLOTS
 from ui.server.choices import Choice
@@ -50,15 +51,15 @@ class Answers:
     """What is on the page, the newest last."""
     status: gr.HTML
     """The page's top line, which names the model that is open."""
-    asked: gr.State
-    """A test row that another tab asks both sides about, as a turn, until it is answered."""
     bar: gr.Row
     """Where a vote is given, while nobody is told which side is which."""
+    told: gr.HTML
+    """What came of the message, in a sentence that is read out."""
 
     @property
     def outputs(self) -> list[Any]:
         shown = [self.badge, self.past, self.message, self.before, self.after, self.reference]
-        return [*shown, self.box, self.turns, self.status, self.asked, self.follow, self.stop, self.bar]
+        return [*shown, self.box, self.turns, self.status, self.follow, self.stop, self.bar, self.told]
 
     def answer(
         self,
@@ -97,14 +98,17 @@ class Answers:
                 yield self._failed(turn, str(error))
                 raise
             turn.ballot = BALLOTS.new() if blind else None
+            if turn.recorded is not None and not blind:  # it may be shown until there is a live answer
+                BALLOTS.note_recorded(visitor.owner, turn)
         stop = MODELS.new_stop(request.session_hash)
         longest = visitor.limits.chat_waiting if visitor.limits else None
+        MODELS.wait_for_end(request.session_hash)  # of what this page had going, which is drawn where this will be
         with MODELS.answering(request.session_hash), MODELS.line.place(longest) as place:
             ahead = 1
             for ahead in MODELS.line.wait(place, stop):
                 if ahead:
                     said = text.QUEUED if ahead == 1 else text.QUEUED_BEHIND.format(ahead=ahead)
-                    yield self._waiting(turn, said)
+                    yield self._waiting(turn, said + MODELS.line.said_to_take(ahead))
             if ahead:  # stopped while it was waiting
                 yield self.show(shown)
             else:
@@ -131,12 +135,14 @@ class Answers:
     ) -> Iterator[Updates]:
         """Open the model, answer `turn` and remember it."""
         opened: Opened | None = None
+        said = ""
         for state in MODELS.open(choice, stop):
             place.seen = time.monotonic()
-            if isinstance(state, Opening):
-                yield self._opening(state, turn)
-            else:
+            if not isinstance(state, Opening):
                 opened = state
+            elif state.said != said:
+                said = state.said
+                yield self._opening(state, turn)
         if opened is None:  # stopped while it was loading
             yield self.show(shown) | self._top(choice, MODELS.opened(choice))
             return
@@ -150,6 +156,7 @@ class Answers:
         prepare(turn, both)
         turn.models = both.named(choice.key)
         start = {self.past: answers.past(before), self.follow: gr.Button(visible=False)}
+        start |= {self.told: being_answered(), self.stop: stop_button(going=True)}
         yield accepted | is_open | start | self._draw(turn, growing=True)
         take_cores()
         for _ in both.answers(turn, before, stop):
@@ -166,11 +173,18 @@ class Answers:
     def _waiting(self, turn: Turn, what: str, done: int = 0, total: int = 0) -> Updates:
         """Panels that show what is being waited for; there is nothing to vote on yet."""
         left, right = (answers.waiting_panel(name, turn, what, done, total) for name in turn.places)
-        return {self.before: left, self.after: right, self.bar: gr.Row(visible=False)}
+        shown = not turn.is_hidden and turn.recorded
+        return {
+            self.before: left,
+            self.after: right,
+            self.bar: gr.Row(visible=False),
+            self.told: told(turn.recorded) if shown else being_answered(),
+            self.stop: stop_button(going=True),
+        }
 
     def _opening(self, state: Opening, turn: Turn) -> Updates:
         top = tag("div", tag("i", class_="ba-busy"), state.what, class_="ba-status")
-        return self._waiting(turn, state.what, state.done, state.total) | {
+        return self._waiting(turn, state.said, state.done, state.total) | {
             self.message: answers.message_card(turn),
             self.reference: answers.reference_line(turn),
             self.badge: badge_waiting(),  # what it said is of the model before
@@ -183,7 +197,8 @@ class Answers:
         hidden = last is not None and last.is_hidden
         alone = last is None or last.labels or last.is_chat or last.goes_on or not last.in_words or hidden
         buttons = {self.follow: gr.Button(visible=not alone), self.bar: gr.Row(visible=hidden)}
-        return {self.turns: turns, self.past: answers.past(turns[:-1])} | buttons | self._draw(last)
+        shown = {self.turns: turns, self.past: answers.past(turns[:-1]), self.told: told(last)}
+        return shown | buttons | self._draw(last)
 
     def _top(self, choice: Choice | Two, opened: Opened | None) -> Updates:
         """The badge and the page's top line: of `choice`, open or not, and not of the model before it."""
@@ -197,6 +212,7 @@ class Answers:
             self.before: answers.empty_panel("base", said, names=turn.names),
             self.after: answers.empty_panel("tuned", said, names=turn.names),
             self.bar: gr.Row(visible=False),
+            self.told: "",
         }
         around = {self.message: answers.message_card(turn), self.reference: answers.reference_line(turn)}
         ended = {self.turns: [], self.past: "", self.stop: stop_button(), self.follow: gr.Button(visible=False)}
@@ -217,6 +233,6 @@ class Answers:
         }
 
 
-def stop_button() -> gr.Button:
-    """The button as it is while it has not been asked for."""
-    return gr.Button(value="Stop", interactive=True)
+def stop_button(*, going: bool = False) -> gr.Button:
+    """The button as it is while it has not been asked for: of use where an answer is going."""
+    return gr.Button(value="Stop", interactive=going)

@@ -16,6 +16,7 @@ from ui.drawing.markup import Markup, tag
 from ui.server.judging import JUDGING
 from ui.server.visitors import Visitor, visitor_of
 from ui.tabs import run_view
+from ui.tabs.clock import build_clock, set_to
 from ui.tabs.events import QUICK
 
 POLL_S = 3.0
@@ -36,24 +37,24 @@ class Going:
     """The components."""
 
     chip: gr.HTML
-    timer: gr.Timer
-    """Asks while there is something."""
+    clock: gr.HTML
+    """On while there is something."""
 
     def look(self, request: gr.Request) -> list[Any]:
         """What the visitor has going now."""
         visitor = visitor_of(request)
         found = _newest(visitor)
-        return [_chip(*found) if found else "", gr.Timer(active=found is not None)]
+        return [_chip(*found) if found else "", set_to(found is not None)]
 
 
 def build_going() -> Going:
     """Lay the components out."""
-    return Going(gr.HTML(elem_id="going", elem_classes="ba-plain", js_on_load=_JS), gr.Timer(POLL_S, active=False))
+    return Going(gr.HTML(elem_id="going", elem_classes="ba-plain", js_on_load=_JS), build_clock(POLL_S))
 
 
 def connect_going(going: Going, triggers: Sequence[Any]) -> None:
     """Look when something may have begun, and again while it goes on."""
-    gr.on([going.timer.tick, *triggers], going.look, None, [going.chip, going.timer], **QUICK)
+    gr.on([going.clock.click, *triggers], going.look, None, [going.chip, going.clock], **QUICK)
 
 
 def _newest(visitor: Visitor) -> tuple[Run, Status] | None:

@@ -23,6 +23,7 @@ from ui.server.judging import JUDGING, rows_said
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
 from ui.tabs import run_view
+from ui.tabs.clock import build_clock, set_to
 from ui.tabs.data_form import problems
 from ui.tabs.deleted import Deleted, build_deleted
 from ui.tabs.events import ACT, QUICK
@@ -59,8 +60,8 @@ class Judged:
     """What is followed, kept by the page itself: empty for a report that a model came with."""
     drawn: gr.State
     """The fingerprint of what is drawn, so that a look that finds nothing new changes nothing."""
-    timer: gr.Timer
-    """Asks while something is judged."""
+    clock: gr.HTML
+    """On while something is judged."""
 
     @property
     def seen(self) -> list[Any]:
@@ -69,7 +70,7 @@ class Judged:
 
     @property
     def followed(self) -> list[Any]:
-        around = [self.timer, self.state, self.stop, self.delete, self.prompts, self.listing]
+        around = [self.clock, self.state, self.stop, self.delete, self.prompts, self.listing]
         return [*self.seen, *around, *self.view.outputs, *self.verdict.outputs]
 
     # ---- what is shown ----
@@ -99,7 +100,7 @@ class Judged:
         return [
             job.id,
             now,
-            gr.Timer(active=not is_over),
+            set_to(not is_over),
             _state(job, visitor),
             gr.Button(visible=not is_over),
             gr.Button(visible=is_over),
@@ -112,7 +113,7 @@ class Judged:
         """No job, but a sentence, and a report of the model's own where there is one."""
         hidden = gr.Button(visible=False)
         shown = self.view.clear() if report is None else report
-        around = [gr.Timer(active=False), said, hidden, hidden, "", _listing(visitor)]
+        around = [set_to(False), said, hidden, hidden, "", _listing(visitor)]
         return ["", "", *around, *shown, *self.verdict.clear()]
 
     def reading(self) -> list[Any]:
@@ -212,9 +213,9 @@ def build_judged() -> Judged:
     listing = gr.HTML(elem_id="evaluate-listing", elem_classes="ba-plain", js_on_load=_ON_CLICK)
     tab = Judged(
         state, stop, link, delete, prompts, view, verdict, listing, deleted, run_view.id_box("evaluate-job"),
-        gr.State(""), gr.Timer(POLL_S, active=False),
+        gr.State(""), build_clock(POLL_S),
     )  # fmt: skip
-    tab.timer.tick(tab.look, tab.seen, tab.followed, **QUICK)
+    tab.clock.click(tab.look, tab.seen, tab.followed, **QUICK)
     tab.stop.click(tab.end, tab.seen, tab.followed, **ACT)
     tab.listing.click(tab.open, None, tab.followed, **ACT)
     with_undo = [*tab.deleted.outputs, *tab.followed]

@@ -26,6 +26,7 @@ from ui.server.choices import Choice, of_run
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
 from ui.tabs import run_view, take
+from ui.tabs.clock import build_clock
 from ui.tabs.deleted import Deleted, build_deleted
 from ui.tabs.events import ACT, QUICK
 from ui.tabs.report_view import ReportView, build_report_view
@@ -89,8 +90,8 @@ class Runs:
     """The ids of the runs that are ticked, with a space between."""
     drawn: gr.State
     drawn_beside: gr.State
-    timer: gr.Timer
-    """Runs while the tab is looked at."""
+    clock: gr.HTML
+    """Strikes while the tab is looked at."""
 
     # ---- looking ----
 
@@ -113,13 +114,16 @@ class Runs:
         ]
         return gr.skip() if all(each is None for each in parts) else self._all(*parts)
 
-    def turn_to(self, step: int) -> Any:
-        """The handler of the button that shows newer (-1) or older (1) runs."""
+    def turn(self, page: int, ticked: str | None, event: gr.EventData, request: gr.Request) -> Any:
+        """Newer runs or older ones, by the button that was clicked."""
+        step = -1 if event.target is self.newer else 1
+        return self._listing("", max(0, page + step), ticked, visitor_of(request))
 
-        def turn(page: int, ticked: str | None, request: gr.Request) -> Any:
-            return self._listing("", max(0, page + step), ticked, visitor_of(request))
-
-        return turn
+    def change(self, run_id: str | None, drawn: str, event: gr.EventData, request: gr.Request) -> Any:
+        """Ask the open run to stop after this step, or let it go on, by the button that was clicked; show it so."""
+        (run_view.cancel if event.target is self.cancel else run_view.resume)(run_id, request)
+        shown = self._again(run_id, drawn, visitor_of(request))
+        return gr.skip() if shown is None else shown
 
     def show(self, run: Run, ticked: str | None, page: int, visitor: Visitor) -> list[Any]:
         """The table, and a run open below it; nothing is compared."""
@@ -440,7 +444,7 @@ def build_runs(*, public: bool) -> Runs:
         listing, pages, newer, older, deleted, beside, compared, link, clear, detail, title, state, voted, loss,
         taken, view, recipe, log, compare, link_run, cancel, resume, delete, name, gr.State(""), gr.State(0),
         run_view.id_box("runs-run"), run_view.id_box("runs-ticked"), gr.State(""), gr.State(""),
-        gr.Timer(POLL_S, active=False),
+        build_clock(POLL_S, on=True),
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -452,16 +456,19 @@ def _connect(tab: Runs) -> None:
     # Every tick is sent: Gradio's "always_last" sends the first one's again, with what that said.
     tab.table.input(tab.tick, place, tab.shown, trigger_mode="multiple", **ACT)
     tab.clear.click(tab.untick, tab.page, tab.shown, **QUICK)
-    tab.cancel.click(run_view.cancel, tab.run_id, None, **ACT)
-    tab.resume.click(run_view.resume, tab.run_id, None, **ACT)
+    clicks = [tab.cancel.click, tab.resume.click]
+    gr.on(clicks, tab.change, [tab.run_id, tab.drawn], tab.followed, **ACT)
     tab.name.submit(tab.rename, [tab.name, tab.run_id, *place], tab.shown, **ACT)
     take.connect_take(tab.take, tab.run_id, take.of_run)
     with_undo = [*tab.deleted.outputs, *tab.shown]
     tab.delete.click(tab.throw_away, [tab.run_id, *place], with_undo, **ACT)
     tab.deleted.undo.click(tab.take_back, [tab.deleted.run_id, *place], with_undo, **ACT)
-    tab.newer.click(tab.turn_to(-1), [tab.page, tab.ticked], tab.listing, **QUICK)
-    tab.older.click(tab.turn_to(1), [tab.page, tab.ticked], tab.listing, **QUICK)
-    tab.timer.tick(tab.look, tab.seen, tab.shown, **QUICK)
+    gr.on([tab.newer.click, tab.older.click], tab.turn, [tab.page, tab.ticked], tab.listing, **QUICK)
+
+
+def connect_opening(tab: Runs, select: Any) -> None:
+    """The tab is looked through when it is opened, as well as later."""
+    gr.on([select, tab.clock.click], tab.look, tab.seen, tab.shown, **QUICK)
 
 
 def choice_of(run_id: str | None, visitor: Visitor) -> Choice:

@@ -10,11 +10,14 @@ from ui.server.two_models import Sides
 
 
 def badge(opened: Opened) -> Markup:
-    """What the adapter's proof says; of any two models how each is asked."""
+    """That what was tuned acts, and how that was found; of any two models how each is asked."""
     if isinstance(opened, Sides):
         return tag("div", *(f"{sentence} " for sentence in _how_asked(opened)), class_="ba-badge")
     acts, _, rest = opened.proof.describe().partition(":")
-    return tag("div", tag("b", f"✓ {acts}"), f":{rest}" if rest else None, class_="ba-badge")
+    how = [rest.strip(), f"{opened.precision}, weights: {opened.base.origin}"]
+    sign = tag("span", text.HOW_CHECKED, class_="ba-sign")
+    checked = tag("details", tag("summary", tag("b", f"✓ {acts}"), " ", sign), *(tag("div", each) for each in how))
+    return tag("div", checked, class_="ba-badge")
 
 
 def badge_waiting() -> Markup:
@@ -23,12 +26,12 @@ def badge_waiting() -> Markup:
 
 
 def status(opened: Opened) -> Markup:
-    """Model, device, precision and origin, for the top line."""
+    """Which model is open, and where, for the top line."""
     if isinstance(opened, Sides):
         said = " · ".join(short_name(side.about.name) for side in (opened.left, opened.right))
     else:
         device = "CPU" if opened.model.device.type == "cpu" else opened.model.device.type.upper()
-        said = f"{short_name(opened.base.name)} · {device} · {opened.precision} · {opened.base.origin}"
+        said = f"{short_name(opened.base.name)} · {device}"
     return tag("div", tag("i", class_="ba-on"), said, class_="ba-status")
 
 

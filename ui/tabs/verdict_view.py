@@ -173,6 +173,6 @@ def build_verdict_view(name: str) -> VerdictView:
         ]
     view = VerdictView(shown, verdict, box, side, kind, wanted, drawn, details, downloads)
     # Not `input` of the box: Gradio does not send it for what is pasted or deleted.
-    for trigger in (side.input, kind.input, wanted.change):
-        trigger(view.filter, [shown, side, kind, wanted], [kind, drawn], trigger_mode="always_last", **ACT)
+    triggers = [side.input, kind.input, wanted.change]
+    gr.on(triggers, view.filter, [shown, side, kind, wanted], [kind, drawn], trigger_mode="always_last", **ACT)
     return view

@@ -13,19 +13,24 @@ from typing import Any
 import gradio as gr
 import pytest
 
+from benchmarks.first_load import made_of
 from finetuning.limits import Limits, as_submitted
 from finetuning.recipe import load_recipe
 from finetuning.runs.folder import Run, create_run, open_run
 from models import libraries
 from plumbing.errors import RunError
+from ui.api.publish import FOR_PROGRAMS
 from ui.drawing import text
 from ui.page import build_page
 from ui.server import choices, downloads, models_in_use
 from ui.server.visitors import LOCAL, Visitor
-from ui.tabs import run_view, runs
+from ui.tabs import clock, run_view, runs
 from ui.tabs.report_view import ReportView
 from ui.tabs.task_form import place_of
 
+LISTENERS, COMPONENTS = 95, 400
+"""What three forms of Train made of 324 and 545, and some room."""
+GROUPS = {"chat", "act", "estimate", "start"}
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
@@ -59,8 +64,26 @@ def test_the_page_is_built_without_a_model_library_and_with_the_handlers_that_to
 
 
 def test_a_page_that_follows_no_run_asks_for_nothing(laid_out: Callable[..., gr.Blocks]) -> None:
+    """That of Runs strikes too, once its tab is open."""
     blocks = laid_out(build_page, whole=True).blocks.values()
-    assert [block.active for block in blocks if isinstance(block, gr.Timer)] == [False] * 7
+    assert not [block for block in blocks if isinstance(block, gr.Timer)], "which also runs where nobody looks"
+    clocks = [block.value for block in blocks if "ba-clock" in (block.elem_classes or [])]
+    assert sorted(clocks) == ["", "", "", "", clock.set_to(True)]
+
+
+def test_the_page_is_made_of_no_more_than_it_needs(laid_out: Callable[..., gr.Blocks]) -> None:
+    """Gradio sends every listener and component to every visitor, whatever they open."""
+    page = laid_out(build_page, whole=True)
+    made = made_of(page)
+    assert made["listeners"] <= LISTENERS and made["components"] <= COMPONENTS
+    assert made["concurrency groups"] <= len(GROUPS) + 1, "the last is of whoever closes the page"
+    queued = [each for each in page.fns.values() if each.queue is not False and each.targets[0][1] != "unload"]
+    assert {each.concurrency_id for each in queued} == GROUPS
+    limits = {kind: {each.concurrency_limit for each in queued if each.concurrency_id == kind} for kind in GROUPS}
+    assert all(len(found) == 1 for found in limits.values()), f"the least would count: {limits}"
+    sent = {each["id"]: each for each in page.get_config_file()["components"]}
+    told = {name for each in page.get_config_file()["page"][""]["components"] for name in sent[each]}
+    assert not told & {*FOR_PROGRAMS}
 
 
 def test_nothing_waits_for_a_change_of_state_which_gradio_may_lose(laid_out: Callable[..., gr.Blocks]) -> None:
