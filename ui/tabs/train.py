@@ -93,15 +93,17 @@ def _connect(tab: Train) -> None:
     data, form = tab.data, tab.form
     strategy = form.field("strategy.kind")
     others = [tab.place, tab.what.what, data.kind, form.recipe, strategy]
-    gr.on([*(each.input for each in others), *data.other_source], tab.take, tab.inputs, tab.begun, **SLOW)
-    form.size.input(tab.choose_size, [form.size, *tab.inputs], form.sized, **ACT)
+    taken = gr.on([*(each.input for each in others), *data.other_source], tab.take, tab.inputs, tab.begun, **SLOW)
+    sized = form.size.input(tab.choose_size, [form.size, *tab.inputs], form.sized, **ACT)
     as_set = f"() => '{sizes.AS_SET}'"
     gr.on([field.input for field in form.sized], None, None, form.size, js=as_set, **QUICK)
     gr.on([form.more.expand, strategy.input], tab.show_costs, tab.inputs, form.costs, **SLOW)
     tab.read.change(tab.show_rest, tab.inputs, tab.rest, **SLOW)
-    # One listener for all of them: a recipe changes many fields at once, and one estimate is enough.
-    changes = [each.change for each in (tab.read, *form.fields)]
-    gr.on(changes, tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
+    # Not whenever a field changes: while a form is filled, some of its fields still hold what no longer fits.
+    estimated: list[Any] = [tab.show_estimate, tab.inputs, [tab.weights, tab.estimate]]
+    gr.on([tab.read.change, *(each.input for each in form.fields)], *estimated, **SLOW)
+    taken.then(*estimated, **SLOW)
+    sized.then(*estimated, **SLOW)
     tab.start.click(tab.start_run, tab.inputs, tab.follow.followed, **ONCE)
 
 
