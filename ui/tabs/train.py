@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
@@ -17,7 +18,6 @@ from ui.drawing.markup import progress, tag
 from ui.tabs import data_form, follow, sizes, train_form
 from ui.tabs.events import ACT, ONCE, QUICK, SLOW
 from ui.tabs.follow import Follow
-from ui.tabs.run_view import id_box
 from ui.tabs.task_form import build_task_form
 from ui.tabs.train_form import TrainForm
 from ui.tabs.train_steps import Train, learns, step_title
@@ -73,7 +73,7 @@ def build_train(limits: Limits | None = None) -> Train:
     form = TrainForm(chosen, [*base_fields, *settings], size, table, more, costs)
     tab = Train(
         known, limits, place, said, what, data, summary, preview, tokens, why, weights, form, estimate, start,
-        Follow(*going_on, *ended), id_box(f"{NAME}-read"),
+        Follow(*going_on, *ended),
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -98,17 +98,19 @@ def _connect(tab: Train) -> None:
     as_set = f"() => '{sizes.AS_SET}'"
     gr.on([field.input for field in form.sized], None, None, form.size, js=as_set, **QUICK)
     gr.on([form.more.expand, strategy.input], tab.show_costs, tab.inputs, form.costs, **SLOW)
-    tab.read.change(tab.show_rest, tab.inputs, tab.rest, **SLOW)
-    # Not whenever a field changes: while a form is filled, some of its fields still hold what no longer fits.
-    estimated: list[Any] = [tab.show_estimate, tab.inputs, [tab.weights, tab.estimate]]
-    gr.on([tab.read.change, *(each.input for each in form.fields)], *estimated, **SLOW)
-    taken.then(*estimated, **SLOW)
-    sized.then(*estimated, **SLOW)
+    gr.on([each.input for each in form.fields], tab.show_estimate, tab.inputs, tab.estimated, **SLOW)
+    sized.then(tab.show_estimate, tab.inputs, tab.estimated, **SLOW)
+    then_rest(tab, taken)
     tab.start.click(tab.start_run, tab.inputs, tab.follow.followed, **ONCE)
+
+
+def then_rest(tab: Train, filled: Dependency) -> None:
+    """What follows once the form is filled, and not while some of its fields still hold what no longer fits."""
+    filled.then(tab.show_rest, tab.inputs, tab.rest, **SLOW)
 
 
 def connect_opening(tab: Train, load: Any, select: Any) -> None:
     """What is read and shown once somebody looks: the rows when the tab is opened, and a run that goes on."""
     again = [*tab.data.other_reading, tab.what.instruction.submit]
-    gr.on([select, *again], tab.show_data, tab.inputs, tab.shown, **SLOW)
+    then_rest(tab, gr.on([select, *again], tab.show_data, tab.inputs, tab.shown, **SLOW))
     follow.connect(tab.follow, load, select)
