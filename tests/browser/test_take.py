@@ -12,11 +12,10 @@ from playwright.sync_api import Page, expect
 from finetuning.recipe import load_recipe
 from finetuning.runs.folder import create_run, process_started
 from models.tuned import bundled_folder
-from tests.browser.steps import open_tab, wait_for_answers
+from tests.browser.steps import open_tab
 
 
 def test_what_was_tuned_is_chosen_made_and_downloaded(page: Page, runs_folder: Path, tmp_path: Path) -> None:
-    wait_for_answers(page)
     panel = page.locator("#compare-take")
     expect(panel.locator("fieldset")).to_have_count(0)
     panel.locator("summary").click()
