@@ -149,6 +149,8 @@ def test_what_this_page_had_going_is_over_before_it_is_cleared(tab: Compare) -> 
     cleared = tab.forget(DIALOGUE_KEY, request())
     assert not MODELS.is_answering("page1") and cleared[tab.turns] == []
     reader.join()
+    for work in list(MODELS._being_opened.values()):  # which is loaded to the end
+        work.thread.join()
 
 
 def test_a_model_that_does_not_open_says_so_in_place_of_loading(tab: Compare, bundled: Path) -> None:
