@@ -5,6 +5,7 @@ Three of them ask for a decision: which rows, how much, and Start. Everything el
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -96,12 +97,19 @@ def _connect(tab: Train) -> None:
     taken = gr.on([*(each.input for each in others), *data.other_source], tab.take, tab.inputs, tab.begun, **SLOW)
     sized = form.size.input(tab.choose_size, [form.size, *tab.inputs], form.sized, **ACT)
     as_set = f"() => '{sizes.AS_SET}'"
-    gr.on([field.input for field in form.sized], None, None, form.size, js=as_set, **QUICK)
+    gr.on(_edits(form.sized), None, None, form.size, js=as_set, **QUICK)
     gr.on([form.more.expand, strategy.input], tab.show_costs, tab.inputs, form.costs, **SLOW)
-    gr.on([each.input for each in form.fields], tab.show_estimate, tab.inputs, tab.estimated, **SLOW)
+    gr.on(_edits(form.fields), tab.show_estimate, tab.inputs, tab.estimated, **SLOW)
     sized.then(tab.show_estimate, tab.inputs, tab.estimated, **SLOW)
     then_rest(tab, taken)
     tab.start.click(tab.start_run, tab.inputs, tab.follow.followed, **ONCE)
+
+
+def _edits(fields: Sequence[Any]) -> list[Any]:
+    """What a person does to fields, and not what fills them; a line of text is written once it is left."""
+    lines = [each for each in fields if isinstance(each, gr.Textbox)]
+    others = [each.input for each in fields if each not in lines]
+    return [*others, *(each.blur for each in lines), *(each.submit for each in lines)]
 
 
 def then_rest(tab: Train, filled: Dependency) -> None:
