@@ -1,5 +1,6 @@
 """What a call may hold while the page is being changed under it."""
 
+import asyncio
 from types import SimpleNamespace
 
 import gradio as gr
@@ -13,9 +14,13 @@ SESSION = "session000001"
 
 
 def test_what_was_offered_before_other_choices_came_is_taken_for_what_is_chosen_of_them():
-    with gr.Blocks() as page:
-        rows, said = gr.Radio(["reviews", "a file"], value="reviews"), gr.Textbox()
-        rows.change(str, rows, said)
+    async def inside_a_loop():  # else Gradio makes loops of its own, and closes none
+        with gr.Blocks() as page:
+            rows, said = gr.Radio(["reviews", "a file"], value="reviews"), gr.Textbox()
+            rows.change(str, rows, said)
+        return page, rows
+
+    page, rows = asyncio.run(inside_a_loop())
     session = SessionState(page)
     page.app = SimpleNamespace(state_holder={SESSION: session})
     session[rows._id] = gr.Radio(["dialogues", "a file"], value="dialogues")
