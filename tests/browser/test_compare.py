@@ -15,7 +15,7 @@ def test_the_first_page_shows_two_answers_without_a_click_recorded_and_then_live
     expect(page.locator("#story")).to_contain_text("right on 400 new ones")
     wait_for_answers(page)
     told = page.locator("#told")
-    expect(told).to_contain_text(re.compile("^(Before says|Before and After)"))
+    expect(told).to_contain_text(re.compile(r"^\s*(Before says|Before and After)"))
     expect(told.locator("[role=status][aria-live=polite]")).to_have_count(1)
     expect(page.locator("#stop")).to_be_disabled()
     for panel in ("#before", "#after"):
