@@ -62,7 +62,8 @@ class Follow:
             run = visitor.run(run_id)
         except RunError:
             return ["", "", set_to(False), *self._nothing()]
-        return self.shown(run, visitor, drawn)
+        # Not the run's id: another one may have been started since this was asked.
+        return [gr.skip(), *self.shown(run, visitor, drawn)[1:]]
 
     def shown(self, run: Run, visitor: Visitor, drawn: str = "") -> list[Any]:
         """The run, unless it is drawn as it is now already; it is asked about for as long as it goes on."""

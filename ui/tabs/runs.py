@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -148,13 +149,13 @@ class Runs:
 
     @toasts
     def tick(self, ticked: str | None, page: int, event: gr.EventData, request: gr.Request) -> list[Any]:
-        """The runs that are ticked on this page of the table, and those that were on others."""
+        """The runs that are ticked on this page of the table, and those that were on others; the oldest is A."""
         visitor = visitor_of(request)
         before = (ticked or "").split()
         here = [run.id for run in visitor.runs()[page * SHOWN : (page + 1) * SHOWN]]
         now = {clicked(event, f"run{place}") for place in range(MOST + 1)}
         left = [each for each in before if each not in here or each in now]
-        chosen = [*left, *(each for each in here if each in now and each not in left)]
+        chosen = sorted({*left, *(each for each in here if each in now)}, key=lambda each: Run(Path(each)).number)
         if len(chosen) > MOST:
             gr.Info(text.MOST_TICKED.format(most=MOST), title=text.REFUSED)
             return self.show_beside(" ".join(chosen[:MOST]), page, visitor)
@@ -215,7 +216,12 @@ class Runs:
             run = visitor.run(run_id)
         except RunError:
             return self._closed()
-        return None if _seen(run, visitor) == drawn else self._open(run, visitor, again=True)
+        if _seen(run, visitor) == drawn:
+            return None
+        # Not the run's id, nor its name: another may be open by now, and this one being given another.
+        _, *shown = self._open(run, visitor)
+        shown[self.followed.index(self.name) - 1] = gr.skip()
+        return [gr.skip(), *shown]
 
     def _beside(self, ticked: str | None, drawn: str | None, visitor: Visitor) -> list[Any] | None:
         if drawn == _NOT_SHOWN:
@@ -241,8 +247,7 @@ class Runs:
     def _nothing_beside(self, ticked: str | None) -> list[Any]:
         return [ticked or "", _NOT_SHOWN, gr.Column(visible=False), "", gr.skip()]
 
-    def _open(self, run: Run, visitor: Visitor, *, again: bool = False) -> list[Any]:
-        """`again` lets be what may be written now: the name."""
+    def _open(self, run: Run, visitor: Visitor) -> list[Any]:
         state = run.state()
         return [
             run.id,
@@ -254,7 +259,7 @@ class Runs:
             run_view.loss(run),
             tag("pre", visitor.shown(_recipe(run)), class_="ba-log ba-upwards"),
             run_view.log(run, visitor),
-            gr.skip() if again else run.called,
+            run.called,
             gr.Button(visible=of_run(run) is not None),
             gr.Button(visible=state in ACTIVE),
             gr.Button(visible=state in RESUMABLE),
