@@ -320,7 +320,7 @@ def build_compare(status_line: gr.HTML, limits: Limits | None = None) -> Compare
     known = _examples(FIRST_TASK.name, first)
     turn = as_recorded(known[0], first) if first and known else None
     about = gr.HTML(story_of(first), elem_id="story", elem_classes="ba-plain")
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=True, elem_classes="ba-choose"):
         task = gr.Radio(places(), value=FIRST_TASK.name, label="Task", scale=5, min_width=450, elem_id="task")
         model = gr.Dropdown(
             found, value=found[0][1] if found else None, label="Tuned model", scale=4, elem_id="model"

@@ -94,14 +94,16 @@ def _connect(tab: Train) -> None:
     strategy = form.field("strategy.kind")
     others = [tab.place, tab.what.what, data.kind, form.recipe, strategy]
     gr.on([*(each.input for each in others), *data.other_source], tab.take, tab.inputs, tab.begun, **SLOW)
-    form.size.input(tab.choose_size, [form.size, *tab.inputs], form.sized, **ACT)
+    form.size.input(tab.choose_size, [form.size, *tab.inputs], [*form.sized, tab.read], **ACT)
     as_set = f"() => '{sizes.AS_SET}'"
     gr.on([field.input for field in form.sized], None, None, form.size, js=as_set, **QUICK)
     gr.on([form.more.expand, strategy.input], tab.show_costs, tab.inputs, form.costs, **SLOW)
     tab.read.change(tab.show_rest, tab.inputs, tab.rest, **SLOW)
-    # One listener for all of them: a recipe changes many fields at once, and one estimate is enough.
-    changes = [each.change for each in (tab.read, *form.fields)]
-    gr.on(changes, tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
+    # Not `change` of the fields: a page takes up a recipe one field after the other, and each would ask. Nor only
+    # `input` of a box, which Gradio does not send for what is pasted or deleted.
+    boxes = [each for each in form.fields if isinstance(each, gr.Textbox)]
+    written = [*(each.input for each in form.fields), *(each.blur for each in boxes)]
+    gr.on([tab.read.change, *written], tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
     tab.start.click(tab.start_run, tab.inputs, tab.follow.followed, **ONCE)
 
 
