@@ -14,10 +14,13 @@ from plumbing.markup import scrolling as scrolling
 from plumbing.markup import table as table
 from plumbing.markup import tag as tag
 
+_FITS = 130
+"""Characters of a cell that is never scrolled."""
+
 
 def cell(content: str) -> Markup:
-    """A table cell that scrolls where its text is long."""
-    return tag("div", content, class_="ba-cell")
+    """A table cell that scrolls where its text is long, by the keyboard too."""
+    return tag("div", content, class_="ba-cell", tabindex=0 if len(content) > _FITS else None)
 
 
 def section(title: str, *parts: Child) -> Markup:

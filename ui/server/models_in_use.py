@@ -58,10 +58,11 @@ class Line:
         """How many wait behind the one that is being answered."""
         return max(0, len(self._places) - 1)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether somebody is being answered."""
-        return bool(self._places)
+    def is_free_within(self, seconds: float) -> bool:
+        """Whether nobody is being answered now, or in so many seconds."""
+        with self._changed:
+            self._drop_gone()
+            return self._changed.wait_for(lambda: not self._places, seconds)
 
     @contextmanager
     def place(self, longest: int | None = None) -> Iterator[Place]:

@@ -36,6 +36,9 @@ from ui.tabs.other_models import OtherModels, build_other_models
 from ui.tabs.top_line import badge_waiting
 from ui.tabs.voting import Voting
 
+_PATIENCE_S = 5.0
+"""For so long a page that was just opened waits for others, before it leaves it at what was recorded: mostly for
+what the same browser had going before it was opened anew."""
 FIRST_TASK = next(iter(STARTING_POINTS.values()))
 
 
@@ -152,9 +155,10 @@ class Compare(Answers):
         if there.model and there.opens == "compare":
             with contextlib.suppress(UserError):  # which is said where addresses are
                 task, key = place_of(find_any(there.model, visitor_of(request)).task), there.model
-        found = self.refresh(task, key, request)
-        key = found.value
-        yield {self.model: found} | dict(zip(self.voting.told, self.voting.tell(key, request), strict=True))
+        found, key = _choosable(task, key, request)
+        yield {self.model: gr.Dropdown(choices=found, value=key)} | dict(
+            zip(self.voting.told, self.voting.tell(key, request), strict=True)
+        )
         if there.opens not in ("", "compare"):
             return
         shown = _examples(task, find_any(key, visitor_of(request)) if key else None)
@@ -163,7 +167,7 @@ class Compare(Answers):
         if turn is not None and turn.recorded is not None:
             BALLOTS.note_recorded(visitor_of(request).owner, turn)
             yield self._as_recorded(turn.recorded)
-            if MODELS.line.is_busy:
+            if not MODELS.line.is_free_within(_PATIENCE_S):
                 note = tag("div", text.OTHERS_FIRST, class_="ba-note")
                 yield {self.reference: join([answers.reference_line(turn), note])}
                 return
@@ -176,9 +180,8 @@ class Compare(Answers):
 
     def refresh(self, task: str, key: str | None, request: gr.Request) -> Any:
         """The visitor's own tuned models, for a page that was just opened; the choice stays."""
-        found = options(visitor_of(request), task)
-        keys = [known for _, known in found]
-        return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
+        found, key = _choosable(task, key, request)
+        return gr.Dropdown(choices=found, value=key)
 
     def open_with(
         self, choice: Choice, visitor: Visitor, turns: list[Turn], request: gr.Request, asked: Turn | None = None
@@ -220,8 +223,9 @@ class Compare(Answers):
     ) -> Iterator[Updates]:
         """As `change_task`, and the first example is asked; outputs: `changed`."""
         model, *hinted = self.change_task(task, request)
+        _, key = _choosable(task, None, request)
         yield {self.model: model} | dict(zip(self.hinted, hinted, strict=True))
-        yield from self.run_example(0)(task, model.value, turns, request, blind)
+        yield from self.run_example(0)(task, key, turns, request, blind)
 
     @toasts
     def choose_model(
@@ -279,10 +283,17 @@ class Compare(Answers):
         }
 
 
+def _choosable(task: str, key: str | None, request: gr.Request) -> tuple[list[tuple[str, str]], str | None]:
+    """The tuned models of a task, as a dropdown shows them, and which is chosen: `key`, or the first."""
+    found = options(visitor_of(request), task)
+    keys = [known for _, known in found]
+    return found, key if key in keys else next(iter(keys), None)
+
+
 def as_recorded(example: Example, choice: Choice) -> Turn | None:
     """What both sides answered to an example when a tuned model was evaluated; None where it was not asked then."""
     known = recorded(choice.evaluation)
-    return known.turn(example.turn(), choice.task) if known else None
+    return known.turn(example.turn(), choice.task, writes=choice.kind == "causal") if known else None
 
 
 def story_of(choice: Choice | Two | None) -> Markup:
@@ -332,7 +343,7 @@ def build_compare(status_line: gr.HTML, limits: Limits | None = None) -> Compare
     known = _examples(FIRST_TASK.name, first)
     turn = as_recorded(known[0], first) if first and known else None
     about = gr.HTML(story_of(first), elem_id="story", elem_classes="ba-plain")
-    with gr.Row(equal_height=True):
+    with gr.Row(equal_height=True, elem_classes="ba-choose"):
         task = gr.Radio(places(), value=FIRST_TASK.name, label="Task", scale=5, min_width=450, elem_id="task")
         model = gr.Dropdown(
             found, value=found[0][1] if found else None, label="Tuned model", scale=4, elem_id="model"

@@ -81,10 +81,11 @@ def build_train(limits: Limits | None = None) -> Train:
 
 def build_places(first: str) -> gr.Radio:
     """The choice of a starting point, and which one is chosen at first."""
+    gr.HTML(tag("div", text.ASKED, class_="ba-ask"), elem_classes="ba-plain")
     titles = [(beginning_of(task).recipe.title, name) for name, task in STARTING_POINTS.items()]
     return gr.Radio(
-        [*titles, (text.OWN_TITLE, text.OWN)], value=first, label=text.ASKED, elem_id=f"{NAME}-from",
-        elem_classes="ba-ask", container=False,
+        [*titles, (text.OWN_TITLE, text.OWN)], value=first, label=text.ASKED, show_label=False, container=False,
+        elem_id=f"{NAME}-from",
     )  # fmt: skip
 
 
@@ -93,14 +94,16 @@ def _connect(tab: Train) -> None:
     strategy = form.field("strategy.kind")
     others = [tab.place, tab.what.what, data.kind, form.recipe, strategy]
     gr.on([*(each.input for each in others), *data.other_source], tab.take, tab.inputs, tab.begun, **SLOW)
-    form.size.input(tab.choose_size, [form.size, *tab.inputs], form.sized, **ACT)
+    form.size.input(tab.choose_size, [form.size, *tab.inputs], [*form.sized, tab.read], **ACT)
     as_set = f"() => '{sizes.AS_SET}'"
     gr.on([field.input for field in form.sized], None, None, form.size, js=as_set, **QUICK)
     gr.on([form.more.expand, strategy.input], tab.show_costs, tab.inputs, form.costs, **SLOW)
     tab.read.change(tab.show_rest, tab.inputs, tab.rest, **SLOW)
-    # One listener for all of them: a recipe changes many fields at once, and one estimate is enough.
-    changes = [each.change for each in (tab.read, *form.fields)]
-    gr.on(changes, tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
+    # Not `change` of the fields: a page takes up a recipe one field after the other, and each would ask. Nor only
+    # `input` of a box, which Gradio does not send for what is pasted or deleted.
+    boxes = [each for each in form.fields if isinstance(each, gr.Textbox)]
+    written = [*(each.input for each in form.fields), *(each.blur for each in boxes)]
+    gr.on([tab.read.change, *written], tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
     tab.start.click(tab.start_run, tab.inputs, tab.follow.followed, **ONCE)
 
 

@@ -70,7 +70,8 @@ class TrainParts:
     def begun(self) -> list[Any]:
         """What is drawn where the form is proposed anew."""
         source = [self.place, self.data.kind, *self.data.parts, self.why]
-        return list(dict.fromkeys([*self.shown, *source, *self.form.inputs, self.form.size]))
+        *shown, read = self.shown
+        return list(dict.fromkeys([*source, *shown, *self.form.inputs, self.form.size, read]))
 
     @property
     def rest(self) -> list[Any]:

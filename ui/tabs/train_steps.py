@@ -111,13 +111,14 @@ class Train(TrainParts):
 
     @toasts
     def choose_size(self, request: gr.Request, size: str, *values: Any) -> list[Any]:
-        """Rows and epochs of a size; what is written there stays where no size is chosen."""
+        """Rows and epochs of a size, and when; what is written there stays where no size is chosen."""
         given = self.given(values)
         if size == sizes.AS_SET:
-            return [gr.skip()] * len(train_form.SIZED)
+            return [gr.skip()] * (len(train_form.SIZED) + 1)
         recipe = self.shipped(given)
         counts = self.counts(given, visitor_of(request), recipe)
-        return sizes.fields_of(sizes.settings_of(size, recipe, counts, self.limits))
+        found = sizes.fields_of(sizes.settings_of(size, recipe, counts, self.limits))
+        return [*found, str(time.time_ns())]
 
     # ---- what it takes ----
 
