@@ -60,12 +60,12 @@ def event(do: str, **more: str) -> Any:
 def test_a_page_holds_one_small_panel_a_place_and_nothing_in_it(laid_out: Callable[..., gr.Blocks]) -> None:
     page = laid_out(build_page, whole=True)
     panels = {each.elem_id: each for each in page.blocks.values() if str(each.elem_id).endswith("-take")}
-    assert set(panels) == {f"{name}-take" for name in ("compare", "sentiment", "dialogue", "own", "runs")}
+    assert set(panels) == {f"{name}-take" for name in ("compare", "train", "runs")}
     assert panels["runs-take"].value == "" and len(panels["compare-take"].value) < 250  # type: ignore[attr-defined]
     asked = [
         f for f in page.fns.values() if any(block in {p._id for p in panels.values()} for block, _ in f.targets)
     ]
-    assert len(asked) == 5, "one listener each"
+    assert len(asked) == 3, "one listener each"
     alone = [number for number, each in page.fns.items() if each.fn is None]
     assert alone, "another model closes the panel, which the page does by itself"
     for number in alone:
