@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,22 +20,31 @@ from benchmarks.app_process import ROOT
 
 @contextmanager
 def llama_server(
-    model: Path, *, lora: Path | None = None, key: str = "", slots: int = 4, threads: int = 1, exact: bool = False
+    model: Path,
+    *,
+    lora: Path | Sequence[Path] = (),
+    key: str = "",
+    slots: int = 4,
+    threads: int = 1,
+    exact: bool = False,
+    port: int | None = None,
 ) -> Iterator[str]:
     """The address of a server of `model`, up to `/v1`.
 
     Args:
         model: a GGUF file.
-        lora: of an adapter that it applies.
+        lora: of an adapter that it applies, or of several.
         key: that it wants.
         slots: answers at once.
         threads: of the processor.
         exact: whether float32 weights give float32 answers. Left alone, keys and values are kept in half precision,
             and attention is computed in it: log-probabilities of a tiny model were off by up to 0.01.
+        port: where it listens; by default one that is free.
     """
     asked = {
         "model": str(model),
-        "lora": str(lora or ""),
+        "lora": [str(each) for each in ([lora] if isinstance(lora, Path) else lora)],
+        "port": port,
         "key": key,
         "slots": slots,
         "threads": threads,
@@ -66,10 +75,15 @@ def main() -> None:
         parameters.cache_type_k = parameters.cache_type_v = llama.ggml_type.GGML_TYPE_F32
         parameters.flash_attn_type = llama.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
     parameters.warmup = False
-    if asked["lora"]:
+    if asked["port"]:
+        parameters.port = asked["port"]
+    adapters = []
+    for path in asked["lora"]:
         adapter = llama.CommonAdapterLoraInfo()
-        adapter.path, adapter.scale = asked["lora"], 1.0
-        parameters.lora_adapters = [adapter]
+        adapter.path, adapter.scale = path, 1.0
+        adapters.append(adapter)
+    if adapters:
+        parameters.lora_adapters = adapters
     if asked["key"]:
         parameters.api_keys = [asked["key"]]
     server = llama.Server(parameters)

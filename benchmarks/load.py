@@ -1,15 +1,24 @@
 """python -m benchmarks.load: many visitors at once on the public app: page loads, polls, chat, three training runs.
 
-Starts the app for strangers on a free port, with its runs in a temporary folder, and drives it over HTTP as the
-page would: each visitor has a cookie, an open page, and one question at a time. Prints what was asked and what came
-of it. Exits with 1 if anything but a friendly refusal went wrong, or if memory grew after the warm-up.
+    python -m benchmarks.load                                              50 visitors, this machine answers
+    python -m benchmarks.load --trains 0 --engine http://HOST:PORT/v1      an engine answers
+    python -m benchmarks.load --trains 0 --llama-server --processes 2      llama.cpp's server, started here
+
+Starts the app for strangers on free ports, one process or several on one temporary folder of runs, and drives it
+over HTTP as the page would: each visitor has a cookie, an open page, and one question at a time, and is served by
+one process, as behind a balancer whose sessions stick. Prints what was asked and what came of it; with `--write
+docs/scale.md` it is a line of the table there. Exits with 1 if anything but a friendly refusal went wrong, or if
+memory grew after the warm-up.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
+import math
+import os
 import random
 import re
 import statistics
@@ -17,13 +26,17 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import psutil
 
 from benchmarks.app_process import started_app
+from benchmarks.machine import processor
+from benchmarks.results import commit, fill, filled, table
 
 MESSAGES = (
     "The hinges squeaked after a week, and the second one arrived bent.",
@@ -52,6 +65,17 @@ class Tally:
     def error(self, kind: str, what: object) -> None:
         self.errors[f"{kind}: {what!r}"[:200]] += 1
 
+    def quantile(self, kind: str, percent: int) -> float:
+        """Seconds that so many percent took at most; NaN where there are too few."""
+        taken = self.seconds[kind]
+        return statistics.quantiles(taken, n=100)[percent - 1] if len(taken) > 1 else math.nan
+
+    @property
+    def share_answered(self) -> float:
+        """Of the questions, those that were answered to their end."""
+        asked = self.asked["question"]
+        return len(self.seconds["question: whole"]) / asked if asked else math.nan
+
     def print(self) -> None:
         """Counts and percentiles."""
         for kind in sorted(self.asked):
@@ -60,6 +84,7 @@ class Tally:
             if len(taken) > 1:
                 marks = statistics.quantiles(taken, n=20)
                 print(f"  {kind:<18} {len(taken):>6} times  50th {marks[9]:7.3f} s   95th {marks[18]:7.3f} s")
+        print(f"  questions answered {100 * self.share_answered:6.0f} %")
         print(f"  errors             {sum(self.errors.values()):>6}")
         for what, count in self.errors.most_common(10):
             print(f"    {count} × {what}")
@@ -116,7 +141,7 @@ class Visitor:
         if joined.status_code != 200:
             self.tally.error(kind, joined.text)
             return
-        first = True
+        first, refused = True, False
         asked = {"session_hash": self.session}
         async with self.http.stream("GET", "/gradio_api/queue/data", params=asked) as stream:
             async for line in stream.aiter_lines():
@@ -128,12 +153,14 @@ class Visitor:
                 message = json.loads(line.removeprefix("data: "))
                 if message["msg"] == "log" and any(refusal in message["log"] for refusal in REFUSALS):
                     self.tally.refused[kind] += 1
+                    refused = True
                 elif message["msg"] == "log" and message["level"] != "info":
                     self.tally.error(kind, message["log"])
                 if message["msg"] == "process_completed":
                     if not message["success"]:
                         self.tally.error(kind, message["output"])
-                    self.tally.seconds[f"{kind}: whole"].append(time.perf_counter() - started)
+                    if not refused:
+                        self.tally.seconds[f"{kind}: whole"].append(time.perf_counter() - started)
                     return
         self.tally.error(kind, "the stream ended without an answer")
 
@@ -179,46 +206,135 @@ class Visitor:
         raise KeyError(name)
 
 
-async def drive(url: str, app: psutil.Process, visitors: int, minutes: float) -> tuple[Tally, list[float]]:
-    """All visitors for so long; the app's memory in MB before, after the warm-up and at the end."""
-    tally, memory_mb = Tally(), [rss_mb(app)]
+async def drive(
+    urls: Sequence[str], apps: Sequence[psutil.Process], visitors: int, minutes: float, trains: int
+) -> tuple[Tally, list[float]]:
+    """All visitors for so long; the apps' memory in MB before, after the warm-up and at the end."""
+    tally, memory_mb = Tally(), [rss_mb(apps)]
     ends = time.monotonic() + 60 * minutes
-    people = [Visitor(url, number, tally) for number in range(visitors)]
-    everybody = asyncio.gather(*(person.live(ends, trains=person.number < 3) for person in people))
+    people = [Visitor(urls[number % len(urls)], number, tally) for number in range(visitors)]
+    everybody = asyncio.gather(*(person.live(ends, trains=person.number < trains) for person in people))
     await asyncio.sleep(60 * minutes * WARM_UP)
-    memory_mb.append(rss_mb(app))
+    memory_mb.append(rss_mb(apps))
     await everybody
-    memory_mb.append(rss_mb(app))
+    memory_mb.append(rss_mb(apps))
     return tally, memory_mb
 
 
-def rss_mb(process: psutil.Process) -> float:
-    """Resident memory of the app itself, without the worker that trains."""
-    return float(process.memory_info().rss) / 1e6
+def rss_mb(processes: Sequence[psutil.Process]) -> float:
+    """Resident memory of the apps themselves, without the worker that trains."""
+    return sum(float(process.memory_info().rss) for process in processes) / 1e6
+
+
+@contextlib.contextmanager
+def llama_engine(runs: Path, *, slots: int, threads: int, packing: Literal["f16", "q8_0"]) -> Iterator[str]:
+    """The address of llama.cpp's server with the base of what ships, and its adapters as `runs` wants them."""
+    from benchmarks.llama_server import llama_server
+    from eval.sides.engine.shelf import Shelf, name_of
+    from finetuning.export.engine import to_gguf
+    from finetuning.export.gguf.writing import Language, write_gguf
+    from finetuning.export.work import Work
+    from models.adapters import BaseOrigin
+    from models.sources import resolve
+    from models.tuned import bundled_folder
+
+    adapters = sorted(bundled_folder().glob("*/"))
+    base = resolve(BaseOrigin.load(adapters[0]).name)
+    model = runs.parent / f"{base.name.rpartition('/')[2]}-{packing}.gguf"
+    write_gguf(Language.in_folder(base.path), model, Work(), packing=packing)
+    shelf = Shelf(runs / ".engine", to_gguf)
+    files = [shelf.place(name_of(adapter)).with_suffix(".gguf") for adapter in adapters]
+    for adapter, file in zip(adapters, files, strict=True):
+        shelf.add(adapter, file)
+    with llama_server(model, lora=files, slots=slots, threads=threads) as url:
+        yield url
+
+
+def row(processes: int, engine: str, tally: Tally, visitors: int, minutes: float) -> tuple[str, ...]:
+    """A line of the table of `docs/scale.md`."""
+    return (
+        engine or "this machine",
+        str(processes),
+        str(visitors),
+        f"{minutes:g}",
+        f"{tally.quantile('poll', 95):.2f} s",
+        str(sum(tally.errors.values())),
+        f"{100 * tally.share_answered:.0f} %",
+        f"{tally.quantile('question: first', 50):.1f} s",
+        f"{tally.quantile('question: first', 95):.1f} s",
+    )
+
+
+HEAD = (
+    "answers", "app processes", "visitors", "minutes", "polls, 95 %", "errors", "questions answered",
+    "first token, 50 %", "first token, 95 %",
+)  # fmt: skip
+_KEY = 3
+"""Columns that say what was measured: another measurement of the same takes the place of the one before."""
+
+
+def write(document: Path, measured: tuple[str, ...]) -> None:
+    """Add a line to the table, which stands beside the machine that it was measured on."""
+    known = [
+        line.strip("| ").split(" | ") for line in filled(document, "load").splitlines() if line.startswith("| ")
+    ]
+    rows = {tuple(each[:_KEY]): tuple(each) for each in known if len(each) == len(HEAD) and each[0] != HEAD[0]}
+    rows[measured[:_KEY]] = measured
+    found = f"{processor()}, {len(os.sched_getaffinity(0))} cores, commit {commit()}"
+    stamp = f"Measured last on {datetime.now(UTC):%d %B %Y}: {found}."
+    fill(document, "load", f"{stamp}\n\n{table(HEAD, rows.values())}")
 
 
 def main() -> None:
     """Start the app, drive it, print, end it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--visitors", type=int, default=50)
     parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--trains", type=int, default=3, help="visitors who start a run (default: 3)")
+    parser.add_argument("--processes", type=int, default=1, help="of the app, on one folder of runs (default: 1)")
+    engine = parser.add_mutually_exclusive_group()
+    engine.add_argument("--engine", metavar="URL", help="that answers")
+    engine.add_argument("--llama-server", action="store_true", help="start one that does")
+    parser.add_argument("--slots", type=int, default=16, help="of that (default: 16)")
+    parser.add_argument("--threads", type=int, default=2, help="of that (default: 2)")
+    parser.add_argument("--packing", choices=("f16", "q8_0"), default="q8_0", help="of that (default: q8_0)")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="add a line to the table in FILE")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        runs, log = Path(folder) / "runs", Path(folder) / "app.log"
-        with started_app(runs, log, "--public") as app:
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:
+        runs, logs = Path(folder) / "runs", [Path(folder) / f"app-{n}.log" for n in range(arguments.processes)]
+        address = arguments.engine
+        if arguments.llama_server:
+            own = llama_engine(runs, slots=arguments.slots, threads=arguments.threads, packing=arguments.packing)
+            address = running.enter_context(own)
+        options = ["--public", *(["--engine", address] if address else [])]
+        uploads = [{"GRADIO_TEMP_DIR": str(log.with_suffix(""))} for log in logs]
+        apps = [
+            running.enter_context(started_app(runs, log, *options, **own))
+            for log, own in zip(logs, uploads, strict=True)
+        ]
+        for app in apps:
             app.wait_until_served()
-            tally, memory_mb = asyncio.run(
-                drive(app.url, psutil.Process(app.process.pid), arguments.visitors, arguments.minutes)
+        tally, memory_mb = asyncio.run(
+            drive(
+                [app.url for app in apps],
+                [psutil.Process(app.process.pid) for app in apps],
+                arguments.visitors,
+                arguments.minutes,
+                arguments.trains,
             )
-            states = wait_for_runs(runs)
-        tracebacks = log.read_text(errors="replace").count("Traceback")
-    print(f"{arguments.visitors} visitors for {arguments.minutes:g} minutes:")
+        )
+        states = wait_for_runs(runs)
+        tracebacks = sum(log.read_text(errors="replace").count("Traceback") for log in logs)
+    print(f"{arguments.visitors} visitors for {arguments.minutes:g} minutes, {arguments.processes} app processes:")
     tally.print()
     print(f"  training runs      {dict(states)}")
     print(f"  tracebacks in log  {tracebacks}")
     before, warm, end = memory_mb
     print(f"  memory             {before:.0f} MB before, {warm:.0f} MB after warm-up, {end:.0f} MB at the end")
     failed = bool(tally.errors or tracebacks or end > warm * GROWTH or set(states) - {"finished"})
+    if arguments.write:
+        title = f"llama.cpp, {arguments.packing}" if arguments.llama_server else arguments.engine or ""
+        write(arguments.write, row(arguments.processes, title, tally, arguments.visitors, arguments.minutes))
     print("FAILED" if failed else "passed")
     sys.exit(failed)
 

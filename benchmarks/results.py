@@ -58,6 +58,26 @@ def _read(file: Path) -> dict[str, str]:
     return {title.strip(): text.strip() for title, _, text in parts}
 
 
+def fill(document: Path, name: str, body: str) -> None:
+    """Write `body` where `document` has a place of that name: between `<!-- name -->` and `<!-- /name -->`.
+
+    Raises:
+        ValueError: it has none.
+    """
+    text = document.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(f"<!-- {name} -->")
+    _, end, after = rest.partition(f"<!-- /{name} -->")
+    if not begin or not end:
+        raise ValueError(f"{document} has no place called {name}")
+    document.write_text(f"{before}{begin}\n\n{body.strip()}\n\n{end}{after}", encoding="utf-8")
+
+
+def filled(document: Path, name: str) -> str:
+    """What stands there."""
+    text = document.read_text(encoding="utf-8")
+    return text.partition(f"<!-- {name} -->")[2].partition(f"<!-- /{name} -->")[0].strip()
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table whose first column is text and whose others are numbers."""
     line = "|---|" + "---:|" * (len(head) - 1)

@@ -15,7 +15,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -28,19 +28,22 @@ from finetuning.preferred import preferred
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs import launch
 from finetuning.runs.folder import ACTIVE, Run, list_runs, runs_folder
-from finetuning.runs.locks import writing
+from finetuning.runs.locks import locked, writing
 from plumbing.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 VARIABLE = "BEFORE_AFTER_LIMITS"
+ADMISSION = ".admission"
+"""Folder beside the runs, locked by whoever lets a stranger's run into the queue; before any lock of `locks`."""
 UPLOADS = "uploads"
 """Folder beside the runs with the uploaded files that they train on, a folder an owner."""
 _UPLOAD_WAITS_S = 600.0
 """So long after it was kept, an upload's run may not have been made yet."""
 _submitting = threading.Lock()
-"""Two clicks at once are still two runs, and one visitor may have one."""
+"""Two clicks at once are still two runs, and one visitor may have one. A lock of the system stands behind it, which
+the threads of a process would wait for no longer than for a process that hangs."""
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -281,10 +284,21 @@ def submit(recipe: Recipe, opened: Opened, limits: Limits, *, owner: str, adapte
     """
     check_recipe(recipe, limits, adapter=adapter)
     check_rows(opened.splits, opened.task, limits, recipe)
-    with _submitting:
+    with _admitting():
         _check_queue(limits, owner)
         make_room(limits)
         return launch.submit(as_submitted(recipe, limits), owner=owner)
+
+
+@contextlib.contextmanager
+def _admitting() -> Iterator[None]:
+    """Within it nobody else lets a stranger's run into the queue: no other click, no other process of the page."""
+    folder = runs_folder() / ADMISSION
+    with _submitting:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            yield
 
 
 def as_submitted(recipe: Recipe, limits: Limits) -> Recipe:
@@ -305,7 +319,7 @@ def has_room(limits: Limits, owner: str) -> bool:
 
 def resume(run: Run, limits: Limits) -> None:
     """Put a stranger's run back into the queue, if there is room in it."""
-    with _submitting:
+    with _admitting():
         _check_queue(limits, run.owner)
         launch.resume(run)
 

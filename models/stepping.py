@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.adapters import BASE, TUNED
@@ -85,8 +86,23 @@ class RowStreamer:
 
 def end_tokens(model: Any, tokenizer: Any) -> set[int]:
     """The tokens that end a turn: the chat template's, the tokenizer's, and what the model's own settings name."""
-    ends = model.generation_config.eos_token_id
-    more = ends if isinstance(ends, list) else [ends]
+    return _ends(model.generation_config, tokenizer)
+
+
+def end_tokens_at(folder: Path, tokenizer: Any) -> set[int]:
+    """The same of the model in `folder`, which is not loaded."""
+    from transformers import AutoConfig, GenerationConfig
+
+    try:
+        settings = GenerationConfig.from_pretrained(folder, local_files_only=True)
+    except OSError:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        settings = GenerationConfig.from_model_config(config)
+    return _ends(settings, tokenizer)
+
+
+def _ends(settings: Any, tokenizer: Any) -> set[int]:
+    more = settings.eos_token_id if isinstance(settings.eos_token_id, list) else [settings.eos_token_id]
     own = [ChatTemplate.of(tokenizer).end_token, tokenizer.eos_token_id]
     return {int(token) for token in [*own, *more] if token is not None}
 

@@ -31,11 +31,14 @@ if TYPE_CHECKING:
     from finetuning.limits import Limits
 
 LOGIN = "BEFORE_AFTER_LOGIN"
+ENGINE = "BEFORE_AFTER_ENGINE"
 MCP = "GRADIO_MCP_SERVER"
 """Gradio's own switch, for where there is no command line."""
 _WRONG_PASSWORD_S = 1.0
 """A wrong password is answered after so long."""
 _QUEUE_POLL_S = 2.0
+_THREADS, _THREADS_WITH_ENGINE = 40, 200
+"""Handlers at work at once: Gradio's own number, and where several visitors are answered at once."""
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -70,6 +73,10 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--mcp", action="store_true", default=os.environ.get(MCP, "").casefold() == "true",
         help=f"serve the API to assistants, too, by the Model Context Protocol; also {MCP}=true",
     )  # fmt: skip
+    parser.add_argument(
+        "--engine", metavar="URL", default=os.environ.get(ENGINE) or None,
+        help=f"a vLLM, SGLang or llama.cpp server, http://HOST/v1, that answers in Compare; also ${ENGINE}",
+    )  # fmt: skip
     found = parser.parse_args(arguments)
     found.port, found.host = read_port(found.port), found.host.strip("[]")
     if found.limits and not found.public:
@@ -97,6 +104,7 @@ def serve(arguments: argparse.Namespace) -> None:
         raise RunError("An MCP server takes the package mcp", fix='Install it: pip install "mcp>=1.21,<2".')
     check_storage(runs_folder())
     limits = read_limits(arguments.limits) if arguments.public else None
+    _use_engine(arguments.engine)
     login = None if arguments.login is None else check_login(read_login(arguments.login))
     os.environ.pop(LOGIN, None)  # a worker has no use for it
     sys.stderr = RedactedStream(sys.stderr)
@@ -160,6 +168,8 @@ def _launched(
         state_session_capacity=limits.pages if limits else Limits.model_fields["pages"].default,
         app_kwargs={"middleware": [door], "docs_url": None, "redoc_url": None, "openapi_url": None},
         prevent_thread_lock=True,
+        # One a visitor who waits or is answered, for a moment each: without some left, what polls waits with them.
+        max_threads=_THREADS_WITH_ENGINE if arguments.engine else _THREADS,
     )
     return page
 
@@ -217,6 +227,18 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _use_engine(address: str | None) -> None:
+    """Let an engine answer in Compare, if there is one.
+
+    Raises:
+        UserError: it is no address.
+    """
+    from ui.server import engine
+
+    if engine.use(address) is not None:
+        threading.Thread(target=engine.tend, name="tend-engine", daemon=True).start()
 
 
 def _copy_votes_if_asked() -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from eval.asked.besides import besides
 from eval.asked.request import Request
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from data.tasks import Task
     from eval.provenance import Progress
     from eval.sides.endpoint import Settings
+    from eval.sides.engine import Engine
     from eval.sides.side import About, Asked, Prompted, Side
     from eval.verdict.rows import TestRows
     from eval.verdict.schema import Verdict, VerdictRow
@@ -71,7 +72,8 @@ def compared(
     rows = rows_of(request, asked, check=check)
     also.check(rows.task)
     more = [open_metric(name, rows.task.kind) for name in request.more_metrics]
-    openers, close = _openers(request, asked, rows, on_fetch, on_prompt, agree, servers)
+    engine = _engine(request)
+    openers, close = _openers(request, asked, rows, on_fetch, on_prompt, agree, servers, engine)
     try:
         verdict, found = judge_sides(
             openers,
@@ -149,6 +151,17 @@ def _about_prompts(request: Request, task: Task, verdict: Verdict) -> list[str]:
     return said
 
 
+def _engine(request: Request) -> Engine | None:
+    """The engine that was asked for; a `UserError` if its address is none."""
+    if not request.engine:
+        return None
+    from eval.sides.engine import Engine
+    from eval.sides.engine.shelf import Shelf
+    from models.resolved import cache_folder
+
+    return Engine(request.engine, Shelf(cache_folder() / "engine"))
+
+
 def _openers(
     request: Request,
     asked: Sequence[Asked],
@@ -157,20 +170,22 @@ def _openers(
     on_prompt: OnPrompt | None,
     agree: Callable[[], None] | None,
     servers: Settings | None,
+    engine: Engine | None,
 ) -> tuple[list[Callable[[], Side]], Callable[[], None]]:
     """What opens each side, tells how it is asked, and after the last waits for a yes; and what closes them all."""
     from eval.sides.named import open_sides
 
     opened: list[Side] = []
     told: set[int] = set()
+    options: dict[str, Any] = {"progress": on_fetch, "servers": servers, "engine": engine}
 
     def opener(number: int) -> Callable[[], Side]:
         def opening() -> Side:
             if request.one_by_one:
-                (side,) = open_sides(asked, rows.task, only=number, progress=on_fetch, servers=servers)
+                (side,) = open_sides(asked, rows.task, only=number, **options)
             else:
                 if not opened:  # together, so that those on one base share its weights
-                    opened.extend(open_sides(asked, rows.task, progress=on_fetch, servers=servers))
+                    opened.extend(open_sides(asked, rows.task, **options))
                 side = opened[number]
             if number not in told:
                 told.add(number)
@@ -185,5 +200,7 @@ def _openers(
     def close() -> None:
         for side in opened:
             side.close()
+        if engine is not None:
+            engine.close()
 
     return [opener(number) for number in range(len(asked))], close

@@ -50,6 +50,8 @@ class Request:
     standard_folder: Path | None = None
     one_by_one: bool = False
     """Hold no more than one model in memory."""
+    engine: str | None = None
+    """The address of one that answers for models of this machine, where it serves them."""
     yes: bool = False
 
     @property

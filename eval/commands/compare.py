@@ -78,6 +78,14 @@ def compare(
     one_by_one: Annotated[
         bool, typer.Option("--one-by-one", help="Hold one model in memory at a time; most are loaded twice.")
     ] = False,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            envvar="BEFORE_AFTER_ENGINE",
+            help="A vLLM, SGLang or llama.cpp server, http://HOST/v1, that answers for models of this machine "
+            "and adapters on them where it serves them.",
+        ),
+    ] = None,
     require: Require = [],  # noqa: B006
     json: Json = None,
     markdown: Markdown = None,
@@ -121,6 +129,7 @@ def compare(
         standard=lm_eval,
         standard_folder=lm_eval_path,
         one_by_one=one_by_one,
+        engine=engine,
         yes=yes,
     )
     lacking: NotAllMeasuredError | None = None

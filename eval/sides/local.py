@@ -13,7 +13,6 @@ import contextlib
 import gc
 import hashlib
 import json
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,7 +22,6 @@ from typing import Any
 from data.tasks import Task
 from data.tasks.task import Input, as_text
 from eval.sides.prompts import Asking, FilePrompter
-from eval.sides.reading import read_label
 from eval.sides.side import Ability, About, Answered, OnRows, Prompted, Spent
 from models.any_adapter import detach
 from models.context import max_positions, refuse_longer
@@ -197,7 +195,11 @@ class LocalSide:
         self.spent.seconds += time.perf_counter() - started
         self.spent.prompt_tokens += sum(lengths)
         return [
-            self._chosen(row if self._columns is None else [row[column] for column in self._columns], length)
+            Answered.chosen(
+                self.task.labels,
+                row if self._columns is None else [row[column] for column in self._columns],
+                length,
+            )
             for row, length in zip(rows, lengths, strict=True)
         ]
 
@@ -263,24 +265,13 @@ class LocalSide:
 
     def _answered(self, answer: Answer, prompt_tokens: int) -> Answered:
         assert self.asking is not None
-        text, is_label = answer.text, self.task.is_classification
-        if self.asking.where_from == "file":  # the space between such a prompt and its answer is not the answer's
-            text = text.removeprefix(self.asking.prompter.answer_start)
-        return Answered(
-            text=read_label(text, self.task.labels) if is_label else text,
-            written=text if is_label else None,
+        return self.asking.answered(
+            answer.text,
+            self.task,
             tokens=answer.tokens,
             prompt_tokens=prompt_tokens,
             cut_off=not answer.finished,
         )
-
-    def _chosen(self, log_probabilities: Sequence[float], prompt_tokens: int) -> Answered:
-        """The most probable label, of log-probabilities in the order of the task's labels."""
-        highest = max(log_probabilities)
-        shares = [math.exp(value - highest) for value in log_probabilities]
-        probabilities = {label: share / sum(shares) for label, share in zip(self.task.labels, shares, strict=True)}
-        best = max(self.task.labels, key=probabilities.__getitem__)
-        return Answered(text=best, probabilities=probabilities, prompt_tokens=prompt_tokens)
 
     def _examples(self, inputs: Sequence[Input], targets: Sequence[str]) -> list[EncodedExample]:
         """Each input with its target as tokens, of which the target's are learned; of raw texts all."""

@@ -27,6 +27,7 @@ from plumbing.errors import RecipeError
 
 if TYPE_CHECKING:
     from eval.sides.endpoint import Settings
+    from eval.sides.engine import Engine
 
 OPTIONS = ("base", "precision", "prompt", "labels")
 
@@ -49,6 +50,7 @@ def open_sides(
     only: int | None = None,
     progress: Progress | None = None,
     servers: Settings | None = None,
+    engine: Engine | None = None,
 ) -> list[Side]:
     """The same of several, the base first; those on this machine that stand on one base share its weights.
 
@@ -61,6 +63,7 @@ def open_sides(
         only: the number of the one that is opened, and asked and computed as among the others; by default all are.
         progress: told about what has to be fetched.
         servers: how a server is asked where its options do not say, and which may be: by a public page.
+        engine: answers for language models of this machine and adapters on them, where it serves them.
 
     Raises:
         UserError: one cannot be opened; those that were are closed.
@@ -86,7 +89,7 @@ def open_sides(
         if here and (only is None or only in here):
             named = [(asked[number], looked[number]) for number in here]
             place = None if only is None else here.index(only)
-            local = open_local(named, task, with_base=0 in here, only=place, progress=progress)
+            local = open_local(named, task, with_base=0 in here, only=place, progress=progress, engine=engine)
             opened |= dict(zip(here if only is None else [only], local, strict=True))
     except BaseException:
         for side in opened.values():

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from data.tasks import Task
+from eval.sides.engine import Engine, EngineError
+from eval.sides.engine.side import EngineSide, open_on
 from eval.sides.local import Adapter, Copy, LanguageModelSide, LocalSide
 from eval.sides.looking import Looked
 from eval.sides.prompts import Asking, PromptFile, asking
@@ -39,8 +41,9 @@ def open_local(
     with_base: bool = True,
     only: int | None = None,
     progress: Progress | None = None,
+    engine: Engine | None = None,
 ) -> list[Side]:
-    """Open sides on this machine.
+    """Open sides on this machine, or on the engine that answers for it.
 
     Args:
         named: what a person named, and what it is.
@@ -48,6 +51,7 @@ def open_local(
         with_base: whether the first is what the others are compared with, and not one of them.
         only: the place of the one that is opened; by default all are.
         progress: told about what has to be fetched.
+        engine: answers for those that it serves; of the others it is said why it does not.
 
     Raises:
         UserError: one cannot be opened; nothing stays loaded.
@@ -60,14 +64,15 @@ def open_local(
     if with_base and wanted:
         lend_contract(wanted, task)
     copies: dict[tuple[Any, ...], Copy] = {}
-    opened: list[LocalSide] = []
+    opened: list[LocalSide | EngineSide] = []
     try:
         for each in wanted if only is None else [wanted[only]]:
-            opened.append(_open(each, task, copies))
-        if with_base and only is None and opened:
-            _let_answer_together(opened)
-            for side in opened[1:]:
-                _compare_weights(opened[0], side)
+            opened.append(_open(each, task, copies) if engine is None else _served(each, task, copies, engine))
+        if with_base and only is None and opened and isinstance(opened[0], LocalSide):
+            local = [each for each in opened if isinstance(each, LocalSide)]
+            _let_answer_together(local)
+            for other in local[1:]:
+                _compare_weights(opened[0], other)
     except BaseException:
         for side in opened:
             side.close()
@@ -76,6 +81,39 @@ def open_local(
 
 
 # ---- loading -----------------------------------------------------------------------------------------------
+
+
+def _served(
+    wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy], engine: Engine
+) -> LocalSide | EngineSide:
+    """The side on the engine; on this machine where the engine does not answer for it, which it then says."""
+    try:
+        if wanted.kind != "causal":
+            raise EngineError("An engine writes, and this is a classifier")
+        if wanted.ours and wanted.adapter is None:
+            raise EngineError("A whole tuned model is not put on an engine, which has its base")
+        if task.kind == "text":
+            raise EngineError("How probable a text is, an engine is not asked")
+        tokenizer = loading.load_tokenizer(wanted.source)
+        asked_by, adapter = _asking(wanted, tokenizer, task), wanted.adapter
+        about = About(
+            kind=wanted.look.kind,
+            name=wanted.look.name,
+            weights_sha256=weights_sha256(adapter) if adapter else "",
+            scaled_by=read_plan(adapter).scales if adapter else "",
+            base=wanted.source.name if adapter else "",
+            revision=wanted.look.revision or ("" if adapter else wanted.source.revision),
+            tokenizer_sha256=cutting_sha256(tokenizer),
+            notes=(*wanted.notes, *asked_by.notes),
+        )
+        return open_on(
+            engine, asked_by, task, wanted.source, about, adapter=adapter, precision=str(wanted.precision)
+        )
+    except EngineError as error:
+        side = _open(wanted, task, copies)
+        note = f"This machine computes it, and not the engine: {error}"
+        side.about = replace(side.about, notes=(*side.about.notes, note))
+        return side
 
 
 def _open(wanted: Wanted, task: Task, copies: dict[tuple[Any, ...], Copy]) -> LocalSide:

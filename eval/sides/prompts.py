@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from data.tasks import Task
 from data.tasks.task import Input, as_text
 from eval.sides import rendering
-from eval.sides.side import Prompted
+from eval.sides.reading import read_label
+from eval.sides.side import Answered, Prompted
 from models.chat_template import PLAIN_TEMPLATE
 from models.prompting import CONTRACT_FILE, Message, PromptContract, Prompter, prompter_of, task_of
 from models.text_rows import begin_of_text
@@ -231,6 +232,18 @@ class Asking:
         """How `given` would be asked."""
         example = self.prompter.prompt(self.prompter.asked(given))
         return Prompted(self.prompter.contract.sha256, self.where_from, example)
+
+    def answered(self, text: str, task: Task, *, tokens: int, prompt_tokens: int, cut_off: bool) -> Answered:
+        """What was written as the answer to it; of labels the one that it names."""
+        if self.where_from == "file":  # the space between such a prompt and its answer is not the answer's
+            text = text.removeprefix(self.prompter.answer_start)
+        return Answered(
+            text=read_label(text, task.labels) if task.is_classification else text,
+            written=text if task.is_classification else None,
+            tokens=tokens,
+            prompt_tokens=prompt_tokens,
+            cut_off=cut_off,
+        )
 
 
 def asking(

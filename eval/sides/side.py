@@ -6,6 +6,7 @@ all of them can; what a side cannot do it says in a sentence, and never as a num
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -45,6 +46,15 @@ class Answered:
     prompt_tokens: int | None = None
     cut_off: bool = False
     """Whether the answer ends at the limit and not where the side ended it."""
+
+    @classmethod
+    def chosen(cls, labels: Sequence[str], log_probabilities: Sequence[float], prompt_tokens: int) -> Answered:
+        """The most probable of `labels`, by log-probabilities in their order."""
+        highest = max(log_probabilities)
+        shares = [math.exp(value - highest) for value in log_probabilities]
+        probabilities = {label: share / sum(shares) for label, share in zip(labels, shares, strict=True)}
+        best = max(labels, key=probabilities.__getitem__)
+        return cls(text=best, probabilities=probabilities, prompt_tokens=prompt_tokens)
 
 
 @dataclass(frozen=True)

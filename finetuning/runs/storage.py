@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from filelock import lock_descriptor
@@ -31,11 +32,10 @@ def check_storage(folder: Path) -> None:
     Raises:
         RunError: what does not hold.
     """
-    probe = folder / f".storage-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(probe, ignore_errors=True)
-        probe.mkdir()
+        # Not by this process's number, which in another container may be another's.
+        probe = Path(tempfile.mkdtemp(prefix=".storage-", dir=folder))
         (probe / "lock").touch()
     except OSError:
         return

@@ -11,7 +11,9 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+from filelock import lock_descriptor
 
 from eval.vote_lines import FILE
 from finetuning.runs.locks import locked, writing
@@ -26,6 +28,7 @@ DATASET = "BEFORE_AFTER_VOTES_DATASET"
 """Names the dataset: OWNER/NAME."""
 TOKEN = "HF_TOKEN"
 EVERY_MINUTES = 5.0
+LOCK_FILE = ".copying"
 ID_FILE = "id"
 """In the folder of the votes: what tells its file from those of other disks in the same dataset."""
 
@@ -54,7 +57,7 @@ def start(
         What does it; None where nobody has asked for it.
 
     Raises:
-        RunError: the dataset cannot be reached or made, or the folder not written to.
+        RunError: the dataset cannot be reached or made, the folder not written to, or another process does it.
     """
     dataset = dataset_of(environment)
     if dataset is None:
@@ -62,6 +65,7 @@ def start(
     from huggingface_hub import CommitScheduler, HfApi
 
     path = f"votes/{_id_of(folder)}"
+    _take_on(folder)
     try:
         return CommitScheduler(
             repo_id=dataset,
@@ -80,6 +84,26 @@ def start(
             got=dataset,
             fix=f"Give a dataset in ${DATASET} and a token in ${TOKEN} that may write to it.",
         ) from None
+
+
+_held: dict[Path, TextIO] = {}
+"""Of each folder whose votes this process copies, what it holds locked until it ends."""
+
+
+def _take_on(folder: Path) -> None:
+    """Make the copying of a folder's votes this process's, as long as it lives.
+
+    Raises:
+        RunError: it is another's.
+    """
+    if folder in _held:
+        return
+    with writing(folder):
+        handle = (folder / LOCK_FILE).open("a")
+    if not lock_descriptor(handle.fileno(), blocking=False):
+        handle.close()
+        raise RunError("Another process of this page copies the votes; this one does once that has ended")
+    _held[folder] = handle
 
 
 def _id_of(folder: Path) -> str:

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import random
 import shutil
+import string
 import time
 from pathlib import Path
 
@@ -51,6 +52,25 @@ def _tiny_models():
 def tiny_llama(tmp_path_factory):
     """Folder of a random chat Llama of two layers."""
     return _tiny_models()._build_llama(tmp_path_factory.mktemp("tiny-llama"))
+
+
+@pytest.fixture(scope="session")
+def writing_llama(tiny_llama, tmp_path_factory):
+    """The tiny Llama, but writing letters: half a character of its own would be read in two ways."""
+    from safetensors.numpy import load_file, save_file
+
+    folder = tmp_path_factory.mktemp("writing") / "llama"
+    shutil.copytree(tiny_llama, folder)
+    known = json.loads((folder / "tokenizer.json").read_text())
+    signs = {*string.ascii_letters, "Ġ", "."}
+    said = [number for piece, number in known["model"]["vocab"].items() if {*piece} <= signs]
+    said += [token["id"] for token in known["added_tokens"] if token["content"] == "<|im_end|>"]
+    weights = load_file(folder / "model.safetensors")
+    head = weights["lm_head.weight"]
+    weights["lm_head.weight"] = 0 * head
+    weights["lm_head.weight"][said] = head[said]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,6 @@
 The server has an adapter and a key, so one start of it shows all: the model, what is tuned, and the way in.
 """
 
-import json
-import shutil
-import string
-
 import pytest
 
 from data.tasks import TASKS
@@ -26,25 +22,6 @@ TEXTS += ["<|im_start|>", "Ünïcödé, 日本", "", "a\n\nb  c"]
 TOKENS = 24
 KEY = "sk-only-on-this-machine"
 BASE = {"body": '{"lora": [{"id": 0, "scale": 0}]}'}
-
-
-@pytest.fixture(scope="module")
-def writing_llama(tiny_llama, tmp_path_factory):
-    """The tiny Llama, but writing letters: half a character of its own would be read in two ways."""
-    from safetensors.numpy import load_file, save_file
-
-    folder = tmp_path_factory.mktemp("writing") / "llama"
-    shutil.copytree(tiny_llama, folder)
-    known = json.loads((folder / "tokenizer.json").read_text())
-    signs = {*string.ascii_letters, "Ġ", "."}
-    said = [number for piece, number in known["model"]["vocab"].items() if {*piece} <= signs]
-    said += [token["id"] for token in known["added_tokens"] if token["content"] == "<|im_end|>"]
-    weights = load_file(folder / "model.safetensors")
-    head = weights["lm_head.weight"]
-    weights["lm_head.weight"] = 0 * head
-    weights["lm_head.weight"][said] = head[said]
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -11,14 +11,16 @@ import gradio as gr
 
 from eval.report.headline import headline
 from eval.report.schema import Report
+from eval.sides.engine import EngineError
 from models.kinds import require_answers
 from plumbing.errors import RunError, UserError
 from ui.api.recipes import source_for
 from ui.drawing.answers import TITLES, Side, SideName, Turn
-from ui.server.answering import prepare, take_cores
+from ui.server.answering import Both, prepare
 from ui.server.choices import Choice, bundled_choices, find
+from ui.server.engine import OnEngine, Served, ways
 from ui.server.judging import judging
-from ui.server.models_in_use import MODELS, Opened, Opening, short_name
+from ui.server.models_in_use import MODELS, ModelsInUse, Opened, Opening, short_name
 from ui.server.two_answering import both_of
 from ui.server.two_models import Two, two_of
 from ui.server.visitors import Visitor, visitor_of
@@ -45,21 +47,12 @@ def compare(
     chosen = _chosen(model, against, visitor)
     session = request.session_hash or secrets.token_urlsafe()
     longest = visitor.limits.chat_waiting if visitor.limits else None
-    with MODELS.one_more(session) as stop, MODELS.answering(session), MODELS.line.place(longest) as place:
-        for _ in MODELS.line.wait(place, stop):
-            pass
-        opened: Opened | None = None
-        for state in MODELS.open(chosen, stop):
-            place.seen = time.monotonic()
-            opened = opened if isinstance(state, Opening) else state
-        if opened is None:
-            raise _stopped()
-        both = both_of(opened)
-        both.check_length(turn, [])
-        prepare(turn, both)
-        take_cores()
-        for _ in both.answers(turn, [], stop):
-            place.seen = time.monotonic()
+    first, *rest = ways(chosen)
+    try:
+        both = _answered_by(first, chosen, turn, session, longest)
+    except EngineError:
+        turn.base, turn.tuned = Side(), Side()
+        [both] = [_answered_by(here, chosen, turn, session, longest) for here in rest]
     turn.judge()
     if turn.was_stopped:
         raise _stopped()
@@ -122,6 +115,32 @@ def evaluate(
         raise _stopped()
     [report] = found
     return {"model": choice.key, "verdict": headline(report), "report": report.model_dump(mode="json")}
+
+
+def _answered_by(
+    way: Served | ModelsInUse, chosen: Choice | Two, turn: Turn, session: str, longest: int | None
+) -> Both:
+    """Let an engine or this machine answer `turn`, in its line; what has answered it.
+
+    Raises:
+        EngineError: the engine does not.
+        UserError: it cannot be answered, or was stopped.
+    """
+    with MODELS.one_more(session) as stop, MODELS.answering(session), way.line.place(longest) as place:
+        for _ in way.line.wait(place, stop):
+            pass
+        opened: Opened | OnEngine | None = None
+        for state in way.open(chosen, stop):
+            place.seen = time.monotonic()
+            opened = opened if isinstance(state, Opening) else state
+        if opened is None:
+            raise _stopped()
+        both = both_of(opened)
+        both.check_length(turn, [])
+        prepare(turn, both)
+        for _ in both.answers(turn, [], stop):
+            place.seen = time.monotonic()
+    return both
 
 
 def _turn(message: str, reference: str, visitor: Visitor) -> Turn:

@@ -136,6 +136,15 @@ def history(turns: Sequence[Turn], name: SideName) -> list[dict[str, str]]:
     return messages
 
 
+def given(turn: Turn, before: Sequence[Turn], name: SideName) -> str | list[Message]:
+    """What a side is asked: the message, after what was said before, if anything was.
+
+    That is messages, so that what a system says first in a chat stands in place of the task's instruction.
+    """
+    said = history(before, name)
+    return [*said, *turn.asked] if said or turn.before else turn.message
+
+
 def shares(log_probabilities: Sequence[float]) -> list[float]:
     return [math.exp(value) for value in log_probabilities]
 

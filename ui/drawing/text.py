@@ -15,6 +15,8 @@ LENT_GPU = (
 NOT_LENT = "No GPU can be lent to you now, so this answer is computed on the processor, which takes longer."
 
 WAITING = "Pick an example, or write a message."
+TO_ENGINE = "Putting the adapter on the engine …"
+HERE_INSTEAD = "This machine answers, and not the engine."
 QUEUED = "Waiting: one answer is written before yours."
 QUEUED_BEHIND = "Waiting: {ahead} answers are written before yours."
 IMPORTING = "Importing PyTorch and Transformers …"

@@ -18,6 +18,7 @@ from ui.server.models_in_use import share_cores
 
 if TYPE_CHECKING:
     from data.tasks import Task
+    from eval.sides.engine.forms import Written
     from eval.vote_lines import Models
     from models.generation import Answer
     from models.pair import Pair
@@ -87,6 +88,7 @@ class OfPair:
         check_length(self._pair, turn, before)
 
     def answers(self, turn: Turn, before: list[Turn], stop: threading.Event) -> Iterator[None]:
+        take_cores()
         if turn.labels:
             score(self._pair, turn, stop)
             turn.judge()
@@ -118,8 +120,8 @@ def stream(pair: Pair, turn: Turn, turns: list[Turn], stop: threading.Event) -> 
     prompts = [prompt_tokens(pair, turn, turns, name) for name in ("base", "tuned")]
     limit = pair.task.answer_tokens
     for answer in watched(lambda: stream_answers(pair, *prompts, max_new_tokens=limit, stop=stop), stop):
-        _take(turn.base, answer.base, stop)
-        _take(turn.tuned, answer.tuned, stop)
+        take(turn.base, answer.base, stop)
+        take(turn.tuned, answer.tuned, stop)
         yield
 
 
@@ -162,7 +164,8 @@ def compute(work: Callable[[], _Result]) -> _Result:
     return _THREAD.submit(work).result()
 
 
-def _take(side: Side, answer: Answer, stop: threading.Event) -> None:
+def take(side: Side, answer: Answer | Written, stop: threading.Event) -> None:
+    """Note on a side what it has answered so far."""
     side.text, side.tokens, side.seconds = answer.text, answer.tokens, answer.seconds
     side.first_token_seconds = answer.first_token_seconds
     side.stopped = stop.is_set() and not answer.finished
@@ -198,11 +201,7 @@ def score(pair: Pair, turn: Turn, stop: threading.Event) -> None:
 
 def prompt_tokens(pair: Pair, turn: Turn, turns: list[Turn], name: answers.SideName) -> list[int]:
     assert pair.prompter is not None
-    said_before = answers.history(turns, name)
-    if not said_before and not turn.before:
-        return pair.prompter.encode_prompt(turn.message)
-    # As messages, so that what a system says first in a chat stands in place of the task's instruction.
-    return pair.prompter.encode_prompt([*said_before, *turn.asked])
+    return pair.prompter.encode_prompt(answers.given(turn, turns, name))
 
 
 def check_length(pair: Pair, turn: Turn, turns: list[Turn]) -> None:

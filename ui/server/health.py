@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import tempfile
 import time
 import tomllib
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import anyio.to_thread
 
 from finetuning.runs.folder import active_states, runs_folder
+from ui.server import engine
 from ui.server.models_in_use import MODELS
 
 FRESH_S = 2.0
@@ -37,7 +38,7 @@ def look() -> tuple[int, dict[str, Any]]:
         "version": _VERSION["version"],
         "run_active": any(state != "queued" for state in states),
         "runs_waiting": states.count("queued"),
-        "chat_waiting": len(MODELS.line),
+        "chat_waiting": len(MODELS.line) + engine.waiting(),
     }
     return (503, said | {"problem": problem}) if problem else (200, said)
 
@@ -45,11 +46,11 @@ def look() -> tuple[int, dict[str, Any]]:
 def _cannot_write() -> str | None:
     """What is wrong with the runs folder; None if a run can be made in it."""
     folder = runs_folder()
-    probe = folder / f".health-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x" * 4096)
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=folder) as probe:  # of no name: another process of the page may look, too
+            probe.write(b"x" * 4096)
+            probe.flush()
     except OSError as error:
         return f"The runs folder cannot be written: {error.strerror}"
     return None

@@ -48,29 +48,36 @@ class Line:
     """Who is answered next: first come, first served."""
 
     def __init__(self) -> None:
+        self.at_once = 1
+        """So many are answered at a time."""
         self._changed = threading.Condition()
         self._places: deque[Place] = deque()
 
     def __len__(self) -> int:
-        """How many wait behind the one that is being answered."""
-        return max(0, len(self._places) - 1)
+        """How many wait behind those that are being answered."""
+        return max(0, len(self._places) - self.at_once)
+
+    @property
+    def at_work(self) -> int:
+        """How many are being answered."""
+        return min(len(self._places), self.at_once)
 
     @property
     def is_busy(self) -> bool:
-        """Whether somebody is being answered."""
-        return bool(self._places)
+        """Whether who comes now has to wait."""
+        return len(self._places) >= self.at_once
 
     @contextmanager
     def place(self, longest: int | None = None) -> Iterator[Place]:
         """A place at the end of the line, left when the context is.
 
         Raises:
-            UserError: `longest` are waiting already.
+            UserError: `longest` are waiting already, for each that is answered at a time.
         """
         place = Place()
         with self._changed:
             self._drop_gone()
-            if longest is not None and len(self._places) > longest:
+            if longest is not None and len(self._places) >= (longest + 1) * self.at_once:
                 raise UserError(text.QUEUE_FULL, fix="Try again in a minute.")
             self._places.append(place)
         try:
@@ -82,12 +89,12 @@ class Line:
                 self._changed.notify_all()
 
     def wait(self, place: Place, stop: threading.Event) -> Iterator[int]:
-        """Yields how many are before `place`, every second, last of all 0; ends without that 0 once stopped."""
+        """Yields how many `place` waits for, every second, last of all 0; ends without that 0 once stopped."""
         while not stop.is_set():
             with self._changed:
                 place.seen = time.monotonic()
                 self._drop_gone()
-                ahead = self._places.index(place) if place in self._places else 0
+                ahead = max(0, self._places.index(place) + 1 - self.at_once) if place in self._places else 0
             yield ahead
             if ahead == 0:
                 return

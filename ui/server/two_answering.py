@@ -12,13 +12,16 @@ from eval.sides.side import Side as Model
 from plumbing.errors import UserError
 from ui.drawing import answers
 from ui.drawing.answers import Side, SideName, Turn
-from ui.server.answering import MOST_TOKENS, Both, OfPair, compute, watched
+from ui.server.answering import MOST_TOKENS, Both, OfPair, compute, take_cores, watched
+from ui.server.engine import OfEngine, OnEngine
 from ui.server.models_in_use import POLL_S, Opened
 from ui.server.two_models import Sides
 
 
-def both_of(opened: Opened) -> Both:
+def both_of(opened: Opened | OnEngine) -> Both:
     """What answers, of what is open."""
+    if isinstance(opened, OnEngine):
+        return OfEngine(opened)
     return OfTwo(opened) if isinstance(opened, Sides) else OfPair(opened)
 
 
@@ -36,7 +39,7 @@ class OfTwo:
         room = MOST_TOKENS - self.task.answer_tokens
         for name, model in self._models.items():
             if isinstance(model, Streams):
-                length = model.prompt_tokens(_given(turn, before, name))
+                length = model.prompt_tokens(answers.given(turn, before, name))
                 if length > room:
                     raise UserError(
                         f"The message is too long: it makes {length:,} tokens, and at most {room:,} are read here",
@@ -44,6 +47,7 @@ class OfTwo:
                     )
 
     def answers(self, turn: Turn, before: list[Turn], stop: threading.Event) -> Iterator[None]:
+        take_cores()
         for name, model in self._models.items():
             if turn.labels and not stop.is_set():
                 started = time.perf_counter()
@@ -57,7 +61,7 @@ class OfTwo:
             yield
         if turn.in_words:
             for name, model in self._models.items():
-                yield from self._written(model, turn.side(name), _given(turn, before, name), stop)
+                yield from self._written(model, turn.side(name), answers.given(turn, before, name), stop)
 
     def _written(self, model: Model, side: Side, given: Input, stop: threading.Event) -> Iterator[None]:
         """Let one model write; where it cannot be watched, its whole answer comes at once."""
@@ -83,12 +87,6 @@ class OfTwo:
 
     def weigh(self, turn: Turn) -> None:
         """Nothing to note: they do not share a step."""
-
-
-def _given(turn: Turn, before: list[Turn], name: SideName) -> Input:
-    """What a side is asked: the message, after what was said before, if anything was."""
-    said = answers.history(before, name)
-    return [*said, *turn.asked] if said or turn.before else turn.message
 
 
 def _at_once(model: Model, given: Input, limit: int, stop: threading.Event) -> Iterator[Answered | None]:

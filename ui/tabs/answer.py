@@ -13,22 +13,24 @@ from typing import Any
 
 import gradio as gr
 
+from eval.sides.engine import EngineError
 from models.kinds import require_answers
 from plumbing.errors import ModelError, UserError
 from ui.drawing import answers, text
-from ui.drawing.answers import Turn
-from ui.drawing.markup import tag
-from ui.server.answering import prepare, take_cores
+from ui.drawing.answers import Side, Turn
+from ui.drawing.markup import join, tag
+from ui.server.answering import prepare
 from ui.server.ballots import BALLOTS
 from ui.server.choices import Choice
+from ui.server.engine import OnEngine, Served, ways
 from ui.server.lent_gpu import lent
-from ui.server.models_in_use import MODELS, Opened, Opening, Place
+from ui.server.models_in_use import MODELS, ModelsInUse, Opened, Opening, Place
 from ui.server.toast import show
 from ui.server.two_answering import both_of
 from ui.server.two_models import Two, find_any
 from ui.server.visitors import visitor_of
 from ui.tabs.events import Updates
-from ui.tabs.top_line import badge, badge_waiting, not_open, status
+from ui.tabs.top_line import badge, badge_waiting, instead, not_open, status
 
 
 @dataclass
@@ -82,6 +84,33 @@ class Answers:
             accepted: yielded once nothing can be refused.
             blind: shuffle the sides and leave out their names, until there is a vote.
         """
+        visitor = visitor_of(request)
+        asked: dict[str, Any] = {"before": before, "shown": shown, "accepted": accepted, "blind": blind}
+        first, *rest = ways(find_any(key, visitor)) if key is not None else [MODELS]
+        try:
+            yield from self._answer_by(first, turn, key, request, **asked)
+        except EngineError as error:  # then this machine does
+            turn.base, turn.tuned = Side(), Side()
+            said = instead(visitor.shown(str(error)))
+            for here in rest:
+                for updates in self._answer_by(here, turn, key, request, **asked):
+                    if self.badge in updates:
+                        updates[self.badge] = join([updates[self.badge], said])
+                    yield updates
+
+    def _answer_by(
+        self,
+        way: Served | ModelsInUse,
+        turn: Turn,
+        key: str | None,
+        request: gr.Request,
+        *,
+        before: Sequence[Turn],
+        shown: list[Turn],
+        accepted: Updates | None,
+        blind: bool,
+    ) -> Iterator[Updates]:
+        """The same by an engine or by this machine; an engine that does not answer draws nothing of that."""
         if key is None:
             yield {self.before: answers.empty_panel("base", text.NO_MODELS)}
             raise ModelError(text.NO_MODELS)
@@ -99,9 +128,9 @@ class Answers:
             turn.ballot = BALLOTS.new() if blind else None
         stop = MODELS.new_stop(request.session_hash)
         longest = visitor.limits.chat_waiting if visitor.limits else None
-        with MODELS.answering(request.session_hash), MODELS.line.place(longest) as place:
+        with MODELS.answering(request.session_hash), way.line.place(longest) as place:
             ahead = 1
-            for ahead in MODELS.line.wait(place, stop):
+            for ahead in way.line.wait(place, stop):
                 if ahead:
                     said = text.QUEUED if ahead == 1 else text.QUEUED_BEHIND.format(ahead=ahead)
                     yield self._waiting(turn, said)
@@ -109,10 +138,13 @@ class Answers:
                 yield self.show(shown)
             else:
                 try:
-                    yield from self._answer_now(turn, choice, list(before), shown, stop, place, accepted or {})
+                    now = (list(before), shown, stop, place, accepted or {})
+                    yield from self._answer_now(way, turn, choice, *now)
+                except EngineError:
+                    raise
                 except Exception as error:
                     said = visitor.shown(str(error)) if isinstance(error, UserError) else text.NOT_ANSWERED
-                    yield self._failed(turn, said) | self._top(choice, MODELS.opened(choice))
+                    yield self._failed(turn, said) | self._top(choice, way.opened(choice))
                     raise
                 finally:
                     if not before:
@@ -121,6 +153,7 @@ class Answers:
 
     def _answer_now(
         self,
+        way: Served | ModelsInUse,
         turn: Turn,
         choice: Choice | Two,
         before: list[Turn],
@@ -130,15 +163,15 @@ class Answers:
         accepted: Updates,
     ) -> Iterator[Updates]:
         """Open the model, answer `turn` and remember it."""
-        opened: Opened | None = None
-        for state in MODELS.open(choice, stop):
+        opened: Opened | OnEngine | None = None
+        for state in way.open(choice, stop):
             place.seen = time.monotonic()
             if isinstance(state, Opening):
                 yield self._opening(state, turn)
             else:
                 opened = state
         if opened is None:  # stopped while it was loading
-            yield self.show(shown) | self._top(choice, MODELS.opened(choice))
+            yield self.show(shown) | self._top(choice, way.opened(choice))
             return
         is_open, both = self._top(choice, opened), lent(both_of(opened), opened, choice)
         try:
@@ -151,7 +184,6 @@ class Answers:
         turn.models = both.named(choice.key)
         start = {self.past: answers.past(before), self.follow: gr.Button(visible=False)}
         yield accepted | is_open | start | self._draw(turn, growing=True)
-        take_cores()
         for _ in both.answers(turn, before, stop):
             place.seen = time.monotonic()
             yield self._panels(turn, growing=True)
@@ -185,7 +217,7 @@ class Answers:
         buttons = {self.follow: gr.Button(visible=not alone), self.bar: gr.Row(visible=hidden)}
         return {self.turns: turns, self.past: answers.past(turns[:-1])} | buttons | self._draw(last)
 
-    def _top(self, choice: Choice | Two, opened: Opened | None) -> Updates:
+    def _top(self, choice: Choice | Two, opened: Opened | OnEngine | None) -> Updates:
         """The badge and the page's top line: of `choice`, open or not, and not of the model before it."""
         if opened is not None:
             return {self.badge: badge(opened), self.status: status(opened)}

@@ -5,12 +5,15 @@ from __future__ import annotations
 from eval.asked.comparing import WHERE_FROM
 from ui.drawing import text
 from ui.drawing.markup import Markup, tag
+from ui.server.engine import OnEngine
 from ui.server.models_in_use import Opened, short_name
 from ui.server.two_models import Sides
 
 
-def badge(opened: Opened) -> Markup:
-    """What the adapter's proof says; of any two models how each is asked."""
+def badge(opened: Opened | OnEngine) -> Markup:
+    """What the adapter's proof says; of any two models how each is asked; on an engine what computes."""
+    if isinstance(opened, OnEngine):
+        return tag("div", opened.about, class_="ba-badge")
     if isinstance(opened, Sides):
         return tag("div", *(f"{sentence} " for sentence in _how_asked(opened)), class_="ba-badge")
     acts, _, rest = opened.proof.describe().partition(":")
@@ -22,9 +25,11 @@ def badge_waiting() -> Markup:
     return tag("div", text.BADGE_WAITING, class_="ba-badge")
 
 
-def status(opened: Opened) -> Markup:
+def status(opened: Opened | OnEngine) -> Markup:
     """Model, device, precision and origin, for the top line."""
-    if isinstance(opened, Sides):
+    if isinstance(opened, OnEngine):
+        said = f"{short_name(opened.base)} · {opened.engine}"
+    elif isinstance(opened, Sides):
         said = " · ".join(short_name(side.about.name) for side in (opened.left, opened.right))
     else:
         device = "CPU" if opened.model.device.type == "cpu" else opened.model.device.type.upper()
@@ -43,6 +48,11 @@ def _how_asked(sides: Sides) -> list[str]:
 def not_open(base: str) -> Markup:
     """The top line where the chosen model is not open; others may be."""
     return tag("div", tag("i"), f"{short_name(base)} is not open", class_="ba-status")
+
+
+def instead(said: str) -> Markup:
+    """Under the badge, why this machine answers and not the engine that there is."""
+    return tag("div", f"{text.HERE_INSTEAD} {said}", class_="ba-note")
 
 
 def no_model() -> Markup:

@@ -9,10 +9,11 @@ somebody who was not named. Knows HTTP and JSON, nothing of models.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,9 @@ class Limits:
     answer_bytes: int = 8_000_000
 
 
-class _PassingError(Exception):
+class PassingError(Exception):
+    """What may be over at the next try: a server that is gone, busy or too late, or half an answer."""
+
     def __init__(self, why: str, *, wait_s: float = 0.0, late: bool = False, offline: bool = False) -> None:
         super().__init__(why)
         self.why, self.wait_s, self.late, self.offline = why, wait_s, late, offline
@@ -141,7 +144,7 @@ class Client:
                 await asyncio.sleep(wait_s)
             try:
                 return await self._once(method, url, body)
-            except _PassingError as error:
+            except PassingError as error:
                 late += error.late
                 at_its_end = number == self.limits.tries or late >= self.limits.late or self._giving_up
                 if at_its_end or error.wait_s > self.limits.longest_asked_s:
@@ -152,7 +155,40 @@ class Client:
                 await self.wait(number)
         raise AssertionError("the last try returns or raises")
 
-    async def _once(self, method: str, url: str, body: Mapping[str, Any] | None) -> Any:
+    async def events(self, url: str, body: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any], None]:
+        """The JSON objects of an answer that is sent as it is made. It is asked for once.
+
+        Raises:
+            RefusalError: the server will not answer this question.
+            PassingError: it cannot be reached, or went before it had sent all.
+        """
+        async with self._sent("POST", url, body) as response:
+            if not response.is_success:
+                self._understood(response, *await _read(response, _LONGEST_REFUSAL))
+            async for line in response.aiter_lines():
+                name, _, data = line.partition(":")
+                if name not in ("data", "error") or data.strip() == "[DONE]":
+                    continue
+                found = json_of(data.encode())
+                if name == "error" or not isinstance(found, dict) or found.get("error"):
+                    self._raise_inside(found, data.encode())
+                yield found
+        self.spent.requests += 1
+
+    async def ask(self, method: str, url: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
+        """The status of what a server says of itself, asked once, and the JSON or the text of it.
+
+        Raises:
+            RefusalError, PassingError: as for `events`, but for refusals, which are told by the status.
+        """
+        async with self._sent(method, url, body) as response:
+            data, _ = await _read(response, self.limits.answer_bytes)
+        text = in_a_line(data[:_LONGEST_REFUSAL].decode("utf-8", "replace"))
+        return response.status_code, text if (found := json_of(data)) is None else found
+
+    @contextlib.asynccontextmanager
+    async def _sent(self, method: str, url: str, body: Mapping[str, Any] | None) -> AsyncIterator[httpx.Response]:
+        """The response to one question, as far as its headers; what goes wrong within says what it comes to."""
         import httpx
 
         # Escaped, so that half a character in a row is one for the server to judge.
@@ -162,18 +198,22 @@ class Client:
                 asyncio.timeout(self.limits.answer_s),
                 self._http.stream(method, url, content=content) as response,
             ):
-                limit = self.limits.answer_bytes if response.is_success else _LONGEST_REFUSAL
-                data, whole = await _read(response, limit)
+                yield response
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
                 raise RefusalError(0, f"its certificate is not to be trusted ({in_a_line(str(error))})") from None
-            raise _PassingError(f"it cannot be connected to ({in_a_line(str(error))})", offline=True) from None
+            raise PassingError(f"it cannot be connected to ({in_a_line(str(error))})", offline=True) from None
         except (TimeoutError, httpx.TimeoutException):
-            raise _PassingError(f"nothing came within {self.limits.answer_s:g} s", late=True) from None
+            raise PassingError(f"nothing came within {self.limits.answer_s:g} s", late=True) from None
         except httpx.TransportError as error:
-            raise _PassingError(f"the connection broke ({in_a_line(str(error)) or type(error).__name__})") from None
+            raise PassingError(f"the connection broke ({in_a_line(str(error)) or type(error).__name__})") from None
         except httpx.InvalidURL:
             raise RefusalError(0, "the address cannot be used") from None
+
+    async def _once(self, method: str, url: str, body: Mapping[str, Any] | None) -> Any:
+        async with self._sent(method, url, body) as response:
+            limit = self.limits.answer_bytes if response.is_success else _LONGEST_REFUSAL
+            data, whole = await _read(response, limit)
         return self._understood(response, data, whole)
 
     def _understood(self, response: httpx.Response, data: bytes, whole: bool) -> Any:
@@ -193,12 +233,16 @@ class Client:
             raise RefusalError(status, "it packs its answer, which it was asked not to")
         found = json_of(data)
         if isinstance(found, dict) and found.get("error"):  # as some that pass on others' answers do
-            error = found["error"]
-            code = error.get("code") if isinstance(error, dict) else None
-            self._raise(code if isinstance(code, int) else 500, found, data, 0.0)
+            self._raise_inside(found, data)
         if isinstance(found, (dict, list)) and not (response.request.method == "POST" and isinstance(found, list)):
             return found
-        raise _PassingError(f"it answered no JSON: {in_a_line(data[:2000].decode('utf-8', 'replace'))}")
+        raise PassingError(f"it answered no JSON: {in_a_line(data[:2000].decode('utf-8', 'replace'))}")
+
+    def _raise_inside(self, found: Any, data: bytes) -> None:
+        """The same of an error in an answer that began as a right one."""
+        error = found.get("error", found) if isinstance(found, dict) else None
+        code = error.get("code") if isinstance(error, dict) else None
+        self._raise(code if isinstance(code, int) else 500, found, data, 0.0)
 
     def _raise(self, status: int, found: Any, data: bytes, wait_s: float) -> None:
         """Raise what a refused question comes to."""
@@ -207,11 +251,11 @@ class Client:
         details: dict[str, Any] = error if isinstance(error, dict) else {}
         out_of_money = details.get("code") == "insufficient_quota" or details.get("type") == "insufficient_quota"
         if (status in _PASSING or status >= 500) and not out_of_money:
-            raise _PassingError(f"{status}: {said}", wait_s=wait_s)
+            raise PassingError(f"{status}: {said}", wait_s=wait_s)
         parameter = details.get("param")
         raise RefusalError(status, said, parameter if isinstance(parameter, str) else unknown_field(found))
 
-    def _ended(self, error: _PassingError, number: int) -> UserError:
+    def _ended(self, error: PassingError, number: int) -> UserError:
         if error.wait_s > self.limits.longest_asked_s:
             problem = f"The server asks to wait {error.wait_s:,.0f} s, which is not waited for here: {error.why}"
         else:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from finetuning.limits import Limits, check_recipe, check_rows, keep_upload, mak
 from finetuning.recipe import load_recipe, recipe_names, with_overrides
 from finetuning.runs import launch
 from finetuning.runs.folder import Run, create_run, list_runs
+from finetuning.runs.locks import locked
 from plumbing.errors import RecipeError, RunError
 
 RECIPE = load_recipe("sentiment-smollm2-lora")
@@ -170,6 +172,17 @@ def ended(owner: str, size: int) -> Run:
     run.update(state="cancelled", ended=time.time())
     (run.folder / "large").write_bytes(b"x" * size)
     return run
+
+
+def test_another_process_of_the_page_admits_no_run_at_the_same_time(folder: Path, reviews: Opened) -> None:
+    (folder / limits.ADMISSION).mkdir()
+    admitted = threading.Thread(target=lambda: limits.submit(RECIPE, reviews, Limits(), owner="a"))
+    with locked(folder / limits.ADMISSION):  # as the other one holds it
+        admitted.start()
+        admitted.join(1.0)
+        assert not list_runs(folder)
+    admitted.join(60)
+    assert [run.owner for run in list_runs(folder)] == ["a"]
 
 
 def test_the_oldest_ended_runs_of_strangers_make_room(folder: Path) -> None:

@@ -169,3 +169,27 @@ def test_a_page_tries_until_the_hub_is_there_and_says_so_once(
     monkeypatch.delenv(publishing.TOKEN)
     serving._copy_votes_if_asked()
     assert "$HF_TOKEN is not set" in capsys.readouterr().err
+
+
+HOLDING = """
+import sys
+from filelock import lock_descriptor
+file = open(sys.argv[1], "a")
+lock_descriptor(file.fileno(), blocking=False)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_process_of_a_page_copies_the_votes(tmp_path: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("atexit.register", lambda _: None)  # the stand-in is gone by then
+    command = [sys.executable, "-c", HOLDING, str(tmp_path / publishing.LOCK_FILE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        with pytest.raises(RunError, match="Another process of this page copies the votes"):
+            publishing.start(tmp_path, BOTH, endpoint=hub.url)
+        assert not hub.made
+        other.communicate()
+    copying = publishing.start(tmp_path, BOTH, endpoint=hub.url)
+    assert copying is not None and hub.made
+    copying.stop()
