@@ -230,23 +230,16 @@ def rss_mb(processes: Sequence[psutil.Process]) -> float:
 def llama_engine(runs: Path, *, slots: int, threads: int, packing: Literal["f16", "q8_0"]) -> Iterator[str]:
     """The address of llama.cpp's server with the base of what ships, and its adapters as `runs` wants them."""
     from benchmarks.llama_server import llama_server
-    from eval.sides.engine.shelf import Shelf, name_of
-    from finetuning.export.engine import to_gguf
-    from finetuning.export.gguf.writing import Language, write_gguf
+    from eval.sides.engine.shelf import SHELF
+    from finetuning.export.engine import Prepared
     from finetuning.export.work import Work
-    from models.adapters import BaseOrigin
-    from models.sources import resolve
-    from models.tuned import bundled_folder
 
-    adapters = sorted(bundled_folder().glob("*/"))
-    base = resolve(BaseOrigin.load(adapters[0]).name)
-    model = runs.parent / f"{base.name.rpartition('/')[2]}-{packing}.gguf"
-    write_gguf(Language.in_folder(base.path), model, Work(), packing=packing)
-    shelf = Shelf(runs / ".engine", to_gguf)
-    files = [shelf.place(name_of(adapter)).with_suffix(".gguf") for adapter in adapters]
-    for adapter, file in zip(adapters, files, strict=True):
-        shelf.add(adapter, file)
-    with llama_server(model, lora=files, slots=slots, threads=threads) as url:
+    os.environ["BEFORE_AFTER_RUNS"] = str(runs)
+    Prepared.of().for_llama_cpp(packing, Work())
+    files = sorted((runs / SHELF).glob("*.gguf"))
+    adapters = [file for file in files if file.name.startswith("before-after-")]
+    [model] = set(files) - set(adapters)
+    with llama_server(model, lora=adapters, slots=slots, threads=threads) as url:
         yield url
 
 

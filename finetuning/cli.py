@@ -1,7 +1,7 @@
 """The command line: the same calls as the page's tabs.
 
-python -m finetuning inspect FILE · train RECIPE · train FILE · evaluate RUN · export RUN FORM · chat RUN · votes ·
-runs · cancel RUN · resume RUN · delete RUN · estimate RECIPE · recipes · sweep LAB
+python -m finetuning inspect FILE · train RECIPE · train FILE · evaluate RUN · export RUN FORM · engine · chat RUN ·
+votes · runs · cancel RUN · resume RUN · delete RUN · estimate RECIPE · recipes · sweep LAB
 
 An error that a person can mend is one line on stderr and exit code 2. Nothing heavy is imported before a command
 needs it, so `--help` answers at once.
@@ -14,6 +14,7 @@ import typer
 from finetuning.commands.cancel import cancel
 from finetuning.commands.chat import chat
 from finetuning.commands.delete import delete
+from finetuning.commands.engine import engine
 from finetuning.commands.estimate import estimate
 from finetuning.commands.evaluate import evaluate
 from finetuning.commands.export import export
@@ -42,6 +43,7 @@ for command in (
     evaluate,
     export,
     export_task,
+    engine,
     chat,
     votes,
     runs,

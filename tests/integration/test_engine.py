@@ -91,7 +91,7 @@ def shelf(tmp_path_factory):
 @pytest.fixture(scope="module")
 def engine(server, shelf, adapters):
     """Of a server that was started with both adapters, after it was found to lack them."""
-    found = Engine(server.url, shelf, limits=Limits(connect_s=5.0, answer_s=120.0), patience_s=60.0)
+    found = Engine(server.url, shelf, limits=Limits(connect_s=5.0, answer_s=120.0), patience_s=300.0)
     server.start(shelf)
     for folder in adapters.glob("*/"):
         with pytest.raises(EngineError, match=r"started without this one.*--lora .*\.gguf"):
@@ -251,7 +251,7 @@ def test_without_the_engine_this_machine_answers_and_says_why(page, server, monk
     """Last, since the server stays away."""
     answered(page, "dialogue", DIALOGUE_TEXT)
     server.stop()
-    monkeypatch.setattr(on_page._served.engine._link, "_patience_s", 0.5)
+    monkeypatch.setattr(on_page._served.engine._link, "_patience_s", 1.0)
     updates = answered(page, "dialogue", DIALOGUE_TEXT)
     [turn] = updates[page.turns]
     assert turn.tuned.text and not turn.was_stopped and MODELS._open

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from data.tasks import Task
 from eval.sides.engine import Engine, EngineError
-from eval.sides.engine.shelf import Shelf, name_of
+from eval.sides.engine.shelf import SHELF, Shelf, name_of
 from eval.vote_lines import Models
 from finetuning.runs.folder import list_runs, runs_folder
 from models.tuned import bundled_folder
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from eval.sides.engine.side import EngineSide
     from models.adapters import BaseOrigin
 
-SHELF = ".engine"
-"""Beside the runs: what the engine reads of adapters. It has to see that folder by the same path."""
 TENDED_S = 20.0
 """So often it is looked for runs that are new, or gone."""
 _KEPT = 1000

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from eval.sides.endpoint.client import Limits, PassingError
 from eval.sides.endpoint.refusals import RefusalError
-from eval.sides.engine.forms import EngineError, Kind, Question, Serving, Written
+from eval.sides.engine.forms import EngineError, GoneError, Kind, Question, Serving, Written
 from eval.sides.engine.link import LIMITS, PATIENCE_S, Link, result_of
 from eval.sides.engine.shelf import GRACE_S, Shelf, name_of
 from eval.sides.side import OnRows
@@ -45,7 +45,7 @@ class Engine:
         address: as a person wrote it; it is not asked yet.
         shelf: where adapters are put for it.
         limits: how long is waited for what.
-        patience_s: how long for an engine that went.
+        patience_s: how long for an engine that went, from when it was last there.
 
         Raises:
             UserError: the address is none, or the key for it.
@@ -241,7 +241,7 @@ class Engine:
                     async for step in steps:
                         yield step
                 return
-            except PassingError as error:
+            except (PassingError, GoneError) as error:
                 self._link.forget()
                 if last:
                     raise self._link.went(error) from None
@@ -260,6 +260,7 @@ class Engine:
         yield step
         async with contextlib.aclosing(self._link.client.events(url, body)) as events:
             async for event in events:
+                self._link.is_there()
                 piece = kind.piece(event)
                 new = _until(piece.tokens, asked.ends)
                 ended = piece.ended or len(new) < len(piece.tokens)
@@ -270,8 +271,9 @@ class Engine:
                 count = len(ids) if piece.counted is None else min(piece.counted, asked.max_new_tokens)
                 step = Written(text, count, seconds, step.first_token_seconds or (now_s if new else 0.0), ended)
                 yield step
-                if ended or len(ids) >= asked.max_new_tokens:
+                if ended or piece.last or len(ids) >= asked.max_new_tokens:
                     return
+        raise PassingError("the answer broke off")
 
     async def _choose(self, asked: Question, tree: LabelTree) -> list[float]:
         at_nodes = [replace(asked, prompt=[*asked.prompt, *node]) for node in tree.nodes]
@@ -284,17 +286,25 @@ class Engine:
         return [value - whole for value in labels]
 
     async def _next_token(self, asked: Question, tokens: list[int]) -> dict[int, float]:
-        """The log-probabilities of `tokens` after a prompt."""
+        """The log-probabilities of `tokens` after a prompt; asked for anew where the engine was gone in between."""
+        try:
+            return await self._next_token_once(asked, tokens)
+        except (PassingError, GoneError) as error:
+            self._link.forget()
+            await self._link.wait_for_it(error)
+        try:
+            return await self._next_token_once(asked, tokens)
+        except PassingError as error:
+            raise self._link.went(error) from None
+
+    async def _next_token_once(self, asked: Question, tokens: list[int]) -> dict[int, float]:
         kind, serving = await self._ready(asked)
         status = 0
         for likeliest in (_LIKELIEST, serving.vocabulary or _LIKELIEST):
             url, body = kind.next_token(self._link.client, serving, asked, tokens, likeliest)
+            status, said = await self._link.client.ask("POST", url, body)
             try:
-                status, said = await self._link.client.ask("POST", url, body)
                 found = kind.log_probabilities(said)
-            except PassingError as error:
-                self._link.forget()
-                raise self._link.went(error) from None
             except (KeyError, IndexError, TypeError, ValueError, AttributeError):
                 break
             if found.keys() >= {*tokens}:

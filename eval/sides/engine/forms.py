@@ -74,8 +74,10 @@ class Piece:
     """What one part of a stream has of an answer."""
 
     tokens: list[int]
-    ended: bool
+    ended: bool = False
     """Whether the engine says that the model has ended its answer itself."""
+    last: bool = False
+    """Whether the engine says that the answer is whole, however it ended."""
     text: str | None = None
     """The tokens as text, of an engine that does not give all of them; None where they are all there."""
     counted: int | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Coroutine
@@ -23,8 +24,8 @@ from eval.sides.engine.kinds import kind_at
 from eval.sides.side import Spent
 
 LIMITS = Limits(in_flight=256, connect_s=3.0, answer_s=120.0, answer_bytes=64_000_000)
-PATIENCE_S = 20.0
-"""An engine that went is waited for so long."""
+PATIENCE_S = 30.0
+"""An engine that went is waited for until so long after it was last there."""
 _FRESH_S = 5.0
 _GONE_S = 3.0
 """That it is gone counts for so long: whoever asks meanwhile does not wait for it."""
@@ -43,6 +44,8 @@ class Link:
         self._client: Client | None = None
         self._looked: tuple[float, Kind, Serving] | None = None
         self._gone: tuple[float, GoneError] | None = None
+        self._there = -math.inf
+        """When it was last."""
 
     @property
     def client(self) -> Client:
@@ -104,17 +107,21 @@ class Link:
             raise EngineError(said.problem, got=said.got, fix=said.fix) from None
         if self.address.model:
             serving = replace(serving, model=self.address.model)
-        self._looked, self._gone = (time.monotonic(), kind, serving), None
+        self.is_there()
+        self._looked = self._there, kind, serving
         return kind, serving
 
-    async def wait_for_it(self, error: PassingError) -> None:
+    def is_there(self) -> None:
+        """Note that it has just been heard of."""
+        self._there, self._gone = time.monotonic(), None
+
+    async def wait_for_it(self, error: PassingError | GoneError) -> None:
         """Until it answers again.
 
         Raises:
-            GoneError: it does not.
+            GoneError: it does not, or it has been away for long.
         """
-        ends = time.monotonic() + self._patience_s
-        while time.monotonic() < ends:
+        while time.monotonic() < self._there + self._patience_s:
             await asyncio.sleep(_POLL_S)
             self._gone = None
             with contextlib.suppress(GoneError):
@@ -122,8 +129,10 @@ class Link:
                 return
         raise self.went(error)
 
-    def went(self, error: PassingError) -> GoneError:
+    def went(self, error: PassingError | GoneError) -> GoneError:
         """That it does not answer, in a sentence."""
+        if isinstance(error, GoneError):
+            return error
         return GoneError(f"The engine at {self.address.base} does not answer: {error.why}")
 
 

@@ -62,9 +62,13 @@ class LlamaCpp:
             raise EngineError(
                 "The engine answers without tokens", fix="Update llama.cpp: its /completion gives them since 2024."
             )
-        ended, predicted = event.get("stop_type") == "eos", event.get("tokens_predicted")
-        counted = predicted - ended if event.get("stop") and isinstance(predicted, int) else None
-        return Piece(tokens, ended, str(event.get("content", "")), counted)
+        ended, last, predicted = (
+            event.get("stop_type") == "eos",
+            bool(event.get("stop")),
+            event.get("tokens_predicted"),
+        )
+        counted = predicted - ended if last and isinstance(predicted, int) else None
+        return Piece(tokens, ended, last, str(event.get("content", "")), counted)
 
     def next_token(
         self, client: Client, serving: Serving, asked: Question, tokens: list[int], likeliest: int

@@ -22,6 +22,8 @@ from models.tuned import weights_sha256
 from plumbing.errors import UserError
 from plumbing.remembered import Remembered
 
+SHELF = ".engine"
+"""Beside the runs."""
 PREFIX = "before-after-"
 FILES = (CONFIG_FILE, WEIGHTS_FILE)
 GRACE_S = 600.0

@@ -87,11 +87,11 @@ def piece_of_choice(event: Mapping[str, Any], title: str) -> Piece:
     """Of a part of a completion's stream that has `token_ids`."""
     choices = event.get("choices")
     if not choices:  # of what comes after the answer, as counts
-        return Piece([], ended=False)
+        return Piece([])
     tokens, reason = choices[0].get("token_ids"), choices[0].get("finish_reason")
     if tokens is None and reason is None:
         raise EngineError("The engine answers without tokens", fix=f"Update {title}: return_token_ids gives them.")
-    return Piece(list(tokens or []), ended=reason == "stop")
+    return Piece(list(tokens or []), ended=reason == "stop", last=reason is not None)
 
 
 def refusal(said: Any) -> str:
