@@ -11,7 +11,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from filelock import lock_descriptor
 
@@ -86,8 +86,8 @@ def start(
         ) from None
 
 
-_held: dict[Path, TextIO] = {}
-"""Of each folder whose votes this process copies, what it holds locked until it ends."""
+_held: dict[Path, int] = {}
+"""Of each folder whose votes this process copies, the file that it holds locked until it ends."""
 
 
 def _take_on(folder: Path) -> None:
@@ -99,9 +99,9 @@ def _take_on(folder: Path) -> None:
     if folder in _held:
         return
     with writing(folder):
-        handle = (folder / LOCK_FILE).open("a")
-    if not lock_descriptor(handle.fileno(), blocking=False):
-        handle.close()
+        handle = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    if not lock_descriptor(handle, blocking=False):
+        os.close(handle)
         raise RunError("Another process of this page copies the votes; this one does once that has ended")
     _held[folder] = handle
 

@@ -74,6 +74,12 @@ def writing_llama(tiny_llama, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def make_llama():
+    """`make_llama(folder, …)` → folder, as in the unit tests."""
+    return _tiny_models()._build_llama
+
+
+@pytest.fixture(scope="session")
 def make_adapter():
     """`make_adapter(folder, base, …)` → folder, as in the unit tests."""
     return _tiny_models()._build_adapter
