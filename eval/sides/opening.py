@@ -104,7 +104,7 @@ def _served(
             base=wanted.source.name if adapter else "",
             revision=wanted.look.revision or ("" if adapter else wanted.source.revision),
             tokenizer_sha256=cutting_sha256(tokenizer),
-            notes=(*wanted.notes, *asked_by.notes),
+            notes=(*wanted.notes, *asked_by.notes, f"The engine at {engine.address.base} was asked."),
         )
         return open_on(
             engine, asked_by, task, wanted.source, about, adapter=adapter, precision=str(wanted.precision)

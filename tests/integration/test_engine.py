@@ -115,7 +115,7 @@ def test_the_engine_answers_as_this_machine_does(engine, adapters, writing_llama
             assert one.text == same.text and one.prompt_tokens == same.prompt_tokens
             assert one.probabilities == pytest.approx(same.probabilities, abs=2e-3)
         assert own.prompted(TEXTS[0]) == other.prompted(TEXTS[0])
-        assert "llama.cpp at" in other.about.notes[-1] and other.about.precision.endswith("F32")
+        assert "llama.cpp computes" in other.about.notes[-1] and other.about.precision.endswith("F32")
     base, tuned = there
     assert base.write(TEXTS, max_new_tokens=TOKENS) != tuned.write(TEXTS, max_new_tokens=TOKENS)
     assert tuned.about.kind == "adapter" and tuned.about.weights_sha256 == here[1].about.weights_sha256
@@ -199,7 +199,7 @@ def test_labels_have_their_probabilities_there_as_here(page, monkeypatch):
     for name in SIDES:
         one, other = turn.side(name), own.side(name)
         assert one.probabilities == pytest.approx(other.probabilities, abs=2e-3) and one.text == other.text
-    assert "llama.cpp at" in updates[page.badge] and text.HERE_INSTEAD not in updates[page.badge]
+    assert "llama.cpp computes" in updates[page.badge] and text.HERE_INSTEAD not in updates[page.badge]
 
 
 def test_a_chat_goes_on_with_what_each_side_said(page, monkeypatch):

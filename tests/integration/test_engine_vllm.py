@@ -69,7 +69,7 @@ def test_vllm_answers_as_this_machine_does(engine, base, adapter):
         assert own.write(TEXTS, max_new_tokens=TOKENS) == other.write(TEXTS, max_new_tokens=TOKENS)
         for one, same in zip(own.choose(TEXTS), other.choose(TEXTS), strict=True):
             assert one.text == same.text and one.probabilities == pytest.approx(same.probabilities, abs=2e-3)
-        assert "vLLM at" in other.about.notes[-1]
+        assert "vLLM computes" in other.about.notes[-1]
         own.close()
     [name] = engine.look(fresh=True)[1].adapters
     assert engine.keep_only(set(), grace_s=0) == {name} and not engine.look(fresh=True)[1].adapters

@@ -38,7 +38,7 @@ async def kind_at(client: Client) -> tuple[Kind, list[dict[str, Any]]]:
         said = in_a_line(message_of(found) or f"{status}, and a list of {len(entries)} models")
         titles = ", ".join(each.title for each in KINDS.values())
         raise EngineError(
-            f"At {client.address.base} is no engine that is known here: {said}",
+            f"At the engine's address is none that is known here: {said}",
             fix=f"Those are {titles}. A key is read from the environment: {variables(client.address)[-1]}.",
         )
     if not (model := client.address.model):

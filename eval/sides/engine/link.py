@@ -104,7 +104,7 @@ class Link:
             raise self._gone[1] from None
         except RefusalError as refusal:
             said = self.client.explained(refusal)
-            raise EngineError(said.problem, got=said.got, fix=said.fix) from None
+            raise EngineError(said.problem, fix=said.fix) from None
         if self.address.model:
             serving = replace(serving, model=self.address.model)
         self.is_there()
@@ -133,7 +133,7 @@ class Link:
         """That it does not answer, in a sentence."""
         if isinstance(error, GoneError):
             return error
-        return GoneError(f"The engine at {self.address.base} does not answer: {error.why}")
+        return GoneError(f"The engine does not answer: {error.why}")
 
 
 def result_of(done: Future[T]) -> T:

@@ -168,7 +168,7 @@ def open_on(
     kind, serving = engine.look()
     limits = [each for each in (positions_at(source.path), serving.context) if each is not None]
     packed = f", in {serving.precision}" if serving.precision else ""
-    notes = [f"{kind.title} at {engine.address.base} computes it by its own weights{packed}."]
+    notes = [f"{kind.title} computes it by its own weights{packed}."]
     if precision == "nf4":
         notes.append(
             "It was trained over 4-bit weights, which the engine's are not: its answers may differ for that."

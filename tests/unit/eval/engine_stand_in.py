@@ -21,6 +21,7 @@ class Engine:
 
     def __init__(self, kind, url):
         self.kind, self.url, self.key = kind, url, ""
+        self.base = "owner/tiny"
         self.model = {"id": "owner/tiny", "root": "owner/tiny", "owned_by": kind, "max_model_len": 64}
         self.adapters = {}
         self.answer = lambda prompt, adapter: [len(prompt), len(adapter), 7, END]
@@ -39,7 +40,7 @@ class Engine:
     @property
     def entries(self):
         others = [
-            {"id": name, "root": path, "parent": "owner/tiny", "owned_by": self.kind}
+            {"id": name, "root": path, "parent": self.base, "owned_by": self.kind}
             for name, path in self.adapters.items()
         ]
         return [self.model, *others]
@@ -133,7 +134,7 @@ class Handler(BaseHTTPRequestHandler):
     def adapter_of(self, body):
         """The adapter of a completion, empty for the base; None where there is none of that name."""
         name = body["model"] if self.of.kind == "vllm" else body["lora_path"]
-        if name in (None, "owner/tiny"):
+        if name in (None, self.of.base):
             return ""
         return name if name in self.of.adapters else None
 

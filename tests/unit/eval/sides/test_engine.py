@@ -231,7 +231,7 @@ def test_an_engine_that_does_not_come_back_is_gone_in_a_sentence(open_engine):
     with serving("vllm") as server:
         engine = open_engine(server, patience_s=0.3)
         assert written(engine, question())
-    with pytest.raises(GoneError, match=f"The engine at {server.url} does not answer"):
+    with pytest.raises(GoneError, match="The engine does not answer: it cannot be connected to"):
         written(engine, question())
     with pytest.raises(GoneError):  # and nobody waits for it again
         engine.look(fresh=True)
@@ -274,7 +274,7 @@ def test_the_key_is_its_own_and_one_that_is_missing_is_asked_for(vllm, open_engi
 
 def test_what_is_no_engine_says_so(vllm, open_engine):
     vllm.model["owned_by"] = "library"
-    with pytest.raises(EngineError, match=r"no engine that is known here.*vLLM, SGLang, llama.cpp"):
+    with pytest.raises(EngineError, match=r"none that is known here.*vLLM, SGLang, llama.cpp"):
         open_engine(vllm).look()
     with pytest.raises(UserError, match="not the address of a server"):
         Engine("localhost:8000", open_engine(vllm).shelf)
