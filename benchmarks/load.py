@@ -47,6 +47,8 @@ MESSAGES = (
 REFUSALS = ("queue is full", "Queue is full", "You have a run")
 ANSWER_S = 300.0
 """An accepted question that is not answered after so long is an error."""
+_TOKENS = re.compile(r"\b[1-9]\d* tokens?\b")
+"""How many have been written, as a panel says it."""
 WARM_UP = 1 / 3
 """Share of the time after which memory should not grow."""
 GROWTH = 1.1
@@ -147,7 +149,8 @@ class Visitor:
             async for line in stream.aiter_lines():
                 if not line.startswith("data: "):
                     continue
-                if first and "ba-growing" in line:
+                # Panels grow from before the first token on.
+                if first and "ba-growing" in line and _TOKENS.search(line):
                     self.tally.seconds[f"{kind}: first"].append(time.perf_counter() - started)
                     first = False
                 message = json.loads(line.removeprefix("data: "))

@@ -1,4 +1,4 @@
-"""An engine in Compare: who is answered by it, how many at once, what this machine does instead, and that it says why.
+"""An engine in Compare: who is answered by it, how many at once, and what this machine does instead.
 
 The engine is a stand-in that speaks as vLLM does and answers with tokens of its own; what a real one answers is
 asked in `tests/integration`.
