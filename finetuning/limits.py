@@ -98,7 +98,8 @@ class Limits(BaseModel):
     labs: Positive = 50
     """Labs of strangers that are kept; of more, the oldest that have ended go first."""
     chat_waiting: Positive = 6
-    """Visitors who wait for an answer in the chat: a minute or so on two cores while a run trains."""
+    """Visitors who wait for an answer in the chat: a minute or so on two cores while a run trains. Where an engine
+    answers several at once, so many for each of these."""
     pages: Positive = 200
     """Open pages whose state is kept, about 0.6 MB each; of more, the one used longest ago is forgotten."""
     evaluations_waiting: Positive = 3

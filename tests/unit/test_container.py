@@ -103,3 +103,18 @@ def test_the_image_holds_no_history_no_environment_and_no_secret():
 def test_compose_starts_only_with_somebody_who_may_log_in(service):
     assert "--login" in service["command"]
     assert service["environment"]["BEFORE_AFTER_LOGIN"].startswith("${BEFORE_AFTER_LOGIN:?")
+
+
+def test_two_processes_of_the_page_share_what_they_have_to_and_nothing_else() -> None:
+    folder = ROOT / "docs" / "deploy"
+    services = yaml.safe_load((folder / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    pages = [services[name] for name in ("page-1", "page-2")]
+    for page in pages:
+        assert parse([*page["command"], "--host", "0.0.0.0"]).login == "" and page["volumes"] == ["data:/data"]
+        assert page["environment"]["BEFORE_AFTER_ENGINE"] == "http://engine:8000/v1"
+    assert len({page["environment"]["GRADIO_TEMP_DIR"] for page in pages}) == 2
+    assert pages[1]["pid"] == "service:page-1"
+    assert services["engine"]["volumes"] == ["data:/data:ro"] and "ports" not in services["engine"]
+    assert "ports" not in pages[0] and "ports" not in pages[1]
+    balanced = (folder / "Caddyfile").read_text(encoding="utf-8")
+    assert "reverse_proxy page-1:7860 page-2:7860" in balanced and "lb_policy cookie" in balanced

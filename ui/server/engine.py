@@ -54,6 +54,8 @@ class OnEngine:
         self, served: Served, base: EngineSide, tuned: EngineSide, origin: BaseOrigin, sha256: str
     ) -> None:
         self.served, self.sides = served, (base, tuned)
+        self.title = served.engine.look()[0].title
+        """What kind of engine it is."""
         self.task: Task = tuned.task
         self.labels = tuned.task.labels
         self.name, self._origin, self._sha256 = tuned.adapter, origin, sha256
@@ -67,11 +69,6 @@ class OnEngine:
     def base(self) -> str:
         """The base model's name."""
         return self._origin.name
-
-    @property
-    def engine(self) -> str:
-        """What kind of engine it is."""
-        return self.served.engine.look()[0].title
 
     def named(self, key: str) -> Models:
         """As a vote names it: of the base that was trained on, for the engine's own weights are not known."""
@@ -255,11 +252,13 @@ def use(address: str | None) -> Served | None:
         UserError: it is no address.
     """
     global _served
-    if _served is not None:
-        _served.engine.close()
-    from finetuning.export.engine import to_gguf
+    before, _served = _served, None
+    if before is not None:
+        before.engine.close()
+    if address:
+        from finetuning.export.engine import to_gguf
 
-    _served = Served(Engine(address, Shelf(runs_folder() / SHELF, to_gguf))) if address else None
+        _served = Served(Engine(address, Shelf(runs_folder() / SHELF, to_gguf)))
     return _served
 
 

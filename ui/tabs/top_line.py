@@ -28,7 +28,7 @@ def badge_waiting() -> Markup:
 def status(opened: Opened | OnEngine) -> Markup:
     """Model, device, precision and origin, for the top line."""
     if isinstance(opened, OnEngine):
-        said = f"{short_name(opened.base)} · {opened.engine}"
+        said = f"{short_name(opened.base)} · {opened.title}"
     elif isinstance(opened, Sides):
         said = " · ".join(short_name(side.about.name) for side in (opened.left, opened.right))
     else:

@@ -80,6 +80,11 @@ class Address:
         return self.origin + self.path
 
     @property
+    def root(self) -> str:
+        """The address above `/v1`, where lies what is a server's own."""
+        return self.base.removesuffix("/v1")
+
+    @property
     def is_here(self) -> bool:
         """Whether it is this machine's."""
         return is_here(self.host)

@@ -148,7 +148,7 @@ async def _adapters(client: Client, address: Address) -> list[dict[str, Any]]:
         UserError: whether there are any cannot be known.
     """
     try:
-        found = await client.get(f"{address.base.removesuffix('/v1')}/lora-adapters")
+        found = await client.get(f"{address.root}/lora-adapters")
     except RefusalError:  # a version from before there was such a list
         return []
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

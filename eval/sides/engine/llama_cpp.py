@@ -47,7 +47,7 @@ class LlamaCpp:
         )
 
     def question(self, client: Client, serving: Serving, asked: Question) -> tuple[str, dict[str, Any]]:
-        return f"{_root(client)}/completion", _fields(serving, asked) | {
+        return f"{client.address.root}/completion", _fields(serving, asked) | {
             "n_predict": asked.max_new_tokens,
             "stream": True,
             # The likeliest token, whatever the model's file wants done to it before.
@@ -73,7 +73,7 @@ class LlamaCpp:
     def next_token(
         self, client: Client, serving: Serving, asked: Question, tokens: list[int], likeliest: int
     ) -> tuple[str, dict[str, Any]]:
-        return f"{_root(client)}/completion", _fields(serving, asked) | {"n_predict": 1, "n_probs": likeliest}
+        return f"{client.address.root}/completion", _fields(serving, asked) | {"n_predict": 1, "n_probs": likeliest}
 
     def log_probabilities(self, found: Mapping[str, Any]) -> dict[int, float]:
         first = found["completion_probabilities"][0]
@@ -99,18 +99,13 @@ async def _have(client: Client, name: str) -> Any:
         PassingError: it is not ready yet.
         RefusalError: it wants another key.
     """
-    status, found = await client.ask("GET", f"{_root(client)}/{name}")
+    status, found = await client.ask("GET", f"{client.address.root}/{name}")
     said = f"{status}: {in_a_line(message_of(found) or str(found))}"
     if status >= 500:
         raise PassingError(said)
     if status in (401, 403):
         raise RefusalError(status, said)
     return found if status < 400 else None
-
-
-def _root(client: Client) -> str:
-    """Above `/v1`: what is its own lies there."""
-    return client.address.base.removesuffix("/v1")
 
 
 def _fields(serving: Serving, asked: Question) -> dict[str, Any]:

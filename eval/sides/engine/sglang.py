@@ -43,7 +43,7 @@ class Sglang:
     def next_token(
         self, client: Client, serving: Serving, asked: Question, tokens: list[int], likeliest: int
     ) -> tuple[str, dict[str, Any]]:
-        return f"{_root(client)}/generate", {
+        return f"{client.address.root}/generate", {
             "input_ids": asked.prompt,
             "lora_path": asked.adapter or None,
             "sampling_params": {"max_new_tokens": 1, "temperature": 0},
@@ -60,14 +60,9 @@ class Sglang:
 
     async def put_on(self, client: Client, name: str, place: Path) -> None:
         body = {"lora_name": name, "lora_path": str(place)}
-        status, said = await client.ask("POST", f"{_root(client)}/load_lora_adapter", body)
+        status, said = await client.ask("POST", f"{client.address.root}/load_lora_adapter", body)
         if status >= 400 and "already" not in refusal(said):  # by another process of this app
             raise EngineError("The engine does not take this adapter", got=refusal(said), fix=_SWITCH)
 
     async def take_off(self, client: Client, name: str) -> None:
-        await client.ask("POST", f"{_root(client)}/unload_lora_adapter", {"lora_name": name})
-
-
-def _root(client: Client) -> str:
-    """Above `/v1`: what is its own lies there."""
-    return client.address.base.removesuffix("/v1")
+        await client.ask("POST", f"{client.address.root}/unload_lora_adapter", {"lora_name": name})
