@@ -4,11 +4,16 @@ An adapter is put on the shelf, the server started with it, and asked; then it g
 """
 
 import asyncio
+import json
+import os
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import ExitStack
+from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
@@ -33,6 +38,7 @@ from ui.server.models_in_use import MODELS, ModelsInUse
 from ui.server.visitors import LOCAL
 from ui.tabs.compare import build_compare
 
+ROOT = Path(__file__).resolve().parents[2]
 TEXTS = [f"The film was {word}, and nobody left before the end." for word in ("slow", "odd", "long")]
 TEXTS += ["<|im_start|>", "Ünïcödé, 日本", "a\n\nb  c"]
 TOKENS = 24
@@ -133,6 +139,23 @@ def test_what_it_does_not_serve_is_answered_here_and_that_is_said(engine, adapte
     )
     assert side.write(TEXTS[:1], max_new_tokens=2)[0].tokens
     side.close()
+
+
+def test_a_comparison_is_answered_by_the_engine_from_the_command_line(
+    server, engine, adapters, writing_llama, reviews_file, tmp_path
+):
+    command = [sys.executable, "-m", "eval", "compare", "--base", str(writing_llama), "--engine", server.url]
+    command += ["--tuned", str(adapters / "sentiment-smollm2-lora"), "--data", str(reviews_file), "--rows", "8"]
+    written = tmp_path / "verdict.json"
+    environment = os.environ | {"BEFORE_AFTER_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [*command, "--json", str(written)], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode in (0, 1), done.stderr
+    sides = json.loads(written.read_text())["sides"]
+    for side in sides:
+        assert any("llama.cpp computes it" in note for note in side["info"]["notes"]), side["info"]["notes"]
+        assert side["prompt"]["where_from"] in ("contract", "borrowed")
 
 
 # ---- on the page -------------------------------------------------------------------------------------------

@@ -132,6 +132,8 @@ class Engine:
     async def _put_on(self, name: str, adapter: Path | None = None) -> Serving:
         kind, serving = await self._link.look()
         at = kind.adapter_at(self.shelf.place(name))
+        if name in serving.adapters and not kind.loads:
+            return serving  # whoever has started it so: its file is of no more use
         if adapter is not None:
             await asyncio.to_thread(self.shelf.add, adapter, at)
         if name in serving.adapters:

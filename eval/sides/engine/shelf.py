@@ -78,7 +78,7 @@ class Shelf:
             else:
                 raise EngineError(
                     "llama.cpp takes adapters at its start only, and was started without this one",
-                    fix=f"Write it by `python -m finetuning engine`, and start llama.cpp with {at.name}.",
+                    fix=f"`python -m finetuning engine --gguf q8_0` writes {at.name} and says how it is started.",
                 )
         except EngineError:
             raise
