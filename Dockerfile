@@ -6,8 +6,8 @@ FROM python:3.11-slim
 
 RUN useradd --create-home --uid 1000 app && mkdir /data && chown app /data
 WORKDIR /app
-COPY requirements.txt .
-RUN pip install --no-cache-dir -r requirements.txt
+COPY requirements.txt requirements.lock ./
+RUN pip install --no-cache-dir -r requirements.txt -c requirements.lock
 COPY --chown=app . .
 
 USER app

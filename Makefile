@@ -1,13 +1,15 @@
 # make app   the page          make demo  train, evaluate, print the table
 # make test  every test        make check lint and types        make bench  measured comparisons
+# make lock  requirements.lock
 # Each target makes what it needs, once.
 
 PYTHON ?= python3
 VENV   := .venv
 RUN    := $(VENV)/bin/python
+PIP    := $(RUN) -m pip install --quiet --disable-pip-version-check
 REAL   := tests/integration/test_worker.py
 
-.PHONY: app demo test check bench screenshots adapters clean
+.PHONY: app demo test check bench screenshots adapters lock clean
 
 app: $(VENV)/.app
 	$(RUN) app.py $(ARGS)
@@ -39,16 +41,24 @@ adapters: $(VENV)/.app
 	$(RUN) -m finetuning train sentiment-smollm2-lora --export models/bundled/sentiment-smollm2-lora
 	$(RUN) -m finetuning train dialogue-smollm2-qlora --export models/bundled/dialogue-smollm2-qlora
 
+# Every version that is installed, for each Python and system that is supported. It keeps those that it has and that
+# still fit; ARGS=--upgrade takes the newest.
+lock: $(VENV)/.app
+	$(PIP) 'uv==0.13.*'
+	$(RUN) -m uv pip compile --quiet --universal --python-version 3.11 --no-annotate \
+		--custom-compile-command 'make lock' $(ARGS) \
+		--output-file requirements.lock requirements-dev.txt spaces/builder.txt
+
 clean:
 	rm -rf $(VENV)
 
-$(VENV)/.app: requirements.txt
+$(VENV)/.app: requirements.txt requirements.lock
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PIP) -r requirements.txt -c requirements.lock
 	touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.app
-	$(RUN) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(PIP) -r requirements-dev.txt -c requirements.lock
 	touch $@
 
 # A browser for the browser tests: any Chromium that is there, else Debian's, else the one Playwright brings.

@@ -16,6 +16,7 @@ SECTIONS = {
     "evaluation": "benchmarks.agree_with_lm_eval",
     "policy": "benchmarks.policy_step",
     "start": "benchmarks.start",
+    "page": "benchmarks.first_load",
     "scale": "benchmarks.scale",
 }
 
@@ -43,7 +44,7 @@ def write(name: str, runs: int, llamafactory: str | None, file: Path) -> bool:
     results.tell(f"{name}:")
     module, idle, agreed = importlib.import_module(SECTIONS[name]), machine.idle(), True
     try:
-        if name in ("start", "scale"):
+        if name in ("start", "page", "scale"):
             body = as_table(module.measure())
         elif name == "training":
             body = module.markdown(module.measure(runs=runs, llamafactory=llamafactory))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 300.0
-STOP_S = 60.0
+STOP_S = 300.0
 POLL_S = 0.02
 
 
@@ -44,7 +44,7 @@ class App:
         while time.monotonic() < ends and self.process.poll() is None:
             try:
                 if url := self.url:
-                    with direct.open(url, timeout=5) as page:
+                    with direct.open(url, timeout=START_S) as page:
                         page.read()
                         return
             except OSError:

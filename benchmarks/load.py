@@ -123,7 +123,7 @@ class Visitor:
 
     async def poll(self) -> None:
         """What the page's timers ask."""
-        for name, touches in (("refresh", "runs-table"), ("poll", "sentiment-state"), ("poll", "runs-state")):
+        for name, touches in (("refresh", "runs-table"), ("look", "train-state"), ("poll", "runs-state")):
             started = time.perf_counter()
             self.tally.asked["poll"] += 1
             answer = await self.http.post("/gradio_api/run/predict", json=self.body(name, touches))
@@ -173,8 +173,8 @@ class Visitor:
             await asyncio.sleep(self.random.uniform(0, 10))
             await self.open_page()
             if trains:
-                small = {"sentiment-train-rows": 64, "sentiment-test-rows": 16, "sentiment-epochs": 1}
-                await self.ask("training run", "start_run", "sentiment-file", **small)
+                small = {"train-train-rows": 64, "train-test-rows": 16, "train-epochs": 1}
+                await self.ask("training run", "start_run", "train-file", **small)
             while time.monotonic() < ends:
                 what = self.random.random()
                 if what < 0.15:

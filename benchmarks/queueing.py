@@ -1,6 +1,6 @@
 """python -m benchmarks.queueing: how long a run waits for one of K GPUs, by a short simulation.
 
-    python -m benchmarks.queueing --per-hour 4                     runs as long as the README's recipes took
+    python -m benchmarks.queueing --per-hour 4                     runs as long as the recipes that ship took
     python -m benchmarks.queueing --per-hour 4 --runs FOLDER       as long as the finished runs of a folder
     python -m benchmarks.queueing --per-hour 4 --minutes 20        all of them 20 minutes
     python -m benchmarks.queueing --per-hour 4 --minutes 20 --exponential
@@ -93,9 +93,11 @@ def erlang_wait(per_hour: float, minutes: float, gpus: int) -> float:
     return math.inf if load >= gpus else erlang_c(load, gpus) * minutes / (gpus - load)
 
 
-def minutes_of_readme() -> list[float]:
-    """How long each recipe took, of those that the README's table has measured."""
-    return [float(each) for each in re.findall(r"\| (\d+) min", (ROOT / "README.md").read_text(encoding="utf-8"))]
+def minutes_of_recipes() -> list[float]:
+    """How long each recipe took, of those that docs/recipes.md has measured."""
+    return [
+        float(each) for each in re.findall(r"\| (\d+) min", (ROOT / "docs/recipes.md").read_text(encoding="utf-8"))
+    ]
 
 
 def minutes_of_runs(folder: Path) -> list[float]:
@@ -156,7 +158,7 @@ def main() -> None:
     elif options.runs:
         minutes, what = minutes_of_runs(options.runs), "as long as finished runs took"
     else:
-        minutes, what = minutes_of_readme(), "as long as the README's recipes took on two CPU cores"
+        minutes, what = minutes_of_recipes(), "as long as the recipes that ship took on two CPU cores"
     if not minutes or options.per_hour <= 0:
         parser.error("there are no times, or nobody comes")
     said = (

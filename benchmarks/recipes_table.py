@@ -1,4 +1,4 @@
-"""python -m benchmarks.recipes_table: the README's table of recipes, from the newest finished run of each.
+"""python -m benchmarks.recipes_table: the table of docs/recipes.md, from the newest finished run of each.
 
 Prints Markdown; every number comes from the runs' own status and report.
 """

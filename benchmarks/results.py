@@ -17,7 +17,7 @@ from typing import TypeVar
 ROOT = Path(__file__).resolve().parent.parent
 FILE = Path(__file__).with_name("RESULTS.md")
 MACHINE = "Machine"
-ORDER = (MACHINE, "Training", "Policy", "Chat", "Evaluation", "Start", "Scale")
+ORDER = (MACHINE, "Training", "Policy", "Chat", "Evaluation", "Start", "Page", "Scale", "Exported")
 
 _INTRODUCTION = (
     "# Results\n\nWritten by `make bench`, every number in it; `python -m benchmarks --only chat` writes one "

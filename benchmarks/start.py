@@ -37,11 +37,12 @@ MOMENTS = {
 """What is waited for in the page, in its order."""
 OpenPage = Callable[[str], dict[str, float]]
 WAIT_S = 120.0
+"""For whatever is waited for in the page."""
 
 
 def measure(times: int = 3) -> dict[str, float]:
     """Name and unit → the median of `times` starts, and of as many calls of `--help`."""
-    _fetch_model()
+    fetch_model()
     each = [{"python -m finetuning --help, s": time_help()} | time_start() for _ in range(times)]
     return {name: statistics.median(one[name] for one in each) for name in each[0]}
 
@@ -123,7 +124,7 @@ async def _ask(url: str) -> float:
     raise SystemExit("no token came")
 
 
-def _fetch_model() -> None:
+def fetch_model() -> None:
     """Bring the base model into the cache, in a process of its own."""
     code = "from models.sources import resolve; resolve('HuggingFaceTB/SmolLM2-135M-Instruct')"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)

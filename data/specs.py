@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,9 @@ CORPORA = Path(__file__).parent / "corpora"
 METADATA = ("topic", "style", WHY)
 """What a corpus' rows carry beside the task's columns."""
 FORMS = "corpus:NAME, file:PATH or hub:OWNER/NAME, or the path of a file that ends in " + ", ".join(SUFFIXES)
+
+
+_KEPT = re.compile(r"^[0-9a-f]{12}-(?=.)")
 
 
 def absolute_spec(spec: str) -> str:
@@ -33,6 +37,15 @@ def shown_spec(spec: str) -> str:
         path = rest if kind == "file" else spec
         return f"file:{Path(path).name or path}"
     return spec
+
+
+def named_spec(spec: str) -> str:
+    """Returns what a person calls the source `spec`: `reviews`, `rows.csv`, `owner/name`.
+
+    A page keeps an upload under its name after a hash of its content, of which nobody wants to know.
+    """
+    kind, _, name = shown_spec(spec).partition(":")
+    return _KEPT.sub("", name) if kind == "file" else name or kind
 
 
 def path_of(written: str) -> Path:

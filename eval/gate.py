@@ -41,6 +41,7 @@ ALPHA = 0.01
 """The gate is run again and again: at this p-value each of the tests that it can fail by, three at most, calls an
 honest run worse once in 200 times or more seldom."""
 UPDATE = "pytest eval/ --update-baselines"
+ALL = slice(None)
 
 _HASHES = {"adapter_sha256": "tuned model", "prompt_sha256": "prompt", "test_sha256": "test set"}
 _LINE = ("task", "metric", "base_weights_sha256", "adapter_sha256", "test_sha256")
@@ -167,16 +168,22 @@ def write_baseline(baseline: Baseline, path: Path) -> None:
     write_atomically(path, baseline.after(read_baseline(path)).model_dump_json(indent=1) + "\n")
 
 
-def check(now: Baseline, then: Baseline | None) -> Outcome:
+def check(now: Baseline, then: Baseline | None, *, base_on: slice = ALL) -> Outcome:
     """Compare what is measured now with the baseline, or without one the tuned model with its base.
+
+    Args:
+        now: the scores.
+        then: the baseline, where there is one.
+        base_on: the rows that the base's scores of `now` are of; with a baseline they are shown and decide nothing.
 
     Fails where the paired test says worse at `ALPHA`, than the baseline or than the first of its line; where so few
     rows are compared that it never could; where adapter, prompt or test set changed and the baseline did not; and
     where the baseline holds another metric. Other precision, libraries or base weights of the same origin are
     noted, and judged by what they do to the scores.
     """
-    gain = _judge(now.base, now.tuned, now)
-    compared = [_Line("base → tuned", now.base, now.tuned, gain)]
+    some = "" if base_on == ALL else f" ({len(now.base)} rows)"
+    gain = _judge(now.base, now.tuned[base_on], now)
+    compared = [] if some else [_Line("base → tuned", now.base, now.tuned, gain)]
     if then is None:
         notes = [f"There is no baseline of {now.name} on weights from {now.origin}. To make one: {UPDATE}."]
         failures = []
@@ -196,12 +203,12 @@ def check(now: Baseline, then: Baseline | None) -> Outcome:
         failures.append(apart)
     elif now.test_sha256 == then.test_sha256:
         failures += _too_few(then, then.tuned)
-        for side in ("base", "tuned"):
-            before, after = getattr(then, side), getattr(now, side)
-            change = _judge(before, after, now)
-            compared.append(_Line(f"{side}, then → now", before, after, change))
-            if side == "tuned" and change.outcome == "worse":
-                failures.append(f"the tuned model got worse: {_change(before, after, change, now)}")
+        base = then.base[base_on]
+        compared.append(_Line(f"base, then → now{some}", base, now.base, _judge(base, now.base, now)))
+        change = _judge(then.tuned, now.tuned, now)
+        compared.append(_Line("tuned, then → now", then.tuned, now.tuned, change))
+        if change.outcome == "worse":
+            failures.append(f"the tuned model got worse: {_change(then.tuned, now.tuned, change, now)}")
         if then.first and all(getattr(now, key) == getattr(then, key) for key in _LINE):
             slide = _judge(then.first.tuned, now.tuned, now)
             compared.append(_Line("tuned, first → now", then.first.tuned, now.tuned, slide))

@@ -34,6 +34,7 @@ from eval.gate import (
     read_baseline,
     write_baseline,
 )
+from eval.remeasured import remeasured
 from eval.verdict.demands import demands_named, failures
 from models.adapter_files import CONFIG_FILE
 from models.pair import Pair, open_pair
@@ -62,14 +63,14 @@ def test_bundled_adapter_is_not_worse(
     shipped: tuple[Path, Pair], pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, pair = shipped
-    spec = pair.task.corpus
-    result = compare(pair, open_source(spec, pair.task).splits["test"], data_spec=spec)
-    now = measured(folder.name, result)
-    path = baseline_file(folder.name, now.origin)
-    outcome = check(now, read_baseline(path))
+    path = baseline_file(folder.name, pair.base.origin)
+    then, update = read_baseline(path), pytestconfig.getoption("--update-baselines", default=False)
+    test = open_source(pair.task.corpus, pair.task).splits["test"]
+    now, base_on = remeasured(folder.name, pair, test, None if update else then)
+    outcome = check(now, then, base_on=base_on)
     with capsys.disabled():
-        print(f"\n{outcome}\n{result.report.seconds:.0f} s")
-    if pytestconfig.getoption("--update-baselines", default=False):
+        print(f"\n{outcome}")
+    if update:
         write_baseline(now, path)
         return
     assert outcome.passed, "; ".join(outcome.failures)

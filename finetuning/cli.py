@@ -1,7 +1,8 @@
 """The command line: the same calls as the page's tabs.
 
 python -m finetuning inspect FILE · train RECIPE · train FILE · evaluate RUN · export RUN FORM · engine · chat RUN ·
-votes · runs · cancel RUN · resume RUN · delete RUN · estimate RECIPE · recipes · sweep LAB
+votes · runs · runs RUN RUN · rename RUN NAME · cancel RUN · resume RUN · delete RUN · estimate RECIPE · recipes ·
+sweep LAB
 
 An error that a person can mend is one line on stderr and exit code 2. Nothing heavy is imported before a command
 needs it, so `--help` answers at once.
@@ -21,6 +22,7 @@ from finetuning.commands.export import export
 from finetuning.commands.export_task import export_task
 from finetuning.commands.inspect import inspect
 from finetuning.commands.recipes import recipes
+from finetuning.commands.rename import rename
 from finetuning.commands.resume import resume
 from finetuning.commands.runs import runs
 from finetuning.commands.sweep import sweep
@@ -47,6 +49,7 @@ for command in (
     chat,
     votes,
     runs,
+    rename,
     recipes,
     estimate,
     sweep,

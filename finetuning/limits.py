@@ -27,7 +27,8 @@ from data.tasks.task import REJECTED
 from finetuning.preferred import preferred
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs import launch
-from finetuning.runs.folder import ACTIVE, Run, list_runs, runs_folder
+from finetuning.runs.folder import ACTIVE, Run, list_queue, list_runs, runs_folder
+from finetuning.runs.jobs import JOB_FILE
 from finetuning.runs.locks import locked, writing
 from plumbing.errors import RecipeError, RunError
 
@@ -36,14 +37,14 @@ if TYPE_CHECKING:
 
 VARIABLE = "BEFORE_AFTER_LIMITS"
 ADMISSION = ".admission"
-"""Folder beside the runs, locked by whoever lets a stranger's run into the queue; before any lock of `locks`."""
+"""Folder beside the runs, locked by whoever lets a stranger into the queue; before any lock of `locks`."""
 UPLOADS = "uploads"
 """Folder beside the runs with the uploaded files that they train on, a folder an owner."""
 _UPLOAD_WAITS_S = 600.0
 """So long after it was kept, an upload's run may not have been made yet."""
 _submitting = threading.Lock()
-"""Two clicks at once are still two runs, and one visitor may have one. A lock of the system stands behind it, which
-the threads of a process would wait for no longer than for a process that hangs."""
+"""Two clicks at once are still two, and one visitor may have one. A lock of the system stands behind it, which the
+threads of a process would wait for no longer than for a process that hangs."""
 
 Positive = Annotated[int, Field(ge=1)]
 
@@ -84,13 +85,19 @@ class Limits(BaseModel):
     run_minutes: Annotated[float, Field(gt=0)] = 20
     """Minutes of training and evaluation, by the clock on the wall."""
     evaluation_minutes: Annotated[float, Field(gt=0)] = 5
-    """Minutes of one evaluation in the Evaluate tab."""
+    """Minutes of one evaluation in the Evaluate tab, from when it begins."""
     upload_mb: Positive = 10
     """Megabytes of an uploaded file."""
     uploads_mb: Positive = 500
     """Megabytes of all uploaded files that wait to be used; the oldest go first."""
     runs_mb: Positive = 5000
     """Megabytes of all strangers' runs and the uploads that they train on; the oldest that have ended go first."""
+    export_mb: Positive = 1000
+    """Megabytes of one file that is taken elsewhere."""
+    exports_mb: Positive = 3000
+    """Megabytes of such files of the models that ship, for all; the oldest go first. A run's count as the run."""
+    export_minutes: Annotated[float, Field(gt=0)] = 10
+    """Minutes of one export, its check included, by the clock on the wall."""
     runs_waiting: Positive = 5
     """Runs in the queue, everybody's together, the one that is running included."""
     lab_places: Positive = 12
@@ -103,7 +110,7 @@ class Limits(BaseModel):
     pages: Positive = 200
     """Open pages whose state is kept, about 0.6 MB each; of more, the one used longest ago is forgotten."""
     evaluations_waiting: Positive = 3
-    """Visitors who wait for an evaluation in the Evaluate tab."""
+    """Evaluations in the queue behind the one that is worked on; a visitor has one at a time."""
     message_characters: Positive = 8000
     """Characters of a message in the chat."""
     votes: Positive = 500
@@ -285,15 +292,15 @@ def submit(recipe: Recipe, opened: Opened, limits: Limits, *, owner: str, adapte
     """
     check_recipe(recipe, limits, adapter=adapter)
     check_rows(opened.splits, opened.task, limits, recipe)
-    with _admitting():
+    with admitting():
         _check_queue(limits, owner)
         make_room(limits)
         return launch.submit(as_submitted(recipe, limits), owner=owner)
 
 
 @contextlib.contextmanager
-def _admitting() -> Iterator[None]:
-    """Within it nobody else lets a stranger's run into the queue: no other click, no other process of the page."""
+def admitting() -> Iterator[None]:
+    """Within it nobody else lets strangers into the queue: no other click, no other process of the page."""
     folder = runs_folder() / ADMISSION
     with _submitting:
         with writing(folder):
@@ -320,31 +327,43 @@ def has_room(limits: Limits, owner: str) -> bool:
 
 def resume(run: Run, limits: Limits) -> None:
     """Put a stranger's run back into the queue, if there is room in it."""
-    with _admitting():
+    with admitting():
         _check_queue(limits, run.owner)
         launch.resume(run)
 
 
-def make_room(limits: Limits, folder: Path | None = None) -> None:
-    """Remove strangers' runs, oldest first, until they fit the quota. One that is worked on is never removed.
+def make_room(
+    limits: Limits, folder: Path | None = None, *, needed_bytes: int = 0, spare: Path | None = None
+) -> int:
+    """Remove strangers' runs and jobs, oldest first, until they fit the quota. None that is worked on is removed.
 
     Their kept uploads count as well. A local run, which has no owner, is neither counted nor removed. What is in
     the trash goes first. A removed run takes its upload with it.
+
+    Args:
+        limits: with the quota.
+        folder: the runs folder.
+        needed_bytes: room for what is to come.
+        spare: the whole path of the folder of a run that stays.
+
+    Returns:
+        How many bytes too many are left, where what may go does not suffice; else 0.
     """
     folder = folder or runs_folder()
     _forget_uploads(folder)
     thrown_away = [Run(path) for path in sorted((folder / launch.TRASH).glob("*/"))]
-    oldest_first = [run for run in (*thrown_away, *reversed(list_runs(folder))) if run.owner]
+    oldest_first = [run for run in (*thrown_away, *reversed(list_queue(folder))) if run.owner]
     sizes = [_bytes(run.folder) for run in oldest_first]
     uploads = sum(_bytes(owner) for owner in (folder / UPLOADS).glob("*/"))
-    excess = sum(sizes) + uploads - limits.runs_mb * 1_000_000
+    excess = sum(sizes) + uploads + needed_bytes - limits.runs_mb * 1_000_000
     for run, size in zip(oldest_first, sizes, strict=True):
         if excess <= 0:
             break
-        if run.folder.parent.name == launch.TRASH or run.state() not in ACTIVE:
+        if run.folder.resolve() != spare and (run.folder.parent.name == launch.TRASH or run.state() not in ACTIVE):
             owner = run.owner  # a file in its folder
             shutil.rmtree(run.folder, ignore_errors=True)
             excess -= size + _forget_uploads(folder, owner)
+    return max(0, excess)
 
 
 def keep_upload(path: Path, owner: str) -> Path:
@@ -382,7 +401,7 @@ def forget_refused(owner: str) -> None:
 
 
 def _forget_uploads(folder: Path, owner: str | None = None, *, waits_s: float = _UPLOAD_WAITS_S) -> int:
-    """Remove the kept uploads that no run of their owner names any more, and return how many bytes those were.
+    """Remove the kept uploads that no run or job of their owner names any more; returns how many bytes those were.
 
     Args:
         folder: the runs folder.
@@ -390,10 +409,11 @@ def _forget_uploads(folder: Path, owner: str | None = None, *, waits_s: float = 
         waits_s: so long after it was kept, an upload stays whether a run names it or not.
     """
     written: dict[str, str] = {}
-    for run in list_runs(folder):
+    for run in list_queue(folder):
         with contextlib.suppress(OSError):
-            recipe = (run.folder / "recipe.yaml").read_text(encoding="utf-8", errors="replace")
-            written[run.owner] = written.get(run.owner, "") + recipe
+            file = run.folder / (JOB_FILE if run.is_job else "recipe.yaml")
+            asked = file.read_text(encoding="utf-8", errors="replace")
+            written[run.owner] = written.get(run.owner, "") + asked
     freed = 0
     for kept in (folder / UPLOADS).glob("*/*"):
         if owner not in (None, kept.parent.name):

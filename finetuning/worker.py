@@ -1,4 +1,4 @@
-"""python -m finetuning.worker RUN_DIR: the process that carries out one run.
+"""python -m finetuning.worker FOLDER: the process that carries out one run, or one job.
 
 Its stdout and stderr are the run's `worker.log`, without any token. An error that a person can mend is recorded as
 one sentence; any other leaves its traceback in the log and its last line in the status. At its end it starts the
@@ -44,9 +44,7 @@ def main() -> int:
     threading.Thread(target=_watch, args=(run, status), daemon=True).start()
     try:
         (run.folder / _RESERVE).write_bytes(bytes(_RESERVE_BYTES))
-        from finetuning.training import run_training
-
-        run_training(run, run.cancel_requested)
+        _carry_out(run)
     except Exception as error:
         return _record(run, error)
     finally:
@@ -54,6 +52,17 @@ def main() -> int:
             (run.folder / _RESERVE).unlink(missing_ok=True)
             reconcile(run.folder.parent)
     return 0
+
+
+def _carry_out(run: Run) -> None:
+    if run.is_job:
+        from finetuning.jobs.carrying_out import run_job
+
+        run_job(run, run.cancel_requested)
+    else:
+        from finetuning.training import run_training
+
+        run_training(run, run.cancel_requested)
 
 
 def _record(run: Run, error: Exception) -> int:

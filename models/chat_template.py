@@ -29,6 +29,8 @@ PLAIN_TEMPLATE = (
 TODAY = "2024-07-26"
 """What a template that asks for today's date is told, so that a prompt is the same tomorrow."""
 _DATE = "date"
+_DATE_TOLD = "date_string"
+"""By this variable Llama's templates are told the date, where whoever renders them knows it."""
 _THINKING = ("enable_thinking", "thinking")
 """By these variables templates are told not to begin an answer with thoughts."""
 _NOW = re.compile(r"strftime_now\(\s*(?:\"([^\"]*)\"|'([^']*)')")
@@ -73,6 +75,22 @@ class ChatTemplate:
             found[_DATE] = TODAY
         plain = self._try(asked, found)
         return found | {name: False for name in _THINKING if self._try(asked, found | {name: False}) != plain}
+
+    @cached_property
+    def settled(self) -> str:
+        """The template with all that it is told written into it, for whoever tells it nothing."""
+        told: dict[str, str] = {name: "false" for name in self.variables if name != _DATE}
+        text = self.text
+        if day := str(self.variables.get(_DATE, "")):
+            text = self._on(day)
+            if _DATE_TOLD in text:  # of which llama.cpp's server says what it is today
+                told[_DATE_TOLD] = repr(date.fromisoformat(day).strftime("%d %b %Y"))
+        # The empty text keeps a line break that the template begins with.
+        return (
+            "".join(f"{{% set {name} = {value} %}}" for name, value in told.items())
+            + ("{{ '' }}" if told else "")
+            + text
+        )
 
     @cached_property
     def takes_system(self) -> bool:
@@ -167,7 +185,7 @@ class ChatTemplate:
                 fix="Choose another base model.",
             )
         try:
-            text = self._render(self._fitting(messages), self.variables, generation=generation)
+            text = self._render(self.fitting(messages), self.variables, generation=generation)
             return text.removesuffix(self.opening) if generation else text
         except TemplateError as error:
             raise ModelError(
@@ -176,7 +194,7 @@ class ChatTemplate:
                 fix="Choose another base model, or clear the conversation.",
             ) from None
 
-    def _fitting(self, messages: Sequence[Message]) -> list[Message]:
+    def fitting(self, messages: Sequence[Message]) -> list[Message]:
         """`messages`, whose first may be the system's, as the template takes them."""
         if messages[0]["role"] != "system" or self.takes_system or not messages[0]["content"]:
             return list(messages) if self.takes_system else [each for each in messages if each["role"] != "system"]

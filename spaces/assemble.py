@@ -33,7 +33,7 @@ LEFT_OUT = (
     "compose.yaml",
     "docs/",
 )
-LEFT_OUT += ("requirements-dev.txt", "requirements.txt", "spaces/", "tests/")
+LEFT_OUT += ("requirements-dev.txt", "requirements.lock", "requirements.txt", "spaces/", "tests/")
 """What of the repository no Space needs, or has in its own form."""
 PLACEHOLDER = "OWNER/NAME"
 """Stands in a kind's README.md for the Space's own name."""

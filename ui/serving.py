@@ -133,9 +133,13 @@ def _launched(
         from starlette.middleware import Middleware
 
         from finetuning.limits import Limits
+        from finetuning.runs.folder import runs_folder
         from ui.drawing.theme import CSS, theme
         from ui.page import build_page
         from ui.server.door import UPLOAD_MB, Door
+        from ui.server.packing import Packing
+        from ui.server.preview import ICON, Preview
+        from ui.server.pushing import sign_in_is_there
 
         page = build_page(limits)
     # No call around the queue, and an end to it: an answer to everybody who waits.
@@ -148,6 +152,7 @@ def _launched(
         limits=limits,
         in_a_space="SPACE_ID" in os.environ,
         mcp=arguments.mcp,
+        sign_in=sign_in_is_there(),
     )
     threading.Thread(target=_keep_the_queue_moving, name="queue", daemon=True).start()
     page.launch(
@@ -157,7 +162,9 @@ def _launched(
         theme=theme(),
         css=CSS,
         footer_links=[],
+        favicon_path=ICON,
         share=False,
+        allowed_paths=[str(runs_folder().resolve())],  # for what is exported; the door lets nothing else through
         run_history=False,
         enable_monitoring=False,
         mcp_server=arguments.mcp,
@@ -166,7 +173,12 @@ def _launched(
         strict_cors=True,
         max_file_size=f"{limits.upload_mb if limits else UPLOAD_MB}mb",
         state_session_capacity=limits.pages if limits else Limits.model_fields["pages"].default,
-        app_kwargs={"middleware": [door], "docs_url": None, "redoc_url": None, "openapi_url": None},
+        app_kwargs={
+            "middleware": [door, Middleware(Packing), Middleware(Preview)],
+            "docs_url": None,
+            "redoc_url": None,
+            "openapi_url": None,
+        },
         prevent_thread_lock=True,
         # One a visitor who waits or is answered, for a moment each: without some left, what polls waits with them.
         max_threads=_THREADS_WITH_ENGINE if arguments.engine else _THREADS,

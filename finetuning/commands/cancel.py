@@ -9,12 +9,14 @@ import typer
 from finetuning.commands.following import console, follow, said_of_rows
 
 
-def cancel(run: Annotated[str, typer.Argument(help="The id of a run that is queued or being worked on.")]) -> None:
-    """Stop a run after the step it is in; what it learned is kept in a checkpoint."""
+def cancel(
+    run: Annotated[str, typer.Argument(help="The id of a run or a job that is queued or being worked on.")],
+) -> None:
+    """Stop a run after the step it is in, what it learned is kept in a checkpoint; a job at once."""
+    from finetuning.commands.options import in_queue
     from finetuning.runs import launch
-    from finetuning.runs.folder import open_run
 
-    opened = open_run(run)
+    opened = in_queue(run)
     launch.cancel(opened)
     follow(opened, said_of_rows(opened))
-    console.print(f"Run {opened.id} is {opened.status().state}.", highlight=False)
+    console.print(f"{opened.id} is {opened.status().state}.", highlight=False)

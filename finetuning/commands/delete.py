@@ -10,15 +10,15 @@ from finetuning.commands.following import console
 
 
 def delete(
-    run: Annotated[str, typer.Argument(help="The id of a run that is not being worked on.")],
+    run: Annotated[str, typer.Argument(help="The id of a run or a job that is not being worked on.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Move a run to the trash, which is emptied after a week."""
+    """Move a run or a job to the trash, which is emptied after a week."""
+    from finetuning.commands.options import in_queue
     from finetuning.runs import launch
-    from finetuning.runs.folder import open_run
 
-    opened = open_run(run)
-    if not yes and not typer.confirm(f"Delete run {opened.id}?"):
+    opened = in_queue(run)
+    if not yes and not typer.confirm(f"Delete {opened.id}?"):
         return
     launch.trash(opened)
     place = opened.folder.parent / launch.TRASH

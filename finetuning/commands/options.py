@@ -11,6 +11,7 @@ from plumbing.errors import RecipeError, RunError
 
 if TYPE_CHECKING:
     from finetuning.recipe import Recipe
+    from finetuning.runs.folder import Run
 
 Set = Annotated[list[str], typer.Option("--set", help="Change a setting: training.epochs=2. Repeatable.")]
 RecipeName = Annotated[str, typer.Argument(help="A recipe or a chain that ships, or a YAML file of one.")]
@@ -53,6 +54,26 @@ def adapter_of(name: str) -> Path:
     if not run.tuned.is_dir():
         raise RunError("This run has no adapter", got=f"state {run.status().state}", fix="Choose a finished run.")
     return run.tuned
+
+
+def in_queue(name: str) -> Run:
+    """The run or the job of that id."""
+    from finetuning.runs.folder import is_job_id, open_run
+    from finetuning.runs.jobs import open_job
+
+    return open_job(name) if is_job_id(name) else open_run(name)
+
+
+def run_named(name: str) -> Run:
+    """The run of that id; `last` is the newest, whatever became of it."""
+    from finetuning.runs.folder import list_runs, open_run
+
+    if name != "last":
+        return open_run(name)
+    newest = next(iter(list_runs()), None)
+    if newest is None:
+        raise RunError("There are no runs yet", fix="Start one: python -m finetuning train RECIPE.")
+    return newest
 
 
 def recipe_of(name: str, overrides: list[str], data: str | None, test: str | None) -> Recipe:

@@ -32,7 +32,7 @@ def train(
     step first: --set policy.training.max_steps=40.
     """
     from finetuning.chains import is_chain
-    from finetuning.export.folder import copy_tuned
+    from finetuning.export.folder import copy_tuned, require_place
     from finetuning.proposal import is_own_file
     from finetuning.runs import launch
     from finetuning.votes.training import is_votes
@@ -41,6 +41,8 @@ def train(
         refuse_of_a_chain({"--data": data, "--test": test, "--export": export})
         _train_chain(recipe, set_, anew=anew)
         return
+    if export:
+        require_place(export)
     is_own = is_votes(recipe) or is_own_file(recipe)
     chosen = _proposed(recipe, set_, data, test) if is_own else recipe_of(recipe, set_, data, test)
     if is_own and not yes and not typer.confirm("Train this?"):

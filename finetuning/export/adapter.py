@@ -6,6 +6,7 @@ were trained on, no checkpoint, no log.
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import zipfile
@@ -15,14 +16,12 @@ from data.tasks.saved import save_task
 from finetuning.export.tuned import Tuned
 from finetuning.export.usage import how_to_use, write_card
 from finetuning.export.work import Work, whole_file
-from models.adapter_files import CONFIG_FILE, WEIGHTS_FILE
+from models.adapter_files import CONFIG_FILE, WEIGHTS_FILE, read_config
 from models.adapters import ORIGIN_FILE
 from models.loading import load_tokenizer
 from models.prompting import CONTRACT_FILE
 from models.sources import resolve
-from plumbing.errors import ModelError
 
-FILES = (CONFIG_FILE, WEIGHTS_FILE, ORIGIN_FILE, CONTRACT_FILE)
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -42,23 +41,30 @@ def write_adapter(tuned: Tuned, target: Path, work: Work) -> list[str]:
         ModelError: a whole model was tuned, or its base's tokenizer cannot be found.
         Stopped: see `Work`.
     """
-    if tuned.is_whole:
-        raise ModelError(
-            "A whole model was trained here, and no adapter", got=tuned.name, fix="Take it as `merged`."
-        )
-    work.tell("Finding the base model's tokenizer")
-    tokenizer = load_tokenizer(resolve(tuned.origin.name, progress=work.on_progress))
     with whole_file(target) as making, tempfile.TemporaryDirectory(dir=making.parent) as scratch:
-        folder = Path(scratch)
-        tokenizer.save_pretrained(folder)
-        for name in FILES:
-            shutil.copyfile(tuned.folder / name, folder / name)
-        save_task(tuned.task, folder)
-        write_card(tuned, folder, how_to_use(tuned, tokenizer))
-        kept = {*FILES, *TOKENIZER_FILES, "task.json", "README.md"}
-        names = sorted(path.name for path in folder.iterdir() if path.name in kept)
+        names = write_folder(tuned, Path(scratch), work)
         with zipfile.ZipFile(making, "w", zipfile.ZIP_DEFLATED) as archive:
             for done, name in enumerate(names):
                 work.tell("Packing", done, len(names))
-                archive.write(folder / name, f"{tuned.name}/{name}")
-    return [f"It stands on {tuned.origin.name}, which has to be fetched beside it."]
+                archive.write(Path(scratch) / name, f"{tuned.name}/{name}")
+    return [f"It stands on {tuned.base_name}, which has to be fetched beside it."]
+
+
+def write_folder(tuned: Tuned, folder: Path, work: Work) -> list[str]:
+    """Write into `folder` what goes into the zip, and return the names; errors as of `write_adapter`."""
+    tuned.require_adapter()
+    work.tell("Finding the base model's tokenizer")
+    tokenizer = load_tokenizer(resolve(tuned.origin.name, progress=work.on_progress))
+    tokenizer.save_pretrained(folder)
+    for name in (WEIGHTS_FILE, CONTRACT_FILE):
+        shutil.copyfile(tuned.folder / name, folder / name)
+    settings = {**read_config(tuned.folder), "base_model_name_or_path": tuned.base_name}
+    (folder / CONFIG_FILE).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    tuned.shown_origin.save(folder)
+    save_task(tuned.task, folder)
+    write_card(tuned, folder, how_to_use(tuned, tokenizer))
+    kept = {CONFIG_FILE, WEIGHTS_FILE, ORIGIN_FILE, CONTRACT_FILE, *TOKENIZER_FILES, "task.json", "README.md"}
+    for path in folder.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    return sorted(path.name for path in folder.iterdir())

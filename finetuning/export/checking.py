@@ -74,8 +74,8 @@ def check_exported(
         request = Request(
             base=str(tuned.folder),
             tuned=[str(file)],
-            data=data or _rows_of(tuned, rows, Path(scratch)),
-            task=str(_task_file(tuned, Path(scratch))),
+            data=data or rows_to_ask(tuned, rows, Path(scratch)),
+            task=str(task_file(tuned, Path(scratch))),
             rows=rows,
             max_new_tokens=_NEW_TOKENS,
             keep_trained=data is None,  # those that were trained on are left out already
@@ -129,8 +129,8 @@ def require_checkable(tuned: Tuned, *, as_gguf: bool) -> None:
         )
 
 
-def _rows_of(tuned: Tuned, rows: int, folder: Path) -> str:
-    """The rows that the run is judged on, as a file."""
+def rows_to_ask(tuned: Tuned, rows: int, folder: Path) -> str:
+    """So many of the rows that the run is judged on, as a file in `folder`; a source of data."""
     import json
 
     from finetuning.judged_rows import choose_rows
@@ -141,7 +141,8 @@ def _rows_of(tuned: Tuned, rows: int, folder: Path) -> str:
     return f"file:{path}"
 
 
-def _task_file(tuned: Tuned, folder: Path) -> Path:
+def task_file(tuned: Tuned, folder: Path) -> Path:
+    """The task, as a file in `folder`."""
     from data.tasks.saved import TASK_FILE, save_task
 
     save_task(tuned.task, folder)

@@ -1,17 +1,19 @@
 """The forms in which what was tuned can be taken home: one entry a form, for the command line, a page, or a job.
 
-A push to the Hub belongs here as one more: it writes one of these into a folder, and uploads that.
+All but one are written to a file or a folder; `hub` is a push, which goes to a repository in place of that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from finetuning.export.tuned import Tuned
 from finetuning.export.work import Work
+from models import libraries
+from models.sources import in_reach
 from plumbing.errors import RecipeError
 
 
@@ -27,6 +29,12 @@ class Options:
     """What a merged folder's weights are rounded to."""
     adapter_alone: bool = False
     """Of a GGUF file: the LoRA by itself, beside the base's own file."""
+    merged: bool = False
+    """Of a push: the adapter merged into its base."""
+    private: bool = False
+    """Of a push: seen by its owner alone."""
+    token: str = field(default="", repr=False)
+    """Of a push: of who pushes. Nothing falls back on another one, for on a page that would be the page's own."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,20 @@ class Form:
     """What the file or folder is called where nobody says."""
     write: Callable[[Tuned, Path, Work, Options], list[str]]
     """Writes it whole or not at all, and says what there is to say."""
+    require: Callable[[Tuned, Options], None]
+    """Raises what is known to be in the way before anything is fetched or written."""
+    heeds: frozenset[str] = frozenset()
+    """The options that change what is written, by their names."""
     suffix: str = ""
     """What the name of its file ends in; empty of a folder."""
     asked_as: Literal["", "folder", "gguf"] = "gguf"
     """What of it can be asked rows, as it is; nothing of an adapter, which is what was trained."""
+    local: bool = True
+    """Whether it is written to a file or a folder."""
+
+    def only_heeded(self, options: Options) -> Options:
+        """`options` with what this form does not heed as it usually is."""
+        return Options(**{name: getattr(options, name) for name in self.heeds})
 
 
 @dataclass(frozen=True)
@@ -70,11 +88,11 @@ def _merged(tuned: Tuned, target: Path, work: Work, options: Options) -> list[st
 def _gguf(tuned: Tuned, target: Path, work: Work, options: Options) -> list[str]:
     from finetuning.export.gguf.lora import write_lora_gguf
     from finetuning.export.gguf.writing import packing_of, write_gguf
-    from finetuning.export.language import language_of
+    from finetuning.export.language import base_config, language_of
 
-    model, notes = language_of(tuned, work, onto=_onto(options))  # type: ignore[arg-type]
     if options.adapter_alone:
-        return write_lora_gguf(tuned.folder, model.config, target, work)
+        return write_lora_gguf(tuned, base_config(tuned, work), target, work)
+    model, notes = language_of(tuned, work, onto=_onto(options))  # type: ignore[arg-type]
     return notes + write_gguf(model, target, work, packing=packing_of(options.packing, model))
 
 
@@ -83,6 +101,53 @@ def _ollama(tuned: Tuned, target: Path, work: Work, options: Options) -> list[st
     from finetuning.export.ollama import write_ollama
 
     return write_ollama(tuned, target, work, onto=_onto(options), packing=packing_of(options.packing))  # type: ignore[arg-type]
+
+
+def _hub(tuned: Tuned, target: Path, work: Work, options: Options) -> list[str]:
+    from finetuning.export.hub import push
+
+    return push(tuned, target.as_posix(), options.token, work, private=options.private, merged=options.merged)
+
+
+def _no_name(_: Tuned, __: Options) -> str:
+    raise RecipeError("A push goes to a repository on the Hub", fix="Name it: OWNER/NAME.")
+
+
+def _require_adapter(tuned: Tuned, _: Options) -> None:
+    tuned.require_adapter()
+
+
+def _require_merged(_: Tuned, options: Options) -> None:
+    _onto(options)
+    _stored(options)
+
+
+def _require_gguf(tuned: Tuned, options: Options) -> None:
+    from finetuning.export.gguf.writing import packing_of
+
+    tuned.require_writer("A GGUF file")
+    _onto(options)
+    packing_of(options.packing)
+    if options.adapter_alone:
+        _require_adapter(tuned, options)
+    if (source := in_reach(tuned.origin.name)) is not None:
+        libraries.ready()
+        from transformers import AutoConfig
+
+        from finetuning.export.gguf.architectures import architecture_of
+
+        architecture_of(AutoConfig.from_pretrained(source.path, local_files_only=True, trust_remote_code=False))
+
+
+def _require_ollama(tuned: Tuned, options: Options) -> None:
+    from finetuning.export.ollama import require_prompt
+
+    require_prompt(tuned)
+    _require_gguf(tuned, options)
+
+
+def _nothing(_: Tuned, __: Options) -> None:
+    """Whatever was tuned can be taken so."""
 
 
 FORMS: Mapping[str, Form] = {
@@ -94,6 +159,7 @@ FORMS: Mapping[str, Form] = {
             "What was trained, with tokenizer, prompt and card: a few megabytes, beside its base.",
             lambda tuned, _: f"{tuned.name}.zip",
             _adapter,
+            _require_adapter,
             suffix=".zip",
             asked_as="",
         ),
@@ -103,6 +169,8 @@ FORMS: Mapping[str, Form] = {
             "One folder that transformers opens, with the adapter in the base's weights.",
             lambda tuned, _: f"{tuned.name}-merged",
             _merged,
+            _require_merged,
+            heeds=frozenset({"onto", "stored"}),
             asked_as="folder",
         ),
         Form(
@@ -115,6 +183,8 @@ FORMS: Mapping[str, Form] = {
                 else f"{tuned.name}-{options.packing.lower()}.gguf"
             ),
             _gguf,
+            _require_gguf,
+            heeds=frozenset({"onto", "packing", "adapter_alone"}),
             suffix=".gguf",
         ),
         Form(
@@ -123,9 +193,24 @@ FORMS: Mapping[str, Form] = {
             "A GGUF file and a Modelfile that asks by the prompt of training.",
             lambda tuned, _: f"{tuned.name}-ollama",
             _ollama,
+            _require_ollama,
+            heeds=frozenset({"onto", "packing"}),
+        ),
+        Form(
+            "hub",
+            "Push to the Hub",
+            "The adapter, or the whole model, with its card, in a repository of yours.",
+            _no_name,
+            _hub,
+            _nothing,
+            heeds=frozenset({"merged", "private", "token"}),
+            asked_as="",
+            local=False,
         ),
     )
 }
+WRITTEN: Mapping[str, Form] = {name: form for name, form in FORMS.items() if form.local}
+"""Those that are written to a file or a folder."""
 
 
 def export(
@@ -136,7 +221,7 @@ def export(
     Args:
         folder: of an adapter or a whole model.
         form: its name.
-        target: where to; by default a name of its own in the current folder.
+        target: where to; by default a name of its own in the current folder. Of a push the repository.
         options: what else was chosen.
         work: told how far it is, and asked whether to stop.
 

@@ -11,16 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from data.tasks.saved import save_task
-from finetuning.export.merging import MergedWeights, Onto, what_it_is
+from finetuning.export.merging import MergedWeights, Onto, other_weights, what_it_is
 from finetuning.export.tuned import Tuned
 from finetuning.export.usage import how_to_use, write_card
-from finetuning.export.weights import Weights
+from finetuning.export.weights import Weights, described
 from finetuning.export.work import Work, whole_folder
 from models.adapters import ORIGIN_FILE
-from models.loading import load_tokenizer
+from models.loading import Precision, load_tokenizer
 from models.prompting import CONTRACT_FILE
 from models.sources import resolve
-from models.whole import CONFIG_FILE, INDEX_FILE, WEIGHTS_FILE, weight_files
+from models.whole import CONFIG_FILE, INDEX_FILE, WEIGHTS_FILE, check_whole, weight_files
+from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 Stored = Literal["float32", "bfloat16", "float16"]
 SHARD_BYTES = 4 * 10**9
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-_WHOLE = (CONFIG_FILE, "generation_config.json", ORIGIN_FILE, CONTRACT_FILE)
+_WHOLE = (CONFIG_FILE, ORIGIN_FILE, CONTRACT_FILE)
 
 
 def write_merged(
@@ -55,14 +56,16 @@ def write_merged(
     source = resolve(tuned.origin.name, progress=work.on_progress)
     weights = MergedWeights(tuned, source, onto=onto)
     tokenizer = load_tokenizer(source)
+    about = [what_it_is(tuned, onto), *other_weights(tuned, source)]
     with whole_folder(target, is_earlier=is_earlier) as making:
         write_weights(weights, making, work, stored=stored)
         _write_config(weights.model, tokenizer, tuned, making, stored)
         tokenizer.save_pretrained(making)
         shutil.copyfile(tuned.folder / CONTRACT_FILE, making / CONTRACT_FILE)
-        dataclasses.replace(tuned.origin, precision="float32" if stored == "float32" else "bfloat16").save(making)
-        _finish(tuned, tokenizer, making, what_it_is(tuned, onto))
-    return [what_it_is(tuned, onto), f"Its weights are in {stored}."]
+        precision: Precision = "float32" if stored == "float32" else "bfloat16"
+        dataclasses.replace(tuned.shown_origin, precision=precision).save(making)
+        _finish(tuned, tokenizer, making, " ".join(about))
+    return [*about, f"Its weights are in {stored}."]
 
 
 def is_earlier(folder: Path) -> bool:
@@ -74,6 +77,7 @@ def write_weights(weights: Weights, folder: Path, work: Work, *, stored: Stored)
     """The tensors as one file, or as several with an index; no more than one file's are in memory.
 
     Raises:
+        ModelError: one is no number, or too large.
         Stopped: see `Work`.
     """
     import torch
@@ -89,6 +93,8 @@ def write_weights(weights: Weights, folder: Path, work: Work, *, stored: Stored)
         for name in shard:
             work.tell("Merging", done, total)
             held[name] = weights.get(name).to(getattr(torch, stored)).contiguous()
+            if not held[name].isfinite().all():
+                raise ModelError(f"A weight is no number in {stored}", got=name, fix="Take float32 or bfloat16.")
             done += 1
         save_file(held, folder / file, metadata={"format": "pt"})
     if len(shards) > 1:
@@ -121,6 +127,11 @@ def _write_config(
     if tuned.origin.kind != "causal":
         config.get_text_config().pad_token_id = tokenizer.pad_token_id
     config.save_pretrained(folder)
+    _write_ends(tokenizer, tuned, folder)
+
+
+def _write_ends(tokenizer: PreTrainedTokenizerBase, tuned: Tuned, folder: Path) -> None:
+    """What ends an answer, as transformers' `generate` reads it: the base's own settings may name another token."""
     if tuned.origin.kind != "causal":
         return
     from transformers import GenerationConfig
@@ -141,8 +152,9 @@ def end_tokens(tuned: Tuned, tokenizer: PreTrainedTokenizerBase) -> list[int]:
 
 def _write_whole(tuned: Tuned, target: Path, work: Work) -> list[str]:
     """A copy of a whole model's folder, of the files that belong to it, with the base's tokenizer."""
-    files = weight_files(tuned.folder)
-    tokenizer = load_tokenizer(resolve(tuned.origin.name, progress=work.on_progress))
+    files, source = weight_files(tuned.folder), resolve(tuned.origin.name, progress=work.on_progress)
+    check_whole(tuned.folder, described(source, tuned.origin.kind, tuned.task.labels))
+    tokenizer = load_tokenizer(source)
     names = [file.name for file in files] + [
         name for name in (*_WHOLE, INDEX_FILE) if (tuned.folder / name).is_file()
     ]
@@ -150,6 +162,8 @@ def _write_whole(tuned: Tuned, target: Path, work: Work) -> list[str]:
         for done, name in enumerate(names):
             work.tell("Copying", done, len(names))
             shutil.copyfile(tuned.folder / name, making / name)
+        _write_ends(tokenizer, tuned, making)
+        tuned.shown_origin.save(making)
         tokenizer.save_pretrained(making)
         _finish(tuned, tokenizer, making, what_it_is(tuned, "trained"))
     return [what_it_is(tuned, "trained")]

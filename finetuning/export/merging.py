@@ -64,6 +64,13 @@ class MergedWeights:
         self._places = self._found()
         tensors = self.model.state_dict(keep_vars=True)
         self.shapes: Mapping[str, tuple[int, ...]] = {name: tuple(tensors[name].shape) for name in self._places}
+        for name, shape in self.shapes.items():
+            if name not in self._update and (found := self._base.shapes[self._places[name]]) != shape:
+                raise ModelError(
+                    "The base's files are not of the sizes that its configuration says",
+                    got=f"{name}: {found}, not {shape}",
+                    fix="Fetch the base again.",
+                )
 
     @property
     def targets(self) -> list[str]:
@@ -124,6 +131,16 @@ def four_bit_and_back(weight: torch.Tensor, compute: loading.Precision) -> torch
         packed, state = quantize_4bit(given, blocksize=BLOCK, compress_statistics=True, quant_type="nf4")
         state.dtype = torch.float32
         return dequantize_4bit(packed, state).cpu()
+
+
+def other_weights(tuned: Tuned, source: ResolvedModel) -> list[str]:
+    """A sentence where the base's weights are others than those of training. Reads its files once a process."""
+    if tuned.is_whole or tuned.origin.weights_sha256 == source.weights_sha256:
+        return []
+    return [
+        f"The base's weights here ({source.origin}) are not byte for byte those that it was trained beside "
+        f"({tuned.origin.origin}), so its answers may be others."
+    ]
 
 
 def _adapter_tensors(tuned: Tuned) -> dict[str, torch.Tensor]:

@@ -30,18 +30,23 @@ def write_ollama(
         ModelError: it is no language model, or its prompt cannot be said in a Modelfile.
         Stopped: see `Work`.
     """
+    require_prompt(tuned)
+    model, notes = language_of(tuned, work, onto=onto)
+    text = modelfile(prompter(tuned, model.tokenizer), begins=model.begins)
+    with whole_folder(target, is_earlier=is_earlier) as making:
+        notes += write_gguf(model, making / MODEL_FILE, work, packing=packing)
+        (making / MODELFILE).write_text(text, encoding="utf-8")
+    return [*notes, f"In {target.name}: ollama create NAME -f {MODELFILE}"]
+
+
+def require_prompt(tuned: Tuned) -> None:
+    """Raise a `ModelError` where what was tuned is asked without a prompt."""
     if tuned.task.kind == "text":
         raise ModelError(
             "It has learned how texts go on, and is asked without a prompt; Ollama asks by one",
             got=tuned.name,
             fix="Take it as `gguf`.",
         )
-    model, notes = language_of(tuned, work, onto=onto)
-    text = modelfile(prompter(tuned, model.tokenizer), begins=model.begins)
-    with whole_folder(target, is_earlier=is_earlier) as making:
-        notes += write_gguf(model, making / MODEL_FILE, work, packing=packing)
-        (making / MODELFILE).write_text(text, encoding="utf-8")
-    return [*notes, f"In {target}: ollama create NAME -f {MODELFILE}"]
 
 
 def is_earlier(folder: Path) -> bool:

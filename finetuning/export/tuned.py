@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +46,21 @@ class Tuned:
         return cls(folder.resolve(), BaseOrigin.load(folder), contract, task_of(folder, contract))
 
     @property
+    def base_name(self) -> str:
+        """What the base is called elsewhere: of a folder on this machine its name, without the way there."""
+        name = self.origin.name
+        return Path(name).expanduser().absolute().name if self.base_was_a_folder else name
+
+    @property
+    def base_was_a_folder(self) -> bool:
+        return self.origin.origin == "folder"
+
+    @property
+    def shown_origin(self) -> BaseOrigin:
+        """The origin as it is taken elsewhere."""
+        return replace(self.origin, name=self.base_name)
+
+    @property
     def is_whole(self) -> bool:
         return is_whole(self.folder)
 
@@ -70,6 +85,19 @@ class Tuned:
         """For files and titles: that of the run, or of the folder."""
         in_a_run = self.folder.name in ("adapter", "model") and (self.folder.parent / "status.json").is_file()
         return self.folder.parent.name if in_a_run else self.folder.name
+
+    def require_adapter(self) -> None:
+        """Refuse a whole model.
+
+        Raises:
+            ModelError: says so.
+        """
+        if self.is_whole:
+            raise ModelError(
+                "A whole model was trained here, and no adapter",
+                got=self.name,
+                fix="Take it as `merged` or `gguf`.",
+            )
 
     def require_writer(self, what: str) -> None:
         """Refuse what is not a language model.

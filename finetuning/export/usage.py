@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data.tasks.task import Input
+from finetuning.export.base_card import about_base, with_base
 from finetuning.export.model_card import CARD_FILE, RECIPE_HEADING
 from finetuning.export.tuned import Tuned
 from models.prompting import Prompter, prompter_of
@@ -19,6 +20,8 @@ _MARK = "a question 4711"
 _NEW_TOKENS = 64
 _MAX_CARD_BYTES = 2**22
 _QUOTED = "```"
+HERE = 'folder = "."  # where this file lies'
+"""The line of the program that says where the model is; on the Hub it is its name."""
 
 
 def prompter(tuned: Tuned, tokenizer: PreTrainedTokenizerBase) -> Prompter:
@@ -52,7 +55,7 @@ def how_to_use(tuned: Tuned, tokenizer: PreTrainedTokenizerBase, *, merged: bool
     program = [
         *_imports(tuned, is_adapter, writes),
         "",
-        'folder = "."  # where this file lies',
+        HERE,
         "tokenizer = AutoTokenizer.from_pretrained(folder)",
         *_loading(tuned, is_adapter, writes),
     ]
@@ -105,7 +108,7 @@ def _loading(tuned: Tuned, is_adapter: bool, writes: bool) -> list[str]:
         options += f", num_labels={1 if tuned.origin.kind == 'reward' else len(tuned.task.labels)}"
     return [
         *before,
-        f"base = {auto}.from_pretrained({tuned.origin.name!r}, {options})",
+        f"base = {auto}.from_pretrained({tuned.base_name!r}, {options})",
         "model = PeftModel.from_pretrained(base, folder).eval()",
     ]
 
@@ -129,7 +132,7 @@ def _begin(tuned: Tuned, tokenizer: PreTrainedTokenizerBase) -> bool:
 
 
 def write_card(tuned: Tuned, folder: Path, section: str, about: str = "", *, merged: bool = False) -> None:
-    """The card of what was tuned with `section` in it, in `folder`; a short one where there is none yet.
+    """The card of what was tuned, with its base and `section`, in `folder`; a short one where there is none yet.
 
     The recipe stays its last section, where `finetuning.judged_rows` looks for it.
     """
@@ -144,10 +147,12 @@ def write_card(tuned: Tuned, folder: Path, section: str, about: str = "", *, mer
             f"---\nbase_model: {tuned.origin.name}\nbase_model_relation: {relation}\nlibrary_name: {library}\n"
             f"---\n\n# {tuned.name}\n\n{tuned.task.learns or tuned.task.title} It was not evaluated.\n\n"
         )
+    card = with_base(card, tuned)
     if merged and not tuned.is_whole:
         card = card.replace("base_model_relation: adapter\n", "base_model_relation: merge\n", 1)
         card = card.replace("library_name: peft\n", "library_name: transformers\n", 1)
     about = f"{about}\n\n" if about else ""
+    about += about_base(tuned, beside=not merged and not tuned.is_whole) + "\n"
     before, heading, recipe = card.partition(RECIPE_HEADING)
     write_atomically(
         folder / CARD_FILE, f"{before.rstrip()}\n\n{about}{section}\n{heading}{recipe}".rstrip() + "\n"

@@ -11,7 +11,7 @@ from models.building import one_at_a_time
 from models.kinds import Kind
 from models.resolved import ResolvedModel
 from models.weight_files import read_header
-from models.whole import weight_files
+from models.whole import places_in_files, weight_files
 from plumbing.errors import ModelError
 
 if TYPE_CHECKING:
@@ -94,15 +94,5 @@ def names_in_files(model: PreTrainedModel) -> list[str]:
     Raises:
         ModelError: what is in the files is not what is in the model, as where it joins the weights of experts.
     """
-    from transformers.core_model_loading import revert_weight_conversion
-
-    tensors = model.state_dict(keep_vars=True)
-    places: Mapping[str, Any] = revert_weight_conversion(model, tensors)
     tied = set(getattr(model, "all_tied_weights_keys", None) or {})
-    if {id(tensor) for tensor in places.values()} != {id(tensor) for tensor in tensors.values()}:
-        raise ModelError(
-            "A model of this architecture cannot be merged here: it joins weights in loading",
-            got=type(model).__name__,
-            fix="Take the adapter, and merge it with peft's `merge_and_unload`.",
-        )
-    return [name for name in places if name not in tied]
+    return [name for name in places_in_files(model) if name not in tied]

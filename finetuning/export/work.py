@@ -64,12 +64,7 @@ def whole_folder(target: Path, *, is_earlier: Callable[[Path], bool]) -> Iterato
     Raises:
         RunError: something else stands there, or there is no writing there.
     """
-    if target.exists() and not (target.is_dir() and (not any(target.iterdir()) or is_earlier(target))):
-        raise RunError(
-            "The folder holds something that is no export of this kind",
-            got=str(target),
-            fix="Name a new one, an empty one, or an earlier export.",
-        )
+    require_free(target, is_earlier=is_earlier)
     with _scratch(target) as scratch:
         making = scratch / "new"
         making.mkdir()
@@ -78,6 +73,20 @@ def whole_folder(target: Path, *, is_earlier: Callable[[Path], bool]) -> Iterato
         if target.exists():
             target.rename(scratch / "old")
         making.rename(target)
+
+
+def require_free(target: Path, *, is_earlier: Callable[[Path], bool]) -> None:
+    """Refuse the place of a folder where something else stands; see `whole_folder`.
+
+    Raises:
+        RunError: it does.
+    """
+    if target.exists() and not (target.is_dir() and (not any(target.iterdir()) or is_earlier(target))):
+        raise RunError(
+            "The folder holds something that is no export of this kind",
+            got=str(target),
+            fix="Name a new one, an empty one, or an earlier export.",
+        )
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from finetuning.lab.folder import HTML_FILE, MARKDOWN_FILE, RESULTS_FILE, LabFol
 from finetuning.lab.lab import RESULTS, Lab
 from finetuning.lab.measured import Measured
 from finetuning.lab.plan import Cell, Plan, seed_place
+from finetuning.lab.untrained import Base
 from finetuning.ways.way import Way
 from plumbing.errors import RunError
 from plumbing.reading import read_text
@@ -176,12 +177,16 @@ def _cost(costs: Sequence[Cost]) -> Cost:
 class _Bases:
     """What the bases of a lab score and find probable, by what was measured of them beside what was tuned.
 
-    A base in 4 bits is another one than the same in 32.
+    A base in 4 bits is another one than the same in 32. Where a base is an option itself, its scores are those of
+    that option: beside what was tuned it answers other rows at once, and in half precision not always alike.
     """
 
     def __init__(self, plan: Plan, measured: Mapping[str, Sequence[Measured]]) -> None:
         self._scores: dict[tuple[str, str], list[float]] = {}
         self._perplexity: dict[tuple[str, str], float] = {}
+        for cell in plan.cells:
+            if isinstance(cell.untrained, Base):
+                self._scores |= {_base_of(cell, one): one.scores for one in measured.get(cell.key, [])}
         for cell in plan.trained:
             for one in measured.get(cell.key, []):
                 if one.base_scores is not None:

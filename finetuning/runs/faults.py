@@ -46,6 +46,8 @@ def _is(error: BaseException, texts: tuple[str, ...], numbers: frozenset[int] | 
 
 
 def _disk_is_full(run: Run) -> RunError:
+    if run.is_job:
+        return RunError(f"There is no space left: {free_mb(run.folder):.1f} MB are free", fix="Make space.")
     kept = run.checkpoint()
     return RunError(
         f"There is no space left in {run.folder}: a checkpoint takes about {_checkpoint_mb(run):.1f} MB, and "
@@ -65,8 +67,12 @@ def _checkpoint_mb(run: Run) -> float:
 
 
 def _memory_is_short(run: Run, error: BaseException) -> RunError:
-    recipe, evaluating = run.recipe(), run.status().state == "evaluating"
     what = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    if run.is_job:
+        return RunError(
+            "There is not enough memory for this", got=what, fix="Ask again when this machine has more to spare."
+        )
+    recipe, evaluating = run.recipe(), run.status().state == "evaluating"
     advice = []
     if lower := _what_takes_memory(recipe, evaluating=evaluating):
         advice.append(f"lower {', '.join(lower)}")

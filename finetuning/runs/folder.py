@@ -1,7 +1,8 @@
 """A run is a folder: its files and their formats, reading and writing them. Starts nothing.
 
-    recipe.yaml      the resolved recipe, written once by the launcher
+    recipe.yaml      the resolved recipe, written once by the launcher; of a job job.json, see `jobs`
     owner            whose run it is, written once; absent where a run is nobody's in particular
+    called           what a person has named it, if anybody has
     submitted.json   hashes of the files that its rows come from
     began.json       the settings, rows and base weights of its first attempt; see `beginning`
     trained-rows.json  salted keys of the rows it trains on; never leaves the folder, see `trained_rows`
@@ -43,17 +44,23 @@ from finetuning.runs.processes import boot_id, process_started
 from finetuning.runs.states import ACTIVE, RESUMABLE, WORKING, State, Status, check_arrow
 from plumbing import doors
 from plumbing.errors import RecipeError, RunError
+from plumbing.printable import one_line
 from plumbing.reading import read_file, read_text
 from plumbing.remembered import Remembered
 from plumbing.writing import write_atomically
 
 __all__ = ["ACTIVE", "RESUMABLE", "WORKING", "Run", "State", "Status", "create_run", "finished_runs", "list_runs"]
-__all__ += ["open_run", "process_started", "runs_folder"]
+__all__ += ["list_queue", "make_folder", "open_run", "process_started", "runs_folder"]
 
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{1,63}-\d{8}-\d{6}-[0-9a-f]{4}")
+_NUMBER = r"\d{8}-\d{6}-[0-9a-f]{4}"
+_ID = re.compile(rf"[a-z0-9][a-z0-9-]{{1,63}}-{_NUMBER}")
+_JOB_ID = re.compile(rf"[a-z]{{2,20}}\.{_NUMBER}")
+"""A kind of job, and a dot, which no recipe's name holds."""
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,9})")
 _MAX_BYTES = 2**20
 """Of a recipe or a status; a larger file is damaged."""
+MOST_NAMED = 80
+"""Characters of a name that a person gives."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,16 @@ class Run:
     @property
     def id(self) -> str:
         return self.folder.name
+
+    @property
+    def number(self) -> str:
+        """When it was made, in an order that all in one folder have."""
+        return self.id[-20:]
+
+    @property
+    def is_job(self) -> bool:
+        """Whether it waits in the queue of runs and trains nothing; see `jobs`."""
+        return is_job_id(self.id)
 
     @property
     def tuned(self) -> Path:
@@ -92,6 +109,24 @@ class Run:
     def owner(self) -> str:
         """Whose run it is; "" where it is nobody's in particular. Read again only if the file changed."""
         return _owners(f"{self.folder}/owner")
+
+    @property
+    def called(self) -> str:
+        """What a person has named it; "" where nobody has. Read again only if the file changed."""
+        return _names(f"{self.folder}/called")
+
+    def rename(self, name: str) -> None:
+        """Call it so; an empty name takes back what it was called.
+
+        Raises:
+            RunError: the folder cannot be written to.
+        """
+        said = one_line(name.strip(), longest=MOST_NAMED)
+        with writing(self.folder):
+            if said:
+                write_atomically(self.folder / "called", said)
+            else:
+                (self.folder / "called").unlink(missing_ok=True)
 
     def recipe(self) -> Recipe:
         """The recipe this run was started with; a `RunError` if the file is damaged. Read again if it changed."""
@@ -260,12 +295,20 @@ def _read_owner(path: str) -> str:
         return "?"  # damaged: nobody's who asks by name
 
 
+def _read_name(path: str) -> str:
+    try:
+        return one_line(read_file(Path(path), limit=1024).decode("utf-8", errors="replace"), longest=MOST_NAMED)
+    except OSError:
+        return ""
+
+
 def _read_recipe(path: str) -> Recipe:
     return parse_recipe(read_yaml(read_text(Path(path), limit=_MAX_BYTES)))
 
 
 _states = Remembered(_read_state, most=2**15)
 _owners = Remembered(_read_owner, most=2**15)
+_names = Remembered(_read_name, most=2**12)
 _recipes = Remembered(_read_recipe, most=2**9)
 
 
@@ -292,29 +335,45 @@ def create_run(recipe: Recipe, folder: Path | None = None, *, owner: str = "") -
     Raises:
         RunError: the folder cannot be written to, or there is no space left.
     """
+    return make_folder(f"{recipe.name}-", "recipe.yaml", recipe.to_yaml(), folder, owner=owner)
+
+
+def make_folder(begins: str, file: str, content: str, folder: Path | None = None, *, owner: str = "") -> Run:
+    """Make the folder of a new run or job in state `queued`, whole or not at all.
+
+    Args:
+        begins: what its id begins with.
+        file: the name of the file that says what is to be done.
+        content: of that file.
+        folder: of all runs.
+        owner: whose it is.
+
+    Raises:
+        RunError: as `create_run`.
+    """
     folder = folder or runs_folder()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            run_id = f"{recipe.name}-{_next_number(folder)}"
-            making = folder / f".making-{run_id}"
+            made_id = f"{begins}{_next_number(folder)}"
+            making = folder / f".making-{made_id}"
             making.mkdir()
             try:
-                (making / "recipe.yaml").write_text(recipe.to_yaml(), encoding="utf-8")
+                (making / file).write_text(content, encoding="utf-8")
                 if owner:
                     (making / "owner").write_text(owner, encoding="utf-8")
                 Run(making).write_status(Status(created=time.time(), door=doors.current()))
-                making.rename(folder / run_id)
+                making.rename(folder / made_id)
             except OSError:
                 shutil.rmtree(making, ignore_errors=True)
                 raise
-    return Run(folder / run_id)
+    return Run(folder / made_id)
 
 
 def _next_number(folder: Path) -> str:
     """The end of a new id: the time, and four digits; after all that are there, whatever the clock says."""
     stamp, digits = datetime.now(UTC).strftime("%Y%m%d-%H%M%S"), secrets.randbelow(2**12)
-    last = max((run.id[-20:] for run in list_runs(folder)), default="")
+    last = max((run.number for run in list_queue(folder)), default="")
     if stamp > last[:15]:
         return f"{stamp}-{digits:04x}"
     if (digits := int(last[16:], 16) + 1) < 2**16:
@@ -342,13 +401,28 @@ def open_run(run_id: str, folder: Path | None = None, *, owner: str | None = Non
 
 def list_runs(folder: Path | None = None, *, owner: str | None = None) -> list[Run]:
     """All runs, or those of `owner`, newest first."""
+    return [run for run in list_queue(folder, owner=owner) if not run.is_job]
+
+
+def list_queue(folder: Path | None = None, *, owner: str | None = None) -> list[Run]:
+    """All runs and jobs, or those of `owner`, newest first: whatever waits, is worked on, or is over."""
     folder = folder or runs_folder()
     try:
-        ids = [entry.name for entry in os.scandir(folder) if _ID.fullmatch(entry.name) and entry.is_dir()]
+        ids = [entry.name for entry in os.scandir(folder) if is_id(entry.name) and entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     runs = [Run(folder / run_id) for run_id in sorted(ids, key=lambda name: name[-20:], reverse=True)]
     return [run for run in runs if owner is None or run.owner == owner]
+
+
+def is_id(name: str) -> bool:
+    """Whether it can be the id of a run or a job; no path is one."""
+    return _ID.fullmatch(name) is not None or is_job_id(name)
+
+
+def is_job_id(name: str) -> bool:
+    """Whether it can be the id of a job; no path is one."""
+    return _JOB_ID.fullmatch(name) is not None
 
 
 def finished_runs(folder: Path | None = None) -> Iterator[Run]:
@@ -359,5 +433,5 @@ def finished_runs(folder: Path | None = None) -> Iterator[Run]:
 
 
 def active_states() -> list[str]:
-    """The states of everybody's runs that are waiting or being worked on."""
-    return [state for run in list_runs() if (state := run.state()) in ACTIVE]
+    """The states of everybody's runs and jobs that are waiting or being worked on."""
+    return [state for run in list_queue() if (state := run.state()) in ACTIVE]

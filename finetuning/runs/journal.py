@@ -10,12 +10,38 @@ from finetuning.runs.folder import Run, Status
 from plumbing import doors
 from plumbing.errors import RunError
 
+TIMED_S = 3.0
+"""So long a phase has to have gone on before it is said how long the rest of it takes."""
 TAKE_LESS = "Start one that takes less, such as one with fewer rows or epochs."
 """To somebody who cannot give a run more time."""
 
 
 class Cancelled(Exception):
     """The run was asked to stop."""
+
+
+class TimeLeft:
+    """How long the phase that is being worked on will still take, by how fast it has gone so far."""
+
+    def __init__(self) -> None:
+        self._what = ""
+        self._begun = (0.0, 0)
+
+    def seconds(self, what: str, done: int, total: int, now: float) -> float | None:
+        """None while it is not known.
+
+        Args:
+            what: is being done; of another thing nothing is known yet.
+            done: of it.
+            total: of it; 0 where it is not known.
+            now: in seconds, from any start.
+        """
+        if what != self._what or done < self._begun[1]:
+            self._what, self._begun = what, (now, done)
+        begun, first = self._begun
+        if total <= done or done <= first or now - begun < TIMED_S:
+            return None
+        return round((total - done) * (now - begun) / (done - first), 1)
 
 
 class Journal:
@@ -26,15 +52,24 @@ class Journal:
         status: its status.
         should_stop: asked after every step and batch.
         max_minutes: limit for all attempts together.
+        over: gives the error for when that is reached; None for that of a run.
     """
 
     def __init__(
-        self, run: Run, status: Status, should_stop: Callable[[], bool], *, max_minutes: float | None = None
+        self,
+        run: Run,
+        status: Status,
+        should_stop: Callable[[], bool],
+        *,
+        max_minutes: float | None = None,
+        over: Callable[[float | None], RunError] | None = None,
     ) -> None:
         self.run = run
         self.status = status
         self.should_stop = should_stop
         self.max_minutes = max_minutes
+        self._over = over or time_is_up
+        self._left = TimeLeft()
         self._seconds_before = status.seconds
         self._began = time.monotonic()
         self._looked: float | None = None
@@ -48,7 +83,9 @@ class Journal:
     def write(self, **changes: Any) -> None:
         """Change the status and write it at once."""
         always = {"heartbeat": time.time(), "seconds": round(self.seconds, 3)}
-        self.status = self.status.model_copy(update=changes | always)
+        now = self.status.model_copy(update=changes | always)
+        left = self._left.seconds(now.phase, now.done, now.total, time.monotonic())
+        self.status = now.model_copy(update={"left_s": left})
         self.run.write_status(self.status)
         self._written = time.monotonic()
 
@@ -72,7 +109,7 @@ class Journal:
             return
         if self.should_stop():
             raise Cancelled
-        raise time_is_up(self.max_minutes)
+        raise self._over(self.max_minutes)
 
     def phase(self, phase: str, *, total: int = 0) -> None:
         """Start a new phase, unless it is time to end."""

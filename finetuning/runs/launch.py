@@ -1,5 +1,8 @@
 """Starting, cancelling, re-attaching and deleting runs. One at a time on a device; more wait in their folders.
 
+Jobs (`jobs`) wait in the same queue. They take minutes, and somebody looks at a page meanwhile: so they go before
+the runs that wait, in the order in which they were asked for.
+
 The worker is its own process and session, so it outlives the page, the app and the shell that started it. Who may
 start one is decided under a lock of the operating system on the runs folder. The worker takes the run itself, under
 the run's lock, and only one can: where a launcher dies between starting a worker and saying so, the next launcher
@@ -20,7 +23,17 @@ from pathlib import Path
 
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs.beginning import Beginning, note_submitted, with_whole_paths
-from finetuning.runs.folder import ACTIVE, RESUMABLE, WORKING, Run, Status, create_run, list_runs, runs_folder
+from finetuning.runs.folder import (
+    ACTIVE,
+    RESUMABLE,
+    WORKING,
+    Run,
+    Status,
+    create_run,
+    is_id,
+    list_queue,
+    runs_folder,
+)
 from finetuning.runs.journal import TAKE_LESS
 from finetuning.runs.locks import locked, writing
 from finetuning.runs.processes import RUN_VARIABLE, end_by_force, process_started
@@ -31,6 +44,8 @@ from plumbing.reading import read_text
 ROOT = Path(__file__).resolve().parents[2]
 CANCEL_S = 10.0
 """A worker that was asked to stop has this long after the end of its step; then it is ended by force."""
+STOP_S = 1.0
+"""A job has this long, wherever it is: nothing of it counts before it is whole."""
 TRASH = ".trash"
 TRASH_DAYS = 7.0
 _FOLDERS = ("BEFORE_AFTER_RUNS", "BEFORE_AFTER_CACHE", "BEFORE_AFTER_BUNDLED", "HF_HOME", "XDG_CACHE_HOME")
@@ -56,11 +71,16 @@ def submit(recipe: Recipe, folder: Path | None = None, *, owner: str = "") -> Ru
 
 
 def place_in_queue(run: Run) -> int:
-    """How many queued runs go before `run`, which are those made before it; 0 where it is next, or not queued."""
+    """How many that are queued go before `run`; 0 where it is next, or not queued."""
     if run.state() != "queued":
         return 0
-    others = list_runs(run.folder.parent)
-    return sum(other.id[-20:] < run.id[-20:] and other.state() == "queued" for other in others)
+    others = list_queue(run.folder.parent)
+    return sum(_turn(other) < _turn(run) and other.state() == "queued" for other in others)
+
+
+def _turn(run: Run) -> tuple[bool, str]:
+    """What the queue is sorted by."""
+    return not run.is_job, run.number
 
 
 def cancel(run: Run) -> None:
@@ -161,6 +181,25 @@ def trash(run: Run) -> None:
         run.folder.rename(place)
 
 
+def restore(run_id: str, folder: Path | None = None, *, owner: str | None = None) -> Run:
+    """Take a run or job out of the trash again; with `owner` given, only one of theirs.
+
+    Raises:
+        RunError: it is not there, there is another in its place, or the folder cannot be written to.
+    """
+    folder = folder or runs_folder()
+    thrown = Run(folder / TRASH / run_id)
+    if not is_id(run_id) or not thrown.folder.is_dir() or (owner is not None and thrown.owner != owner):
+        raise RunError("This is not in the trash any more", got=run_id)
+    with writing(folder), locked(folder):
+        back = Run(folder / run_id)
+        if back.folder.exists():
+            raise RunError("There is another in its place", got=run_id)
+        thrown.folder.rename(back.folder)
+        (back.folder / "trashed").unlink(missing_ok=True)
+    return back
+
+
 def empty_trash(folder: Path, older_than_days: float = TRASH_DAYS) -> None:
     """Remove for good what has been in the trash of `folder` for so long."""
     for place in (folder / TRASH).glob("*"):
@@ -186,7 +225,7 @@ def reconcile(folder: Path | None = None) -> None:
     _started_here[:] = [worker for worker in _started_here if worker.poll() is None]
     with contextlib.suppress(OSError), locked(folder):
         queued, busy = [], False
-        for run in list_runs(folder):
+        for run in list_queue(folder):
             if run.state() not in ACTIVE:
                 continue  # over, or damaged, which must not stop the others
             try:
@@ -196,8 +235,8 @@ def reconcile(folder: Path | None = None) -> None:
                 continue
             if status.state == "queued":
                 queued.append(run)
-        while queued and not busy:
-            busy = _start(queued.pop())
+        for run in sorted(queued, key=_turn):
+            busy = busy or _start(run)
         empty_trash(folder)
 
 
@@ -211,7 +250,7 @@ def wait(run: Run, poll_s: float = 0.5) -> Iterator[None]:
 
 def cancel_is_overdue(run: Run, status: Status) -> bool:
     """Whether the worker of a run that was asked to stop has had its time for that."""
-    return run.cancel_age_s() > status.longest_step_s + CANCEL_S
+    return run.cancel_age_s() > (STOP_S if run.is_job else status.longest_step_s + CANCEL_S)
 
 
 def _settle(run: Run, status: Status) -> bool:
@@ -227,14 +266,19 @@ def _settle(run: Run, status: Status) -> bool:
     if asked:
         run.update(state="cancelled", phase="", ended=time.time())
         return True
-    checkpoint = run.checkpoint()
-    error = (
-        "The worker's process was ended from outside: by someone, by a restart, or by the system because memory "
-        f"ran out. Resume goes on from {checkpoint.name if checkpoint else 'the beginning'}; if memory was short, "
-        f"start again with a lower {doors.named(doors.BATCH_SIZE)}."
-    )
-    run.update(state="interrupted", phase="", ended=time.time(), error=error)
+    run.update(state="interrupted", phase="", ended=time.time(), error=_interrupted(run))
     return True
+
+
+def _interrupted(run: Run) -> str:
+    why = "The worker's process was ended from outside: by someone, by a restart, or by the system because memory "
+    if run.is_job:
+        return f"{why}ran out. Ask for it again."
+    checkpoint = run.checkpoint()
+    return (
+        f"{why}ran out. Resume goes on from {checkpoint.name if checkpoint else 'the beginning'}; if memory was "
+        f"short, start again with a lower {doors.named(doors.BATCH_SIZE)}."
+    )
 
 
 def _start(run: Run) -> bool:

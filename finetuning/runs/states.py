@@ -63,8 +63,10 @@ class Status(BaseModel):
     ended: Time | None = None
     heartbeat: Time | None = None
     done: Annotated[int, Field(ge=0)] = 0
-    """Steps trained, or test rows evaluated."""
+    """Steps trained, test rows evaluated, or whatever else the phase counts."""
     total: Annotated[int, Field(ge=0)] = 0
+    left_s: Annotated[float, Field(ge=0)] | None = None
+    """How long the rest of the phase takes, by how fast it has gone so far; None while that is not known."""
     seconds: Annotated[float, Field(ge=0)] = 0.0
     """How long workers have been at it, all attempts together, by a clock that does not move."""
     longest_step_s: Annotated[float, Field(ge=0)] = 0.0

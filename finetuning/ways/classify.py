@@ -23,6 +23,8 @@ class Classify(Way):
 
     kind: Literal["classify"] = "classify"
 
+    loss_unit: ClassVar[str] = "nats a row"
+
     model_kind: ClassVar[ModelKind] = "classifier"
     writes: ClassVar[bool] = False
     by_hand: ClassVar[bool] = False

@@ -41,6 +41,7 @@ class Dpo(Preferring):
         "One row as the model sees it. Marked are its two answers, each of which follows the prompt by itself: the "
         "model learns to find the first more probable than the second."
     )
+    loss_unit: ClassVar[str] = "nats a pair"
     curves: ClassVar[tuple[str, ...]] = (
         "rewards/accuracies",
         "rewards/margins",

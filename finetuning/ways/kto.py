@@ -45,6 +45,7 @@ class Kto(Preferring):
         "One row as the model sees it. Marked is the answer: the model learns to find it more probable if its "
         "thumb is up, and less if it is down."
     )
+    loss_unit: ClassVar[str] = ""
     curves: ClassVar[tuple[str, ...]] = ("rewards/margins", "kl", "rewards/chosen", "rewards/rejected")
     together: ClassVar[bool] = True
 

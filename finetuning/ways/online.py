@@ -75,6 +75,7 @@ class Online(Way):
         "learns from what each is worth."
     )
     loss_tells: ClassVar[bool] = False
+    loss_unit: ClassVar[str] = ""
     validated: ClassVar[str] = "validation loss, minus the mean reward,"
     curves: ClassVar[tuple[str, ...]] = (
         "reward",

@@ -38,6 +38,7 @@ class Reward(Answering):
     recipe: ClassVar[str] = "dialogue-smollm2-reward"
     title: ClassVar[str] = "reward model"
     answers_a_row: ClassVar[int] = 2
+    loss_unit: ClassVar[str] = "nats a pair"
     curves: ClassVar[tuple[str, ...]] = ("accuracy", "margin")
     pipeline: ClassVar[str] = "text-classification"
     marked: ClassVar[str] = (

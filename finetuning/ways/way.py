@@ -78,6 +78,8 @@ class Way(Settings):
 
     loss_tells: ClassVar[bool] = True
     """Whether its training loss falls where the model gets better."""
+    loss_unit: ClassVar[str] = "nats a token"
+    """What its loss is measured in; empty where that has no name."""
     validated: ClassVar[str] = "validation loss"
     """What the number is called by which the best step is chosen: the lower, the better."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Page, TimeoutError, expect
 
 from finetuning.recipe import load_recipe
@@ -16,45 +18,49 @@ def open_tab(page: Page, name: str) -> None:
 
 
 def wait_for_answers(page: Page) -> None:
-    """Until both answers are complete and scored."""
-    page.wait_for_selector("#before .ba-score")
-    page.wait_for_selector("#after .ba-score")
+    """Until both answers are complete and scored: live ones, which say how long they took."""
+    for panel in ("#before", "#after"):
+        page.wait_for_selector(f"{panel} .ba-score")
+        expect(page.locator(f"{panel} .ba-stats")).to_contain_text(re.compile(r"\d\.\d s"))
     page.wait_for_selector(".ba-growing", state="detached")
 
 
 def open_train(page: Page) -> None:
-    """The Train tab with its data read."""
+    """The Train tab, which begins with reviews, with its data read."""
     open_tab(page, "Train")
-    open_tab(page, "Sentiment · LoRA")
-    page.wait_for_selector("#sentiment-tokens .ba-trained")
+    page.wait_for_selector("#train-tokens .ba-trained")
 
 
-def choose_classifier(page: Page, *, task: str = "sentiment") -> None:
+def choose_place(page: Page, title: str) -> None:
+    """Another starting point, in the open Train tab."""
+    page.locator("#train-from").get_by_label(title).check()
+
+
+def choose_classifier(page: Page) -> None:
     """The recipe for MiniLM, in the open Train tab: it is ready sooner, trains faster, and writes no text."""
     recipe = load_recipe("sentiment-minilm-lora")
-    page.locator(f"#{task}-another button").first.click()
-    page.locator(f"#{task}-recipe input").click()
+    page.locator("#train-another button").first.click()
+    page.locator("#train-recipe input").click()
     page.get_by_role("option", name=recipe.title).click()
-    expect(page.locator(f"#{task}-base input")).to_have_value(recipe.model.base)
+    expect(page.locator("#train-base input")).to_have_value(recipe.model.base)
 
 
 def start_small_run(
     page: Page,
     *,
-    task: str = "sentiment",
     train_rows: int = 32,
     test_rows: int = 8,
     epochs: int = 1,
     batch_size: int = 16,
 ) -> None:
-    """A run on a few rows, through the form of a task."""
-    page.locator(f"#{task}-more button").first.click()
+    """A run on a few rows, through the form."""
+    page.locator("#train-more button").first.click()
     wanted = {"train-rows": train_rows, "test-rows": test_rows, "epochs": epochs, "batch-size": batch_size}
     for name, value in wanted.items():
-        page.locator(f"#{task}-{name}").locator("input, textarea").fill(str(value))
+        page.locator(f"#train-{name}").locator("input, textarea").fill(str(value))
         page.keyboard.press("Tab")
-    page.click(f"#{task}-start")
-    page.wait_for_selector(f"#{task}-state .ba-state")
+    page.click("#train-start")
+    page.wait_for_selector("#train-state .ba-state")
 
 
 def evaluate(page: Page, *, rows: int) -> None:
@@ -67,15 +73,15 @@ def evaluate(page: Page, *, rows: int) -> None:
     page.wait_for_selector("#evaluate-flips tbody tr")
 
 
-def wait_for_run(page: Page, state: str, *, task: str = "sentiment") -> None:
+def wait_for_run(page: Page, state: str) -> None:
     """Until the run has ended, which must be in `state`; else the error says what the page showed of it."""
-    ends = ", ".join(f"#{task}-state .ba-state-{end}" for end in ENDS)
+    ends = ", ".join(f"#train-state .ba-state-{end}" for end in ENDS)
     try:
         page.wait_for_selector(ends)
     except TimeoutError as error:
-        raise AssertionError(f"Not ended: {shown(page, task)}") from error
-    assert page.locator(f"#{task}-state .ba-state-{state}").count(), f"Not {state}: {shown(page, task)}"
+        raise AssertionError(f"Not ended: {shown(page)}") from error
+    assert page.locator(f"#train-state .ba-state-{state}").count(), f"Not {state}: {shown(page)}"
 
 
-def shown(page: Page, task: str) -> str:
-    return page.locator(f"#{task}-state").inner_text()
+def shown(page: Page) -> str:
+    return page.locator("#train-state").inner_text()

@@ -20,24 +20,24 @@ def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: B
     runs = len(list(runs_folder.glob("sentiment-*/recipe.yaml")))
     choose_classifier(page)
     start_small_run(page, train_rows=640, epochs=100)
-    state = page.locator("#sentiment-state")
+    state = page.locator("#train-state")
     expect(state).to_contain_text(STEPS)
     with chromium.new_context() as other:  # another browser on one's own machine sees the same run, live
         second = new_page(other)
         second.goto(page.url)
         open_train(second)
-        expect(second.locator("#sentiment-state")).to_contain_text(STEPS)
+        expect(second.locator("#train-state")).to_contain_text(STEPS)
     with standing_still(next(run for run in list_runs(runs_folder) if run.state() == "running")):
-        page.dblclick("#sentiment-start")  # the same form once more is the same run
+        page.dblclick("#train-start")  # the same form once more is the same run
         expect(page.locator(".toast-body").first).to_contain_text("it is shown below")
-        page.locator("#sentiment-seed input").fill("7")
+        page.locator("#train-seed input").fill("7")
         page.keyboard.press("Tab")
-        page.dblclick("#sentiment-start")  # and so are two clicks on another
+        page.dblclick("#train-start")  # and so are two clicks on another
         expect(state.locator(".ba-state-queued")).to_be_visible()
-        expect(state).to_contain_text("next, when the run that is going on ends")
-        page.click("#sentiment-cancel")  # a run that has not begun is cancelled at once
+        expect(state).to_contain_text("next, when what is going on ends")
+        page.click("#train-cancel")  # a run that has not begun is cancelled at once
         expect(state.locator(".ba-state-cancelled")).to_be_visible()
-        expect(page.locator("#sentiment-compare")).to_be_hidden()
+        expect(page.locator("#train-compare")).to_be_hidden()
 
         open_tab(page, "Runs")
         page.locator("#runs-table tbody tr", has=page.locator(".ba-state-running")).first.click()
@@ -62,4 +62,4 @@ def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: B
     expect(page.locator("#runs-table tbody tr")).to_have_count(before - 1)
     expect(page.locator("#runs-detail")).to_be_hidden()
     open_tab(page, "Train")  # whose newest run is another: the page goes on
-    expect(page.locator("#sentiment-start")).to_be_enabled()
+    expect(page.locator("#train-start")).to_be_enabled()

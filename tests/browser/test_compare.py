@@ -9,8 +9,15 @@ from playwright.sync_api import Page, expect
 from tests.browser.steps import wait_for_answers
 
 
-def test_the_first_page_shows_two_answers_without_a_click(page: Page) -> None:
+def test_the_first_page_shows_two_answers_without_a_click_recorded_and_then_live(page: Page) -> None:
+    recorded = page.evaluate("gradio_config.components.find(each => each.props.elem_id === 'after').props.value")
+    assert "recorded" in recorded and "ba-verdict" in recorded, "it is in the page itself"
+    expect(page.locator("#story")).to_contain_text("right on 400 new ones")
     wait_for_answers(page)
+    told = page.locator("#told")
+    expect(told).to_contain_text(re.compile("^(Before says|Before and After)"))
+    assert told.get_attribute("aria-live") == "polite" and told.get_attribute("role") == "status"
+    expect(page.locator("#stop")).to_be_disabled()
     for panel in ("#before", "#after"):
         expect(page.locator(f"{panel} .ba-answer .ba-text")).not_to_be_empty()
         expect(page.locator(f"{panel} .ba-bar-row")).to_have_count(2)
@@ -22,9 +29,10 @@ def test_the_first_page_shows_two_answers_without_a_click(page: Page) -> None:
 
 
 def test_an_example_streams_and_is_scored_against_its_reference(page: Page) -> None:
+    wait_for_answers(page)
     page.click("#example-1")
     page.wait_for_selector(".ba-growing")
-    expect(page.locator("#reference")).to_contain_text("positive")
+    expect(page.locator("#reference")).to_contain_text(re.compile("positive|negative"))
     wait_for_answers(page)
     assert re.match("[✓✗] (positive|negative)", page.inner_text("#after .ba-score"))
     page.fill("#box textarea", "Not bad at all.")

@@ -31,11 +31,11 @@ def test_script_in_a_file_is_text(page: Page, tmp_path: Path, place: str) -> Non
     file = write(tmp_path / "<b onmouseover=window.hacked=1>.csv", header, rows)
     open_train(page)
     page.get_by_label("Upload a file").first.check()
-    page.locator("#sentiment-file input[type=file]").set_input_files(file)
+    page.locator("#train-file input[type=file]").set_input_files(file)
     says = {"texts": "train ·", "labels": "onerror", "columns": "It is not clear"}[place]
-    expect(page.locator("#sentiment-data")).to_contain_text(says)
+    expect(page.locator("#train-data")).to_contain_text(says)
     # What is drawn last: the tokens of a row, or none where no row can be read.
-    tokens = page.locator("#sentiment-tokens")
+    tokens = page.locator("#train-tokens")
     if place == "texts":
         expect(tokens).to_contain_text("onerror")
     else:
@@ -50,11 +50,11 @@ def test_script_in_the_form_and_in_the_chat_is_text(page: Page) -> None:
     expect(page.locator("#message")).to_contain_text("onerror")
     page.click("#stop")
     open_train(page)
-    page.locator("#sentiment-another button").first.click()
-    page.locator("#sentiment-base input").fill(SCRIPT)
+    page.locator("#train-another button").first.click()
+    page.locator("#train-base input").fill(SCRIPT)
     page.keyboard.press("Enter")
-    page.click("#sentiment-start")  # the run fails, and says why
-    expect(page.locator("#sentiment-state .ba-problems")).to_contain_text("onerror")
+    page.click("#train-start")  # the run fails, and says why
+    expect(page.locator("#train-state .ba-problems")).to_contain_text("onerror")
     open_tab(page, "Runs")
     page.locator("#runs-table tbody tr").first.click()
     expect(page.locator("#runs-state")).to_contain_text("onerror")

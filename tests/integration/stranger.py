@@ -22,7 +22,7 @@ _numbers = itertools.count()
 class Stranger:
     """One visitor: a cookie, an open page, and calls of the page's handlers by name."""
 
-    def __init__(self, url: str, *, cookie: bool = True, timeout_s: float = 60) -> None:
+    def __init__(self, url: str, *, cookie: bool = True, timeout_s: float = 600) -> None:
         self.http = httpx.Client(base_url=url, timeout=timeout_s)
         self.http.get("/")  # gives the cookie
         self.cookie = self.http.cookies.get(COOKIE) or ""

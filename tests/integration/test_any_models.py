@@ -36,7 +36,7 @@ def app(tmp_path_factory: pytest.TempPathFactory, tiny_bundled: Path, server: Se
 
 @pytest.fixture
 def ana(app: tuple[str, Path]) -> Iterator[Stranger]:
-    with Stranger(app[0], timeout_s=300) as visitor:
+    with Stranger(app[0], timeout_s=600) as visitor:
         yield visitor
 
 

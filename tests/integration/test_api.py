@@ -7,6 +7,7 @@ import csv
 import json
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,8 @@ def test_what_the_documentation_shows_runs_as_it_stands(
     assert run.recipe().training.max_steps == 20 and run.recipe().model.base == str(tiny_llama)
     said = capsys.readouterr().out
     assert "positive" in said and "parameters train" in said and names["now"]["verdict"] in said
+    taken = names["taken"]
+    assert taken["state"] == "finished" and Path(f"{run.id}.zip").stat().st_size == taken["file"]["bytes"]
     assert names["takes"]["rows"]["train"] > 0 and names["takes"]["title"] == "Sentiment · LoRA"
 
 
@@ -229,6 +232,37 @@ def test_a_run_belongs_to_who_started_it(public: str, reviews_file: Path, tiny_l
     assert ended["state"] in ("cancelled", "failed") or ended["cancelling"]
 
 
+def test_an_export_is_made_by_a_worker_and_downloaded_by_whom_it_was_told(
+    public: str, own_app: tuple[str, Path]
+) -> None:
+    ana, bea = visitor(public), visitor(public)
+    asked = {"model": SENTIMENT, "form": "gguf", "packing": "q8_0", "api_name": "/export"}
+    for changed, says in (
+        ({"packing": "q4_k_m"}, "K-quants"),
+        ({"form": "hub"}, "no such form"),
+        ({"model": "run:../../etc"}, "no such tuned model"),
+        ({"model": "../../etc"}, "no such run"),
+        ({"model": "last"}, "no run yet that has tuned something"),
+    ):
+        with pytest.raises(AppError, match=says):
+            ana.predict(**asked | changed)
+    assert ana.predict(**asked, cancel=True)["state"] == "none"
+    while (told := ana.predict(**asked))["state"] in ("queued", "running"):
+        time.sleep(0.2)
+    assert told["state"] == "finished" and told["packing"] == "q8_0" and told["notes"], told
+    assert told["file"]["name"] == "sentiment-smollm2-lora-q8_0.gguf"
+    address = public + told["file"]["address"]
+    got = httpx.get(address, cookies=ana.cookies)
+    assert got.status_code == 200 and got.content[:4] == b"GGUF" and len(got.content) == told["file"]["bytes"]
+    assert httpx.get(address, cookies=bea.cookies).status_code == httpx.get(address).status_code == 403
+    other = bea.predict(**asked)
+    assert other["state"] == "finished" and other["file"]["address"] != told["file"]["address"]
+    url, folder = own_app
+    for path in (folder / "runs").rglob("*"):  # what is not offered is not served, though Gradio might
+        if path.is_file():
+            assert httpx.get(f"{url}/gradio_api/file={path}").status_code == 403, path
+
+
 def asked_over_mcp(url: str, calls: list[tuple[str, dict[str, Any]]], **headers: str) -> tuple[set[str], list[Any]]:
     """The tools of the MCP server, and what each call gave: an object, or the sentence of an error."""
     from mcp import ClientSession
@@ -236,7 +270,7 @@ def asked_over_mcp(url: str, calls: list[tuple[str, dict[str, Any]]], **headers:
 
     async def ask() -> tuple[set[str], list[Any]]:
         async with (
-            httpx.AsyncClient(headers=headers, timeout=60) as http,
+            httpx.AsyncClient(headers=headers, timeout=600) as http,
             streamable_http_client(f"{url}/gradio_api/mcp/", http_client=http) as (read, write, _),
             ClientSession(read, write) as it,
         ):

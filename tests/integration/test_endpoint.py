@@ -14,6 +14,7 @@ pytest.importorskip("xllamacpp")
 from benchmarks.llama_server import llama_server
 from finetuning.export.gguf.lora import write_lora_gguf
 from finetuning.export.gguf.writing import Language, write_gguf
+from finetuning.export.tuned import Tuned
 from finetuning.export.work import Work
 
 TASK = TASKS["sentiment"]
@@ -34,7 +35,7 @@ def url(writing_llama, adapter, tmp_path_factory):
     folder = tmp_path_factory.mktemp("gguf")
     model, file, lora = Language.in_folder(writing_llama), folder / "llama.gguf", folder / "tuned.gguf"
     write_gguf(model, file, Work(), packing="f32")
-    write_lora_gguf(adapter, model.config, lora, Work())
+    write_lora_gguf(Tuned.of(adapter), model.config, lora, Work())
     with llama_server(file, lora=lora, key=KEY, exact=True) as found:
         yield found
 

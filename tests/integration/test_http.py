@@ -212,26 +212,27 @@ def test_a_call_that_the_page_would_not_make_is_refused(bea: Stranger, body: byt
 
 
 def test_values_of_the_wrong_type_are_refused_for_every_component(bea: Stranger) -> None:
-    start = bea.handler("start_run", "sentiment-file")
+    start = bea.handler("start_run", "train-file")
     for name, wrong in {
-        "sentiment_source": ["file:/etc/passwd", 3, ["file"], "corpus:/etc/passwd", "hub"],
-        "sentiment_file": ["/etc/passwd", bea.file("/etc/passwd"), {"path": "http://127.0.0.1:9/"}, [1], True],
-        "sentiment_base": ["/etc", "../..", "NousResearch/Llama-2-7b-hf", {"path": "/etc/passwd"}],
-        "sentiment_rank": ["8", True, [8], 1e300, {}],
-        "sentiment_labels": [3, ["a"], "x" * 300_000],
-        "sentiment_recipe": ["../recipes/x", "/etc/passwd", 1],
+        "train_source": ["file:/etc/passwd", 3, ["file"], "corpus:/etc/passwd", "hub"],
+        "train_file": ["/etc/passwd", bea.file("/etc/passwd"), {"path": "http://127.0.0.1:9/"}, [1], True],
+        "train_base": ["/etc", "../..", "NousResearch/Llama-2-7b-hf", {"path": "/etc/passwd"}],
+        "train_rank": ["8", True, [8], 1e300, {}],
+        "train_labels": [3, ["a"], "x" * 300_000],
+        "train_recipe": ["../recipes/x", "/etc/passwd", 1],
     }.items():
         for value in wrong:
             answer = bea.http.post(f"{API}/queue/join", json=bea.body(start, bea.values(start, **{name: value})))
             refused(answer, 403, 422)
-    own = bea.handler("start_run", "own-file")
     for name, wrong in {
-        "own_what": ["prefix", "../tasks/x", 1, ["chat"]],
-        "own_instruction": [3, ["a"], "x" * 300_000, "\0"],
-        "own_strategy": ["full/..", 1],
+        "train_from": ["nowhere", 1],
+        "train_what": ["prefix", "../tasks/x", 1, ["chat"]],
+        "train_instruction": [3, ["a"], "x" * 300_000, "\0"],
+        "train_strategy": ["full/..", 1],
     }.items():
         for value in wrong:
-            answer = bea.http.post(f"{API}/queue/join", json=bea.body(own, bea.values(own, **{name: value})))
+            values = bea.values(start, **{"train_from": "own", name: value})
+            answer = bea.http.post(f"{API}/queue/join", json=bea.body(start, values))
             refused(answer, 403, 422)
 
 
@@ -240,12 +241,13 @@ def test_an_instruction_of_a_stranger_is_text_with_a_limit(bea: Stranger) -> Non
         f"number {number} is {'fine' if number % 2 else 'broken'},t{number % 3}\n" for number in range(60)
     )
     [path] = bea.upload("own.csv", f"text,label\n{rows}".encode()).json()
-    start = bea.handler("start_run", "own-file")
-    chosen = {"own_file": bea.file(path), "own_instruction": "<script>" * 600}
+    start = bea.handler("start_run", "train-file")
+    chosen = {"train_from": "own", "train_source": "file", "train_file": bea.file(path)}
+    chosen["train_instruction"] = "<script>" * 600
     messages = bea.queued(start, bea.values(start, **chosen))
     assert "more than 4,000 characters" in said(messages)
-    shows = bea.handler("show_data", "own-file")
-    drawn = bea.queued(shows, bea.values(shows, **chosen | {"own_instruction": "<b>Which?</b>"}))
+    shows = bea.handler("show_data", "train-file")
+    drawn = bea.queued(shows, bea.values(shows, **chosen | {"train_instruction": "<b>Which?</b>"}))
     assert "3 labels" in str(drawn[-1]) and "<b>Which" not in str(drawn[-1])
 
 
@@ -258,7 +260,7 @@ WRONG = (
 @pytest.fixture(scope="module")
 def cleo(app: tuple[str, Path]) -> Iterator[Stranger]:
     """Somebody who tries everything."""
-    with Stranger(app[0], timeout_s=120) as visitor:
+    with Stranger(app[0], timeout_s=600) as visitor:
         yield visitor
 
 
@@ -321,9 +323,9 @@ def test_empty_and_senseless_fields_are_answered_by_every_queued_handler(cleo: S
 
 
 def test_not_a_number_is_refused(bea: Stranger) -> None:
-    start = bea.handler("show_estimate", "sentiment-estimate")
+    start = bea.handler("show_estimate", "train-estimate")
     for written in ("NaN", "Infinity", "-Infinity", "1e999"):
-        body = json.dumps(bea.body(start, bea.values(start, sentiment_rank=12345))).replace("12345", written)
+        body = json.dumps(bea.body(start, bea.values(start, train_rank=12345))).replace("12345", written)
         refused(bea.http.post(f"{API}/queue/join", content=body), 400, 422)
 
 
@@ -483,18 +485,18 @@ def test_no_id_leads_out_of_the_runs_folder(bea: Stranger, run_of_ana: Run) -> N
 
 def test_nobody_acts_on_the_run_of_another(ana: Stranger, bea: Stranger, run_of_ana: Run) -> None:
     before = run_of_ana.status()
-    for name in ("delete_run", "cancel", "resume"):
+    for name in ("throw_away", "rename", "cancel", "resume"):
         act = bea.handler(name, "runs-run")
         messages = bea.queued(act, bea.values(act, runs_run=run_of_ana.id))
         assert "no such run" in said(messages), name  # said on the page, too: a toast comes by the queue alone
     assert run_of_ana.status() == before and not run_of_ana.cancel_requested()
     ana.open_page()
-    polls = {visitor: visitor.handler("poll", "runs-run") for visitor in (ana, bea)}
+    polls = {visitor: visitor.handler("look", "runs-run") for visitor in (ana, bea)}
     drawn = {
         visitor: visitor.call(poll, visitor.values(poll, runs_run=run_of_ana.id)) for visitor, poll in polls.items()
     }
     assert run_of_ana.id in drawn[ana].text and run_of_ana.id not in drawn[bea].text
-    refused(bea.call(bea.handler("poll", "runs-state"), session_hash=ana.session), 403)
+    refused(bea.call(bea.handler("look", "runs-run"), session_hash=ana.session), 403)
     refused(bea.http.get(f"{API}/queue/data", params={"session_hash": ana.session}), 403)
     refused(bea.http.get(f"{API}/heartbeat/{ana.session}"), 403)
     refused(bea.http.post(f"{API}/cancel", json={"session_hash": ana.session, "fn_index": 0, "event_id": "x"}), 403)
@@ -508,14 +510,14 @@ def said(messages: list[dict[str, object]]) -> str:
 
 
 def test_limits_are_kept_in_the_handlers(bea: Stranger) -> None:
-    start = bea.handler("start_run", "sentiment-file")
+    start = bea.handler("start_run", "train-file")
     for name, value, says in (
-        ("sentiment_rank", 64, "“Rank” is 64, at most 32"),
-        ("sentiment_batch_size", 512, "“Batch size” is 512, at most 32"),
-        ("sentiment_max_tokens", 8192, "“Tokens a row” is 8,192, at most 1,024"),
-        ("sentiment_test_rows", "5000", "“Test rows” is 5,000, at most 200"),
-        ("sentiment_test_rows", "0", "“Test rows” is a whole number from 1"),
-        ("sentiment_epochs", 100, "training steps, and this public page allows 1,000"),
+        ("train_rank", 64, "“Rank” is 64, at most 32"),
+        ("train_batch_size", 512, "“Batch size” is 512, at most 32"),
+        ("train_max_tokens", 8192, "“Tokens a row” is 8,192, at most 1,024"),
+        ("train_test_rows", "5000", "“Test rows” is 5,000, at most 200"),
+        ("train_test_rows", "0", "“Test rows” is a whole number from 1"),
+        ("train_epochs", 100, "training steps, and this public page allows 1,000"),
     ):
         messages = bea.queued(start, bea.values(start, **{name: value}))
         assert says in said(messages)
@@ -526,8 +528,8 @@ def test_a_large_file_and_a_second_run_are_refused(app: tuple[str, Path], bea: S
         f"an example number {number},{'positive' if number % 2 else 'negative'}\n" for number in range(2500)
     )
     [path] = bea.upload("many.csv", f"text,label\n{rows}".encode()).json()
-    start = bea.handler("start_run", "sentiment-file")
-    chosen = {"sentiment_source": "file", "sentiment_file": bea.file(path)}
+    start = bea.handler("start_run", "train-file")
+    chosen = {"train_source": "file", "train_file": bea.file(path)}
     assert "2,500 rows, and this public page takes 2,000" in said(bea.queued(start, bea.values(start, **chosen)))
     me = os.getpid()
     mine = run_in_state(
@@ -548,11 +550,11 @@ def test_a_page_that_was_open_before_a_restart_still_follows_its_run(tmp_path: P
     with public_app(tmp_path) as (url, log), Stranger(url) as after:
         after.http.cookies.clear()
         after.http.headers["cookie"], after.session = f"{COOKIE}={cookie}", session
-        poll = after.handler("poll", "sentiment-run")
-        drawn = after.call(poll, after.values(poll, sentiment_run=run.id)).text
+        poll = after.handler("look", "train-run")
+        drawn = after.call(poll, after.values(poll, train_run=run.id)).text
         assert run.id in drawn and "cancelled" in drawn
         shutil.rmtree(run.folder)
-        assert "is gone" in after.call(poll, after.values(poll, sentiment_run=run.id)).text
+        assert "is gone" in after.call(poll, after.values(poll, train_run=run.id)).text
 
 
 def test_a_space_is_opened_by_each_of_its_names_and_framed_by_the_hub_alone(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ from finetuning.runs import launch
 from finetuning.recipe import load_recipe
 for path in sys.argv[2:]:
     print(launch.submit(load_recipe(path), Path(sys.argv[1])).id, flush=True)
-time.sleep(600)
+time.sleep(3600)
 """
 LONG = "training.max_steps=100000"
 
@@ -145,12 +145,12 @@ def test_a_worker_that_stands_still_is_ended_by_force_with_its_children(
     run = launch.submit(tiny_recipe(LONG), tmp_path)
     wait_for(lambda: run.metrics()[0])
     of_this_run = os.environ | {RUN_VARIABLE: str(run.folder)}
-    stray = subprocess.Popen(["sleep", "600"], env=of_this_run, start_new_session=True)
+    stray = subprocess.Popen(["sleep", "3600"], env=of_this_run, start_new_session=True)
     os.kill(run.status().pid, signal.SIGSTOP)
     launch.cancel(run)
     monkeypatch.setattr(launch, "_started_here", [])  # as after a restart of the app: only files are left
     assert ended(run, wait_for).state == "cancelled"
-    stray.wait(600)
+    stray.wait()
 
 
 def test_a_step_that_does_not_end_is_ended_by_the_worker_itself(tiny_recipe, long_reviews, tmp_path, wait_for):

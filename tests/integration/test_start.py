@@ -25,7 +25,7 @@ def refused(*options: str, **environment: str) -> str:
     """What a start says that ends at once: one line, and exit code 2."""
     command = [sys.executable, "app.py", *options]
     done = subprocess.run(
-        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=300
+        command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=600
     )
     assert done.returncode == 2, done.stderr
     [line] = done.stderr.splitlines()
@@ -111,7 +111,7 @@ def test_the_page_opens_whatever_proxy_is_set(
     with started_app(tmp_path / "runs", tmp_path / "log", **environment) as app:
         app.wait_until_served()
         # It is served before Gradio asks for it, by way of the proxies unless told otherwise; then it may end.
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + 600
         while (said := app.log.read_text()) and "To create a public link" not in said:
             assert app.process.poll() is None and time.monotonic() < ends, said
             time.sleep(0.05)

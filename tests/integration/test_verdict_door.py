@@ -1,4 +1,4 @@
-"""What the README and docs/ci say to type about models that were tuned elsewhere, as processes."""
+"""What docs/verdict.md and docs/ci say to type about models that were tuned elsewhere, as processes."""
 
 import json
 import os
@@ -19,26 +19,54 @@ def run(*words, cwd=ROOT, limit=600):
     )  # fmt: skip
 
 
+GATES = """
+import json, subprocess, sys, tempfile
+import pytest
+done = []
+for words in json.load(sys.stdin):
+    with tempfile.TemporaryFile("w+") as said:
+        out, error = sys.stdout, sys.stderr
+        sys.stdout = sys.stderr = said
+        try:
+            code = pytest.main(words)
+        finally:
+            sys.stdout, sys.stderr = out, error
+        said.seek(0)
+        done.append((int(code), said.read()))
+json.dump(done, sys.stdout)
+"""
+"""Lists of arguments on stdin: `pytest` with each in turn, in one process, which imports the libraries once."""
+
+
+def gates(*commands):
+    """(exit code, what was printed) of `pytest eval/` with each of `commands`."""
+    asked = [[str(ROOT / "eval"), "-q", "-s", "-p", "no:cacheprovider", *map(str, words)] for words in commands]
+    done = subprocess.run(
+        [sys.executable, "-c", GATES], cwd=ROOT, input=json.dumps(asked), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
 def test_the_gate_of_any_two_sides_under_pytest(tiny_llama, reviews_file, tmp_path):
-    def gate(*words):
-        return run("-m", "pytest", ROOT / "eval", "-q", "-p", "no:cacheprovider", *words)
-
     sides = ("--base", tiny_llama, "--tuned", tiny_llama, "--data", reviews_file, "--rows", "12")
-    passed = gate(*sides, "--instruction", "Good or bad?")
-    assert passed.returncode == 0 and "1 passed" in passed.stdout, passed.stdout
-    assert "Good or bad?" in passed.stdout and "base and tuned are one model" in passed.stdout
-    failed = gate(*sides, "--require", "better")
-    assert failed.returncode == 1 and "It had to be better than the base" in failed.stdout
-    lacking = gate("--base", tiny_llama, "--tuned", tmp_path / "none", "--data", reviews_file)
-    assert lacking.returncode == 2 and "It could not run: There is no such" in lacking.stdout + lacking.stderr
-    half = gate("--non-inferior", "0.02", "--base", tiny_llama)
-    assert half.returncode == 4 and "add --tuned" in half.stderr
+    passed, failed, lacking, half = gates(
+        [*sides, "--instruction", "Good or bad?"],
+        [*sides, "--require", "better"],
+        ["--base", tiny_llama, "--tuned", tmp_path / "none", "--data", reviews_file],
+        ["--non-inferior", "0.02", "--base", tiny_llama],
+    )
+    assert passed[0] == 0 and "1 passed" in passed[1], passed
+    assert "Good or bad?" in passed[1] and "base and tuned are one model" in passed[1]
+    assert failed[0] == 1 and "It had to be better than the base" in failed[1]
+    assert lacking[0] == 2 and "It could not run: There is no such" in lacking[1]
+    assert half[0] == 4 and "add --tuned" in half[1]
 
 
-def test_the_example_of_the_readme(tmp_path):
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+def test_the_example_of_the_document(tmp_path):
+    document = (ROOT / "docs" / "verdict.md").read_text(encoding="utf-8").replace("\\\n", " ")
     made, compared = (
-        shlex.split(re.search(rf"^python ({pattern}.*?)(?:  +#.*)?$", readme, re.MULTILINE)[1])
+        shlex.split(re.search(rf"^python ({pattern}.*?)(?:  +#.*)?$", document, re.MULTILINE)[1])
         for pattern in (r"docs/examples/plain_peft\.py", r"-m eval compare.*--trained-on")
     )
     done = run(ROOT / made[0], *made[1:], "--steps", "2", cwd=tmp_path)

@@ -95,7 +95,8 @@ def test_the_workflow_runs_the_suite_on_every_python_and_installs_what_a_space_d
     assert tests["strategy"]["matrix"]["python"] == ["3.11", "3.12", "3.13"]
     assert {"run": "make test"} in tests["steps"]
     install = next(step["run"] for step in space["steps"] if step.get("name") == "Install as a Space does")
-    assert "gradio[oauth,mcp]==$version" in install and "-r requirements.txt" in install
+    assert '-r spaces/builder.txt "gradio==$version"' in install and "-r requirements.txt" in install
+    assert "requirements.lock" not in install  # a Space has none
     front = (ROOT / "spaces" / "cpu" / "README.md").read_text(encoding="utf-8")
     assert re.search(r"^sdk_version: \d+\.\d+\.\d+$", front, re.MULTILINE)
     python = re.search(r'^python_version: "(.+)"$', front, re.MULTILINE)

@@ -1,5 +1,6 @@
 """The worked examples of docs/extending.md, in a copy of the project: what they add is there, and works."""
 
+import importlib.util
 import json
 import re
 import shutil
@@ -15,8 +16,8 @@ BLOCK = re.compile(
     r"```python\n# (?P<path>[\w/.]+\.py)(?P<changes>, in place of [^\n]*)?\n(?P<code>.*?)```", re.DOTALL
 )
 ROOMS = ("plumbing", "data", "models", "eval", "finetuning")
-BEGINNING = re.compile(r"[A-Za-z_]+ ?[:=]|    if suffix in")
-"""What tells a line that is to be replaced: a name that is given a value, or this condition."""
+BEGINNING = re.compile(r"[A-Za-z_]+ ?[:=]|    if suffix in|    Sft \||    \"sft\"")
+"""What tells a line that is to be replaced: a name that is given a value, this condition, or a first entry."""
 
 
 def blocks():
@@ -61,7 +62,8 @@ def run(project, code):
 def test_the_document_has_one_of_each():
     paths = [path for path, changes, _ in blocks() if not changes]
     assert [path.rpartition("/")[0] for path in paths] == [
-        "data/tasks", "eval/metrics", "finetuning/rewards", "finetuning/strategies", "data/readers",
+        "data/tasks", "eval/metrics", "finetuning/rewards", "finetuning/strategies", "finetuning/ways",
+        "data/readers",
     ]  # fmt: skip
 
 
@@ -75,8 +77,8 @@ def test_the_lines_are_counted_as_they_are():
         else:
             of_files.append((room, len(lines)))
     changed = [of_changes.get(room, 0) for room, _ in of_files]
-    # The last line of the format's change stands there already.
-    changed[-1] -= 1
+    # The last line of the way's change and of the format's stands there already.
+    changed[-2:] = [each - 1 for each in changed[-2:]]
     found = [
         (str(lines), str(int(more > 0)), str(more)) for (_, lines), more in zip(of_files, changed, strict=True)
     ]
@@ -137,3 +139,47 @@ learns = {name for name, value in ready.named_parameters() if value.requires_gra
 print(json.dumps([recipe.strategy_title, len(names), learns == set(names)]))
 """
     assert run(project, code) == ["Norms only", 5, True]
+
+
+def test_a_way_is_a_choice_in_a_recipe(project):
+    code = """
+import json
+from finetuning.recipe import load_recipe
+recipe = load_recipe("sentiment-smollm2-lora", ["way=dft"])
+print(json.dumps([recipe.way.kind, recipe.way.title, recipe.way.model_kind]))
+"""
+    assert run(project, code) == ["dft", "Dynamic fine-tuning", "causal"]
+
+
+def test_a_way_learns_from_the_loss_that_it_names(tiny_llama, tmp_path, monkeypatch):
+    import torch
+    from datasets import Dataset
+
+    from data.tasks import SENTIMENT
+    from finetuning.recipe import load_recipe
+    from models.loading import load
+    from models.sources import resolve
+
+    file = tmp_path / "dft.py"
+    file.write_text(next(code for path, _, code in blocks() if path == "finetuning/ways/dft.py"), encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("finetuning.ways.dft", file)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)
+    spec.loader.exec_module(module)
+    settings = [f"model.base={tiny_llama}", "model.precision=float32", "training.batch_size=4"]
+    recipe = load_recipe("sentiment-smollm2-lora", settings)
+    rows = Dataset.from_dict({"text": ["Warm.", "Cold soup.", "Dull."], "label": ["positive", *["negative"] * 2]})
+
+    def loss_of(way):
+        loaded = load(resolve(str(tiny_llama)), precision="float32")
+        encoded = way.encode(rows, loaded.tokenizer, recipe, SENTIMENT)
+        model = recipe.apply_strategy(loaded.model).eval()
+        trainer = way.trainer(recipe, model, loaded.tokenizer, encoded, str(tmp_path), [])
+        batch = trainer.data_collator([encoded[number] for number in range(3)])
+        with torch.no_grad():
+            outputs = model(**dict(batch), use_cache=False, fused_lm_head=True)
+        return trainer.compute_loss(model, dict(batch)), outputs.log_probs[outputs.label_mask]
+
+    (plain, log_probs), (weighed, _) = loss_of(recipe.way), loss_of(module.Dft())
+    assert torch.allclose(plain, -log_probs.mean(), atol=1e-6)
+    assert torch.allclose(weighed, -(log_probs * log_probs.exp()).mean(), atol=1e-6) and weighed < plain

@@ -32,7 +32,7 @@ def test_equal_times_halve_the_wait():
 
 
 def test_another_gpu_never_makes_anybody_wait_longer():
-    times = queueing.minutes_of_readme()
+    times = queueing.minutes_of_recipes()
     assert len(times) > 5 and all(time > 0 for time in times)
     waits = [simulate(4.0, lambda chance: chance.choice(times), gpus, jobs=5_000).mean for gpus in (1, 2, 3, 8)]
     assert waits == sorted(waits, reverse=True) and waits[-1] < 0.1

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,6 +38,7 @@ def matter_of(kind):
     return yaml.safe_load(front), text
 
 
+@cache
 def requirements_of(kind):
     """Package → what is required of it, as `deploy.py` puts it together."""
     code = "import sys; sys.path[:0] = ['.', 'spaces']; import assemble; print(assemble.requirements(sys.argv[1]))"

@@ -5,6 +5,7 @@
     comparing.py   both sides answer a message, or a test set
     recipes.py     what a caller asks to be trained
     training.py    what that takes, starting it, how far it is, ending it
+    exporting.py   what was tuned, as a file
 
 A function is an endpoint of Gradio's, and a tool of its MCP server where that was asked for (`--mcp`).
 """

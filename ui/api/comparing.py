@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import secrets
+import threading
 import time
 from typing import Any
 
 import gradio as gr
 
+from eval.report.folder import load
 from eval.report.headline import headline
-from eval.report.schema import Report
 from eval.sides.engine import EngineError
+from finetuning.runs.folder import Run
 from models.kinds import require_answers
 from plumbing.errors import RunError, UserError
 from ui.api.recipes import source_for
@@ -19,12 +20,11 @@ from ui.drawing.answers import TITLES, Side, SideName, Turn
 from ui.server.answering import Both, prepare
 from ui.server.choices import Choice, bundled_choices, find
 from ui.server.engine import OnEngine, Served, ways
-from ui.server.judging import judging
-from ui.server.models_in_use import MODELS, ModelsInUse, Opened, Opening, short_name
+from ui.server.judging import ask_evaluation
+from ui.server.models_in_use import MODELS, ModelsInUse, Opened, Opening
 from ui.server.two_answering import both_of
 from ui.server.two_models import Two, two_of
 from ui.server.visitors import Visitor, visitor_of
-from ui.server.work import Work
 from ui.tabs.fields import read_row_count
 
 
@@ -86,35 +86,47 @@ def evaluate(
         forgetting: measure on general text what tuning cost elsewhere, too.
 
     Returns:
-        model, the verdict in a sentence, and the report, whose keys eval/report/report.schema.json documents.
+        evaluation, model, the verdict in a sentence, and the report, which report.schema.json documents. For
+        run_status and cancel_run an evaluation is a run, from another call while this one waits.
     """
     visitor = visitor_of(request)
     choice = find(model, visitor) if model else _first()
-    spec = source_for(visitor, source, file)
     count = read_row_count(str(rows) if rows else "", "rows", visitor)
-    found: list[Report] = []
     means = {value: None if label == "skip" else label for value, label in (labels or {}).items()}
-    job = judging(
+    job = ask_evaluation(
         choice,
         visitor,
-        lambda result: found.append(result.report),
-        spec,
+        source_for(visitor, source, file),
         columns=columns,
         labels=means,
         rows=count,
         few_shot=few_shot,
         forgetting=forgetting,
     )
-    work = Work(job, visitor, begins=f"Reading the rows, loading {short_name(choice.base)} …")
     session = request.session_hash or secrets.token_urlsafe()
-    with MODELS.one_more(session) as stop, contextlib.closing(work.in_turn()) as states:
-        for _ in states:
-            if stop.is_set():
-                work.stop()
-    if not found:
+    with MODELS.one_more(session) as stop:
+        _wait(job, stop)
+    report, _ = load(job.evaluation)
+    said = {"evaluation": job.id, "model": choice.key, "verdict": headline(report)}
+    return said | {"report": report.model_dump(mode="json")}
+
+
+def _wait(job: Run, stop: threading.Event) -> None:
+    """Until the job has ended.
+
+    Raises:
+        RunError: it was stopped, or it failed, with the sentence of its worker.
+    """
+    from finetuning.runs import launch
+
+    for _ in launch.wait(job):
+        if stop.is_set():
+            launch.cancel(job)
+    status = job.status()
+    if status.state == "cancelled":
         raise _stopped()
-    [report] = found
-    return {"model": choice.key, "verdict": headline(report), "report": report.model_dump(mode="json")}
+    if status.state != "finished":
+        raise RunError((status.error or "The evaluation did not end").rstrip("."))
 
 
 def _answered_by(

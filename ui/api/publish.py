@@ -19,7 +19,7 @@ from gradio.events import api
 from gradio.utils import get_function_description
 
 from plumbing.errors import UserError
-from ui.api import comparing, models, training
+from ui.api import comparing, exporting, models, training
 from ui.drawing import text
 from ui.server.values import UPLOAD, fits
 from ui.server.visitors import Visitor, visitor_of
@@ -33,9 +33,10 @@ ENDPOINTS: tuple[Callable[..., Any], ...] = (
     training.start_run,
     training.run_status,
     training.cancel_run,
+    exporting.export,
     comparing.evaluate,
 )
-"""Each takes the request first. One that gives out what a run has tuned belongs behind `cancel_run`."""
+"""Each takes the request first."""
 FILE = {
     "oneOf": [
         {"type": "null"},
@@ -45,12 +46,21 @@ FILE = {
 """The schema of a parameter called `file`."""
 
 
+FOR_PROGRAMS = ("api_info", "api_info_as_input", "api_info_as_output", "example_inputs")
+"""What Gradio says of a component to whoever calls an endpoint that has it; no page needs it."""
+
+
 class Page(gr.Blocks):
     """A page that can have endpoints: browsers do not hear of the other one, or they would draw a bar of pages."""
 
     def get_config_file(self) -> Any:
-        config = super().get_config_file()
+        config: Any = super().get_config_file()
         config["pages"] = [each for each in config["pages"] if each[0] != API_PAGE]
+        called = set(config["page"].get(API_PAGE, {}).get("components", ()))
+        for component in config["components"]:
+            if component["id"] not in called:
+                for name in FOR_PROGRAMS:
+                    component.pop(name, None)
         return config
 
 

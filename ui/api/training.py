@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from eval.report.headline import headline
-from finetuning.runs.folder import Run
+from finetuning.runs.folder import Run, is_job_id
+from finetuning.runs.jobs import about
 from plumbing.errors import RunError, UserError
 from ui.api.recipes import asked_for, kept, source_for
 from ui.drawing.reports import report_of
@@ -77,7 +78,7 @@ def start_run(
         the run, as run_status says it.
     """
     visitor = visitor_of(request)
-    _require_known(visitor, request)
+    require_known(visitor, request)
     made, opened = asked_for(visitor, recipe, source_for(visitor, source, file), settings)
     with visitor.starting():
         made = kept(made, visitor)
@@ -89,7 +90,7 @@ def run_status(request: gr.Request, run: str = NEWEST) -> dict[str, Any]:
     """How far a run of yours is; once it has finished, the verdict and the name of its model.
 
     Args:
-        run: its id, as start_run gave it; last for your newest.
+        run: its id, as start_run gave it; last for your newest. That of an evaluation will do as well.
 
     Returns:
         state, what is being done, done of total, seconds, loss, error, and the verdict.
@@ -117,7 +118,7 @@ def cancel_run(request: gr.Request, run: str) -> dict[str, Any]:
 
 def _run(name: str, visitor: Visitor) -> Run:
     if name != NEWEST:
-        return visitor.run(name)
+        return visitor.job(name) if is_job_id(name) else visitor.run(name)
     newest = next(iter(visitor.runs()), None)
     if newest is None:
         raise RunError("You have no run yet", fix="Start one with start_run.")
@@ -130,7 +131,7 @@ def _told(run: Run, visitor: Visitor) -> dict[str, Any]:
     lines, _ = run.metrics()
     told: dict[str, Any] = {
         "run": run.id,
-        "title": run.recipe().title,
+        "title": about(run).title if run.is_job else run.recipe().title,
         "state": status.state,
         "doing": queue_place(run) if status.state == "queued" else status.phase,
         "done": status.done,
@@ -147,8 +148,8 @@ def _told(run: Run, visitor: Visitor) -> dict[str, Any]:
     return told
 
 
-def _require_known(visitor: Visitor, request: gr.Request) -> None:
-    """Refuse a run that nobody could find again.
+def require_known(visitor: Visitor, request: gr.Request) -> None:
+    """Refuse to start what nobody could find again.
 
     Raises:
         UserError: a stranger over MCP, who has no session, and sends no cookie.

@@ -10,6 +10,7 @@ from typing import Literal
 
 from eval.vote_lines import Choice, Models
 from ui.drawing import charts, text
+from ui.drawing.differences import compared, marked
 from ui.drawing.markup import Child, Markup, join, progress, tag
 
 SideName = Literal["base", "tuned"]
@@ -82,6 +83,12 @@ class Turn:
     """Of any two models what each is called; None of a base and what was tuned from it."""
     ballot: Ballot | None = None
     """None where the sides have their names and places from the beginning."""
+    example: int = 0
+    """Which of its model's examples it is, from 1; 0 for what somebody wrote."""
+    recorded: Turn | None = None
+    """What both sides answered to it when the tuned model was evaluated: shown while it is waited for."""
+    recorded_on: str = ""
+    """Of such a one the day, as `28 Nov 2026`; empty of what is answered live."""
 
     @property
     def is_hidden(self) -> bool:
@@ -155,17 +162,30 @@ def panel(name: SideName, turn: Turn | None, *, growing: bool = False) -> Markup
         return empty_panel(name)
     if turn.is_hidden:
         return _hidden_panel(name, turn, growing)
+    return _panel(name, *_answer(name, turn, growing), voted=turn.voted(name), names=turn.names)
+
+
+def _answer(name: SideName, turn: Turn, growing: bool = False) -> list[Child]:
+    """What one side answered, and how."""
     side = turn.side(name)
     looks = "ba-answer ba-growing" if growing else "ba-answer"
-    words = tag("div", tag("div", side.text, class_="ba-text"), class_=looks) if turn.in_words else None
+    shown = side.text if growing else _marked(name, turn)
+    words = tag("div", tag("div", shown, class_="ba-text"), class_=looks, tabindex=0) if turn.in_words else None
     score = tag("span", side.score, class_="ba-score") if side.score else None
     stats = tag("div", tag("span", " · ".join(_stats(turn, name))), score, class_="ba-stats")
-    voted = turn.voted(name)
     if side.probabilities is None:
-        return _panel(name, words, stats, voted=voted, names=turn.names)
+        return [words, stats]
     bars = charts.label_bars(*_bars(turn.labels, side.probabilities), side=name)
-    parts = (_verdict(side, turn.labels), bars, _own_words(side, turn.labels, words), stats)
-    return _panel(name, *parts, voted=voted, names=turn.names)
+    return [_verdict(side, turn.labels), bars, _own_words(side, turn.labels, words), stats]
+
+
+def _marked(name: SideName, turn: Turn) -> Child:
+    """A side's words, those that the other does not say marked; of a label's words none."""
+    said = turn.side(name).text
+    if turn.labels or not (turn.base.text and turn.tuned.text):
+        return said
+    found = compared(turn.base.text, turn.tuned.text)
+    return marked(said, found.own[name == "tuned"]) if found.are_alike else said
 
 
 def empty_panel(name: SideName, said: str = text.WAITING, *, names: tuple[str, str] | None = None) -> Markup:
@@ -222,6 +242,8 @@ def _own_words(side: Side, labels: Sequence[str], words: Markup | None) -> Marku
 def _stats(turn: Turn, name: SideName) -> list[str]:
     """How much was said how fast."""
     side = turn.side(name)
+    if turn.recorded_on:
+        return [text.RECORDED_STATS.format(day=turn.recorded_on)]
     stats = [f"{side.seconds:.1f} s"]
     if turn.in_words and (side.tokens or not side.text):  # not every server counts
         stats.insert(0, "1 token" if side.tokens == 1 else f"{side.tokens} tokens")
@@ -232,24 +254,27 @@ def _stats(turn: Turn, name: SideName) -> list[str]:
     if side.stopped:
         stats.append(text.STOPPED)
     if name == "base" and turn.second_side_cost is not None:
-        stats.append(text.SECOND_SIDE.format(percent=100 * (turn.second_side_cost - 1)))
+        percent = 100 * (turn.second_side_cost - 1)
+        # Two at once may be measured as quicker than one, which only says how exact that is.
+        stats.append(text.SECOND_SIDE.format(percent=percent) if percent >= 1 else text.NO_SECOND_SIDE)
     return stats
 
 
 def waiting_panel(name: SideName, turn: Turn, what: str, done: int = 0, total: int = 0) -> Markup:
-    """A panel that shows what is being waited for."""
+    """A panel that shows what is being waited for, under what was recorded, if anything was."""
     waiting = progress(what, done, total)
     if turn.is_hidden:
         return _unnamed_panel(PLACES[turn.places.index(name)], waiting)
-    return _panel(name, waiting, names=turn.names)
+    recorded = _answer(name, turn.recorded) if turn.recorded else []
+    return _panel(name, *recorded, waiting, names=turn.names)
 
 
 def message_card(turn: Turn | None) -> Markup:
     if turn is None:
         return Markup("")
-    several_lines = turn.message.count("\n") > 2
-    shown = tag("div", turn.message, class_="ba-text ba-columns" if several_lines else "ba-text")
-    return tag("div", *_said_before(turn), shown, class_="ba-message", tabindex=0)
+    shown = tag("div", turn.message, class_="ba-text")
+    number = turn.example or None
+    return tag("div", *_said_before(turn), shown, class_="ba-message", tabindex=0, data_example=number)
 
 
 def _said_before(turn: Turn) -> list[Markup]:

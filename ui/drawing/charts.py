@@ -1,7 +1,7 @@
 """Loss curve, probabilities, differences row by row and reliability as small SVG and HTML drawings.
 
-Drawn on the server: a few kilobytes at most, no plotting library in the page, and the colours are the theme's own,
-so *base* and *tuned* look the same here as everywhere.
+Drawn on the server, in the frames of `plots`: a few kilobytes at most, no plotting library in the page, and the
+colours are the theme's own, so *base* and *tuned* look the same here as everywhere.
 """
 
 from __future__ import annotations
@@ -12,16 +12,10 @@ from collections.abc import Sequence
 from eval.calibration import ReliabilityBin
 from eval.statistics import Interval
 from ui.drawing.markup import Markup, join, tag
+from ui.drawing.plots import SIZE, Axis, Frame, Point, axis, axis_of_shares, axis_of_steps, plot
 
-WIDTH, HEIGHT = 1140, 230
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 30
-LOW_HEIGHT = 140
-"""Of what is drawn under a loss."""
-SQUARE, SQUARE_LEFT = 220, 42
 LINES_DRAWN = 400
 """Of a plot with a line for each row: more would lie on top of each other."""
-
-Point = tuple[float, float]
 
 
 def loss_curve(
@@ -31,53 +25,34 @@ def loss_curve(
     total: int = 0,
     stretch: int = 1,
     kept: str = "",
+    unit: str = "",
 ) -> Markup:
     """Loss over optimizer steps, as (step, loss) points; `total` steps is where the axis ends.
 
     `stretch` is how many steps the lowest and the highest point stand for, where not all are drawn. `kept` is what
-    the step with the lowest validation loss is called in the drawing; empty marks none.
+    the step with the lowest validation loss is called in the drawing; empty marks none. `unit` is the loss's.
     """
     train = [point for point in train if math.isfinite(point[1])]
     validation = [point for point in validation if math.isfinite(point[1])]
     if not train:
         return tag("div", "The loss curve starts with the first step.", class_="ba-empty-chart")
     values = [loss for _, loss in (*train, *validation)]
-    top = _nice_ceiling(max(values))
-    last = max(total, int(max(step for step, _ in (*train, *validation))), 1)
-
-    def place(point: Point) -> str:
-        x = LEFT + (WIDTH - LEFT - RIGHT) * point[0] / last
-        y = TOP + (HEIGHT - TOP - BOTTOM) * (1 - point[1] / top)
-        return f"{x:.1f},{y:.1f}"
-
-    lines = [tag("polyline", points=" ".join(map(place, train)), class_="ba-line")]
+    last = max(total, *(step for step, _ in (*train, *validation)))
+    frame = Frame(axis_of_steps(last), axis(unit, (0.0, *values)))
+    marks = [frame.line(train, "ba-line")]
     if validation:
-        lines.append(tag("polyline", points=" ".join(map(place, validation)), class_="ba-line ba-line-validation"))
-    for point in (train[-1], *validation):
-        x, y = place(point).split(",")
-        lines.append(tag("circle", cx=x, cy=y, r=3.5, class_="ba-dot"))
-    best = min(validation, key=lambda point: point[1]) if kept and validation else None
-    if best:
-        x, y = place(best).split(",")
-        lines.append(tag("line", x1=x, x2=x, y1=TOP, y2=HEIGHT - BOTTOM, class_="ba-kept"))
-        lines.append(tag("circle", cx=x, cy=y, r=6, class_="ba-kept"))
-    drawing = tag(
-        "svg",
-        _grid(top, last),
-        *lines,
-        viewBox=f"0 0 {WIDTH} {HEIGHT}",
-        class_="ba-chart",
-        role="img",
-        aria_label=f"Loss after {train[-1][0]:.0f} steps: {train[-1][1]:.3f}",
-    )
+        marks.append(frame.line(validation, "ba-line ba-line-validation"))
+    marks += [frame.dot(point) for point in (train[-1], *validation)]
     now = f"training loss {train[-1][1]:.3f} at step {train[-1][0]:.0f}"
     if validation:
         now += f" · validation loss {validation[-1][1]:.3f} (dashed)"
+    best = min(validation, key=lambda point: point[1]) if kept and validation else None
     if best:
+        marks += _marked(frame, best)
         now += f" · {kept}: step {best[0]:.0f}, validation loss {best[1]:.3f}"
     if stretch > 1:
         now += f" · drawn are the lowest and the highest of every {stretch:,} steps"
-    return tag("figure", drawing, tag("figcaption", now, class_="ba-small"), class_="ba-figure")
+    return plot("Loss", frame, marks, said=now)
 
 
 def curve(
@@ -93,40 +68,26 @@ def curve(
     `kept` is one of the latter that is marked, and what it is called.
     """
     both = [*train, *validation]
-    ticks = _ticks_between(min(value for _, value in both), max(value for _, value in both))
-    last = max(total, int(max(step for step, _ in both)), 1)
-
-    def place(point: Point) -> tuple[str, str]:
-        x = LEFT + (WIDTH - LEFT - RIGHT) * point[0] / last
-        y = TOP + (LOW_HEIGHT - TOP - BOTTOM) * (ticks[-1] - point[1]) / (ticks[-1] - ticks[0])
-        return f"{x:.1f}", f"{y:.1f}"
-
-    marks = []
-    for tick in ticks:
-        x, y = place((0, tick))
-        marks.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=y, y2=y, class_="ba-grid"))
-        marks.append(tag("text", f"{tick:.3g}", x=LEFT - 8, y=y, dy=4, text_anchor="end", class_="ba-tick"))
-    marks += _steps(last, LOW_HEIGHT)
+    frame = Frame(axis_of_steps(max(total, *(step for step, _ in both))), axis("", (value for _, value in both)))
+    marks: list[Markup] = []
     for points, look in ((train, "ba-line"), (validation, "ba-line ba-line-validation")):
         if points:
-            marks.append(tag("polyline", points=" ".join(map(",".join, map(place, points))), class_=look))
-            x, y = place(points[-1])
-            marks.append(tag("circle", cx=x, cy=y, r=3.5, class_="ba-dot"))
+            marks += [frame.line(points, look), frame.dot(points[-1])]
     now = [
         f"{name} {points[-1][1]:.3g}"
         for name, points in (("training", train), ("validation", validation))
         if points
     ]
-    said = f"{title}: {' · '.join(now)}{' (dashed)' if validation else ''}"
+    said = f"{' · '.join(now)}{' (dashed)' if validation else ''}"
     if kept:
-        x, y = place(kept[1])
-        marks.append(tag("line", x1=x, x2=x, y1=TOP, y2=LOW_HEIGHT - BOTTOM, class_="ba-kept"))
-        marks.append(tag("circle", cx=x, cy=y, r=6, class_="ba-kept"))
+        marks += _marked(frame, kept[1])
         said += f" · {kept[0]}: step {kept[1][0]:.0f}, {kept[1][1]:.3g}"
-    drawing = tag(
-        "svg", *marks, viewBox=f"0 0 {WIDTH} {LOW_HEIGHT}", class_="ba-chart", role="img", aria_label=said
-    )
-    return tag("figure", drawing, tag("figcaption", said, class_="ba-small"), class_="ba-figure")
+    return plot(_capital(title), frame, marks, said=said, look="ba-low")
+
+
+def _marked(frame: Frame, point: Point) -> list[Markup]:
+    """A step that a run keeps: a line down from it, and a ring around it."""
+    return [frame.upright(point[0], "ba-kept"), frame.dot(point, "ba-ring", size=13), frame.dot(point)]
 
 
 def against(points: Sequence[tuple[float, float, float]], *, across: str, up: str) -> Markup:
@@ -134,43 +95,21 @@ def against(points: Sequence[tuple[float, float, float]], *, across: str, up: st
 
     Where a model gets more of what it is paid for and less of what is wanted, the way leads to the right and down.
     """
-    ticks = [
-        _ticks_between(min(values), max(values)) for values in zip(*(point[1:] for point in points), strict=True)
-    ]
-
-    def place(point: tuple[float, float, float]) -> tuple[float, float]:
-        x, y = ((value - axis[0]) / (axis[-1] - axis[0]) for value, axis in zip(point[1:], ticks, strict=True))
-        return SQUARE_LEFT + SQUARE * x, TOP + SQUARE * (1 - y)
-
-    marks = []
-    for value in ticks[0]:
-        x, y = place((0, value, ticks[1][0]))
-        marks.append(tag("text", f"{value:.3g}", x=f"{x:.1f}", y=y + 18, text_anchor="middle", class_="ba-tick"))
-    for value in ticks[1]:
-        x, y = place((0, ticks[0][0], value))
-        marks.append(tag("line", x1=SQUARE_LEFT, x2=SQUARE_LEFT + SQUARE, y1=y, y2=y, class_="ba-grid"))
-        marks.append(tag("text", f"{value:.3g}", x=SQUARE_LEFT - 6, y=y + 4, text_anchor="end", class_="ba-tick"))
-    way = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(place, points))
-    marks.append(tag("polyline", points=way, class_="ba-line"))
+    frame = Frame(axis(across, (point[1] for point in points)), axis("", (point[2] for point in points)))
+    marks = [frame.line((point[1:] for point in points), "ba-line")]
     for point in points:
-        x, y = place(point)
         said = f"step {point[0]:.0f}: {across} {point[1]:.3g}, {up} {point[2]:.3g}"
-        radius = 6 if point is points[-1] else 3.5
-        marks.append(tag("circle", tag("title", said), cx=f"{x:.1f}", cy=f"{y:.1f}", r=radius, class_="ba-dot"))
+        marks.append(frame.dot(point[1:], size=12 if point is points[-1] else 7, said=said))
     first, last = points[0], points[-1]
     said = (
         f"{across} (across) against {up} (up), from step {first[0]:.0f} to {last[0]:.0f}, the large dot: "
         f"{first[1]:.3g} → {last[1]:.3g}, {first[2]:.3g} → {last[2]:.3g}"
     )
-    drawing = tag(
-        "svg",
-        *marks,
-        viewBox=f"0 0 {SQUARE_LEFT + SQUARE + 20} {TOP + SQUARE + 24}",
-        class_="ba-chart ba-square",
-        role="img",
-        aria_label=said,
-    )
-    return tag("figure", drawing, tag("figcaption", said, class_="ba-small"), class_="ba-figure")
+    return plot(_capital(up), frame, marks, said=said, look="ba-square")
+
+
+def _capital(title: str) -> str:
+    return title[:1].upper() + title[1:]
 
 
 def label_bars(labels: Sequence[str], probabilities: Sequence[float], *, side: str) -> Markup:
@@ -191,45 +130,38 @@ def label_bars(labels: Sequence[str], probabilities: Sequence[float], *, side: s
     )
 
 
-def differences(changes: Sequence[float], mean: float, interval: Interval, *, what: str) -> Markup:
+def differences(
+    changes: Sequence[float], mean: float, interval: Interval, *, what: str, title: str = "Change of each row"
+) -> Markup:
     """A line for each row's change, sorted, with the zero line, and the mean in the band of its interval.
 
-    `what` says what a line is: `One line a dialogue: …`. Of very many rows, evenly spaced ones are drawn.
+    `what` says what a line is: `One line a dialogue: …`. Of very many rows, evenly spaced ones are drawn. `title`
+    says what changed.
     """
     ordered = sorted(changes)
     drawn = ordered
     if len(ordered) > LINES_DRAWN:
         drawn = [ordered[round(i * (len(ordered) - 1) / (LINES_DRAWN - 1))] for i in range(LINES_DRAWN)]
         what += f" ({LINES_DRAWN} of {len(ordered):,} lines are drawn)"
-    ticks = _ticks_between(min(ordered[0], interval.low, 0.0), max(ordered[-1], interval.high, 0.0))
-
-    def y(value: float) -> str:
-        return f"{100 * (ticks[-1] - value) / (ticks[-1] - ticks[0]):.2f}%"
-
+    ends = (min(ordered[0], interval.low, 0.0), max(ordered[-1], interval.high, 0.0))
+    frame = Frame(
+        Axis(f"{len(ordered):,} rows, sorted", 0, len(drawn), []), axis("tuned minus base", ends, written="{:+.3g}")
+    )
     width = min(6.0, max(0.75, 220 / len(drawn)))
-    marks = [tag("line", x1="0", x2="100%", y1=y(tick), y2=y(tick), class_="ba-grid") for tick in ticks]
+    marks: list[Markup] = []
     for number, change in enumerate(drawn):
-        x = f"{100 * (number + 0.5) / len(drawn):.2f}%"
+        x, y = f"{frame.x(number + 0.5):.1f}", f"{frame.y(change):.1f}"
         side = "ba-tuned-mark" if change > 0 else "ba-base-mark"
         if change:
-            marks.append(tag("line", x1=x, x2=x, y1=y(0), y2=y(change), stroke_width=f"{width:.2f}", class_=side))
-        marks.append(tag("circle", cx=x, cy=y(change), r=f"{0.5 + width / 2:.2f}", class_=side))
-    band = 100 * (interval.high - interval.low) / (ticks[-1] - ticks[0])
-    marks += [
-        tag("rect", x="0", width="100%", y=y(interval.high), height=f"{band:.2f}%", class_="ba-band"),
-        tag("line", x1="0", x2="100%", y1=y(mean), y2=y(mean), class_="ba-mean"),
-        tag("line", x1="0", x2="100%", y1=y(0), y2=y(0), class_="ba-zero"),
-    ]
-    # Percentages for places and pixels for letters: the same drawing is legible in a wide and in a narrow column.
-    plot = tag("svg", *marks, width="100%", height="100%", aria_hidden="true")
-    scale = [tag("span", f"{tick:+.3g}" if tick else "0", style=f"top:{y(tick)}") for tick in ticks]
+            ends_at = {"y1": f"{frame.y(0):.1f}", "y2": y}
+            marks.append(tag("line", x1=x, x2=x, stroke_width=f"{width:.2f}", class_=side, **ends_at))
+        marks.append(frame.dot((number + 0.5, change), side, size=1 + width))
+    top, bottom = frame.y(interval.high), frame.y(interval.low)
+    band = tag("rect", x=0, width=SIZE, y=f"{top:.1f}", height=f"{bottom - top:.1f}", class_="ba-band")
+    marks += [band, frame.level(mean, "ba-mean"), frame.level(0, "ba-zero")]
     said = f"mean {mean:+.3f}, 95 % interval {interval.low:+.3f} to {interval.high:+.3f}"
-    return tag(
-        "figure",
-        tag("div", plot, *scale, class_="ba-plot", role="img", aria_label=f"{what}; {said}"),
-        tag("figcaption", f"{what}. ", tag("i", class_="ba-band-key"), f" {said}.", class_="ba-small"),
-        class_="ba-figure",
-    )
+    caption = join([f"{what}. ", tag("i", class_="ba-band-key"), f" {said}."])
+    return plot(title, frame, marks, said=f"{what}; {said}", caption=caption)
 
 
 def outcomes(right: int, gained: int, lost: int, wrong: int) -> Markup:
@@ -262,55 +194,21 @@ def reliability(base: Sequence[ReliabilityBin], tuned: Sequence[ReliabilityBin])
     # With two labels no answer is less sure than 0.5.
     start = 0.4 if all(point.low >= 0.4 for point in points) else 0.0
     most = max(point.n for point in points)
-
-    def place(confidence: float, accuracy: float) -> tuple[float, float]:
-        return SQUARE_LEFT + SQUARE * (confidence - start) / (1 - start), TOP + SQUARE * (1 - accuracy)
-
-    marks = [_square_grid(start)]
-    (x1, y1), (x2, y2) = place(start, start), place(1, 1)
-    marks.append(tag("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", class_="ba-diagonal"))
+    frame = Frame(axis_of_shares("confidence of an answer", start), axis_of_shares("share that is right"))
+    marks = [frame.line([(start, start), (1.0, 1.0)], "ba-diagonal")]
     for side, bins in sides:
-        placed = [(*place(point.mean_confidence, point.accuracy), point) for point in bins]
-        line = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in placed)
-        marks.append(tag("polyline", points=line, class_=f"ba-reliability ba-{side}-mark"))
-        for x, y, point in placed:
+        placed = [(point.mean_confidence, point.accuracy) for point in bins]
+        marks.append(frame.line(placed, f"ba-reliability ba-{side}-mark"))
+        for place, point in zip(placed, bins, strict=True):
             said = f"{side}: {point.n:,} answers, {point.mean_confidence:.0%} sure, {point.accuracy:.0%} right"
-            radius = f"{2.5 + 5 * math.sqrt(point.n / most):.1f}"
-            dot = {"cx": f"{x:.1f}", "cy": f"{y:.1f}", "r": radius}
-            marks.append(tag("circle", tag("title", said), class_=f"ba-{side}-mark", **dot))
-    drawing = tag(
-        "svg",
-        *marks,
-        viewBox=f"0 0 {SQUARE_LEFT + SQUARE + 20} {TOP + SQUARE + 24}",
-        class_="ba-chart ba-square",
-        role="img",
-        aria_label="Confidence (across) against the share of answers that are right (up), for "
-        + " and ".join(side for side, _ in sides),
+            marks.append(frame.dot(place, f"ba-{side}-mark", size=5 + 10 * math.sqrt(point.n / most), said=said))
+    who = " and ".join(side for side, _ in sides)
+    of = {side: "; ".join(f"{point.mean_confidence:.0%} sure, {point.accuracy:.0%} right" for point in bins)
+          for side, bins in sides}  # fmt: skip
+    said = f"Of {who}: {'. '.join(f'{side}: {points}' for side, points in of.items())}"
+    return plot(
+        "Calibration", frame, marks, said=said, caption=f"{who}; dashed: as sure as right", look="ba-square"
     )
-    return tag("figure", drawing, class_="ba-figure")
-
-
-def _square_grid(start: float) -> Markup:
-    """The axes of a square plot of shares: from `start` across, from 0 up."""
-    marks = []
-    for value in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = TOP + SQUARE * (1 - value)
-        marks.append(tag("line", x1=SQUARE_LEFT, x2=SQUARE_LEFT + SQUARE, y1=y, y2=y, class_="ba-grid"))
-        marks.append(tag("text", f"{value:.0%}", x=SQUARE_LEFT - 6, y=y + 4, text_anchor="end", class_="ba-tick"))
-    for value in (start, (1 + start) / 2, 1.0):
-        x = SQUARE_LEFT + SQUARE * (value - start) / (1 - start)
-        y = TOP + SQUARE + 18
-        marks.append(tag("text", f"{value:.0%}", x=f"{x:.1f}", y=y, text_anchor="middle", class_="ba-tick"))
-    return join(marks)
-
-
-def _ticks_between(low: float, high: float) -> list[float]:
-    """Round numbers, evenly spaced, from `low` or below to `high` or above; at least two."""
-    wanted = (high - low) / 4 or 0.25
-    power = 10.0 ** math.floor(math.log10(wanted))
-    step = next(size * power for size in (1, 2, 5, 10) if size * power >= wanted * 0.999)
-    first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [step * number for number in range(first, max(last, first + 1) + 1)]
 
 
 def _bar(share: float, side: str) -> Markup:
@@ -318,36 +216,3 @@ def _bar(share: float, side: str) -> Markup:
     return tag(
         "span", tag("span", class_=f"ba-bar-fill ba-{side}-fill", style=f"width:{width:.1f}%"), class_="ba-bar"
     )
-
-
-def _grid(top: float, last: int) -> Markup:
-    marks = []
-    for quarter in range(5):
-        y = TOP + (HEIGHT - TOP - BOTTOM) * quarter / 4
-        marks.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="ba-grid"))
-        value = f"{top * (1 - quarter / 4):.3g}"
-        marks.append(tag("text", value, x=LEFT - 8, y=f"{y + 4:.1f}", text_anchor="end", class_="ba-tick"))
-    return join([*marks, *_steps(last, HEIGHT)])
-
-
-def _steps(last: int, height: int) -> list[Markup]:
-    """The numbers under an axis of steps."""
-    marks = []
-    for step in _ticks(last):
-        x = LEFT + (WIDTH - LEFT - RIGHT) * step / last
-        anchor = "end" if step == last else "middle"
-        label = f"step {step}" if step == last else step
-        marks.append(tag("text", label, x=f"{x:.1f}", y=height - 8, text_anchor=anchor, class_="ba-tick"))
-    return marks
-
-
-def _ticks(last: int) -> list[int]:
-    return sorted({round(last * quarter / 4) for quarter in range(5)})
-
-
-def _nice_ceiling(value: float) -> float:
-    """The next of 1, 2, 4, 6, 8 or 10 times a power of ten."""
-    if value <= 0:
-        return 1.0
-    power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 4, 6, 8, 10) if step * power >= value * 0.999)

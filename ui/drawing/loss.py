@@ -79,15 +79,16 @@ def _extremes(one: tuple[Point, Point], other: tuple[Point, Point]) -> tuple[Poi
 class Curve:
     """The loss in one `metrics.jsonl`, and what else is drawn of it."""
 
-    def __init__(self, path: Path, more: Sequence[str] = (), *, falls: bool = True) -> None:
+    def __init__(self, path: Path, more: Sequence[str] = (), *, falls: bool = True, unit: str = "") -> None:
         """Args:
         path: of the file.
         more: names of further values, as `finetuning.ways.way.Way.curves` has them.
         falls: whether the loss is one that falls; else it is left out where there is something else to draw.
+        unit: of the loss.
         """
         self.reader = MetricsReader(path)
         self._lock = threading.Lock()
-        self._names, self._falls = ("loss", *more), falls
+        self._names, self._falls, self._unit = ("loss", *more), falls, unit
         self._clear()
 
     def _clear(self) -> None:
@@ -99,19 +100,12 @@ class Curve:
         """The curves as far as they are written; `total` steps is where their axes end, `kept` names the best
         step."""
         with self._lock:
-            for anew, lines in self.reader.new_lines():
-                if anew:
-                    self._clear()
-                for line in lines:
-                    for name, (train, validation) in self._lines.items():
-                        _add(train, line["step"], line.get(name))
-                        _add(validation, line["step"], line.get(f"eval_{name}"))
-                    self._add_worth(line)
+            self._read_on()
             points = {name: (train.points(), held.points()) for name, (train, held) in self._lines.items()}
             stretch, worth = self._lines["loss"][0].stretch, list(self._worth)
         losses, held_losses = points.pop("loss")
         total = total if losses else 0
-        drawn = [charts.loss_curve(losses, held_losses, total=total, stretch=stretch, kept=kept)]
+        drawn = [charts.loss_curve(losses, held_losses, total=total, stretch=stretch, kept=kept, unit=self._unit)]
         for name, (measured, held) in points.items():
             best = max(held, key=lambda point: point[1], default=None) if kept and name == REWARD else None
             if measured or held:
@@ -122,6 +116,24 @@ class Curve:
         if not self._falls and len(drawn) > 1:
             del drawn[0]
         return drawn[0] if len(drawn) == 1 else tag("div", *drawn, class_="ba-stack")
+
+    def losses(self) -> tuple[list[Point], list[Point]]:
+        """The training and the validation loss so far."""
+        with self._lock:
+            self._read_on()
+            train, held = self._lines["loss"]
+            return train.points(), held.points()
+
+    def _read_on(self) -> None:
+        """With the lock held."""
+        for anew, lines in self.reader.new_lines():
+            if anew:
+                self._clear()
+            for line in lines:
+                for name, (train, validation) in self._lines.items():
+                    _add(train, line["step"], line.get(name))
+                    _add(validation, line["step"], line.get(f"eval_{name}"))
+                self._add_worth(line)
 
     def _add_worth(self, line: Mapping[str, Any]) -> None:
         values = [line.get(f"eval_{name}") for name in (REWARD, METRIC)]
@@ -138,13 +150,18 @@ _curves: OrderedDict[Path, Curve] = OrderedDict()
 _lock = threading.Lock()
 
 
-def loss_so_far(
-    metrics: Path, *, total: int, kept: str = "", more: Sequence[str] = (), falls: bool = True
-) -> Markup:
-    """The loss curve of a run's `metrics.jsonl`, and of what else is in it, of which only what is new is read."""
+def curve_of(metrics: Path, more: Sequence[str] = (), *, falls: bool = True, unit: str = "") -> Curve:
+    """The curve in a run's `metrics.jsonl`, of which only what is new is read; see `Curve`."""
     with _lock:
-        curve = _curves.setdefault(metrics, Curve(metrics, more, falls=falls))
+        curve = _curves.setdefault(metrics, Curve(metrics, more, falls=falls, unit=unit))
         _curves.move_to_end(metrics)
         while len(_curves) > KEPT:
             _curves.popitem(last=False)
-    return curve.draw(total, kept)
+    return curve
+
+
+def loss_so_far(
+    metrics: Path, *, total: int, kept: str = "", more: Sequence[str] = (), falls: bool = True, unit: str = ""
+) -> Markup:
+    """The loss curve of a run's `metrics.jsonl`, and of what else is in it."""
+    return curve_of(metrics, more, falls=falls, unit=unit).draw(total, kept)

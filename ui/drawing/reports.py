@@ -40,6 +40,9 @@ from ui.drawing.markup import Child, Markup, cell, fold, join, scrolling, sectio
 from ui.drawing.preferences import preferences
 from ui.drawing.rewards import rewards
 
+FEWEST_CALIBRATED = 50
+"""Of fewer rows a line of calibration is drawn by chance alone."""
+
 
 def report_of(folder: Path) -> Report | None:
     """The report in `folder`; None where there is none, or a damaged one."""
@@ -143,7 +146,8 @@ def _changes(report: Report, rows: Sequence[RowResult]) -> Markup | None:
         return None
     changes = [row.change(report.primary.name) for row in rows]
     what = f"A line is a {report.asked.noun[0]}: how much its {report.primary.title} changed, sorted"
-    return charts.differences(changes, report.verdict.difference, report.verdict.interval, what=what)
+    title = f"Change in {report.primary.title}"
+    return charts.differences(changes, report.verdict.difference, report.verdict.interval, what=what, title=title)
 
 
 # ---- after the flips: everything else ----------------------------------------------------------------------
@@ -273,6 +277,9 @@ def _calibration(report: Report, found: Calibration) -> Markup:
     if report.near_ties:
         said = f"{report.near_ties:,} of {report.n:,} rows are {text.NEAR_TIES}"
         words.append(tag("div", said, class_="ba-note"))
+    if report.n < FEWEST_CALIBRATED:
+        few = text.TOO_FEW_CALIBRATED.format(rows=report.n, least=FEWEST_CALIBRATED)
+        return tag("div", *words, tag("div", few, class_="ba-note"), class_="ba-stack")
     plot = charts.reliability(base.bins, tuned.bins)
     return tag("div", plot, tag("div", *words, class_="ba-stack"), class_="ba-beside")
 

@@ -14,6 +14,7 @@ LENT_GPU = (
 )
 NOT_LENT = "No GPU can be lent to you now, so this answer is computed on the processor, which takes longer."
 
+TRY_IT = "Try to fool it below, or train one of your own in Train."
 WAITING = "Pick an example, or write a message."
 TO_ENGINE = "Putting the adapter on the engine …"
 HERE_INSTEAD = "This machine answers, and not the engine."
@@ -28,11 +29,20 @@ NOTHING_SAID = "There is nothing to follow up yet"
 REFUSED = "That does not work"
 NOT_ANSWERED = "Something went wrong while this was answered."
 STOPPING = "Stopping …"
-REMEMBERED = "Written for an earlier visitor: others are being answered now."
 STOPPED = "stopped"
+BEING_ANSWERED = "Waiting for both answers."
+BOTH_THERE = "Both answers are there."
+RECORDED = "As recorded on {day}, when this model was evaluated:"
+RECORDED_STATS = "recorded {day}"
+OTHERS_FIRST = "Others are being answered now. Choose an example, or write something, to ask both sides live."
+SHARED = "Of up to {most} words they share {common}."
+UNDERLINED = "What only one of them says is underlined."
+UNLIKE = "They differ too much to mark where."
 SECOND_SIDE = "{percent:+.0f} % time for both sides"
+NO_SECOND_SIDE = "no more time for both sides"
 NO_MODELS = "There is no tuned model of this task yet. Train one in the Train tab."
 NO_OWN_MODELS = "There is no tuned model of your own yet. Train one in the Train tab, under Your own."
+HOW_CHECKED = "how it was checked"
 BADGE_WAITING = "What was tuned is checked before its first answer."
 
 LAB_INTRO = (
@@ -77,6 +87,7 @@ STEPS = {
     4: "Fine-tune",
     5: "Evaluate",
 }
+SOURCE = "Where the rows come from"
 SOURCES = {
     "bundled": "Bundled",
     "file": "Upload a file",
@@ -120,7 +131,28 @@ FEW = "{rows} test rows can show only a difference of {least:.2f} or more: add r
 ONE_LABEL = "Every test row is {label}: whoever always says so is right, so nothing about the others can be shown."
 EVALUATE_WAITING = "When training ends, base and tuned answer the same test rows, and the difference is shown here."
 PAIR, ANY_MODELS = "A tuned model and its base", "Any models"
-STOPPED_HERE = "Stopped. Nothing was measured."
+STOPPED_HERE = "Nothing was measured."
+READING_ROWS = "Reading the rows …"
+JOB_GONE = "What was shown here is gone: it was deleted."
+JUDGED_BEFORE = "Judged here before"
+GOING = {
+    "queued": "Waiting",
+    "running": "Training",
+    "evaluating": "Evaluating",
+    "evaluation": "Evaluating",
+    "verdict": "Comparing",
+    "export": "Writing a file",
+}
+"""A run's state, or a kind of job → what the top line says of it."""
+COPY_LINK = "Copy link"
+LINK_COPIED = "The link is copied."
+WRONG_ADDRESS = "Something in the address of this page is wrong."
+NOT_YOURS = (
+    "What this address names is not yours, or is gone: on this page everybody sees their own runs and reports "
+    "only. What ships with the page is there for all."
+)
+NOT_THERE = "What this address names is not here: it was deleted, or it is on another machine."
+DELETED = "{what} is in the trash, for a week."
 ANY_INTRO = (
     "Any models on the same rows, whoever tuned them and wherever they run: is one better than the base, and what "
     "did it break?"
@@ -173,6 +205,7 @@ ON_THE_LINE = (
     "right. The larger a dot, the more answers."
 )
 CALIBRATION = f"Of the answers given with 80 % confidence, are 80 % right? {ON_THE_LINE}"
+TOO_FEW_CALIBRATED = "{rows} rows are too few to draw this: from {least} on it is drawn."
 NEAR_TIES = "so close between two labels that a machine which rounds otherwise may answer otherwise."
 WRITING = {
     "length_ratio": "length / reference",
@@ -204,10 +237,17 @@ CURVES = {
     "entropy": "how undecided the model is (entropy, nats a token)",
 }
 """What is logged beside a loss → what its drawing is called."""
-RUNS_INTRO = "Every run is a folder that holds everything about it. Click one to open it."
+RUNS_INTRO = "Every run is a folder that holds everything about it. Click one to open it, tick two to compare them."
 NO_RUNS = "No runs yet. Start one in the Train tab."
+MOST_TICKED = "Up to {most} runs are compared at a time. Untick one first."
+TICK_ONE_MORE = "Tick another run to compare the two."
+VERDICTS_BESIDE = "Verdicts of the runs, each against its own base"
+PAIRS_BESIDE = "The runs against each other, on the same test rows"
+SETTINGS_BESIDE = "Settings that differ"
+NO_SETTING_DIFFERS = "No setting differs."
+NO_LOSSES = "None of these runs has trained a step yet."
+RENAME = "Name, then Enter"
 RUNS_STRANGER = (
-    "Your runs, each a folder that holds everything about it. Nobody else sees them. When the disk is full, "
-    "the oldest are removed."
+    "Your runs, each a folder that holds everything about it. Nobody else sees them. Click one to open it, tick "
+    "two to compare them. When the disk is full, the oldest are removed."
 )
-DELETE_ASKED = "Really delete this run? It is kept in the trash for a week, then it is gone."

@@ -1,4 +1,4 @@
-"""The page's looks: a Gradio theme of our own, `theme.css`, and that of a lab's plots.
+"""The page's looks: a Gradio theme of our own, `theme.css`, and those of plots: the page's, and a lab's.
 
 System fonts only, so that nothing is fetched from elsewhere. The primary buttons are ink, not a colour: the one
 accent means *tuned*.
@@ -10,9 +10,10 @@ from pathlib import Path
 
 import gradio as gr
 
-from eval.lab import plots
+from eval.lab import plots as of_labs
+from ui.drawing import plots
 
-CSS = (Path(__file__).parent / "theme.css").read_text(encoding="utf-8") + plots.CSS
+CSS = (Path(__file__).parent / "theme.css").read_text(encoding="utf-8") + plots.CSS + of_labs.CSS
 
 _FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
 _MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace")

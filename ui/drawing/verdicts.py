@@ -5,16 +5,20 @@ The sentences and tables are `eval.verdict.parts`', the same as in the terminal 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from eval.asked.comparing import WHERE_FROM
 from eval.metrics.metric import Flip, flip_of
-from eval.sides.side import About, Prompted
 from eval.verdict import plots, words
+from eval.verdict.folder import VERDICT_FILE, load
 from eval.verdict.parts import Part, facts, parts
 from eval.verdict.schema import Answer, Comparison, Verdict, VerdictRow
 from eval.verdict.tables import Grid
+from finetuning.jobs.prompts import Prompt
+from plumbing.errors import UserError
+from plumbing.remembered import Remembered
 from ui.drawing import text
 from ui.drawing.markup import Child, Markup, cell, fold, join, section, table, tag
 
@@ -26,14 +30,30 @@ _PROMPT_CHARS = 4_000
 _ROUNDING = 1e-12
 
 
-def asked(key: str, about: About, prompted: Prompted) -> Markup:
-    """How the first row is asked of a side."""
-    return _prompt(f"{key}: {about.name} is asked {WHERE_FROM[prompted.where_from]}:", prompted.example)
-
-
-def prompts(drawn: Iterable[Markup]) -> Markup:
-    """All that `asked` has drawn, before anything is answered."""
+def prompts(known: Sequence[Prompt]) -> Markup:
+    """How the first row is asked of each side, before anything is answered; nothing while no side is open."""
+    if not known:
+        return Markup("")
+    drawn = (
+        _prompt(f"{each.key}: {each.name} is asked {WHERE_FROM.get(each.where_from, 'so')}:", each.example)
+        for each in known
+    )
     return section(text.HOW_ASKED, *drawn)
+
+
+def headline_in(folder: Path) -> str:
+    """The headline of the verdict in a folder, or nothing. One that did not change is not read again."""
+    return _headlines(f"{folder}/{VERDICT_FILE}")
+
+
+def _headline(path: str) -> str:
+    try:
+        return words.headline(load(Path(path))[0])
+    except (UserError, OSError):
+        return ""
+
+
+_headlines = Remembered(_headline, most=2**9)
 
 
 def verdict(found: Verdict) -> Markup:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from models.four_bit import BINS, BLOCK, FourBit, error
 from ui.drawing.markup import Child, Markup, fold, table, tag
+from ui.drawing.plots import Axis, Frame, axis, plot
 
 _TALL, _WIDE = 150, 92
 """Pixels that the matrices are drawn in, at most."""
 _THIN = 1.5
 """Pixels that a matrix is drawn in, at least."""
-_PLOT = 84.0
-"""Percent of a drawing's height that is the plot; below are its numbers."""
 
 
 def low_rank(outputs: int, inputs: int, rank: int) -> Markup:
@@ -43,30 +42,21 @@ def low_rank(outputs: int, inputs: int, rank: int) -> Markup:
 
 def levels(found: FourBit) -> Markup:
     """The histogram of a model's weights, each divided by the largest of its block, with the sixteen levels."""
-    highest = max(found.histogram)
-    marks = []
-    for number, count in enumerate(found.histogram):
-        tall = _PLOT * count / highest
-        marks.append(
-            tag(
-                "rect", x=f"{1 + 98 * number / BINS:.2f}%", width=f"{98 / BINS:.2f}%", y=f"{_PLOT - tall:.2f}%",
-                height=f"{tall:.2f}%", class_="ba-weights",
-            )
-        )  # fmt: skip
-    for level in found.levels:
-        x = f"{1 + 98 * (level + 1) / 2:.2f}%"
-        marks.append(tag("line", x1=x, x2=x, y1="0", y2=f"{_PLOT}%", class_="ba-level"))
-    for value, anchor in ((-1, "start"), (0, "middle"), (1, "end")):
-        x = f"{1 + 98 * (value + 1) / 2:.1f}%"
-        marks.append(tag("text", f"{value}", x=x, y="97%", text_anchor=anchor, class_="ba-tick"))
+    width = 2 / BINS
+    across = Axis("weight, divided by the largest of its block", -1, 1, [(-1, "-1"), (0, "0"), (1, "1")])
+    frame = Frame(across, axis("weights", (0, max(found.histogram)), written="{:,.0f}"))
+    marks = [
+        frame.bar(-1 + number * width, -1 + (number + 1) * width, count, "ba-weights")
+        for number, count in enumerate(found.histogram)
+    ]
+    marks += [frame.upright(level, "ba-level") for level in found.levels]
     least, most = (share / found.weights for share in (min(found.used), max(found.used)))
     said = (
         f"{found.weights:,} weights, each divided by the largest of its block of {BLOCK} (across) and how many "
         "there are of each size (up). The sixteen lines are NF4's levels, and the nearest stands for a weight: "
         f"each for {least:.1%} to {most:.1%} of them."
     )
-    drawing = tag("svg", *marks, width="100%", height="200", role="img", aria_label=said)
-    return tag("figure", drawing, tag("figcaption", said, class_="ba-small"), class_="ba-figure")
+    return plot("How large the weights are", frame, marks, said=said)
 
 
 def errors(found: FourBit) -> Markup | None:
@@ -74,24 +64,20 @@ def errors(found: FourBit) -> Markup | None:
     blocks = {number: error(layers) for number, layers in found.blocks().items()}
     if not blocks:
         return None
-    highest, marks = max(blocks.values()) or 1.0, []
-    for place, (number, share) in enumerate(blocks.items()):
-        tall = _PLOT * share / highest
-        bar = {"x": 1 + 98 * (place + 0.12) / len(blocks), "width": 98 * 0.76 / len(blocks)}
-        bar |= {"y": _PLOT - tall, "height": tall}
-        told = tag("title", f"block {number}: {share:.2%}")
-        marks.append(tag("rect", told, class_="ba-weights", **{key: f"{value:.2f}%" for key, value in bar.items()}))
     first, last = next(iter(blocks)), next(reversed(blocks))
-    for number, x, anchor in ((first, "1%", "start"), (last, "99%", "end")):
-        marks.append(tag("text", f"block {number}", x=x, y="97%", text_anchor=anchor, class_="ba-tick"))
+    across = Axis("block", 0, len(blocks), [(0.5, f"{first}"), (len(blocks) - 0.5, f"{last}")])
+    frame = Frame(across, axis("share of their length", (0.0, *blocks.values()), written="{:.3%}"))
+    marks = [
+        frame.bar(place + 0.12, place + 0.88, share, "ba-weights", said=f"block {number}: {share:.2%}")
+        for place, (number, share) in enumerate(blocks.items())
+    ]
     said = (
         f"How far the weights of each block moved, as a share of their own length: {min(blocks.values()):.2%} to "
         f"{max(blocks.values()):.2%}, {error(found.layers):.2%} in all. Sixteen evenly spaced levels would have "
         f"moved them by {error(found.layers, even=True):.2%}."
     )
-    drawing = tag("svg", *marks, width="100%", height="130", role="img", aria_label=said)
-    caption = tag("figcaption", said, class_="ba-small")
-    return tag("figure", drawing, caption, _each_layer(found), class_="ba-figure")
+    drawn = plot("How far packing moved them", frame, marks, said=said, look="ba-low")
+    return tag("div", drawn, _each_layer(found), class_="ba-stack")
 
 
 def _each_layer(found: FourBit) -> Markup:

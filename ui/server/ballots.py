@@ -55,17 +55,30 @@ class Ballots:
             return
         with self._lock:
             for key in _answers(owner, turn):
-                self._named[key] = None
-                self._named.move_to_end(key)
-            while len(self._named) > _REMEMBERED:
-                self._named.popitem(last=False)
+                self._remember(key)
+
+    def note_recorded(self, owner: str, turn: Turn) -> None:
+        """Remember that `owner` is shown what both sides answered to it before, with their names."""
+        with self._lock:
+            self._remember(_recorded(owner, turn))
+
+    def _remember(self, key: str) -> None:
+        self._named[key] = None
+        self._named.move_to_end(key)
+        while len(self._named) > _REMEMBERED:
+            self._named.popitem(last=False)
 
     def has_seen(self, owner: str, turn: Turn) -> bool:
         """Whether `owner` was shown one of these answers to the same question with the name of its side.
 
         Answers are greedy: the base says the same beside every model that was tuned from it.
         """
-        return any(key in self._named for key in _answers(owner, turn))
+        return any(key in self._named for key in [*_answers(owner, turn), _recorded(owner, turn)])
+
+
+def _recorded(owner: str, turn: Turn) -> str:
+    """What stands for both answers as they were recorded, whatever the tuned model."""
+    return hashlib.sha256(json.dumps([owner, turn.asked]).encode()).hexdigest()
 
 
 def _answers(owner: str, turn: Turn) -> list[str]:

@@ -13,7 +13,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.requests import cookie_parser
 
@@ -35,6 +35,9 @@ LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 HUB = "https://huggingface.co"
 UPLOAD_MB = 100
 """Where nothing else is said."""
+_NAMED_BY_CONTENT = re.compile(r"/assets/[^/]+-[A-Za-z0-9_-]{8,12}\.\w+")
+"""Parts of Gradio's page whose names change with what is in them."""
+_FOR_GOOD = [(b"cache-control", b"public, max-age=31536000, immutable")]
 _SESSIONS = 20_000
 """Open pages whose visitor is remembered."""
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -46,6 +49,7 @@ _GET = re.compile(
 )
 _CALL = re.compile(rf"{_API}/(queue/join|run/\w+)/?")
 _POST = re.compile(rf"/login/?|{_API}/(upload|cancel|reset)/?|{_CALL.pattern}")
+_SIGN_IN = re.compile(r"/login/(huggingface|callback)/?")
 _MCP = re.compile(rf"{_API}/mcp/?")
 _MCP_GET = re.compile(rf"{_MCP.pattern}|{_API}/mcp/schema")
 
@@ -63,6 +67,7 @@ class Door:
         limits: Limits | None = None,
         in_a_space: bool = False,
         mcp: bool = False,
+        sign_in: bool = False,
     ) -> None:
         """Args:
         blocks: the page.
@@ -73,10 +78,11 @@ class Door:
         in_a_space: behind the Hub's proxy, whose word on HTTPS counts, and in a frame of the Hub's page. Elsewhere
             the server takes `X-Forwarded-Proto` from this machine, or from `$FORWARDED_ALLOW_IPS`.
         mcp: whether Gradio's MCP server is there.
+        sign_in: whether visitors can sign in with an account on the Hub.
         """
         self._app, self._blocks, self._limits = app, blocks, limits
         self._hosts = {*LOOPBACK, *map(_name, hosts)}
-        self._any_address, self._in_a_space, self._mcp = any_address, in_a_space, mcp
+        self._any_address, self._in_a_space, self._mcp, self._sign_in = any_address, in_a_space, mcp, sign_in
         self._files = Files(limits.uploads_mb if limits else None)
         self._sessions: OrderedDict[str, str] = OrderedDict()
         self._headers = _security_headers(framed_by=(HUB,) if in_a_space else ())
@@ -129,10 +135,14 @@ class Door:
             receive = _limited(receive, headers, 10_000)
         else:
             self._check_get(scope, path, visitor)
+            if _NAMED_BY_CONTENT.fullmatch(path):
+                send = _with_headers(send, _FOR_GOOD, only=200)
         await self._app(scope, receive, send)
 
     def _is_there(self, path: str, is_post: bool) -> bool:
-        """Whether the page uses such an address, or the MCP server that was asked for."""
+        """Whether the page uses such an address, or the MCP server that was asked for, or who signs in."""
+        if self._sign_in and not is_post and _SIGN_IN.fullmatch(path):
+            return True
         known = (_POST, _MCP) if is_post else (_GET, _MCP_GET)
         return any(each.fullmatch(path) for each in known[: 1 + self._mcp])
 
@@ -198,7 +208,11 @@ class Door:
         elif path.startswith(f"{_API}/heartbeat/"):
             self._bind(checked_session(path.removeprefix(f"{_API}/heartbeat/").strip("/")), visitor)
         elif path.startswith(f"{_API}/file="):
-            if not self._files.readable_by(visitor.holder, path.removeprefix(f"{_API}/file=")):
+            wanted = path.removeprefix(f"{_API}/file=")
+            if (linked := self._files.linked(visitor.holder, wanted)) is not None:
+                scope["path"] = f"{_API}/file={linked}"
+                scope["raw_path"] = quote(scope["path"], safe="/=").encode()
+            elif not self._files.readable_by(visitor.holder, wanted):
                 raise RefusedError(403, "There is no such file.")
             # Gradio 6.31 fails on a range that is not one, and the page asks for none.
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name != b"range"]
@@ -319,11 +333,11 @@ def _replay(scope: Scope, receive: Receive, values: dict[str, Any]) -> Receive:
     return next_message
 
 
-def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]]) -> Send:
-    """`send`, with more headers on the answer."""
+def _with_headers(send: Send, headers: Sequence[tuple[bytes, bytes]], *, only: int | None = None) -> Send:
+    """`send`, with more headers on the answer; on that of a certain status only, if one is given."""
 
     async def with_headers(message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "http.response.start" and only in (None, message["status"]):
             message = {**message, "headers": [*message.get("headers", []), *headers]}
         await send(message)
 

@@ -155,9 +155,10 @@ class Served:
         if (found := self.opened(wanted)) is not None:
             yield found
             return
+        began = time.monotonic()
         opening = self._openers.submit(self._opened_now, wanted)
         while not opening.done() and not stop.is_set():
-            yield Opening(text.TO_ENGINE, 0, 0)
+            yield Opening(text.TO_ENGINE, 0, 0, seconds=time.monotonic() - began)
             with contextlib.suppress(TimeoutError):
                 opening.exception(POLL_S)
         if not stop.is_set():

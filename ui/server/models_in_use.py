@@ -7,26 +7,22 @@ browser session has a flag that stops whatever it has going.
 from __future__ import annotations
 
 import functools
+import statistics
 import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from finetuning.runs.folder import active_states
 from models import libraries
 from plumbing.errors import UserError
 from ui.drawing import text
+from ui.server.opening import Opened as Opened
+from ui.server.opening import Opening as Opening
+from ui.server.opening import OpeningWork, Wanted
+from ui.server.opening import short_name as short_name
 from ui.server.two_models import Sides
-
-if TYPE_CHECKING:
-    from models.pair import Pair
-    from models.resolved import Progress
-
-Opened: TypeAlias = "Pair | Sides"
-"""What was tuned and its base, or any two models."""
 
 KEPT_OPEN = 2
 """One for each task: going back and forth between the tasks costs nothing."""
@@ -35,6 +31,10 @@ KEPT_WEIGHTS = 3
 POLL_S = 0.2
 GONE_S = 120.0
 """Whoever waits or is answered and gives no sign of life for so long has left the line."""
+_ENDS_S = 5.0
+"""What was stopped ends within a token, or a piece of a long message."""
+_TIMED = 8
+"""By so many answers it is said how long the next takes."""
 
 
 class Place:
@@ -42,6 +42,8 @@ class Place:
 
     def __init__(self) -> None:
         self.seen = time.monotonic()
+        self.first: float | None = None
+        """Since when it is this visitor's turn; None before."""
 
 
 class Line:
@@ -52,6 +54,7 @@ class Line:
         """So many are answered at a time."""
         self._changed = threading.Condition()
         self._places: deque[Place] = deque()
+        self._took: deque[float] = deque(maxlen=_TIMED)
 
     def __len__(self) -> int:
         """How many wait behind those that are being answered."""
@@ -86,6 +89,8 @@ class Line:
             with self._changed:
                 if place in self._places:
                     self._places.remove(place)
+                if place.first is not None:
+                    self._took.append(time.monotonic() - place.first)
                 self._changed.notify_all()
 
     def wait(self, place: Place, stop: threading.Event) -> Iterator[int]:
@@ -95,42 +100,22 @@ class Line:
                 place.seen = time.monotonic()
                 self._drop_gone()
                 ahead = max(0, self._places.index(place) + 1 - self.at_once) if place in self._places else 0
+                if ahead == 0:
+                    place.first = place.seen
             yield ahead
             if ahead == 0:
                 return
             with self._changed:
                 self._changed.wait(1.0)
 
+    def said_to_take(self, ahead: int) -> str:
+        """` · about 20 s` until so many are done, by how long others took; nothing while that is not known."""
+        took = list(self._took)
+        return f" · about {max(1, round(ahead * statistics.median(took) / self.at_once))} s" if took else ""
+
     def _drop_gone(self) -> None:
         now = time.monotonic()
         self._places = deque(place for place in self._places if now - place.seen < GONE_S)
-
-
-@dataclass(frozen=True)
-class Opening:
-    """How far the opening of a model is."""
-
-    what: str
-    done: int
-    total: int
-    """0 where it is not known."""
-
-
-class Wanted(Protocol):
-    """What may be open: a `Choice`, or a `Two`."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def base(self) -> str:
-        """What is loaded, in words."""
-
-    @property
-    def models_held(self) -> int:
-        """How many models it holds in memory."""
-
-    def open(self, progress: Progress) -> Opened:
-        """Load it, and tell `progress` of what has to be fetched."""
 
 
 class ModelsInUse:
@@ -141,7 +126,11 @@ class ModelsInUse:
         self._opening = threading.Lock()
         self._open: OrderedDict[str, Opened] = OrderedDict()
         self._stops: dict[str, list[threading.Event]] = {}
+        self._being_opened: dict[str, OpeningWork] = {}
+        self._usual_s: dict[str, float] = {}
+        """How long each base took to open the last time."""
         self._counting = threading.Lock()
+        self._ended = threading.Condition(self._counting)
         self._answering: Counter[str] = Counter()
 
     def opened(self, wanted: Wanted) -> Opened | None:
@@ -159,16 +148,20 @@ class ModelsInUse:
     def open(self, wanted: Wanted, stop: threading.Event) -> Iterator[Opening | Opened]:
         """Yields `Opening` until it is open, then what is; nothing more once `stop` is set.
 
-        A stopped opening goes on in the background, so that the next try finds its work done.
+        What nobody waits for any more is not begun, and soon no longer fetched. Once it is here it is loaded to the
+        end, so that the next try finds it open.
         """
         opened = self.opened(wanted)
         if opened is not None:
             yield opened
             return
-        work = _OpeningWork(self, wanted)
-        while work.thread.is_alive() and not stop.is_set():
-            yield work.state
-            work.thread.join(POLL_S)
+        work = self._opening_of(wanted)
+        try:
+            while work.thread.is_alive() and not stop.is_set():
+                yield work.state
+                work.thread.join(POLL_S)
+        finally:
+            work.leave()
         if stop.is_set():
             return
         if work.error is not None:
@@ -176,16 +169,35 @@ class ModelsInUse:
         assert work.opened is not None
         yield work.opened
 
-    def keep(self, wanted: Wanted, work: _OpeningWork) -> Opened:
+    def _opening_of(self, wanted: Wanted) -> OpeningWork:
+        """The opening of it that is going on, or a new one; who asks waits for it from now on."""
+        with self._counting:
+            work = self._being_opened.get(wanted.key)
+            if work is None or not work.join():
+                work = self._being_opened[wanted.key] = OpeningWork(
+                    wanted, self._keep, self._usual_s.get(wanted.base)
+                )
+                work.join()
+            return work
+
+    def _keep(self, wanted: Wanted, work: OpeningWork) -> Opened:
         """Open it unless somebody else just did; runs in the opening thread."""
-        libraries.ready()
-        work.load()
-        with self._opening:
-            opened = self.opened(wanted)
-            if opened is None:
-                self._make_room(wanted.models_held)
-                opened = self._open[wanted.key] = wanted.open(work.progress)
-            return opened
+        try:
+            libraries.ready()
+            with self._opening:
+                work.begin()
+                opened = self.opened(wanted)
+                if opened is None:
+                    self._make_room(wanted.models_held)
+                    began = time.monotonic()
+                    opened = self._open[wanted.key] = wanted.open(work.progress)
+                    if not work.was_fetched:
+                        self._usual_s[wanted.base] = time.monotonic() - began
+                return opened
+        finally:
+            with self._counting:
+                if self._being_opened.get(wanted.key) is work:
+                    del self._being_opened[wanted.key]
 
     def _make_room(self, weights: int) -> None:
         """Close what was used the longest ago, for something of so many models."""
@@ -239,41 +251,15 @@ class ModelsInUse:
                 self._answering[name] -= 1
                 if not self._answering[name]:
                     del self._answering[name]
+                self._ended.notify_all()
+
+    def wait_for_end(self, session: str | None) -> None:
+        """Until nothing of what this session had going is left, which was stopped before; or some seconds."""
+        with self._ended:
+            self._ended.wait_for(lambda: (session or "") not in self._answering, _ENDS_S)
 
     def is_answering(self, session: str | None) -> bool:
         return (session or "") in self._answering
-
-
-class _OpeningWork:
-    """One opening in a thread of its own."""
-
-    def __init__(self, models: ModelsInUse, wanted: Wanted) -> None:
-        self.opened: Opened | None = None
-        self.error: Exception | None = None
-        self._loading = Opening(f"Loading {short_name(wanted.base)} …", 0, 0)
-        self.state = self._loading if libraries.are_ready() else Opening(text.IMPORTING, 0, 0)
-        self._models, self._wanted = models, wanted
-        self.thread = threading.Thread(target=self._work, name="open-pair", daemon=True)
-        self.thread.start()
-
-    def load(self) -> None:
-        """The libraries are there."""
-        self.state = self._loading
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        # Once everything is here, what follows is loading.
-        self.state = self._loading if total and done >= total else Opening(what, done, total)
-
-    def _work(self) -> None:
-        try:
-            self.opened = self._models.keep(self._wanted, self)
-        except Exception as error:
-            self.error = error
-
-
-def short_name(base: str) -> str:
-    """`SmolLM2-135M` for `HuggingFaceTB/SmolLM2-135M-Instruct`."""
-    return base.rstrip("/").rsplit("/", 1)[-1].removesuffix("-Instruct")
 
 
 def share_cores() -> None:

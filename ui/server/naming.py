@@ -13,8 +13,8 @@ import re
 from eval.asked.request import is_server
 from eval.sides.endpoint import Settings
 from eval.sides.endpoint.address import Address
-from eval.sides.endpoint.client import Limits as Patience
 from eval.sides.side import Asked
+from finetuning.jobs.asked import Servers
 from finetuning.limits import Limits
 from plumbing.errors import ModelError, RunError
 from plumbing.printable import one_line
@@ -83,12 +83,17 @@ def label_of(value: str, visitor: Visitor) -> str:
     return one_line(value, longest=80)
 
 
-def servers_for(visitor: Visitor) -> Settings | None:
+def servers_asked(visitor: Visitor) -> Servers | None:
     """How servers are asked for this visitor, and which; None as ever."""
     if visitor.limits is None:
         return None
-    given = tuple(filter(is_server, allowed_models()))
-    return Settings(given=given, limits=Patience(answer_s=_ANSWER_S, tries=_TRIES))
+    return Servers(given=tuple(filter(is_server, allowed_models())), answer_s=_ANSWER_S, tries=_TRIES)
+
+
+def servers_for(visitor: Visitor) -> Settings | None:
+    """The same, as whoever opens sides takes it."""
+    asked = servers_asked(visitor)
+    return None if asked is None else asked.settings()
 
 
 def _require_offered(value: str, visitor: Visitor) -> None:

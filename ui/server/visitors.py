@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import hmac
 import re
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,12 +26,14 @@ import gradio as gr
 
 from eval.vote_lines import Vote
 from finetuning import limits as limiting
+from finetuning.jobs.strangers import submit_within
 from finetuning.lab.folder import ACTIVE as LAB_ACTIVE
 from finetuning.lab.folder import LabFolder, list_labs, newest_of, open_lab
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import with_whole_paths
-from finetuning.runs.folder import ACTIVE, Run, list_runs, open_run
+from finetuning.runs.folder import ACTIVE, Run, list_queue, list_runs, open_run
+from finetuning.runs.jobs import Asked, asked_of, list_jobs, open_job, submit
 from finetuning.votes.keeping import forget, read_votes
 from finetuning.votes.keeping import keep as keep_vote
 from plumbing.errors import DataError, RunError, UserError
@@ -51,6 +54,8 @@ _REMEMBERED_OFFERS = 200
 """Files of one visitor that can be downloaded: four a report."""
 _OFFERS = 20_000
 """Everybody's together."""
+LINKED = "linked"
+"""How a name begins that stands for a file which a visitor may download, and says nothing of where that lies."""
 # An absolute path of at least two parts, also after `file:`. Not part of a URL, a date or a fraction.
 _PATH = re.compile(r"(?:(?<![\w:/.…])|(?<=\bfile:))/(?:[^\s/:'\",()<>]+/)+([^\s/:'\",()<>]*)")
 
@@ -72,6 +77,8 @@ class Files:
         self._lock = threading.Lock()
         self._uploads: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._offers: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._links: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._secret = secrets.token_bytes(32)
 
     def upload(self, visitor: str, paths: Sequence[str]) -> None:
         """Remember that `visitor` uploaded the files at `paths`."""
@@ -96,6 +103,24 @@ class Files:
                 del self._offers[key]
             while len(self._offers) > _OFFERS:
                 self._offers.popitem(last=False)
+
+    def link(self, visitor: str, path: Path) -> str:
+        """A name by which `visitor`, and nobody else, downloads `path`, and which says nothing of where it lies."""
+        told = hmac.new(self._secret, f"{visitor}\n{path}".encode(), "sha256").hexdigest()
+        name = f"{LINKED}/{told}/{path.name}"
+        with self._lock:
+            self._links.pop((visitor, name), None)
+            self._links[visitor, name] = str(path)
+            for key in _all_but_last(self._links, visitor, _REMEMBERED_OFFERS):
+                del self._links[key]
+            while len(self._links) > _OFFERS:
+                self._links.popitem(last=False)
+        return name
+
+    def linked(self, visitor: str, name: str) -> str | None:
+        """The path of the file that `visitor` was given that name for."""
+        with self._lock:
+            return self._links.get((visitor, name))
 
     def uploaded_by(self, visitor: str, path: str) -> bool:
         """Whether `visitor` uploaded the file at `path`."""
@@ -167,13 +192,8 @@ class Visitor:
 
         Where it is refused, a copy of an upload that was kept for it goes again.
         """
-        with _starting:
-            try:
-                yield
-            except BaseException:
-                if self.limits is not None:
-                    limiting.forget_refused(self.owner)
-                raise
+        with _starting, self.asking():
+            yield
 
     def started(self, recipe: Recipe) -> Run | None:
         """This visitor's run of just this recipe that is waiting or being worked on: it is not started twice.
@@ -195,6 +215,60 @@ class Visitor:
             launch.resume(run)
         else:
             limiting.resume(run, self.limits)
+
+    def restore(self, run_id: str | None) -> Run:
+        """Take a run or a job of this visitor out of the trash again.
+
+        Raises:
+            RunError: it is not there, or it is somebody else's, which reads the same.
+        """
+        from finetuning.runs import launch
+
+        return launch.restore(str(run_id or "")[:200], owner=self.owner if self.is_stranger else None)
+
+    def queue(self) -> list[Run]:
+        """The runs and jobs this visitor may see, newest first."""
+        return list_queue(owner=self.owner if self.is_stranger else None)
+
+    # ---- jobs ----
+
+    def jobs(self, kinds: Collection[str]) -> list[Run]:
+        """The jobs of these kinds that this visitor may see, newest first."""
+        return list_jobs(kinds, owner=self.owner if self.is_stranger else None)
+
+    def job(self, job_id: str | None) -> Run:
+        """The job of that id.
+
+        Raises:
+            RunError: there is none, or it is somebody else's, which reads the same.
+        """
+        return open_job(str(job_id or "")[:200], owner=self.owner if self.is_stranger else None)
+
+    @contextlib.contextmanager
+    def asking(self) -> Iterator[None]:
+        """Within it a run or a job is asked for; where that is refused, an upload kept for it goes again."""
+        try:
+            yield
+        except BaseException:
+            if self.limits is not None:
+                limiting.forget_refused(self.owner)
+            raise
+
+    def submit_job(self, kind: str, asked: Asked) -> Run:
+        """Start a job, or queue it; the one that is going on where it is the same.
+
+        Raises:
+            RunError: it is refused, see `finetuning.jobs.strangers`; or the runs folder cannot be written to.
+        """
+        with _starting:
+            for job in self.jobs({kind}):
+                with contextlib.suppress(RunError):
+                    goes_on = job.state() in ACTIVE and not job.cancel_requested()
+                    if goes_on and asked_of(job, type(asked)) == asked:
+                        return job
+            if self.limits is None:
+                return submit(kind, asked)
+            return submit_within(kind, asked, self.limits, owner=self.owner)
 
     # ---- labs ----
 
@@ -292,6 +366,10 @@ class Visitor:
         """Let this visitor download the files at `paths`."""
         if self.files is not None:
             self.files.offer(self.holder, paths)
+
+    def link(self, path: Path) -> str:
+        """What this visitor downloads a file of a run by, which stays where it lies; "" outside of a page."""
+        return self.files.link(self.holder, path) if self.files is not None else ""
 
     def keep(self, path: Path) -> Path:
         """A copy of an uploaded file that lasts as long as the runs that need it."""

@@ -19,6 +19,7 @@ from plumbing.errors import ModelError, UserError
 from ui.drawing import answers, text
 from ui.drawing.answers import Side, Turn
 from ui.drawing.markup import join, tag
+from ui.drawing.told import being_answered, told
 from ui.server.answering import prepare
 from ui.server.ballots import BALLOTS
 from ui.server.choices import Choice
@@ -52,15 +53,15 @@ class Answers:
     """What is on the page, the newest last."""
     status: gr.HTML
     """The page's top line, which names the model that is open."""
-    asked: gr.State
-    """A test row that another tab asks both sides about, as a turn, until it is answered."""
     bar: gr.Row
     """Where a vote is given, while nobody is told which side is which."""
+    told: gr.HTML
+    """What came of the message, in a sentence that is read out."""
 
     @property
     def outputs(self) -> list[Any]:
         shown = [self.badge, self.past, self.message, self.before, self.after, self.reference]
-        return [*shown, self.box, self.turns, self.status, self.asked, self.follow, self.stop, self.bar]
+        return [*shown, self.box, self.turns, self.status, self.follow, self.stop, self.bar, self.told]
 
     def answer(
         self,
@@ -126,14 +127,17 @@ class Answers:
                 yield self._failed(turn, str(error))
                 raise
             turn.ballot = BALLOTS.new() if blind else None
+            if turn.recorded is not None and not blind:  # it may be shown until there is a live answer
+                BALLOTS.note_recorded(visitor.owner, turn)
         stop = MODELS.new_stop(request.session_hash)
         longest = visitor.limits.chat_waiting if visitor.limits else None
+        MODELS.wait_for_end(request.session_hash)  # of what this page had going, which is drawn where this will be
         with MODELS.answering(request.session_hash), way.line.place(longest) as place:
             ahead = 1
             for ahead in way.line.wait(place, stop):
                 if ahead:
                     said = text.QUEUED if ahead == 1 else text.QUEUED_BEHIND.format(ahead=ahead)
-                    yield self._waiting(turn, said)
+                    yield self._waiting(turn, said + way.line.said_to_take(ahead))
             if ahead:  # stopped while it was waiting
                 yield self.show(shown)
             else:
@@ -164,12 +168,14 @@ class Answers:
     ) -> Iterator[Updates]:
         """Open the model, answer `turn` and remember it."""
         opened: Opened | OnEngine | None = None
+        said = ""
         for state in way.open(choice, stop):
             place.seen = time.monotonic()
-            if isinstance(state, Opening):
-                yield self._opening(state, turn)
-            else:
+            if not isinstance(state, Opening):
                 opened = state
+            elif state.said != said:
+                said = state.said
+                yield self._opening(state, turn)
         if opened is None:  # stopped while it was loading
             yield self.show(shown) | self._top(choice, way.opened(choice))
             return
@@ -183,6 +189,7 @@ class Answers:
         prepare(turn, both)
         turn.models = both.named(choice.key)
         start = {self.past: answers.past(before), self.follow: gr.Button(visible=False)}
+        start |= {self.told: being_answered(), self.stop: stop_button(going=True)}
         yield accepted | is_open | start | self._draw(turn, growing=True)
         for _ in both.answers(turn, before, stop):
             place.seen = time.monotonic()
@@ -198,11 +205,18 @@ class Answers:
     def _waiting(self, turn: Turn, what: str, done: int = 0, total: int = 0) -> Updates:
         """Panels that show what is being waited for; there is nothing to vote on yet."""
         left, right = (answers.waiting_panel(name, turn, what, done, total) for name in turn.places)
-        return {self.before: left, self.after: right, self.bar: gr.Row(visible=False)}
+        shown = not turn.is_hidden and turn.recorded
+        return {
+            self.before: left,
+            self.after: right,
+            self.bar: gr.Row(visible=False),
+            self.told: told(turn.recorded) if shown else being_answered(),
+            self.stop: stop_button(going=True),
+        }
 
     def _opening(self, state: Opening, turn: Turn) -> Updates:
         top = tag("div", tag("i", class_="ba-busy"), state.what, class_="ba-status")
-        return self._waiting(turn, state.what, state.done, state.total) | {
+        return self._waiting(turn, state.said, state.done, state.total) | {
             self.message: answers.message_card(turn),
             self.reference: answers.reference_line(turn),
             self.badge: badge_waiting(),  # what it said is of the model before
@@ -215,7 +229,8 @@ class Answers:
         hidden = last is not None and last.is_hidden
         alone = last is None or last.labels or last.is_chat or last.goes_on or not last.in_words or hidden
         buttons = {self.follow: gr.Button(visible=not alone), self.bar: gr.Row(visible=hidden)}
-        return {self.turns: turns, self.past: answers.past(turns[:-1])} | buttons | self._draw(last)
+        shown = {self.turns: turns, self.past: answers.past(turns[:-1]), self.told: told(last)}
+        return shown | buttons | self._draw(last)
 
     def _top(self, choice: Choice | Two, opened: Opened | OnEngine | None) -> Updates:
         """The badge and the page's top line: of `choice`, open or not, and not of the model before it."""
@@ -229,6 +244,7 @@ class Answers:
             self.before: answers.empty_panel("base", said, names=turn.names),
             self.after: answers.empty_panel("tuned", said, names=turn.names),
             self.bar: gr.Row(visible=False),
+            self.told: "",
         }
         around = {self.message: answers.message_card(turn), self.reference: answers.reference_line(turn)}
         ended = {self.turns: [], self.past: "", self.stop: stop_button(), self.follow: gr.Button(visible=False)}
@@ -249,6 +265,6 @@ class Answers:
         }
 
 
-def stop_button() -> gr.Button:
-    """The button as it is while it has not been asked for."""
-    return gr.Button(value="Stop", interactive=True)
+def stop_button(*, going: bool = False) -> gr.Button:
+    """The button as it is while it has not been asked for: of use where an answer is going."""
+    return gr.Button(value="Stop", interactive=going)

@@ -81,15 +81,20 @@ class AnyForm:
         """Another task's columns have other names."""
         return self.data.named_for(_task(task) or USUAL["classification"])
 
+    def named_in(self, values: Sequence[Any]) -> list[str]:
+        """What the form's values call the sides, the base first."""
+        base, tuned = values[:2]
+        return [base or "", *(tuned or [])]
+
     def asked(self, values: Sequence[Any], visitor: Visitor) -> Request:
         """What the form's values ask for, of a visitor who may ask it.
 
         Raises:
             UserError: something is missing, makes no sense, or is not for this visitor.
         """
-        base, tuned, rows, task, metric, margin, instruction, options, *of_rows = values
+        _, _, rows, task, metric, margin, instruction, options, *of_rows = values
         source, settings = _read_rows(of_rows, task, visitor)
-        sides = [base, *(tuned or [])]
+        sides = self.named_in(values)
         if len(sides) < 2:
             raise UserError("There is nothing to compare the base with", fix="Choose a model under “Tuned”.")
         if (limits := visitor.limits) and len(sides) > limits.sides:

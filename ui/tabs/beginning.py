@@ -38,7 +38,7 @@ class Beginning:
 
 
 def known_task(name: str) -> Task | None:
-    """The task of a tab; None where it comes out of the rows."""
+    """The task of a starting point; None where it comes out of the rows."""
     return STARTING_POINTS.get(name)
 
 

@@ -5,8 +5,9 @@ A new message, example or model stops what the same session had going. Nothing a
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -16,14 +17,19 @@ from finetuning.limits import Limits
 from plumbing.errors import UserError
 from ui.drawing import answers, text
 from ui.drawing.answers import Turn
-from ui.drawing.markup import join, tag
+from ui.drawing.markup import Markup, join, tag
+from ui.drawing.story import story
+from ui.drawing.told import LIVE, told
+from ui.server.address import Address, WrongAddress, address_of
 from ui.server.ballots import BALLOTS
-from ui.server.choices import Choice, options, place_of, places, shipped
-from ui.server.models_in_use import MODELS
+from ui.server.choices import Choice, bundled_choices, options, place_of, places, shipped
+from ui.server.engine import ways
+from ui.server.models_in_use import MODELS, short_name
+from ui.server.recorded import recorded
 from ui.server.toast import toasts
 from ui.server.two_models import Two, find_any, two_of
 from ui.server.visitors import Visitor, visitor_of
-from ui.tabs import voting
+from ui.tabs import take, voting
 from ui.tabs.answer import Answers, stop_button
 from ui.tabs.events import CHAT, QUICK, Updates, stop_session
 from ui.tabs.examples import SHOWN, Example, examples, examples_of
@@ -46,23 +52,30 @@ class Compare(Answers):
     clear: gr.Button
     voting: Voting
     others: OtherModels
-    remembered: dict[str, Updates] = field(default_factory=dict)
-    """What the first example's answer by a shipped adapter looked like, by the adapter's key."""
+    story: gr.HTML
+    """What the chosen model is, in a sentence of measured numbers."""
+    take: gr.HTML
+    link: gr.Button
 
     @property
     def chosen(self) -> list[Any]:
-        """The inputs of `run_example`."""
+        """The inputs of whatever asks an example."""
         return [self.task, self.model, self.turns, self.voting.blind]
 
     @property
     def greeted(self) -> list[Any]:
-        """The inputs of `greet`: a page that is opened hides nothing."""
-        return [self.task, self.model, self.turns]
+        """The outputs of `greet`."""
+        return list(dict.fromkeys([self.model, *self.outputs, *self.voting.told]))
 
     @property
     def hinted(self) -> list[Any]:
-        """The outputs of `change_model`: what to write to it, and the examples."""
-        return [self.box, *self.examples]
+        """The outputs of `about`: what to write to a model, the examples, and what it is."""
+        return [self.box, *self.examples, self.story]
+
+    @property
+    def changed(self) -> list[Any]:
+        """The outputs of whatever chooses a model and asks it."""
+        return list(dict.fromkeys([self.task, self.model, *self.hinted, *self.outputs]))
 
     # ---- what a person does ----
 
@@ -103,54 +116,89 @@ class Compare(Answers):
             if key and index >= len(known):  # of a model that was never evaluated
                 yield self.show([])
                 return
-            turn = known[index].turn() if index < len(known) else Turn("")
+            turn = self._asked(known[index], key, request) if index < len(known) else Turn("")
+            turn.example = index + 1
             yield from self.answer(turn, key, request, shown=turns, blind=blind)
 
         return answer_example
 
     @toasts
-    def greet(self, task: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
-        """A page that was just opened: the first example, live where nobody is waiting, else as it was answered."""
-        if MODELS.line.is_busy and key in self.remembered:
-            yield self._as_remembered(key, request)
-            return
-        drawn: Updates = {}
-        for updates in self.run_example(0)(task, key, turns, request):
-            drawn |= updates if isinstance(updates, dict) else {}
-            # Only who waits for others is shown no message, and they may have been answered meanwhile.
-            if self.before in drawn and self.message not in drawn and key in self.remembered:
-                yield self._as_remembered(key, request)
-                return
-            yield updates
-        if key and key.startswith("bundled:") and (shown := drawn.get(self.turns)) and not shown[-1].was_stopped:
-            note = tag("div", text.REMEMBERED, class_="ba-note")
-            self.remembered[key] = drawn | {self.reference: join([drawn[self.reference], note])}
+    def pick(
+        self,
+        task: str,
+        key: str | None,
+        turns: list[Turn],
+        blind: bool,
+        event: gr.EventData,
+        request: gr.Request,
+    ) -> Iterator[Updates]:
+        """The example whose button was clicked."""
+        index = next((place for place, button in enumerate(self.examples) if button is event.target), SHOWN)
+        yield from self.run_example(index)(task, key, turns, request, blind)
 
-    def _as_remembered(self, key: str, request: gr.Request) -> Updates:
-        """The first example as it was answered for somebody before, with the names of its sides."""
-        page = self.remembered[key]
-        for turn in page.get(self.turns, []):
-            BALLOTS.note(visitor_of(request).owner, turn)
-        return page
+    def _asked(self, example: Example, key: str | None, request: gr.Request) -> Turn:
+        """An example as a message, with what both sides answered to it when the model was evaluated."""
+        turn = example.turn()
+        choice = find_any(key, visitor_of(request)) if key else None
+        turn.recorded = as_recorded(example, choice) if isinstance(choice, Choice) else None
+        return turn
+
+    @toasts
+    def greet(self, task: str, key: str | None, turns: list[Turn], request: gr.Request) -> Iterator[Updates]:
+        """A page that was just opened: the first example as recorded, then live, unless others are waiting.
+
+        Where its address names another tab, nobody looks here; where it names a model or an example, that one.
+        """
+        there = _addressed(request)
+        chosen: Updates = {}
+        if there.model and there.opens == "compare":
+            with contextlib.suppress(UserError):  # which is said where addresses are
+                task, key = place_of(find_any(there.model, visitor_of(request)).task), there.model
+        else:
+            found, key = _models(task, key, visitor_of(request))
+            chosen = {self.model: found}
+        yield chosen | dict(zip(self.voting.told, self.voting.tell(key, request), strict=True))
+        if there.opens not in ("", "compare"):
+            return
+        if there.model or there.example:
+            yield from self.run_example(max(0, there.example - 1))(task, key, turns, request)
+            return
+        shown = _examples(task, find_any(key, visitor_of(request)) if key else None)
+        turn = self._asked(shown[0], key, request) if key and shown else None
+        if turn is not None and turn.recorded is not None:
+            BALLOTS.note_recorded(visitor_of(request).owner, turn)
+            yield self._as_recorded(turn.recorded)
+            if ways(find_any(key, visitor_of(request)))[0].line.is_busy:
+                note = tag("div", text.OTHERS_FIRST, class_="ba-note")
+                yield {self.reference: join([answers.reference_line(turn), note])}
+                return
+        yield from self.run_example(0)(task, key, turns, request)
+
+    def _as_recorded(self, turn: Turn) -> Updates:
+        """A page that shows what was recorded, on which nothing follows."""
+        hidden = {self.follow: gr.Button(visible=False), self.bar: gr.Row(visible=False)}
+        return {self.turns: [], self.past: "", self.told: told(turn)} | hidden | self._draw(turn)
 
     def refresh(self, task: str, key: str | None, request: gr.Request) -> Any:
         """The visitor's own tuned models, for a page that was just opened; the choice stays."""
-        found = options(visitor_of(request), task)
-        keys = [known for _, known in found]
-        return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
+        return _models(task, key, visitor_of(request))[0]
 
-    @toasts
-    def answer_asked(
-        self, asked: Turn | None, key: str | None, turns: list[Turn], request: gr.Request
+    def open_with(
+        self, choice: Choice, visitor: Visitor, turns: list[Turn], request: gr.Request, asked: Turn | None = None
     ) -> Iterator[Updates]:
-        """The test row that another tab asked for, from the message box.
+        """Choose a model from another tab, and ask it that turn, or its first example; outputs: `changed`.
 
         Its sides are never hidden: the click was on both answers, with their names.
         """
-        if asked is None:  # it could not be asked, which was said
-            return
-        yield {self.asked: None}
-        yield from self.answer(asked, key, request, shown=turns, accepted={self.box: ""})
+        place = place_of(choice.task)
+        chosen = dict(zip([self.task, self.model], choose(choice, visitor), strict=True))
+        chosen |= dict(zip(self.hinted, self.about(place, choice), strict=True))
+        if asked is None:
+            yield chosen
+            yield from self.run_example(0)(place, choice.key, turns, request)
+        else:
+            yield chosen | {self.box: gr.Textbox(value=asked.message, placeholder=choice.task.message_hint)}
+            yield from self.answer(asked, choice.key, request, shown=turns, accepted={self.box: ""})
 
     def stop_answer(self, request: gr.Request) -> Any:
         """Stop what this browser session has going, and say so before it has ended."""
@@ -165,26 +213,39 @@ class Compare(Answers):
     def change_task(self, task: str, request: gr.Request) -> list[Any]:
         """Another task has other models, and these have other examples."""
         visitor = visitor_of(request)
-        found = options(visitor, task)
-        model = gr.Dropdown(choices=found, value=found[0][1] if found else None)
-        return [model, *self.about(task, find_any(found[0][1], visitor) if found else None)]
+        model, key = _models(task, None, visitor)
+        return [model, *self.about(task, find_any(key, visitor) if key else None)]
 
-    def change_model(self, task: str, key: str | None, request: gr.Request) -> list[Any]:
-        """Another model may be of another task."""
+    @toasts
+    def choose_task(
+        self, task: str, turns: list[Turn], request: gr.Request, blind: bool = False
+    ) -> Iterator[Updates]:
+        """As `change_task`, and the first example is asked; outputs: `changed`."""
+        model, *hinted = self.change_task(task, request)
+        yield {self.model: model} | dict(zip(self.hinted, hinted, strict=True))
+        _, key = _models(task, None, visitor_of(request))
+        yield from self.run_example(0)(task, key, turns, request, blind)
+
+    @toasts
+    def choose_model(
+        self, task: str, key: str | None, turns: list[Turn], request: gr.Request, blind: bool = False
+    ) -> Iterator[Updates]:
+        """Another model may be of another task; its first example is asked; outputs: `changed`."""
         try:
             choice = find_any(key, visitor_of(request)) if key else None
         except UserError:  # which is said when it is asked
             choice = None
-        return self.about(task, choice)
+        yield dict(zip(self.hinted, self.about(task, choice), strict=True))
+        yield from self.run_example(0)(task, key, turns, request, blind)
 
     def about(self, task: str, choice: Choice | Two | None) -> list[Any]:
-        """What to write to a tuned model, and its examples; outputs: `hinted`."""
+        """What to write to a tuned model, its examples, and what it is; outputs: `hinted`."""
         known = _examples(task, choice)
         buttons = [
             gr.Button(value=known[index].name if index < len(known) else "", visible=index < len(known))
             for index in range(SHOWN)
         ]
-        return [gr.Textbox(placeholder=_hint(task, choice)), *buttons]
+        return [gr.Textbox(placeholder=_hint(task, choice)), *buttons, story_of(choice)]
 
     @toasts
     def use_others(
@@ -203,7 +264,9 @@ class Compare(Answers):
             yield self.show([]) | self._names(two)
 
     def forget(self, key: str | None, request: gr.Request) -> Updates:
-        """An empty page."""
+        """Stop what this page has going; then it is empty."""
+        stop_session(request)
+        MODELS.wait_for_end(request.session_hash)  # or its last words would be drawn after this
         try:
             chosen = find_any(key, visitor_of(request)) if key else None
         except UserError:  # which is said when it is asked
@@ -217,6 +280,31 @@ class Compare(Answers):
             self.before: answers.empty_panel("base", names=names),
             self.after: answers.empty_panel("tuned", names=names),
         }
+
+
+def _models(task: str, key: str | None, visitor: Visitor) -> tuple[gr.Dropdown, str | None]:
+    """The visitor's models of a task, and which is chosen: that of `key`, where it is among them, or the first.
+
+    Its key is told beside the update, which within a handler of Gradio's has no value.
+    """
+    found = options(visitor, task)
+    keys = [known for _, known in found]
+    chosen = key if key in keys else next(iter(keys), None)
+    return gr.Dropdown(choices=found, value=chosen), chosen
+
+
+def as_recorded(example: Example, choice: Choice) -> Turn | None:
+    """What both sides answered to an example when a tuned model was evaluated; None where it was not asked then."""
+    known = recorded(choice.evaluation)
+    return known.turn(example.turn(), choice.task) if known else None
+
+
+def story_of(choice: Choice | Two | None) -> Markup:
+    """What a tuned model is, as far as that was measured."""
+    known = recorded(choice.evaluation) if isinstance(choice, Choice) else None
+    if known is None or not isinstance(choice, Choice):
+        return Markup("")
+    return story(known.report, short_name(choice.base), choice.folder)
 
 
 def _task_of(task: str, choice: Choice | Two | None) -> Task | None:
@@ -236,6 +324,14 @@ def _hint(task: str, choice: Choice | Two | None) -> str:
     return known.message_hint if known else text.NO_OWN_MODELS
 
 
+def _addressed(request: gr.Request) -> Address:
+    """What the page's address names; nothing where it is wrong, which is said where addresses are."""
+    try:
+        return address_of(request)
+    except WrongAddress:
+        return Address()
+
+
 def _own(message: str) -> Turn:
     """A message that somebody wrote; a `UserError` where there is none."""
     if not message or not message.strip():
@@ -244,8 +340,12 @@ def _own(message: str) -> Turn:
 
 
 def build_compare(status_line: gr.HTML, limits: Limits | None = None) -> Compare:
-    """Lay the tab out and connect it."""
+    """Lay the tab out and connect it; it begins with an example as it was answered when that was recorded."""
     found = shipped(FIRST_TASK.name)
+    first = next((choice for choice in bundled_choices() if found and choice.key == found[0][1]), None)
+    known = _examples(FIRST_TASK.name, first)
+    turn = as_recorded(known[0], first) if first and known else None
+    about = gr.HTML(story_of(first), elem_id="story", elem_classes="ba-plain")
     with gr.Row(equal_height=True):
         task = gr.Radio(places(), value=FIRST_TASK.name, label="Task", scale=5, min_width=450, elem_id="task")
         model = gr.Dropdown(
@@ -254,16 +354,18 @@ def build_compare(status_line: gr.HTML, limits: Limits | None = None) -> Compare
         with gr.Column(scale=3, min_width=200):
             badge_line = gr.HTML(badge_waiting(), elem_id="badge", elem_classes="ba-plain")
     past = gr.HTML(elem_id="past", elem_classes="ba-plain")
-    message = gr.HTML(elem_id="message", elem_classes="ba-plain")
+    message = gr.HTML(answers.message_card(turn), elem_id="message", elem_classes="ba-plain")
     with gr.Row(equal_height=True, elem_classes="ba-sides"):
-        before = gr.HTML(answers.panel("base", None), elem_id="before", elem_classes="ba-plain")
-        after = gr.HTML(answers.panel("tuned", None), elem_id="after", elem_classes="ba-plain")
+        before = gr.HTML(answers.panel("base", turn), elem_id="before", elem_classes="ba-plain")
+        after = gr.HTML(answers.panel("tuned", turn), elem_id="after", elem_classes="ba-plain")
+    came = gr.HTML(told(turn), elem_id="told", elem_classes="ba-plain", js_on_load=LIVE)
     bar, choices = voting.build_bar(public=limits is not None)
-    reference = gr.HTML(elem_id="reference", elem_classes="ba-plain")
+    reference = gr.HTML(answers.reference_line(turn), elem_id="reference", elem_classes="ba-plain")
     votes = voting.build_voting(bar, choices)
     with gr.Row(equal_height=True, elem_classes="ba-actions"):
         box = gr.Textbox(
             placeholder=FIRST_TASK.message_hint,
+            label="Message",
             show_label=False,
             lines=1,
             max_lines=5,
@@ -272,11 +374,12 @@ def build_compare(status_line: gr.HTML, limits: Limits | None = None) -> Compare
         )
         send = gr.Button("Send", variant="primary", scale=0, elem_id="send")
         follow = gr.Button("Follow up", scale=0, visible=False, elem_id="follow")
-        stop = gr.Button("Stop", scale=0, elem_id="stop")
+        stop = gr.Button("Stop", scale=0, interactive=False, elem_id="stop")
         clear = gr.Button("Clear", scale=0, elem_id="clear")
+        link = gr.Button(text.COPY_LINK, scale=0, elem_id="compare-link")
     with gr.Row(elem_classes="ba-chips"):
         gr.HTML(tag("span", "Try", class_="ba-small"), elem_classes="ba-plain")
-        names = [example.name for example in examples(FIRST_TASK)]
+        names = [example.name for example in known]
         buttons = [
             gr.Button(
                 names[index] if index < len(names) else "",
@@ -287,10 +390,11 @@ def build_compare(status_line: gr.HTML, limits: Limits | None = None) -> Compare
             for index in range(SHOWN)
         ]
         votes.blind.render()  # type: ignore[no-untyped-call]
+    taken = take.build_take("compare", shown=True)
     others = build_other_models(limits)
     tab = Compare(
         badge_line, past, message, before, after, reference, box, follow, stop, gr.State([]), status_line,
-        gr.State(None), bar, task, model, buttons, send, clear, votes, others,
+        bar, came, task, model, buttons, send, clear, votes, others, about, taken, link,
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -298,24 +402,20 @@ def build_compare(status_line: gr.HTML, limits: Limits | None = None) -> Compare
 
 def _connect(tab: Compare) -> None:
     said = [tab.box, tab.model, tab.turns]
-    for trigger in (tab.send.click, tab.box.submit):
-        trigger(stop_session, **QUICK).then(tab.write, [*said, tab.voting.blind], tab.outputs, **CHAT)
-    tab.follow.click(stop_session, **QUICK).then(tab.follow_up, said, tab.outputs, **CHAT)
-    for index, button in enumerate(tab.examples):
-        button.click(stop_session, **QUICK).then(tab.run_example(index), tab.chosen, tab.outputs, **CHAT)
+    blind = tab.voting.blind
+    gr.on([tab.send.click, tab.box.submit], tab.write, [*said, blind], tab.outputs, **CHAT)
+    tab.follow.click(tab.follow_up, said, tab.outputs, **CHAT)
+    gr.on([button.click for button in tab.examples], tab.pick, tab.chosen, tab.outputs, **CHAT)
     tab.stop.click(tab.stop_answer, None, tab.stop, **QUICK).then(tab.settle, None, tab.stop, **QUICK)
-    tab.clear.click(stop_session, **QUICK).then(tab.forget, tab.model, tab.outputs, **QUICK)
+    tab.clear.click(tab.forget, tab.model, tab.outputs, **QUICK)
     voting.connect(tab.voting, tab, tab.model)
-    changed = list(dict.fromkeys([tab.task, tab.model, *tab.hinted, *tab.outputs]))
-    tab.others.use.click(stop_session, **QUICK).then(
-        tab.use_others, [*tab.others.named, tab.turns], changed, **CHAT
-    )
-    tab.task.input(stop_session, **QUICK).then(tab.change_task, tab.task, [tab.model, *tab.hinted], **QUICK).then(
-        tab.run_example(0), tab.chosen, tab.outputs, **CHAT
-    )
-    tab.model.input(stop_session, **QUICK).then(tab.change_model, [tab.task, tab.model], tab.hinted, **QUICK).then(
-        tab.run_example(0), tab.chosen, tab.outputs, **CHAT
-    )
+    take.connect_take(tab.take, tab.model)
+    take.close_with(tab.take, tab.model)
+    named = tab.others.named
+    tab.others.box.expand(tab.others.refresh, named, named, **QUICK)
+    tab.others.use.click(tab.use_others, [*named, tab.turns], tab.changed, **CHAT)
+    tab.task.input(tab.choose_task, [tab.task, tab.turns, blind], tab.changed, **CHAT)
+    tab.model.input(tab.choose_model, tab.chosen, tab.changed, **CHAT)
 
 
 def choose(choice: Choice, visitor: Visitor) -> list[Any]:

@@ -38,6 +38,8 @@ GUESS = "guess"
 """The value of a column dropdown that leaves the choice to the guess."""
 LABELS_HINT = "guessed; or 1=negative, 5=positive, 3=skip"
 FILE_TYPES = [*SUFFIXES, ".gz"]
+AS_GUESSED = f"() => ['{GUESS}', '{GUESS}', '', false]"
+"""What a page does by itself to `DataForm.said_of_rows` of other rows."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ class DataForm:
         return [self.mapping, self.input_column, self.target_column, self.labels, self.skip_empty]
 
     @property
+    def said_of_rows(self) -> list[Any]:
+        """What a person has said of how the rows are read, and what counts for no others."""
+        return [self.input_column, self.target_column, self.labels, self.skip_empty]
+
+    @property
     def columns(self) -> list[Any]:
         """The dropdowns of columns."""
         return [self.input_column, self.target_column, *([self.also] if self.also else [])]
@@ -119,6 +126,20 @@ def corpora_of(task: Task) -> list[tuple[str, str]]:
     return [(f"Bundled {task.corpus.partition(':')[2]}", task.corpus)] if task.corpus else []
 
 
+def sources(
+    corpora: Sequence[tuple[str, str]], *, hub_allowed: bool = True, any_task: bool = False
+) -> list[tuple[str, str]]:
+    """(label, value) of where rows may come from: the first is chosen at first.
+
+    Args:
+        corpora: (label, source) of what is bundled and can be chosen.
+        hub_allowed: whether rows may come from the Hub.
+        any_task: what is learned comes out of the rows, of which a file is the first choice.
+    """
+    others = [(text.SOURCES["file"], "file"), *([(text.SOURCES["hub"], "hub")] if hub_allowed else [])]
+    return [*others, *corpora] if any_task else [*corpora, *others]
+
+
 def build_data_form(
     name: str,
     *,
@@ -126,7 +147,7 @@ def build_data_form(
     corpora: Sequence[tuple[str, str]],
     hub_allowed: bool = True,
     own: str = "",
-    any_task: bool = False,
+    also: bool = False,
 ) -> DataForm:
     """The components, with ids that start with `name`.
 
@@ -136,13 +157,14 @@ def build_data_form(
         corpora: (label, source) of what is bundled and can be chosen.
         hub_allowed: whether rows may come from the Hub.
         own: what the rows are called that a tuned model was judged on, which come first; empty for none.
-        any_task: what is learned comes out of the rows, of which a file is the first choice.
+        also: whether there may be another column, which stands before the input.
     """
-    others = [(text.SOURCES["file"], "file"), *([(text.SOURCES["hub"], "hub")] if hub_allowed else [])]
-    known = [*others, *corpora] if any_task else [*corpora, *others]
+    known = sources(corpora, hub_allowed=hub_allowed)
     known = [(own, OWN), *known] if own else known
     called = task or USUAL["classification"]
-    kind = gr.Radio(known, value=known[0][1], show_label=False, elem_id=f"{name}-source", container=False)
+    kind = gr.Radio(
+        known, value=known[0][1], label=text.SOURCE, show_label=False, elem_id=f"{name}-source", container=False
+    )
     file = gr.File(
         label=text.DATA_FORMATS, file_types=FILE_TYPES, visible=known[0][1] == "file", height=110,
         elem_id=f"{name}-file",
@@ -159,17 +181,22 @@ def build_data_form(
     with gr.Row(visible=False, elem_id=f"{name}-mapping") as mapping:
         input_column = column("input", doors.field(f"data.columns.{called.input_columns[-1]}"))
         target_column = column("target", doors.field(f"data.columns.{called.target_column}"))
-        also = column("also", text.ALSO, "nothing else") if any_task else None
+        before = column("also", text.ALSO, "nothing else") if also else None
         labels = gr.Textbox(
             label=f"{doors.FIELDS[doors.LABELS]}, then Enter",
-            placeholder=LABELS_HINT if task and task.polarity else "as they are; or bug=defect, spam=skip",
+            placeholder=labels_hint(task),
             visible=called.is_classification,
             elem_id=f"{name}-labels",
         )
         skip_empty = gr.Checkbox(
             False, label=doors.FIELDS[doors.SKIP_EMPTY], container=False, elem_id=f"{name}-skip-empty"
         )
-    return DataForm(kind, file, hub, mapping, input_column, target_column, labels, skip_empty, also)
+    return DataForm(kind, file, hub, mapping, input_column, target_column, labels, skip_empty, before)
+
+
+def labels_hint(task: Task | None) -> str:
+    """How labels are mapped, by examples."""
+    return LABELS_HINT if task and task.polarity else "as they are; or bug=defect, spam=skip"
 
 
 def source_of(kind: str | None, file: str | None, hub: str | None, known: Sequence[str]) -> str | None:

@@ -1,10 +1,13 @@
-"""The Evaluate tab: any tuned model on any test set, base against tuned; or any models (`any_models.py`)."""
+"""The Evaluate tab: any tuned model on any test set, base against tuned; or any models (`any_form.py`).
+
+What it asks for is a job in the queue of runs; what comes of it is shown by `judged.py`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import gradio as gr
 
@@ -13,23 +16,17 @@ from finetuning.limits import Limits
 from plumbing.errors import DataError, UserError
 from ui.drawing import reports, text
 from ui.drawing.markup import tag
-from ui.server import scratch
 from ui.server.choices import find, options, place_of, places, shipped
-from ui.server.judging import judging
-from ui.server.models_in_use import short_name
+from ui.server.judging import ask_evaluation
 from ui.server.toast import toasts
 from ui.server.visitors import visitor_of
-from ui.server.work import Work
 from ui.tabs import data_form
 from ui.tabs.any_models import AnyModels, build_any_models
 from ui.tabs.data_form import Chosen, DataForm
 from ui.tabs.events import ACT, QUICK, Updates
 from ui.tabs.fields import read_row_count, whole_or_all
-from ui.tabs.report_view import ReportView, Shown, build_report_view
-from ui.tabs.waiting import Waiting
-
-if TYPE_CHECKING:
-    from eval.compare import Result
+from ui.tabs.judged import Judged, build_judged
+from ui.tabs.report_view import ReportView, Shown
 
 ROWS_LABEL = "Test rows"
 PAIR, ANY = "pair", "any"
@@ -48,21 +45,22 @@ class Evaluate:
     few_shot: gr.Checkbox
     forgetting: gr.Checkbox
     run: gr.Button
-    stop: gr.Button
-    progress: gr.HTML
-    view: ReportView
     any: AnyModels
-    waiting: Waiting = field(default_factory=Waiting)
+    judged: Judged
+
+    @property
+    def view(self) -> ReportView:
+        return self.judged.view
 
     @property
     def chosen(self) -> list[Any]:
         """The inputs of `show_own`."""
-        return [self.model, self.view.shown]
+        return [self.model, self.view.shown, self.judged.job_id]
 
     @property
     def drawn(self) -> list[Any]:
         """The outputs of `show_own` and `evaluate`."""
-        return [self.progress, *self.view.outputs]
+        return self.judged.followed
 
     def change_task(self, task: str, request: gr.Request) -> list[Any]:
         """Another task has other models and another form."""
@@ -85,20 +83,30 @@ class Evaluate:
         keys = [known for _, known in found]
         return gr.Dropdown(choices=found, value=key if key in keys else (keys[0] if keys else None))
 
-    def show_own(self, key: str | None, shown: Shown | None, request: gr.Request) -> Any:
-        """The report that the chosen model came with, unless one of it is there already, or is being made."""
-        if request.session_hash in self.waiting.going or (shown is not None and shown.key == key):
+    def come_back(self, key: str | None, shown: Shown | None, job_id: str | None, request: gr.Request) -> Any:
+        """For who opens the tab: what was opened here stays, and what goes on is followed."""
+        return gr.skip() if job_id else self.show_own(key, shown, job_id, request)
+
+    def show_own(self, key: str | None, shown: Shown | None, job_id: str | None, request: gr.Request) -> Any:
+        """The report that the chosen model came with, unless one of it is there already, or is being made.
+
+        What this visitor has going is followed, also on a page that was opened only now.
+        """
+        visitor = visitor_of(request)
+        if (job := self.judged.going_on(job_id, visitor)) is not None:
+            return gr.skip() if job.id == job_id else self.judged.shown(job, visitor)
+        if shown is not None and shown.key == key:
             return gr.skip()
         if key is None:
-            return ["", *self.view.clear()]
-        visitor = visitor_of(request)
+            return self.judged.said("", visitor)
         try:
             choice = find(key, visitor)
         except UserError as error:  # such as of a run that was deleted
-            return [data_form.problems(error, visitor), *self.view.clear()]
+            return self.judged.said(data_form.problems(error, visitor), visitor)
         report = reports.report_of(choice.evaluation)
         said = text.OWN_REPORT.format(rows=report.n) if report else text.NO_OWN_REPORT
-        return [tag("div", said, class_="ba-note"), *self.view.draw(choice.evaluation, choice.key, visitor)]
+        drawn = self.view.draw(choice.evaluation, choice.key, visitor)
+        return self.judged.said(tag("div", said, class_="ba-note"), visitor, drawn)
 
     @toasts
     def evaluate(
@@ -111,7 +119,7 @@ class Evaluate:
         request: gr.Request,
         *values: Any,
     ) -> Iterator[Any]:
-        """Compare on the chosen rows; progress while it lasts, then the report."""
+        """Ask for a comparison on the chosen rows, and show how far it is."""
         visitor = visitor_of(request)
         choice = find(key, visitor)
         if place_of(choice.task) != task:
@@ -124,34 +132,20 @@ class Evaluate:
             raise DataError("No test set is chosen", fix="Upload a file, or write the name of a data set.")
         if chosen.source != data_form.OWN:
             visitor.check_source(chosen.source)
-        folder = scratch.new_folder()
-
-        def keep(result: Result) -> None:
-            from eval.report.folder import save
-
-            save(result.report, result.rows, folder)
-
-        job = judging(
-            choice,
+        count = read_row_count(rows, ROWS_LABEL, visitor)
+        yield from self.judged.asked(
+            lambda: ask_evaluation(
+                choice,
+                visitor,
+                None if chosen.source == data_form.OWN else chosen.source,
+                columns=chosen.columns,
+                labels=chosen.labels,
+                skip_empty=chosen.skip_empty,
+                rows=count,
+                few_shot=bool(few_shot),
+                forgetting=bool(forgetting),
+            ),
             visitor,
-            keep,
-            None if chosen.source == data_form.OWN else chosen.source,
-            columns=chosen.columns,
-            labels=chosen.labels,
-            skip_empty=chosen.skip_empty,
-            rows=read_row_count(rows, ROWS_LABEL, visitor),
-            few_shot=bool(few_shot),
-            forgetting=bool(forgetting),
-        )
-        work = Work(job, visitor, begins=f"Reading the rows, loading {short_name(choice.base)} …")
-        unchanged = [gr.skip()] * len(self.view.outputs)
-        yield from self.waiting.follow(
-            work,
-            visitor,
-            request,
-            begun=["", *self.view.clear()],
-            shown=lambda bar: [bar, *unchanged],
-            done=lambda: ["", *self.view.draw(folder, choice.key, visitor)],
         )
 
 
@@ -164,7 +158,9 @@ def build_evaluate(limits: Limits | None = None) -> Evaluate:
     with gr.Column() as of_pair:
         parts = _build_pair(limits)
     with gr.Column(visible=False) as of_any:
-        tab = Evaluate(**parts, any=build_any_models(limits))
+        any_form, any_run = build_any_models(limits)
+    judged = build_judged()
+    tab = Evaluate(**parts, any=AnyModels(any_form, any_run, judged), judged=judged)
     what.input(
         lambda chosen: [gr.Column(visible=chosen != ANY), gr.Column(visible=chosen == ANY)],
         what,
@@ -220,12 +216,9 @@ def _build_pair(limits: Limits | None) -> dict[str, Any]:
     gr.HTML(tag("div", text.LONGER, class_="ba-note"), elem_classes="ba-plain")
     with gr.Row(elem_classes="ba-actions"):
         run = gr.Button("Evaluate", variant="primary", scale=0, elem_id="evaluate-run")
-        stop = gr.Button("Stop", scale=0, elem_id="evaluate-stop")
-    bar = gr.HTML(elem_id="evaluate-progress", elem_classes="ba-plain")
-    view = build_report_view("evaluate")
     return {
         "task": task, "model": model, "forms": forms, "groups": groups, "rows": rows, "few_shot": few_shot,
-        "forgetting": forgetting, "run": run, "stop": stop, "progress": bar, "view": view,
+        "forgetting": forgetting, "run": run,
     }  # fmt: skip
 
 
@@ -239,22 +232,17 @@ def _connect(tab: Evaluate) -> None:
     tab.model.change(tab.name_columns, tab.model, called, **QUICK)
     for form in (*tab.forms.values(), tab.any.form.data):
         form.kind.input(data_form.visible_parts, form.kind, form.parts, **QUICK)
-        form.file.upload(_show_columns, form.file, form.reading, **QUICK)
+        gr.on([form.file.upload, form.file.clear], _show_columns, form.file, form.reading, **QUICK)
+        # Another name is another data set. In the page itself, for it happens with every letter.
+        form.hub.input(None, None, form.said_of_rows, js=data_form.AS_GUESSED, **QUICK)
     inputs: list[Any] = [tab.task, tab.model, tab.rows, tab.few_shot, tab.forgetting]
     for form in tab.forms.values():
         inputs += form.inputs
-    tab.run.click(
-        tab.evaluate,
-        inputs,
-        tab.drawn,
-        concurrency_limit=None,  # one at a time, and who waits for it, is up to `work.LINE`
-        show_progress="hidden",
-        api_visibility="private",
-    )
-    tab.stop.click(tab.waiting.stop, None, None, **QUICK)
+    tab.run.click(tab.evaluate, inputs, tab.drawn, trigger_mode="once", **ACT)
+    tab.any.run.click(tab.any.compare, tab.any.form.inputs, tab.any.drawn, trigger_mode="once", **ACT)
 
 
 def _show_columns(file: str | None) -> list[Any]:
-    """An uploaded file's columns, so that others than the guessed ones can be chosen."""
+    """An uploaded file's columns, so that others than the guessed ones can be chosen; none without a file."""
     columns = data_form.columns_of(Chosen(f"file:{file}", None, None)) if file else []
     return data_form.guessed(bool(file), columns)

@@ -6,8 +6,8 @@ Rows that no adapter that is asked was trained on.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,14 +15,14 @@ from data.openings import opening_of
 from data.readers.files import read_table
 from data.sources import CORPORA, METADATA
 from data.tasks import STARTING_POINTS, Task
-from eval.report.folder import load
 from eval.report.schema import RowResult
 from eval.report.texts import right
-from plumbing.errors import UserError
+from models.tuned import bundled_folder
 from plumbing.printable import one_line
 from ui.drawing.answers import Message, Turn
 from ui.drawing.markup import Markup, tag
 from ui.server.choices import Choice, place_of
+from ui.server.recorded import Outcome, recorded
 from ui.server.two_models import Two
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ LONGEST = 700
 LOOKED_AT = 200
 """Rows of a report."""
 NAME_CHARACTERS = 30
+OUTCOMES: dict[Outcome, str] = {
+    "win": "a win", "right": "both right", "tie": "a tie", "wrong": "still wrong", "loss": "a loss"
+}  # fmt: skip
+"""What an example is called by what became of it."""
+WANTED: tuple[Outcome, ...] = ("win", "right", "wrong", "tie", "win", "loss")
+"""What there is an example of, in this order. Of labels there is no tie, of texts nothing is right or wrong."""
 
 
 @dataclass(frozen=True)
@@ -51,17 +57,50 @@ class Example:
         return Turn(self.text, list(self.references), before=self.before)
 
 
+_Row = tuple[Example, frozenset[object]]
+"""A test row, and its style and topic."""
+
+
 @functools.cache
-def examples(task: Task) -> tuple[Example, ...]:
-    """The first test rows of a task's corpus, in its order, that share neither style nor topic."""
-    chosen: list[Example] = []
-    seen: set[object] = set()
+def _short_rows(task: Task) -> tuple[_Row, ...]:
+    """The test rows of a task's corpus that fit, in its order."""
+    found = []
     for _, row in read_table(CORPORA / f"{task.corpus.partition(':')[2]}.jsonl").rows:
         text = str(row[task.input_column])
-        kinds = {row.get(column) for column in METADATA} - {None}
-        if row["split"] == "test" and len(text) <= LONGEST and not kinds & seen:
-            seen |= kinds
-            chosen.append(Example(_name(row, task), text, tuple(task.references(row))))
+        if row["split"] == "test" and len(text) <= LONGEST:
+            kinds = frozenset({row.get(column) for column in METADATA} - {None})
+            found.append((Example(_name(row, task), text, tuple(task.references(row))), kinds))
+    return tuple(found)
+
+
+def examples(task: Task) -> tuple[Example, ...]:
+    """Test rows of a task's corpus that share neither style nor topic: one of each thing that became of them.
+
+    By the adapter that ships; where nothing is recorded the first ones.
+    """
+    rows = _short_rows(task)
+    known = recorded(bundled_folder() / task.recipe / "eval")
+    if known is None:
+        return _apart([rows])
+    best_first = sorted(rows, key=lambda row: known.gain(row[0].turn()), reverse=True)
+    of_outcome = {outcome: [row for row in rows if known.outcome(row[0].turn()) == outcome] for outcome in OUTCOMES}
+    of_outcome["win"] = [row for row in best_first if row in of_outcome["win"]]
+    return _apart([of_outcome[outcome] for outcome in WANTED if of_outcome[outcome]])
+
+
+def _apart(wanted: Sequence[Sequence[_Row]]) -> tuple[Example, ...]:
+    """The first of each list, then the next of each, that share neither style nor topic with one before."""
+    chosen: list[Example] = []
+    seen: set[object] = set()
+    while len(chosen) < SHOWN:
+        before = len(chosen)
+        for rows in wanted:
+            found = next((row for row in rows if not row[1] & seen and row[0] not in chosen), None)
+            if found is not None:
+                chosen.append(found[0])
+                seen |= found[1]
+        if len(chosen) == before:
+            break
     return tuple(chosen[:SHOWN])
 
 
@@ -73,16 +112,22 @@ def _name(row: dict[str, object], task: Task) -> str:
 
 
 def examples_of(choice: Choice | Two) -> tuple[Example, ...]:
-    """Of a task that the page begins with those of its corpus, else test rows of a tuned model's own report."""
-    if (place := place_of(choice.task)) in STARTING_POINTS:
-        return examples(STARTING_POINTS[place])
-    if isinstance(choice, Two):
-        return ()
-    try:
-        rows = list(islice(load(choice.evaluation)[1], LOOKED_AT))
-    except (UserError, OSError):
-        return ()
-    return tuple(_different(example_of_row(row) for row in rows))
+    """Of a task that the page begins with those of its corpus, else test rows of a tuned model's own report.
+
+    Each is named by what became of it in that report, where it is one of its rows.
+    """
+    known = STARTING_POINTS.get(place_of(choice.task))
+    found = None if isinstance(choice, Two) else recorded(choice.evaluation)
+    if known is not None:
+        shown = examples(known)
+    else:
+        rows = islice(found.rows.values(), LOOKED_AT) if found else ()
+        shown = tuple(_different(example_of_row(row) for row in rows))
+    return tuple(_called(example, found.outcome(example.turn()) if found else None) for example in shown)
+
+
+def _called(example: Example, outcome: Outcome | None) -> Example:
+    return replace(example, name=f"{OUTCOMES[outcome]}: {example.name}") if outcome else example
 
 
 def _different(rows: Iterable[Example]) -> list[Example]:

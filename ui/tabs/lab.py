@@ -21,6 +21,7 @@ from ui.drawing.markup import Markup, clicked, progress, tag
 from ui.server.downloads import LAB_FILES, files_of_lab
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
+from ui.tabs.clock import build_clock, set_to
 from ui.tabs.events import ACT, ONCE, QUICK
 from ui.tabs.run_view import id_box
 
@@ -59,8 +60,8 @@ class LabTab:
     lab_id: gr.Textbox
     listed: gr.State
     drawn: gr.State
-    timer: gr.Timer
-    """Runs while the tab is looked at."""
+    clock: gr.HTML
+    """On while the open lab, or one in the table, goes on."""
 
     # ---- the labs that ship ----
 
@@ -88,14 +89,20 @@ class LabTab:
 
     @toasts
     def begin(self, name: str | None, request: gr.Request) -> list[Any]:
-        """Start the lab, or show the one that is going on; outputs: `followed`."""
+        """Start the lab, or show the one that is going on; outputs: `seen`."""
         visitor, lab = visitor_of(request), shipped_lab(name)
         libraries.ready()
         with visitor.starting():
             found = visitor.start_lab(lab)
-        return [found.id, fingerprint(found), *self._draw(found, visitor)]
+        return self.look(found.id, "", "", request)
 
     # ---- one's own ----
+
+    def look(self, lab_id: str | None, drawn: str, listed: str, request: gr.Request) -> list[Any]:
+        """The table and the open lab again, as far as they changed; outputs: `seen`."""
+        table, opened = self.refresh(listed, request), self.poll(lab_id, drawn, request)
+        goes_on = any(lab.state() in ACTIVE for lab in visitor_of(request).labs()[:SHOWN])
+        return [set_to(goes_on), *_each(table, 2), *_each(opened, len(self.followed))]
 
     def refresh(self, listed: str, request: gr.Request) -> Any:
         """The table again, if a lab came or changed."""
@@ -126,20 +133,21 @@ class LabTab:
         return gr.skip() if now == drawn else [lab_id, now, *self._draw(lab, visitor)]
 
     @toasts
-    def stop(self, lab_id: str | None, request: gr.Request) -> None:
-        """Ask the open lab to stop."""
+    def change(
+        self, lab_id: str | None, drawn: str, listed: str, event: gr.EventData, request: gr.Request
+    ) -> list[Any]:
+        """Ask the open lab to stop, or let it go on, by the button that was clicked; outputs: `seen`."""
         from finetuning.lab.launch import cancel
 
         if lab_id:
-            cancel(visitor_of(request).lab(lab_id))
-
-    @toasts
-    def go_on(self, lab_id: str | None, request: gr.Request) -> None:
-        """Let the open lab go on."""
-        if lab_id:
             visitor = visitor_of(request)
-            with visitor.starting():
-                visitor.resume_lab(visitor.lab(lab_id))
+            lab = visitor.lab(lab_id)
+            if event.target is self.cancel:
+                cancel(lab)
+            else:
+                with visitor.starting():
+                    visitor.resume_lab(lab)
+        return self.look(lab_id, drawn, listed, request)
 
     def _draw(self, lab: LabFolder, visitor: Visitor) -> list[Any]:
         state = lab.state()
@@ -167,9 +175,19 @@ class LabTab:
 
     @property
     def followed(self) -> list[Any]:
-        """The outputs of `open`, `begin` and `poll`."""
+        """The outputs of `open`."""
         shown = [self.title, self.state, self.cancel, self.resume, self.result, *self.downloads]
         return [self.lab_id, self.drawn, self.detail, *shown]
+
+    @property
+    def known(self) -> list[Any]:
+        """The inputs of `look`: which lab is open, how it was drawn last, and how the table was."""
+        return [self.lab_id, self.drawn, self.listed]
+
+    @property
+    def seen(self) -> list[Any]:
+        """The outputs of `look`, and of whatever may change a lab."""
+        return [self.clock, self.listed, self.table, *self.followed]
 
 
 def shipped_lab(name: str | None) -> Lab:
@@ -189,6 +207,11 @@ def about(lab: Lab) -> Markup:
         except UserError:  # which is said when it is started
             plan = None
     return labs.about(lab, plan, measured)
+
+
+def _each(update: Any, count: int) -> list[Any]:
+    """An update of so many outputs, one by one."""
+    return list(update) if isinstance(update, list) else [update] * count
 
 
 def fingerprint(lab: LabFolder) -> str:
@@ -266,18 +289,21 @@ def build_lab(limits: Limits | None = None) -> LabTab:
         downloads = _download_buttons("lab")
     tab = LabTab(
         chosen, shown, start, ask, takes, shipped, listing, detail, title, state, cancel, resume, result, downloads,
-        id_box("lab-id"), gr.State(""), gr.State(""), gr.Timer(POLL_S, active=False),
+        id_box("lab-id"), gr.State(""), gr.State(""), build_clock(POLL_S),
     )  # fmt: skip
     _connect(tab)
     return tab
 
 
 def _connect(tab: LabTab) -> None:
-    tab.chosen.change(tab.choose, tab.chosen, tab.chosen_shown, **ACT)  # by hand, or by a button of Learn
     tab.ask.click(tab.estimate, tab.chosen, tab.takes, **ONCE)
-    tab.start.click(tab.begin, tab.chosen, tab.followed, **ONCE)
+    tab.start.click(tab.begin, tab.chosen, tab.seen, **ONCE)
     tab.table.click(tab.open, None, tab.followed, **ACT)
-    tab.cancel.click(tab.stop, tab.lab_id, None, **ACT)
-    tab.resume.click(tab.go_on, tab.lab_id, None, **ACT)
-    tab.timer.tick(tab.refresh, tab.listed, [tab.listed, tab.table], **QUICK)
-    tab.timer.tick(tab.poll, [tab.lab_id, tab.drawn], tab.followed, **QUICK)
+    gr.on([tab.cancel.click, tab.resume.click], tab.change, tab.known, tab.seen, **ACT)
+
+
+def connect_opening(tab: LabTab, select: Any) -> None:
+    """What is looked up when the tab is opened, as well as later: one's labs, and what the chosen one is."""
+    gr.on([select, tab.clock.click], tab.look, tab.known, tab.seen, **QUICK)
+    # By hand, or by a button of Learn.
+    gr.on([select, tab.chosen.change], tab.choose, tab.chosen, tab.chosen_shown, **ACT)

@@ -5,26 +5,26 @@ A button names a target, which anybody may send:
     recipe:NAME                a recipe that ships
     strategy:NAME:STRATEGY     it with another strategy, as the form calls those
     demonstration:NAME         a demonstration that ships
-    own                        the form for rows of one's own
+    own                        rows of one's own
     lab:NAME                   a lab that ships
     tab:ID                     another tab
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from finetuning.demonstrations.demonstration import load_demonstration
 from finetuning.limits import Limits, check_recipe
 from finetuning.recipe import Recipe, load_recipe, with_overrides
 from finetuning.strategies import STRATEGIES
 from plumbing.errors import RecipeError, UserError
-from ui.tabs import sizes
+from ui.drawing import text
+from ui.server.visitors import Visitor
 from ui.tabs.beginning import known_task
-from ui.tabs.data_form import visible_parts
 from ui.tabs.events import Updates
+from ui.tabs.task_form import place_of
 from ui.tabs.train_form import WHOLE_RATE, chosen_strategy, kind_of, strategies
-from ui.tabs.train_steps import TrainTask
+from ui.tabs.train_parts import Given
+from ui.tabs.train_steps import Train
 
 OWN, TAB, LAB = "own", "tab", "lab"
 
@@ -75,22 +75,16 @@ def may(recipe: Recipe, limits: Limits | None) -> bool:
     return True
 
 
-def filled(tab: TrainTask, target: str) -> Updates:
-    """The form of Train as the recipe of a target fills it; of what has no form of its own, the rows alone.
+def filled(tab: Train, target: str, given: Given, visitor: Visitor) -> Updates:
+    """The form of Train as the recipe of a target fills it; of what is no starting point the rows propose the rest.
 
-    Those propose the rest, see `train.begin_anew`.
+    Raises:
+        UserError: the target means no recipe.
     """
+    if target == OWN:
+        return tab.begin_at(text.OWN, given, visitor)
     recipe = recipe_of(target)
-    task = known_task(tab.name)
-    kind = task.corpus if task else recipe.data.source
-    updates: Updates = {tab.data.kind: kind} | dict(zip(tab.data.parts, visible_parts(kind), strict=True))
-    if task is None:
-        return updates
-    as_written = {tab.form.recipe: recipe.name, tab.form.size: sizes.AS_SET}
-    return updates | tab.form.filled(recipe) | as_written
-
-
-def outputs(tab: TrainTask) -> list[Any]:
-    """The outputs of `filled`."""
-    own = [] if known_task(tab.name) is None else [*tab.form.inputs, tab.form.size]
-    return [tab.data.kind, *tab.data.parts, *own]
+    place = place_of(recipe)
+    if (task := known_task(place)) is None:
+        return tab.begin_at(place, given, visitor, source=recipe.data.source)
+    return tab.begin_at(place, given, visitor, source=task.corpus, as_written=recipe)

@@ -13,7 +13,6 @@ from typing import Any
 
 import gradio as gr
 
-from data.tasks import STARTING_POINTS
 from finetuning.demonstrations.demonstration import stored
 from finetuning.limits import Limits
 from models import libraries
@@ -21,7 +20,6 @@ from models.adapter_files import MAX_RANK
 from plumbing.errors import UserError
 from ui.drawing import learn as drawing
 from ui.drawing import learn_text as said
-from ui.drawing import text
 from ui.drawing.learn import Counts
 from ui.drawing.markup import Markup, clicked, counted, progress, tag
 from ui.server.four_bit import FOUR_BIT, base_in_use, usual_base
@@ -29,9 +27,8 @@ from ui.server.models_in_use import Opening, short_name
 from ui.server.toast import toasts
 from ui.tabs import leading
 from ui.tabs import learn_numbers as numbers
-from ui.tabs.events import ACT, ONCE, QUICK
+from ui.tabs.events import ACT, ONCE, QUICK, Updates
 from ui.tabs.run_view import id_box
-from ui.tabs.task_form import place_of
 
 OTHER_TABS = ("compare", "evaluate", "runs")
 # A click on one of our buttons says what it opens; it is a button, so the keyboard has it, too.
@@ -54,9 +51,9 @@ class Learn:
     levels: gr.HTML
     measure: gr.Button
     wrong: gr.HTML
-    wanted: dict[str, gr.Textbox]
-    """By form of Train: which target it is to be filled with, and when that was asked for, so that the same one can
-    be asked for again. The page holds it."""
+    wanted: gr.Textbox
+    """Which target the form of Train is to be filled with, and when that was asked for, so that the same one can be
+    asked for again. The page holds it."""
     counted: Counts | None = None
     """What was counted for somebody already."""
 
@@ -67,6 +64,13 @@ class Learn:
         return [drawing.lesson(numbers.numbers(self.limits), self.counted), wrong]
 
     @toasts
+    def open(self, rank: float) -> Iterator[Updates]:
+        """The words at once, then what has to be counted, then what a model's weights are; outputs: `opened`."""
+        yield dict(zip(self.shown, self.show(), strict=True))
+        yield dict(zip(self.counting, self.count(rank), strict=True))
+        for measured in self.show_levels():
+            yield dict(zip(self.measured, measured, strict=True)) if isinstance(measured, list) else measured
+
     def count(self, rank: float) -> list[Markup]:
         """The words again, with what has to be counted, and the update at a rank; outputs: `counting`."""
         libraries.ready()
@@ -106,19 +110,16 @@ class Learn:
 
     @toasts
     def go(self, event: gr.EventData) -> list[Any]:
-        """What a button opens; outputs: tabs, Train's own, the lab that is chosen in Lab, and `wanted`."""
+        """What a button opens; outputs: tabs, the lab that is chosen in Lab, and `wanted`."""
         target = clicked(event, "go")
         kind, _, name = target.partition(":")
-        nothing = [gr.skip() for _ in self.wanted]
-        if target == leading.OWN:
-            return [gr.Tabs(selected="train"), gr.Tabs(selected=f"train-{text.OWN}"), gr.skip(), *nothing]
         if kind == leading.TAB and name in OTHER_TABS:
-            return [gr.Tabs(selected=name), gr.skip(), gr.skip(), *nothing]
+            return [gr.Tabs(selected=name), gr.skip(), gr.skip()]
         if kind == leading.LAB and name in numbers.LABS:
-            return [gr.Tabs(selected="lab"), gr.skip(), name, *nothing]
-        place = place_of(leading.recipe_of(target))
-        asked = f"{target} {time.time_ns()}"
-        return [*(gr.skip() for _ in range(3)), *(asked if form == place else gr.skip() for form in self.wanted)]
+            return [gr.Tabs(selected="lab"), name, gr.skip()]
+        if target != leading.OWN:
+            leading.recipe_of(target)  # said here where it means none
+        return [gr.skip(), gr.skip(), f"{target} {time.time_ns()}"]
 
     @property
     def shown(self) -> list[Any]:
@@ -132,9 +133,13 @@ class Learn:
     def measured(self) -> list[Any]:
         return [self.levels, self.measure]
 
+    @property
+    def opened(self) -> list[Any]:
+        return [*self.counting, *self.measured]
+
 
 def target_of(wanted: str | None) -> str:
-    """What a form was asked to be filled with."""
+    """What Train's form was asked to be filled with."""
     return (wanted or "").partition(" ")[0]
 
 
@@ -162,10 +167,7 @@ def build_learn(limits: Limits | None = None) -> Learn:
     with gr.Row(elem_classes="ba-actions"):
         measure = gr.Button(said.MEASURE, visible=False, scale=0, elem_id="learn-measure")
     wrong = gr.HTML(elem_id="learn-wrong", elem_classes="ba-plain", js_on_load=_ON_CLICK)
-    forms = [*STARTING_POINTS, text.OWN]
-    tab = Learn(
-        limits, lesson, rank, update, levels, measure, wrong, {name: id_box(f"learn-{name}") for name in forms}
-    )
+    tab = Learn(limits, lesson, rank, update, levels, measure, wrong, id_box("learn-wanted"))
     rank.change(tab.draw_update, rank, update, **QUICK | {"trigger_mode": "always_last"})
     measure.click(tab.measure_levels, None, tab.measured, **ONCE)
     return tab
@@ -173,6 +175,4 @@ def build_learn(limits: Limits | None = None) -> Learn:
 
 def open_learn(tab: Learn, trigger: Any) -> None:
     """Fill the tab when `trigger` happens."""
-    trigger(tab.show, None, tab.shown, **QUICK).then(tab.count, tab.rank, tab.counting, **ACT).then(
-        tab.show_levels, None, tab.measured, **ACT
-    )
+    trigger(tab.open, tab.rank, tab.opened, **ACT)

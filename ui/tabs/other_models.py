@@ -18,6 +18,8 @@ from ui.server.visitors import visitor_of
 class OtherModels:
     """The components."""
 
+    box: gr.Accordion
+    """Around the others; what can be chosen is looked up when it is opened."""
     left: gr.Dropdown
     right: gr.Dropdown
     use: gr.Button
@@ -37,7 +39,7 @@ def build_other_models(limits: Limits | None = None) -> OtherModels:
     """Lay the components out, folded up."""
     found = offered_to_all(limits)
     said = text.ANY_NAMES if limits is None else text.ANY_NAMES_PUBLIC
-    with gr.Accordion(text.OTHER_MODELS, open=False, elem_id="others"):
+    with gr.Accordion(text.OTHER_MODELS, open=False, elem_id="others") as box:
         gr.HTML(tag("div", said, class_="ba-note"), elem_classes="ba-plain")
         with gr.Row():
             left, right = (
@@ -49,4 +51,4 @@ def build_other_models(limits: Limits | None = None) -> OtherModels:
             )  # fmt: skip
         with gr.Row(elem_classes="ba-actions"):
             use = gr.Button(text.OTHER_USE, scale=0, elem_id="other-use")
-    return OtherModels(left, right, use)
+    return OtherModels(box, left, right, use)

@@ -139,6 +139,6 @@ def build_report_view(name: str) -> ReportView:
         ]
     view = ReportView(shown, verdict, box, kind, wanted, drawn, details, downloads)
     # Not `input` of the box: Gradio does not send it for what is pasted or deleted.
-    for trigger in (kind.input, wanted.change):
-        trigger(view.filter, [shown, kind, wanted], drawn, trigger_mode="always_last", **ACT)
+    triggers = [kind.input, wanted.change]
+    gr.on(triggers, view.filter, [shown, kind, wanted], drawn, trigger_mode="always_last", **ACT)
     return view

@@ -33,9 +33,9 @@ def state_line(run: Run, visitor: Visitor, *, with_id: bool = True) -> Markup:
     if status.state == "queued":
         parts.append(progress(queue_place(run), 0, 1))
     elif status.state in ACTIVE:
-        unit = "steps" if status.state == "running" else ""
+        unit = "steps" if status.phase == "Fine-tuning" else ""
         what = counted(status.phase or "Working", status.done, status.total, unit)
-        parts.append(progress(what, status.done, status.total))
+        parts.append(progress(what + time_left(status), status.done, status.total))
     if (amiss := status.facts.get("loss")) and status.state != "finished":  # then the report says it
         parts.append(tag("div", str(amiss), class_="ba-note"))
     if status.error:
@@ -76,7 +76,8 @@ def loss(run: Run) -> Markup:
     # The step with the lowest validation loss, where that is the one that a run ends with.
     kept = ("best so far" if going_on else "kept") if recipe.training.keep == "best" else ""
     way, file = recipe.way, run.folder / "metrics.jsonl"
-    return loss_so_far(file, total=total, kept=kept, more=way.curves, falls=way.loss_tells)
+    look = {"more": way.curves, "falls": way.loss_tells, "unit": way.loss_unit}
+    return loss_so_far(file, total=total, kept=kept, **look)
 
 
 def log(run: Run, visitor: Visitor) -> Markup:
@@ -90,7 +91,7 @@ def log(run: Run, visitor: Visitor) -> Markup:
 
 def fingerprint(run: Run) -> str:
     """Changes whenever something that is drawn has changed."""
-    names = ("status.json", "metrics.jsonl", "worker.log", "eval/report.json")
+    names = ("status.json", "metrics.jsonl", "worker.log", "eval/report.json", "eval/verdict.json", "cancel")
     sizes = []
     for name in names:
         try:
@@ -117,6 +118,13 @@ def id_box(elem_id: str) -> gr.Textbox:
     return gr.Textbox("", visible="hidden", show_label=False, container=False, elem_id=elem_id)
 
 
+def time_left(status: Status) -> str:
+    """` · about 40 s left`, or nothing while that is not known."""
+    if (left := status.left_s) is None:
+        return ""
+    return f" · about {left:.0f} s left" if left < 90 else f" · about {left / 60:.0f} min left"
+
+
 def minutes(status: Status) -> str:
     """How long the run took, or has been taking."""
     if status.started is None:
@@ -130,7 +138,7 @@ def _doing(run: Run, status: Status, with_id: bool) -> str:
     if status.state in ACTIVE and status.phase:
         said.append(status.phase)
     if status.state in ACTIVE and run.cancel_requested():
-        said.append("cancelling after this step")
+        said.append("stopping" if run.is_job else "cancelling after this step")
     if status.started:
         said.append(minutes(status))
     return " · ".join(said)
@@ -139,6 +147,6 @@ def _doing(run: Run, status: Status, with_id: bool) -> str:
 def queue_place(run: Run) -> str:
     """What a queued run waits for."""
     if ahead := place_in_queue(run):
-        return f"Queued: {ahead} waiting run{'s' * (ahead != 1)} before this one"
+        return f"Queued: {ahead} before this one"
     busy = any(state != "queued" for state in active_states())
-    return "Queued: next, when the run that is going on ends" if busy else "Queued: starts in a moment"
+    return "Queued: next, when what is going on ends" if busy else "Queued: starts in a moment"

@@ -119,14 +119,14 @@ def what_options() -> list[tuple[str, str]]:
 
 
 def other_corpora() -> list[tuple[str, str]]:
-    """(label, source) of the bundled corpora of the tasks that have no tab of their own."""
+    """(label, source) of the bundled corpora of the tasks that are no starting point."""
     others = [task for name, task in TASKS.items() if name not in STARTING_POINTS]
     known = [task for task in others if task.corpus and task.recipe in recipe_names()]
     return [(text.TRY.format(title=task.title), task.corpus) for task in known]
 
 
 def place_of(recipe: Recipe) -> str:
-    """The tab of Train that a recipe's runs are followed in."""
+    """The starting point of Train that has a recipe."""
     own = recipe.name.startswith(OWN_NAME) or not isinstance(recipe.task, str) or recipe.task not in STARTING_POINTS
     return text.OWN if own else str(recipe.task)
 

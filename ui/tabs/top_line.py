@@ -11,13 +11,16 @@ from ui.server.two_models import Sides
 
 
 def badge(opened: Opened | OnEngine) -> Markup:
-    """What the adapter's proof says; of any two models how each is asked; on an engine what computes."""
+    """That what was tuned acts, and how; of any two models how each is asked; on an engine what computes."""
     if isinstance(opened, OnEngine):
         return tag("div", opened.about, class_="ba-badge")
     if isinstance(opened, Sides):
         return tag("div", *(f"{sentence} " for sentence in _how_asked(opened)), class_="ba-badge")
     acts, _, rest = opened.proof.describe().partition(":")
-    return tag("div", tag("b", f"✓ {acts}"), f":{rest}" if rest else None, class_="ba-badge")
+    how = [rest.strip(), f"{opened.precision}, weights: {opened.base.origin}"]
+    sign = tag("span", text.HOW_CHECKED, class_="ba-sign")
+    checked = tag("details", tag("summary", tag("b", f"✓ {acts}"), " ", sign), *(tag("div", each) for each in how))
+    return tag("div", checked, class_="ba-badge")
 
 
 def badge_waiting() -> Markup:
@@ -26,14 +29,14 @@ def badge_waiting() -> Markup:
 
 
 def status(opened: Opened | OnEngine) -> Markup:
-    """Model, device, precision and origin, for the top line."""
+    """Which model is open, and where, for the top line."""
     if isinstance(opened, OnEngine):
         said = f"{short_name(opened.base)} · {opened.title}"
     elif isinstance(opened, Sides):
         said = " · ".join(short_name(side.about.name) for side in (opened.left, opened.right))
     else:
         device = "CPU" if opened.model.device.type == "cpu" else opened.model.device.type.upper()
-        said = f"{short_name(opened.base.name)} · {device} · {opened.precision} · {opened.base.origin}"
+        said = f"{short_name(opened.base.name)} · {device}"
     return tag("div", tag("i", class_="ba-on"), said, class_="ba-status")
 
 

@@ -1,4 +1,4 @@
-"""The Train tab: the two tasks that the page begins with, and one's own; the same five numbered steps each.
+"""The Train tab: five numbered steps from whatever starting point, one that ships or one's own.
 
 Three of them ask for a decision: which rows, how much, and Start. Everything else is proposed, and folded.
 """
@@ -13,117 +13,99 @@ from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
 from finetuning.preferred import beginning_of
 from ui.drawing import text
-from ui.drawing.markup import join, progress, tag
+from ui.drawing.markup import progress, tag
 from ui.tabs import data_form, follow, sizes, train_form
-from ui.tabs.beginning import known_task
 from ui.tabs.events import ACT, ONCE, QUICK, SLOW
-from ui.tabs.examples import examples, in_and_out
 from ui.tabs.follow import Follow
-from ui.tabs.task_form import build_task_form, other_corpora, place_of
+from ui.tabs.run_view import id_box
+from ui.tabs.task_form import build_task_form
 from ui.tabs.train_form import TrainForm
-from ui.tabs.train_steps import TrainTask, step_title
+from ui.tabs.train_steps import Train, learns, step_title
+
+NAME = "train"
+"""What the ids of its components begin with."""
 
 
-def build_train(name: str, limits: Limits | None = None) -> TrainTask:
-    """Lay out the five steps and connect them, but for what leads to other tabs.
+def build_train(limits: Limits | None = None) -> Train:
+    """Lay out the five steps and connect them, but for what leads to other tabs; as for the first starting point.
 
     Args:
-        name: of a task that the page begins with; any other is what the parts of one's own are called.
         limits: of strangers.
     """
-    task = known_task(name)
-    begins = beginning_of(task or next(iter(STARTING_POINTS.values())))
-    recipe = begins.recipe
-    known = train_form.recipes_of(task.name if task else None)
-    what = None
+    # Where the operator prefers a recipe, it is what the page begins with.
+    first = max(STARTING_POINTS.values(), key=lambda task: bool(beginning_of(task).reason))
+    begins = beginning_of(first)
+    known = {name: train_form.recipes_of(name) for name in STARTING_POINTS}
+    known[text.OWN] = train_form.recipes_of(None)
+    place = build_places(first.name)
     with gr.Column(elem_classes="ba-step"):
-        said = (
-            join([step_title(1, task.learns), in_and_out(examples(task)[0])])
-            if task
-            else step_title(1, text.OWN_LEARNS)
-        )
-        learns = gr.HTML(said, elem_id=f"{name}-learns", elem_classes="ba-plain")
-        if task is None:
-            what = build_task_form(name)
+        said = gr.HTML(learns(first), elem_id=f"{NAME}-learns", elem_classes="ba-plain")
+        what = build_task_form(NAME)
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(step_title(2), elem_classes="ba-plain")
         data = data_form.build_data_form(
-            name, task=task, corpora=data_form.corpora_of(task) if task else other_corpora(),
-            hub_allowed=limits is None or limits.hub, any_task=task is None,
+            NAME, task=first, corpora=data_form.corpora_of(first), hub_allowed=limits is None or limits.hub,
+            also=True,
         )  # fmt: skip
-        waiting = progress("Reading the rows …", 0, 0) if task else data_form.waiting("file")
-        summary = gr.HTML(waiting, elem_id=f"{name}-data", elem_classes="ba-plain")
-        preview = gr.HTML(elem_id=f"{name}-preview", elem_classes="ba-plain")
-        tokens = gr.HTML(elem_id=f"{name}-tokens", elem_classes="ba-plain")
+        waiting = progress("Reading the rows …", 0, 0)
+        summary = gr.HTML(waiting, elem_id=f"{NAME}-data", elem_classes="ba-plain")
+        preview = gr.HTML(elem_id=f"{NAME}-preview", elem_classes="ba-plain")
+        tokens = gr.HTML(elem_id=f"{NAME}-tokens", elem_classes="ba-plain")
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(step_title(3), elem_classes="ba-plain")
-        if task and begins.reason:
-            gr.HTML(tag("div", begins.reason, class_="ba-note"), elem_id=f"{name}-why", elem_classes="ba-plain")
-        weights = gr.HTML(elem_id=f"{name}-weights", elem_classes="ba-plain")
-        chosen, base_fields = train_form.build_base(name, recipe, known, limits)
+        reason = tag("div", begins.reason, class_="ba-note") if begins.reason else ""
+        why = gr.HTML(reason, elem_id=f"{NAME}-why", elem_classes="ba-plain")
+        weights = gr.HTML(elem_id=f"{NAME}-weights", elem_classes="ba-plain")
+        chosen, base_fields = train_form.build_base(NAME, begins.recipe, known[first.name], limits)
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(step_title(4, text.SIZE), elem_classes="ba-plain")
-        size = sizes.build_sizes(name)
-        table = gr.HTML(elem_id=f"{name}-sizes", elem_classes="ba-plain")
-        costs = gr.HTML(elem_id=f"{name}-costs", elem_classes="ba-plain", render=False)
-        more, settings = train_form.build_settings(name, recipe, costs, limits)
+        size = sizes.build_sizes(NAME)
+        table = gr.HTML(elem_id=f"{NAME}-sizes", elem_classes="ba-plain")
+        costs = gr.HTML(elem_id=f"{NAME}-costs", elem_classes="ba-plain", render=False)
+        more, settings = train_form.build_settings(NAME, begins.recipe, costs, limits)
         if limits is not None:
             gr.HTML(tag("div", limits.sentence(), class_="ba-note"), elem_classes="ba-plain")
-        estimate = gr.HTML(elem_id=f"{name}-estimate", elem_classes="ba-plain")
-        start, *going_on = follow.build_start(name)
+        estimate = gr.HTML(elem_id=f"{NAME}-estimate", elem_classes="ba-plain")
+        start, *going_on = follow.build_start(NAME)
     with gr.Column(elem_classes="ba-step"):
         gr.HTML(step_title(5), elem_classes="ba-plain")
-        ended = follow.build_end(name)
+        ended = follow.build_end(NAME)
     form = TrainForm(chosen, [*base_fields, *settings], size, table, more, costs)
-    tab = TrainTask(
-        name, known, limits, learns, what, data, summary, preview, tokens, weights, form, estimate, start,
-        Follow(lambda made: place_of(made) == name, *going_on, *ended),
+    tab = Train(
+        known, limits, place, said, what, data, summary, preview, tokens, why, weights, form, estimate, start,
+        Follow(*going_on, *ended), id_box(f"{NAME}-read"),
     )  # fmt: skip
     _connect(tab)
     return tab
 
 
-def _connect(tab: TrainTask) -> None:
+def build_places(first: str) -> gr.Radio:
+    """The choice of a starting point, and which one is chosen at first."""
+    titles = [(beginning_of(task).recipe.title, name) for name, task in STARTING_POINTS.items()]
+    return gr.Radio(
+        [*titles, (text.OWN_TITLE, text.OWN)], value=first, label=text.ASKED, elem_id=f"{NAME}-from",
+        elem_classes="ba-ask", container=False,
+    )  # fmt: skip
+
+
+def _connect(tab: Train) -> None:
     data, form = tab.data, tab.form
-    other_kind = data.kind.input(data_form.visible_parts, data.kind, data.parts, **QUICK).then
-    for trigger in (other_kind, *data.other_source):
-        _fill(tab, trigger, tab.show_other_data, tab.begun)
-    if tab.what is not None:
-        _fill(tab, tab.what.what.input, tab.show_other_task, tab.begun)
-    again = [*data.other_reading, *([tab.what.instruction.submit] if tab.what else [])]
-    for trigger in again:
-        fill(tab, trigger)
-    filled = [*form.fields, form.size]
-    form.recipe.input(tab.choose_recipe, tab.inputs, filled, **ACT).then(
-        tab.show_data, tab.inputs, tab.shown, **SLOW
-    ).then(tab.show_sizes, tab.inputs, form.sizes, **SLOW).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW)
     strategy = form.field("strategy.kind")
-    of_strategy = [each for each in form.fields if each is not strategy]
-    strategy.input(tab.choose_strategy, tab.inputs, of_strategy, **ACT).then(
-        tab.show_costs, tab.inputs, form.costs, **SLOW
-    ).then(tab.show_sizes, tab.inputs, form.sizes, **SLOW)
+    others = [tab.place, tab.what.what, data.kind, form.recipe, strategy]
+    gr.on([*(each.input for each in others), *data.other_source], tab.take, tab.inputs, tab.begun, **SLOW)
     form.size.input(tab.choose_size, [form.size, *tab.inputs], form.sized, **ACT)
-    gr.on([field.input for field in form.sized], lambda: sizes.AS_SET, None, form.size, **QUICK)
-    form.more.expand(tab.show_costs, tab.inputs, form.costs, **SLOW)
+    as_set = f"() => '{sizes.AS_SET}'"
+    gr.on([field.input for field in form.sized], None, None, form.size, js=as_set, **QUICK)
+    gr.on([form.more.expand, strategy.input], tab.show_costs, tab.inputs, form.costs, **SLOW)
+    tab.read.change(tab.show_rest, tab.inputs, tab.rest, **SLOW)
     # One listener for all of them: a recipe changes many fields at once, and one estimate is enough.
-    changes = [field.change for field in form.fields]
+    changes = [each.change for each in (tab.read, *form.fields)]
     gr.on(changes, tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
-    started = tab.start.click(tab.start_run, tab.inputs, tab.follow.watched, **ONCE)
-    started.then(tab.follow.poll, tab.follow.seen, tab.follow.followed, **QUICK)
-    follow.connect(tab.follow)
+    tab.start.click(tab.start_run, tab.inputs, tab.follow.followed, **ONCE)
 
 
-def fill(tab: TrainTask, trigger: Any) -> None:
-    """Read the data, estimate and draw a row's tokens when `trigger` happens: not before anybody looks."""
-    _fill(tab, trigger, tab.show_data, tab.shown)
-
-
-def begin_anew(tab: TrainTask, trigger: Any) -> None:
-    """As `fill` for other rows: what is learned, columns, size and settings are proposed anew."""
-    _fill(tab, trigger, tab.show_other_data, tab.begun)
-
-
-def _fill(tab: TrainTask, trigger: Any, show: Any, shown: list[Any]) -> None:
-    trigger(show, tab.inputs, shown, **SLOW).then(tab.show_tokens, tab.inputs, tab.tokens, **SLOW).then(
-        tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW
-    ).then(tab.show_sizes, tab.inputs, tab.form.sizes, **SLOW)
+def connect_opening(tab: Train, load: Any, select: Any) -> None:
+    """What is read and shown once somebody looks: the rows when the tab is opened, and a run that goes on."""
+    again = [*tab.data.other_reading, tab.what.instruction.submit]
+    gr.on([select, *again], tab.show_data, tab.inputs, tab.shown, **SLOW)
+    follow.connect(tab.follow, load, select)

@@ -181,21 +181,36 @@ def recipes_of(task: str | None) -> list[Recipe]:
     return [recipe for recipe in found if task is None or recipe.task == task]
 
 
+def offered(known: list[Recipe], limits: Limits | None) -> list[Recipe]:
+    """Those of `known` whose base model a visitor with such limits may choose."""
+    return [recipe for recipe in known if limits is None or recipe.model.base in limits.base_models]
+
+
+def titles(recipes: list[Recipe]) -> list[tuple[str, str]]:
+    """(title, name) of recipes to choose from."""
+    return [(recipe.title, recipe.name) for recipe in recipes]
+
+
+def bases(recipes: list[Recipe]) -> list[str]:
+    """Their base models, each once."""
+    return list(dict.fromkeys(recipe.model.base for recipe in recipes))
+
+
 def build_base(
     name: str, recipe: Recipe, known: list[Recipe], limits: Limits | None = None
 ) -> tuple[Any, list[Any]]:
     """Step 3, folded: the recipe dropdown, and the fields of the base model; strangers choose from the list."""
-    known = [other for other in known if limits is None or other.model.base in limits.base_models]
+    known = offered(known, limits)
     label = "Base model: a name as on the Hub, or a folder" if limits is None else "Base model"
     with gr.Accordion("Another base model or recipe", open=False, elem_id=f"{name}-another"), gr.Row():
         chosen = gr.Dropdown(
-            [(other.title, other.name) for other in known],
+            titles(known),
             value=recipe.name,
             label="Model and settings as in",
             elem_id=f"{name}-recipe",
         )
         base = gr.Dropdown(
-            list(dict.fromkeys(other.model.base for other in known)),
+            bases(known),
             value=recipe.model.base,
             allow_custom_value=limits is None,
             label=label,

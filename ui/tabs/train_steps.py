@@ -1,85 +1,139 @@
-"""What the five steps of the Train tab do: read the form, show what the rows are and what it takes, and start."""
+"""What the five steps of the Train tab do: show what the rows are and what it takes, propose the rest, start."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
 
-from data.sources import Opened
-from data.tasks import Task
-from finetuning.limits import Limits
+from data.tasks import STARTING_POINTS, Task
+from finetuning.preferred import Beginning as Preferred
+from finetuning.preferred import beginning_of
 from finetuning.recipe import Recipe
 from models import libraries
-from plumbing.errors import DataError, RunError, UserError
+from plumbing.errors import DataError, UserError
 from ui.drawing import text
 from ui.drawing.markup import Markup, join, tag
 from ui.server.models_in_use import short_name
-from ui.server.rows import ROWS
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
 from ui.tabs import data_form, sizes, train_form
 from ui.tabs.beginning import Beginning, begin, known_task
-from ui.tabs.data_form import Chosen, DataForm
+from ui.tabs.data_form import GUESS
 from ui.tabs.events import Updates
-from ui.tabs.examples import example_of, in_and_out
-from ui.tabs.follow import Follow
+from ui.tabs.examples import example_of, examples, in_and_out
 from ui.tabs.sizes import Counts
-from ui.tabs.task_form import OWN_NAME, TaskForm, of_corpus
-from ui.tabs.train_form import TrainForm
-
-Given = dict[Any, Any]
-"""Component → its value in the page."""
+from ui.tabs.train_parts import Given, TrainParts
+from ui.tabs.updates import after, merged
 
 
-@dataclass
-class TrainTask:
-    """The five steps of a task that the page begins with, or of one's own."""
+class Train(TrainParts):
+    """The tab's components, and what they do."""
 
-    name: str
-    known: list[Recipe]
-    """The recipes that can be chosen."""
-    limits: Limits | None
-    learns: gr.HTML
-    what: TaskForm | None
-    """What is learned, where that comes out of the rows."""
-    data: DataForm
-    data_summary: gr.HTML
-    data_preview: gr.HTML
-    tokens: gr.HTML
-    weights: gr.HTML
-    form: TrainForm
-    estimate: gr.HTML
-    start: gr.Button
-    follow: Follow
+    # ---- rows, and what is proposed of them ----
 
-    # ---- steps 1 to 4 ----
-
+    @toasts
     def show_data(self, request: gr.Request, *values: Any) -> Updates:
-        """What the rows are, read as the form says, or all that is wrong with them."""
+        """What the rows are, read as the form says, or all that is wrong with them; outputs: `shown`."""
         given = self.given(values)
-        visitor = visitor_of(request)
-        return self._show(given, visitor, Beginning(given))
+        return self._show(given, visitor_of(request), Beginning(given)) | self._just_read()
 
+    @toasts
     def show_other_data(self, request: gr.Request, *values: Any) -> Updates:
-        """As `show_data` of other rows: what is learned, columns, size and settings are proposed anew."""
-        return self._begin(request, self.given(values))
-
-    def show_other_task(self, request: gr.Request, *values: Any) -> Updates:
-        """As `show_data` where something else is to be learned from the same rows."""
+        """As `show_data` of other rows: what is learned, columns, settings are proposed; outputs: `begun`."""
         given = self.given(values)
-        assert self.what is not None
-        return self._begin(request, given, what=given[self.what.what])
+        return self._begin(given, visitor_of(request)) | self._just_read()
+
+    @toasts
+    def show_other_task(self, request: gr.Request, *values: Any) -> Updates:
+        """As `show_other_data` where something else is to be learned from the same rows."""
+        given = self.given(values)
+        return self._begin(given, visitor_of(request), what=given[self.what.what]) | self._just_read()
+
+    @toasts
+    def choose_place(self, request: gr.Request, *values: Any) -> Updates:
+        """Another starting point: its rows, and the whole form as its recipe has it. A file stays where it is."""
+        given = self.given(values)
+        return self.begin_at(given[self.place], given, visitor_of(request))
+
+    def take(self, event: gr.EventData, request: gr.Request, *values: Any) -> Any:
+        """What follows from what was chosen or brought; outputs: `begun`."""
+        follows = {
+            self.place: self.choose_place,
+            self.what.what: self.show_other_task,
+            self.form.recipe: self.choose_recipe,
+            self.form.field("strategy.kind"): self.choose_strategy,
+        }
+        return follows.get(event.target, self.show_other_data)(request, *values)
+
+    def begin_at(
+        self,
+        place: str,
+        given: Given,
+        visitor: Visitor,
+        *,
+        source: str | None = None,
+        as_written: Recipe | None = None,
+    ) -> Updates:
+        """The whole form as a starting point begins it; outputs: `begun`.
+
+        Args:
+            place: the starting point.
+            given: what the page has.
+            visitor: whose page it is.
+            source: the rows, if not the first of the starting point's.
+            as_written: a recipe whose settings the form gets in place of those that are proposed.
+        """
+        recipe = as_written or _preferred(place).recipe
+        size = sizes.NORMAL if as_written is None else sizes.AS_SET
+        placed = merged(self._placed(place, source, recipe), self.form.filled(recipe) | {self.form.size: size})
+        now = after(given, placed)
+        shown = self._begin(now, visitor) if as_written is None else self._show(now, visitor, Beginning(now))
+        return merged(placed, shown) | self._just_read()
+
+    @toasts
+    def choose_recipe(self, request: gr.Request, *values: Any) -> Updates:
+        """Another recipe fills the form anew, in the size that is normal for it; outputs: `begun`."""
+        given, visitor = self.given(values), visitor_of(request)
+        recipe = self.shipped(given)
+        filled = self._filled(recipe, self.counts(given, visitor, recipe))
+        now = after(given, filled)
+        return merged(filled, self._show(now, visitor, Beginning(now))) | self._just_read()
+
+    @toasts
+    def choose_strategy(self, request: gr.Request, *values: Any) -> Updates:
+        """Another strategy has other settings; outputs: `begun`."""
+        given = self.given(values)
+        chosen = given[self.form.field("strategy.kind")]
+        return self.form.of_strategy(chosen, self.shipped(given)) | self._just_read()
+
+    @toasts
+    def choose_size(self, request: gr.Request, size: str, *values: Any) -> list[Any]:
+        """Rows and epochs of a size; what is written there stays where no size is chosen."""
+        given = self.given(values)
+        if size == sizes.AS_SET:
+            return [gr.skip()] * len(train_form.SIZED)
+        recipe = self.shipped(given)
+        counts = self.counts(given, visitor_of(request), recipe)
+        return sizes.fields_of(sizes.settings_of(size, recipe, counts, self.limits))
+
+    # ---- what it takes ----
+
+    def show_rest(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
+        """What takes longer than reading the rows: one of them as tokens, then what each size takes."""
+        yield {self.tokens: self.show_tokens(request, *values)}
+        yield {self.form.sizes: self.show_sizes(request, *values)}
 
     def show_tokens(self, request: gr.Request, *values: Any) -> Markup:
         """One row as the model sees it. What is wrong is said elsewhere."""
         libraries.ready()
         from finetuning.preparation import token_preview
 
-        visitor, given = visitor_of(request), self.given(values)
+        visitor = visitor_of(request)
         try:
-            recipe, opened = self._recipe_and_rows(given, visitor)
+            recipe, opened = self.recipe_and_rows(self.given(values), visitor)
             tokens = token_preview(recipe, opened.task, opened.splits["train"][0])
         except DataError:
             return Markup("")  # said above
@@ -99,7 +153,7 @@ class TrainTask:
 
         visitor = visitor_of(request)
         try:
-            recipe, opened = self._recipe_and_rows(self.given(values), visitor)
+            recipe, opened = self.recipe_and_rows(self.given(values), visitor)
             found = estimate(recipe, splits=sampled(opened, recipe).splits)
         except DataError:
             return [Markup(""), Markup("")]  # said above
@@ -113,167 +167,88 @@ class TrainTask:
 
     def show_sizes(self, request: gr.Request, *values: Any) -> Markup:
         """What each size takes; nothing where that cannot be said, which is said elsewhere."""
-        visitor, given = visitor_of(request), self.given(values)
+        visitor = visitor_of(request)
         try:
-            recipe, opened = self._recipe_and_rows(given, visitor)
+            given = self.given(values)
+            recipe, opened = self.recipe_and_rows(given, visitor)
         except UserError:
             return Markup("")
-        return sizes.size_table(recipe, self._shipped(given), opened, visitor.limits)
+        return sizes.size_table(recipe, self.shipped(given), opened, visitor.limits)
 
     def show_costs(self, request: gr.Request, *values: Any) -> Markup:
         """What each strategy takes, for who has opened the settings; as `show_sizes`."""
-        visitor, given = visitor_of(request), self.given(values)
         try:
-            recipe, opened = self._recipe_and_rows(given, visitor)
+            recipe, opened = self.recipe_and_rows(self.given(values), visitor_of(request))
         except UserError:
             return Markup("")
         return sizes.strategy_table(recipe, opened)
 
     @toasts
-    def choose_recipe(self, request: gr.Request, *values: Any) -> Updates:
-        """Another recipe fills the form anew, in the size that is normal for it."""
-        given = self.given(values)
-        recipe = self._shipped(given)
-        return self._filled(recipe, self._counts(given, visitor_of(request), recipe))
-
-    @toasts
-    def choose_strategy(self, request: gr.Request, *values: Any) -> Updates:
-        """Another strategy has other settings."""
-        given = self.given(values)
-        return self.form.of_strategy(given[self.form.field("strategy.kind")], self._shipped(given))
-
-    @toasts
-    def choose_size(self, request: gr.Request, size: str, *values: Any) -> list[Any]:
-        """Rows and epochs of a size; what is written there stays where no size is chosen."""
-        given = self.given(values)
-        if size == sizes.AS_SET:
-            return [gr.skip()] * len(train_form.SIZED)
-        counts = self._counts(given, visitor_of(request), self._shipped(given))
-        return sizes.fields_of(sizes.settings_of(size, self._shipped(given), counts, self.limits))
-
-    @toasts
     def start_run(self, request: gr.Request, *values: Any) -> list[Any]:
-        """Check the data, submit the run, watch it."""
+        """Check the data, submit the run, show it; outputs: those of `follow`."""
         visitor, given = visitor_of(request), self.given(values)
-        chosen = self._chosen(given, visitor)
-        self._recipe(given, visitor, chosen)
+        chosen = self.chosen(given, visitor)
+        self.recipe(given, visitor, chosen)
         # Every problem is shown before a model is loaded.
-        opened = self._open(chosen, visitor, self._task(given), self._shipped(given))
+        opened = self.open_rows(chosen, visitor, self.task_of(given), self.shipped(given))
         with visitor.starting():
-            recipe = self._recipe(given, visitor, train_form.kept(chosen, visitor))
+            recipe = self.recipe(given, visitor, train_form.kept(chosen, visitor))
             run = visitor.started(recipe)
             if run is None:
                 with train_form.in_labels():
                     run = visitor.submit(recipe, opened)
             else:
                 gr.Info(text.SAME_RUN)
-        return [run.id, "", gr.Timer(active=True)]
+        return self.follow.shown(run, visitor)
 
-    # ---- what the form says ----
+    # ---- drawing it ----
 
-    @property
-    def inputs(self) -> list[Any]:
-        return [*(self.what.inputs if self.what else []), *self.data.inputs, *self.form.inputs]
+    def _just_read(self) -> Updates:
+        return {self.read: str(time.time_ns())}
 
-    @property
-    def shown(self) -> list[Any]:
-        """The outputs of `show_data`."""
-        data, what = self.data, self.what
-        own = [self.learns, what.row, what.what, what.instruction, what.proposed, data.labels] if what else []
-        return [self.data_summary, self.data_preview, data.mapping, *data.columns, *own]
+    def _placed(self, place: str, source: str | None, recipe: Recipe) -> Updates:
+        """What a starting point changes whatever the rows are: what can be chosen, and what is."""
+        task, reason = known_task(place), _preferred(place).reason
+        sources, offered = self.sources(place), train_form.offered(self.known[place], self.limits)
+        return {
+            self.place: place,
+            self.data.kind: gr.update(choices=sources, value=source or sources[0][1]),
+            self.data.labels: gr.update(placeholder=data_form.labels_hint(task)),
+            self.form.recipe: gr.update(choices=train_form.titles(offered), value=recipe.name),
+            self.form.field("model.base"): gr.update(choices=train_form.bases(offered)),
+            self.why: tag("div", reason, class_="ba-note") if reason else "",
+            self.learns: learns(task),
+        }
 
-    @property
-    def begun(self) -> list[Any]:
-        """The outputs of `show_other_data`."""
-        settings = [*self.form.inputs, self.form.size] if self.what else [*self.form.sized, self.form.size]
-        return [*self.shown, *settings]
-
-    def given(self, values: tuple[Any, ...]) -> Given:
-        """The values of `inputs` by their components."""
-        return dict(zip(self.inputs, values, strict=True))
-
-    def _values(self, given: Given) -> list[Any]:
-        return [given[each] for each in self.data.inputs]
-
-    def _task(self, given: Given) -> Task:
-        return known_task(self.name) or self.what.task(self.data, given)[0]  # type: ignore[union-attr]
-
-    def _chosen(self, given: Given, visitor: Visitor, recipe: Recipe | None = None) -> Chosen:
-        """What the form says of the rows, for the recipe that is chosen there, or another."""
-        chosen = data_form.read(self._task(given), *self._values(given))
-        if chosen is None:
-            raise DataError("No data is chosen", fix="Upload a file, or write the name of a data set.")
-        visitor.check_source(chosen.source)
-        return train_form.with_own_corpus(chosen, recipe or self._shipped(given))
-
-    def _recipe(self, given: Given, visitor: Visitor, chosen: Chosen | None = None) -> Recipe:
-        form = [given[each] for each in self.form.inputs]
-        task = self._own_settings(given) if self.what else None
-        recipe = train_form.read(self.known, chosen or self._chosen(given, visitor), *form, task=task)
-        with train_form.in_labels():
-            visitor.check_recipe(recipe)
-        return recipe
-
-    def _own_settings(self, given: Given) -> dict[str, Any] | None:
-        """The settings that make a recipe that of one's own task; None where it is that of a corpus already."""
-        assert self.what is not None
-        task, settings = self.what.task(self.data, given)
-        if settings is None and not (of_corpus(given[self.data.kind]) and self._shipped(given).task == task.name):
-            settings = {"task": task.name, "name": f"{OWN_NAME}{task.name}"[:64], "title": task.title}
-        return settings
-
-    def _recipe_and_rows(self, given: Given, visitor: Visitor) -> tuple[Recipe, Opened]:
-        """The recipe with what its task has from the rows, and the rows."""
-        chosen = self._chosen(given, visitor)
-        recipe = self._recipe(given, visitor, chosen)
-        opened = self._open(chosen, visitor, self._task(given), self._shipped(given))
-        return train_form.knowing(recipe, opened.task), opened
-
-    def _shipped(self, given: Given) -> Recipe:
-        """The recipe that was chosen, as it ships."""
-        name = given[self.form.recipe]
-        found = next((recipe for recipe in self.known if recipe.name == name), None)
-        if found is None:
-            raise RunError("There is no such recipe", got=str(name)[:100])
-        return found
-
-    def _open(self, chosen: Chosen, visitor: Visitor, task: Task, shipped: Recipe) -> Opened:
-        opened = ROWS.open(
-            chosen.source,
-            task,
-            columns=chosen.columns,
-            labels=chosen.labels,
-            skip_empty=chosen.skip_empty,
-            besides=shipped.way.besides,
-        )
-        visitor.check_rows(opened.splits, opened.task)
-        return opened
-
-    def _counts(self, given: Given, visitor: Visitor, recipe: Recipe) -> Counts:
-        try:
-            chosen = self._chosen(given, visitor, recipe)
-            return Counts.of(self._open(chosen, visitor, self._task(given), recipe), recipe)
-        except UserError:
-            return Counts()
-
-    # ---- what is shown of it ----
-
-    def _begin(self, request: gr.Request, given: Given, *, what: str | None = None) -> Updates:
+    def _begin(self, given: Given, visitor: Visitor, *, what: str | None = None) -> Updates:
         """Propose what can be proposed of other rows, or another task, and show them so."""
-        visitor = visitor_of(request)
+        forgotten, known = self._forgotten(given[self.data.kind]), known_task(given[self.place])
         try:
-            beginning = begin(self.what, self.data, given, visitor, what=what)
+            beginning = begin(None if known else self.what, self.data, given, visitor, what=what)
         except UserError as error:
-            given = given | data_form.without_columns(self.data)
-            return self._failed(error, given, visitor)
-        begun = _merged(beginning.updates, self._show(beginning.given, visitor, beginning))
-        if beginning.recipe is not None:
-            begun[self.form.recipe] = beginning.recipe.name
-            return begun | self._filled(beginning.recipe, self._counts(beginning.given, visitor, beginning.recipe))
-        known = [recipe for recipe in self.known if recipe.name == given[self.form.recipe]]
-        if self.what is None and known:
-            return begun | self._sized(known[0], self._counts(beginning.given, visitor, known[0]))
+            return merged(forgotten, self._failed(error, after(given, forgotten), visitor))
+        begun = merged(forgotten, merged(beginning.updates, self._show(beginning.given, visitor, beginning)))
+        if (recipe := beginning.recipe) is not None:
+            begun[self.form.recipe] = recipe.name
+            return begun | self._filled(recipe, self.counts(beginning.given, visitor, recipe))
+        chosen = [recipe for recipe in self.known[given[self.place]] if recipe.name == given[self.form.recipe]]
+        if known and chosen:
+            return begun | self._sized(chosen[0], self.counts(beginning.given, visitor, chosen[0]))
         return begun
+
+    def _forgotten(self, kind: str) -> Updates:
+        """What was said of the rows before is not said of others; a file stays, to come back to."""
+        data, guessed = self.data, gr.update(choices=[("guessed", GUESS)], value=GUESS)
+        return {
+            data.file: gr.update(visible=kind == "file"),
+            data.hub: gr.update(visible=kind == "hub"),
+            data.mapping: gr.update(visible=kind == "hub"),
+            data.input_column: guessed,
+            data.target_column: guessed,
+            data.labels: gr.update(value=""),
+            data.skip_empty: False,
+            self.what.row: gr.update(visible=False),
+        }
 
     def _filled(self, recipe: Recipe, counts: Counts) -> Updates:
         return self.form.filled(recipe) | self._sized(recipe, counts)
@@ -284,35 +259,45 @@ class TrainTask:
         return dict(fields) | {self.form.size: sizes.NORMAL}
 
     def _show(self, given: Given, visitor: Visitor, beginning: Beginning) -> Updates:
+        known = known_task(given[self.place])
         try:
-            task = self._task(given)
-            chosen = data_form.read(task, *self._values(given))
+            task, chosen = self.task_of(given), self.rows_of(given)
             if chosen is None:
-                return {self.data_summary: data_form.waiting(given[self.data.kind]), self.data_preview: ""}
+                waiting = {self.data_summary: data_form.waiting(given[self.data.kind]), self.data_preview: ""}
+                return waiting | {self.learns: learns(known)}
             visitor.check_source(chosen.source)
-            shipped = beginning.recipe or self._shipped(given)
-            opened = self._open(train_form.with_own_corpus(chosen, shipped), visitor, task, shipped)
+            shipped = beginning.recipe or self.shipped(given)
+            opened = self.open_rows(train_form.with_own_corpus(chosen, shipped), visitor, task, shipped)
         except UserError as error:
             return self._failed(error, given, visitor)
         summary = data_form.summary(opened, said=beginning.said)
         shown: Updates = {self.data_summary: summary, self.data_preview: data_form.preview(opened)}
-        if self.what:
-            is_corpus = chosen.source.startswith("corpus:")
-            learns = join([step_title(1, opened.task.learns), _why(beginning.why), in_and_out(example_of(opened))])
-            shown |= {self.learns: learns, self.what.what: gr.update(visible=not is_corpus)}
-            ships = is_corpus or given[self.what.what] not in text.KINDS
-            shown |= self.what.shown_for(opened.task, given, ships=ships)
-            shown |= self.data.named_for(opened.task, answered=bool(opened.mapping.target))
-        return _merged(shown, data_form.column_updates(self.data, opened))
+        if known is not None:
+            shown |= {self.learns: learns(known)} | self._named_for(known)
+            return merged(shown, data_form.column_updates(self.data, opened))
+        is_corpus = chosen.source.startswith("corpus:")
+        title, example = step_title(1, opened.task.learns), in_and_out(example_of(opened))
+        shown |= {
+            self.learns: join([title, _why(beginning.why), example]),
+            self.what.what: gr.update(visible=not is_corpus),
+        }
+        ships = is_corpus or given[self.what.what] not in text.KINDS
+        shown |= self.what.shown_for(opened.task, given, ships=ships)
+        shown |= self.data.named_for(opened.task, answered=bool(opened.mapping.target))
+        return merged(shown, data_form.column_updates(self.data, opened))
+
+    def _named_for(self, known: Task) -> Updates:
+        """The fields as a task that the page begins with calls them: it reads one column."""
+        return self.data.named_for(known) | {self.data.also: gr.update(visible=False)}
 
     def _failed(self, error: UserError, given: Given, visitor: Visitor) -> Updates:
         """What is wrong, and, of rows that cannot be read so, the columns that they have."""
+        known = known_task(given[self.place])
         shown: Updates = {self.data_summary: data_form.problems(error, visitor), self.data_preview: ""}
         if not isinstance(error, DataError):
             return shown
         try:
-            task = self._task(given)
-            chosen = data_form.read(task, *self._values(given))
+            task, chosen = self.task_of(given), self.rows_of(given)
         except UserError:
             return shown
         if chosen is None:
@@ -320,21 +305,27 @@ class TrainTask:
         wanted = (task.input_columns[-1], task.target_column)
         by_hand = [(chosen.columns or {}).get(column) for column in wanted]
         columns = data_form.column_updates(self.data, None, data_form.columns_of(chosen), by_hand)
-        named = {self.what.row: gr.Row(visible=True)} | self.data.named_for(task) if self.what else {}
-        return _merged(shown | named, columns)
+        if known is None:
+            named = {self.what.row: gr.Row(visible=True)} | self.data.named_for(task)
+        else:
+            named = self._named_for(known)
+        return merged(shown | named, columns)
 
 
-def _merged(some: Updates, others: Updates) -> Updates:
-    """Both updates of a component as one."""
-    merged = some | others
-    for each in some.keys() & others.keys():
-        if isinstance(some[each], dict) and isinstance(others[each], dict):
-            merged[each] = some[each] | others[each]
-    return merged
+def _preferred(place: str) -> Preferred:
+    """What a starting point begins with on this machine; one's own with what the first of them does."""
+    return beginning_of(known_task(place) or next(iter(STARTING_POINTS.values())))
 
 
 def _why(said: str) -> Markup | None:
     return tag("div", said, class_="ba-note") if said else None
+
+
+def learns(task: Task | None) -> Markup:
+    """The first step's title and an example, of a task that the page begins with; of one's own a promise."""
+    if task is None:
+        return step_title(1, text.OWN_LEARNS)
+    return join([step_title(1, task.learns), in_and_out(examples(task)[0])])
 
 
 def step_title(number: int, said: str = "") -> Markup:

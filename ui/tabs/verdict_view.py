@@ -5,6 +5,9 @@ What is shown is named by its folder, which is read again for every filter, as `
 
 from __future__ import annotations
 
+import math
+import time
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +18,7 @@ import gradio as gr
 from eval.verdict.folder import HTML_FILE, MARKDOWN_FILE, ROWS_FILE, VERDICT_FILE, load, save
 from eval.verdict.junit import to_junit
 from eval.verdict.schema import Verdict, VerdictRow
-from plumbing.errors import UserError
+from plumbing.errors import RunError, UserError
 from ui.drawing import text, verdicts
 from ui.drawing.markup import tag
 from ui.server import scratch
@@ -28,8 +31,30 @@ FILES = (HTML_FILE, MARKDOWN_FILE, VERDICT_FILE, JUNIT_FILE, ROWS_FILE)
 """What can be downloaded."""
 
 
+_REMEMBERED = 100
+_served: OrderedDict[tuple[Path, int, bool], tuple[float, Path]] = OrderedDict()
+"""When the files of a verdict were put where; by its folder, when it was written, and whether for a stranger."""
+
+
+def served(folder: Path, visitor: Visitor) -> Path:
+    """The files of the verdict in `folder` as this visitor may read them, from where they are served.
+
+    Raises:
+        RunError: the verdict cannot be read.
+        OSError: there is none, or there is no space left.
+    """
+    wanted = folder, (folder / VERDICT_FILE).stat().st_mtime_ns, visitor.is_stranger
+    made_at, place = _served.get(wanted, (-math.inf, folder))
+    if time.monotonic() - made_at > scratch.LASTS_S / 2:
+        place = kept(*load(folder), visitor)
+        while len(_served) >= _REMEMBERED:
+            _served.popitem(last=False)
+        _served[wanted] = time.monotonic(), place
+    return place
+
+
 def kept(found: Verdict, rows: Sequence[VerdictRow], visitor: Visitor) -> Path:
-    """The folder of files of a verdict, as this visitor may read them; from where they are served."""
+    """A new folder of files of a verdict, as this visitor may read them."""
     folder = scratch.new_folder(served=True)
     shown = _as_shown(found, visitor)
     (folder / JUNIT_FILE).write_text(to_junit(shown), encoding="utf-8")
@@ -82,8 +107,12 @@ class VerdictView:
         return [*parts, *self.downloads]
 
     def draw(self, folder: Path, visitor: Visitor) -> list[Any]:
-        """The verdict in a folder that `kept` made."""
-        found, rows = load(folder)
+        """The verdict in a folder; what is wrong with it where it cannot be read."""
+        try:
+            folder = served(folder, visitor)
+            found, rows = load(folder)
+        except (RunError, OSError) as error:
+            return self.clear(tag("div", visitor.shown(str(error)), class_="ba-note"))
         files = [str(folder / name) for name in FILES]
         visitor.offer(files)
         sides = verdicts.tuned_options(found)
@@ -101,10 +130,10 @@ class VerdictView:
             *(gr.DownloadButton(value=file, visible=True) for file in files),
         ]
 
-    def clear(self) -> list[Any]:
-        """No verdict."""
+    def clear(self, said: str = "") -> list[Any]:
+        """No verdict, but a note."""
         hidden = [gr.DownloadButton(visible=False) for _ in self.downloads]
-        return [None, "", gr.Column(visible=False), gr.skip(), gr.skip(), gr.skip(), "", "", *hidden]
+        return [None, said, gr.Column(visible=False), gr.skip(), gr.skip(), gr.skip(), "", "", *hidden]
 
     @toasts
     def filter(self, folder: Path | None, side: str | None, kind: str, wanted: str | None) -> Any:
@@ -144,6 +173,6 @@ def build_verdict_view(name: str) -> VerdictView:
         ]
     view = VerdictView(shown, verdict, box, side, kind, wanted, drawn, details, downloads)
     # Not `input` of the box: Gradio does not send it for what is pasted or deleted.
-    for trigger in (side.input, kind.input, wanted.change):
-        trigger(view.filter, [shown, side, kind, wanted], [kind, drawn], trigger_mode="always_last", **ACT)
+    triggers = [side.input, kind.input, wanted.change]
+    gr.on(triggers, view.filter, [shown, side, kind, wanted], [kind, drawn], trigger_mode="always_last", **ACT)
     return view

@@ -28,7 +28,7 @@ from ui.server.choices import find
 from ui.server.scratch import new_folder
 from ui.server.toast import toasts
 from ui.server.visitors import Visitor, visitor_of
-from ui.tabs.events import ACT, ONCE, QUICK, Updates
+from ui.tabs.events import ACT, ONCE, QUICK, Updates, ask_first
 
 if TYPE_CHECKING:
     from ui.tabs.answer import Answers
@@ -182,12 +182,20 @@ def build_voting(bar: gr.Row, buttons: dict[Given, gr.Button]) -> Voting:
 
 def connect(voting: Voting, page: Answers, model: gr.Dropdown) -> None:
     """Connect what is under the answers of `page`, which are those of `model`."""
-    for given, button in voting.buttons.items():
-        button.click(voting.give(given, page), [model, page.turns], [*page.outputs, *voting.told], **ACT)
+
+    def vote(key: str | None, turns: list[Turn], event: gr.EventData, request: gr.Request) -> Any:
+        given = next((each for each, button in voting.buttons.items() if button is event.target), None)
+        return gr.skip() if given is None else voting.give(given, page)(key, turns, request)
+
+    def learn(key: str | None, event: gr.EventData, request: gr.Request) -> None:
+        for lesson, button in zip(LESSONS, voting.starts, strict=True):
+            if button is event.target:
+                voting.learn_from(lesson)(key, request)
+
+    shown = list(dict.fromkeys([*page.outputs, *voting.told]))
+    gr.on([button.click for button in voting.buttons.values()], vote, [model, page.turns], shown, **ACT)
     voting.blind.input(voting.switch(page), [voting.blind, page.turns], page.outputs, **QUICK)
     model.change(voting.tell, model, voting.told, **QUICK)
-    voting.delete.click(lambda: gr.Row(visible=True), None, voting.asked, **QUICK)
-    voting.keep.click(lambda: gr.Row(visible=False), None, voting.asked, **QUICK)
+    ask_first(voting.delete, voting.keep, voting.asked)
     voting.really.click(voting.forget, model, [voting.asked, *voting.told], **ACT)
-    for lesson, button in zip(LESSONS, voting.starts, strict=True):
-        button.click(voting.learn_from(lesson), model, None, **ONCE)
+    gr.on([button.click for button in voting.starts], learn, model, None, **ONCE)

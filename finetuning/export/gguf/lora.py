@@ -7,18 +7,19 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from finetuning.export.gguf.architectures import architecture_of, ordered
+from finetuning.export.gguf.architectures import architecture_of, as_stored
 from finetuning.export.gguf.writing import names_of
+from finetuning.export.tuned import Tuned
 from finetuning.export.work import Work, whole_file
 from models.adapter_files import PREFIX, WEIGHTS_FILE, read_config
 from plumbing.errors import ModelError
 
 
-def write_lora_gguf(adapter: Path, config: Any, target: Path, work: Work) -> list[str]:
+def write_lora_gguf(tuned: Tuned, config: Any, target: Path, work: Work) -> list[str]:
     """Write the adapter's update as the file `target`, in float32.
 
     Args:
-        adapter: the folder of a LoRA of peft's.
+        tuned: a LoRA of peft's.
         config: of the base that it stands on.
         target: the file.
         work: told how far it is.
@@ -33,8 +34,10 @@ def write_lora_gguf(adapter: Path, config: Any, target: Path, work: Work) -> lis
     import gguf
     from safetensors.torch import load_file
 
-    settings = read_config(adapter)
-    odd = [name for name in ("use_dora", "modules_to_save", "lora_bias", "rank_pattern") if settings.get(name)]
+    tuned.require_adapter()
+    settings = read_config(tuned.folder)
+    more = ("use_dora", "modules_to_save", "lora_bias", "rank_pattern", "alpha_pattern")
+    odd = [name for name in more if settings.get(name)]
     if settings.get("peft_type") != "LORA" or odd:
         raise ModelError(
             "Only a plain LoRA is written as a GGUF file of its own",
@@ -53,7 +56,7 @@ def write_lora_gguf(adapter: Path, config: Any, target: Path, work: Work) -> lis
             writer.add_float32(
                 "adapter.lora.alpha", alpha * math.sqrt(rank) if settings.get("use_rslora") else alpha
             )
-            weights = load_file(adapter / WEIGHTS_FILE)
+            weights = load_file(tuned.folder / WEIGHTS_FILE)
             for done, (name, weight) in enumerate(weights.items()):
                 work.tell("Writing the adapter", done, len(weights))
                 module, _, part = name.removeprefix(PREFIX).removesuffix(".weight").rpartition(".lora_")
@@ -61,9 +64,15 @@ def write_lora_gguf(adapter: Path, config: Any, target: Path, work: Work) -> lis
                 if place is None or part not in ("A", "B"):
                     raise ModelError("llama.cpp has no name for a layer of this adapter", got=name)
                 values = weight.float().numpy()
-                values = ordered(f"{module}.weight", values, config, architecture) if part == "B" else values
+                values = as_stored(f"{module}.weight", values, config, architecture) if part == "B" else values
                 writer.add_tensor(f"{place}.lora_{part.lower()}", values)
             writer.write_header_to_file()
             writer.write_kv_data_to_file()
             writer.write_tensors_to_file()
-    return ["It is put onto the base's own GGUF file: llama.cpp's `--lora`, or ADAPTER in a Modelfile."]
+    notes = ["It is put onto the base's own GGUF file: llama.cpp's `--lora`, or ADAPTER in a Modelfile."]
+    if tuned.origin.precision == "nf4":
+        notes.append(
+            "It was trained beside the base in 4 bit (NF4), and that file has other weights: answers differ more "
+            "from the adapter's than those of the merged file, `gguf` without `--lora`."
+        )
+    return notes

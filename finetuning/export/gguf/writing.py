@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from finetuning.export.gguf.architectures import Architecture, architecture_of, describe, ordered, slowed
-from finetuning.export.gguf.vocabulary import add_vocabulary, require_same
+from finetuning.export.gguf.architectures import Architecture, architecture_of, as_stored, describe, slowed
+from finetuning.export.gguf.vocabulary import add_vocabulary, require_same, texts_to_cut
 from finetuning.export.weights import FolderWeights, Weights
 from finetuning.export.work import Work, whole_file
+from models.chat_template import ChatTemplate
 from models.loading import load_tokenizer
 from models.resolved import ResolvedModel
 from plumbing.errors import ModelError
@@ -38,6 +40,10 @@ class Language:
     """Whether every prompt begins with the token for that, which the file's reader is to write."""
     end: int | None = None
     """The token that ends an answer; None for the tokenizer's end of text."""
+    template: str | None = None
+    """The chat template, which whoever reads the file renders; None for the tokenizer's."""
+    asked: Sequence[str] = ()
+    """Prompts of training, which the file's tokenizer has to cut as `tokenizer`; empty where none are known."""
 
     @classmethod
     def in_folder(cls, folder: Path, name: str = "") -> Language:
@@ -93,11 +99,20 @@ def write_gguf(model: Language, target: Path, work: Work, *, packing: Packing = 
         writer = gguf.GGUFWriter(making, architecture.name)
         with closing(writer):
             writer.add_name(model.name)
-            describe(writer, model.config)
+            describe(writer, model.config, architecture)
             said = {"f32": "ALL_F32", "f16": "MOSTLY_F16", "q8_0": "MOSTLY_Q8_0"}
             writer.add_file_type(gguf.LlamaFileType[said[packing]])
             rows = model.weights.shapes["model.embed_tokens.weight"][0]
-            notes = add_vocabulary(writer, model.tokenizer, rows=rows, begin=model.begins, end=model.end)
+            texts = texts_to_cut(model.tokenizer, model.asked, rows=rows)
+            notes = add_vocabulary(
+                writer,
+                model.tokenizer,
+                rows=rows,
+                begin=model.begins,
+                end=model.end,
+                template=model.template or ChatTemplate.of(model.tokenizer).text,
+                texts=texts,
+            )
             factors = slowed(model.config)
             if factors is not None:
                 writer.add_tensor_info("rope_freqs.weight", factors.shape, factors.dtype, factors.nbytes)
@@ -113,10 +128,10 @@ def write_gguf(model: Language, target: Path, work: Work, *, packing: Packing = 
                 writer.write_tensor_data(factors)
             for done, (name, kind) in enumerate(kinds.items()):
                 work.tell(f"Writing {packing}", done, len(kinds))
-                values = ordered(name, model.weights.get(name).float().numpy(), model.config, architecture)
+                values = as_stored(name, model.weights.get(name).float().numpy(), model.config, architecture)
                 writer.write_tensor_data(_packed(name, values, kind))
         work.tell("Reading it back")
-        require_same(making, model.tokenizer)
+        require_same(making, model.tokenizer, texts)
     if packing == "q8_0" and (uneven := sum(kind == "F16" for kind in kinds.values())):
         notes.append(f"{uneven} of its matrices have rows that are no multiple of {_BLOCK}, and stay float16.")
     return notes
@@ -155,6 +170,8 @@ def _packed(name: str, values: Any, kind: str) -> Any:
     import gguf
     import numpy
 
+    if not numpy.isfinite(values).all():
+        raise ModelError("A weight is no number", got=name, fix="Train it again: its loss diverged.")
     if kind == "F32":
         return values.astype(numpy.float32)
     if numpy.abs(values).max(initial=0) > _LARGEST:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from data.tasks import TASKS
-from eval.sides.endpoint import Price, Settings, open_endpoint
+from eval.sides.endpoint import Price, Settings, client, open_endpoint
 from eval.sides.endpoint.address import Address, Key, variables
 from eval.sides.endpoint.client import Limits
 from eval.sides.endpoint.kept import Kept
@@ -23,7 +24,7 @@ from tests.unit.eval.faulty_server import completion, serving
 
 ROOT = Path(__file__).resolve().parents[3]
 TASK = TASKS["sentiment"]
-QUICK = Limits(first_wait_s=0.01, answer_s=20.0)
+QUICK = Limits(first_wait_s=0.01, answer_s=300.0)
 KEY = "sk-test-4711-secret"
 
 
@@ -60,7 +61,7 @@ def write(side, texts, **more):
 
 def test_rows_come_back_in_order_with_eight_in_flight(server, opened):
     def answer(number, body):
-        ends = time.monotonic() + 120
+        ends = time.monotonic() + 600
         while 2 <= number <= 9 and server.most_at_once < 8 and time.monotonic() < ends:
             time.sleep(0.005)  # the first is asked alone; these have to be asked together
         time.sleep(0.01 * (number % 3))  # answers arrive in another order than they were asked
@@ -209,7 +210,10 @@ def hang_up(handler):
 
 
 def late(handler):
-    time.sleep(3.0)
+    """Answers once the same is asked again, since whoever asked has given this answer up."""
+    asked, ends = handler.of.texts[1], time.monotonic() + 600
+    while handler.of.texts.count(asked) < 2 and time.monotonic() < ends:
+        time.sleep(0.01)
     handler.send(200, completion("late"))
 
 
@@ -232,22 +236,27 @@ PASSING = {
 @pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
 def test_what_passes_is_asked_again(server, opened, fault):
     server.answer = lambda number, body: fault if number == 2 else echo(body)
-    side = opened(limits=replace(QUICK, answer_s=1.5, late=9) if fault is late else QUICK)
+    side = opened(limits=replace(QUICK, answer_s=1.0, late=9) if fault is late else QUICK)
     assert write(side, ["a", "b", "c"]) == ["to a", "to b", "to c"]
     assert side.spent.retries == len(server.asked) - 3 >= 1
     assert side.spent.retries == 1 or fault is late
 
 
-def test_all_wait_as_long_as_the_server_asks(server, opened):
-    times = []
+def test_all_wait_as_long_as_the_server_asks(server, opened, monkeypatch):
+    times, told, read = [], threading.Event(), client.wait_asked_s
+
+    def wait_asked_s(*given):
+        told.set()
+        return read(*given)
 
     def answer(number, body):
         times.append(time.monotonic())
         if number == 3:  # under way when the other is told to wait, and answered once that is known
-            time.sleep(0.7)
+            told.wait(600)
         return (429, {"error": "slow down"}, {"retry-after": "2"}) if number == 2 else completion("x")
 
     server.answer = answer
+    monkeypatch.setattr(client, "wait_asked_s", wait_asked_s)
     write(opened(limits=replace(QUICK, in_flight=2)), list("abcdef"))
     assert len(times) == 7 and times[3] - times[1] >= 1.9
 
@@ -688,14 +697,13 @@ def test_ctrl_c_loses_nothing_that_came(server, opened):
         if done == 20:
             signal.raise_signal(signal.SIGINT)
 
-    started = time.monotonic()
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # xdist's processes ignore it
     try:
         with pytest.raises(KeyboardInterrupt):
             write(opened(), rows, on_rows=interrupt)
     finally:
         signal.signal(signal.SIGINT, before)
-    assert time.monotonic() - started < 15
+    assert len(server.asked) < len(rows)  # the others are not waited for
     side = opened()
     assert write(side, rows) == [f"to {row}" for row in rows]
     assert side.spent.from_cache >= 20 and len(server.asked) <= 60 + 8
@@ -715,7 +723,7 @@ side.write([f"row {number}" for number in range(100)], max_new_tokens=8)
 def test_what_was_kept_when_a_process_is_killed_is_not_asked_again(server, opened, tmp_path):
     server.answer = lambda number, body: time.sleep(600) if number > 40 else echo(body)
     process = subprocess.Popen([sys.executable, "-c", KILLED, server.url, str(tmp_path)], cwd=ROOT)
-    ends = time.monotonic() + 300
+    ends = time.monotonic() + 600
     while len(server.asked) < 48 and time.monotonic() < ends and process.poll() is None:
         time.sleep(0.02)
     process.kill()

@@ -2,16 +2,20 @@
 
 import contextlib
 import io
+import json
 import re
 import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, GenerationConfig
 
 from finetuning.export.adapter import write_adapter
+from finetuning.export.forms import export
 from finetuning.export.merged import write_merged
 from finetuning.export.merging import MergedWeights
 from finetuning.export.tuned import Tuned
@@ -19,6 +23,7 @@ from finetuning.export.work import Stopped, Work
 from models import loading
 from models.generation import answer_batch
 from models.pair import open_pair
+from models.resolved import _hash_weights
 from models.sources import resolve
 from plumbing.errors import RunError, UserError
 
@@ -97,7 +102,7 @@ def logits_of(model, ids):
 
 @pytest.mark.parametrize("packed", [False, True], ids=["float32", "nf4"])
 def test_a_merged_folder_answers_as_the_adapter_beside_its_base(
-    tiny_adapter, packed_adapter, tmp_path, monkeypatch, packed
+    tiny_adapter, packed_adapter, tiny_llama, tmp_path, monkeypatch, packed
 ):
     folder = packed_adapter if packed else tiny_adapter
     monkeypatch.setattr(loading, "best_precision", lambda: "float32")  # beside 4 bit, it computes in this
@@ -108,18 +113,20 @@ def test_a_merged_folder_answers_as_the_adapter_beside_its_base(
     own = logits_of(pair.model, ids)
     merged = logits_of(AutoModelForCausalLM.from_pretrained(tmp_path / "merged"), ids)
     assert (own - merged).abs().max() < 1e-4
-    assert open_pair(tmp_path / "merged").is_whole  # and it is a whole model of ours
+    assert open_pair(tmp_path / "merged", base=str(tiny_llama)).is_whole  # and it is a whole model of ours
     card = (tmp_path / "merged" / "README.md").read_text()
-    assert said[0] in card and "library_name: transformers" in card and "merge" in card
+    assert said[0] in card and "library_name: transformers" in card
+    assert "base_model_relation" not in card, "a folder is no model of the Hub's"
 
 
 def program_in(card):
     return re.search(r"## How to use it.*?```python\n(.*?)```", card, re.DOTALL)[1]
 
 
-def printed_by(card, folder, text, monkeypatch):
-    """What the card's own program says of `text`, run in the card's folder."""
+def printed_by(card, folder, base, text, monkeypatch):
+    """What the card's own program says of `text`, run in its folder with the base in it, as it wants."""
     monkeypatch.chdir(folder)
+    Path(base.name).symlink_to(base)
     out = io.StringIO()
     program = program_in(card).replace('"…"', repr(text)).replace('dtype="auto"', "dtype=torch.float32")
     with contextlib.redirect_stdout(out):
@@ -128,7 +135,9 @@ def printed_by(card, folder, text, monkeypatch):
 
 
 @pytest.mark.parametrize("merged", [False, True], ids=["adapter", "merged"])
-def test_the_program_in_the_card_answers_as_the_page_does(tiny_dialogue_adapter, tmp_path, monkeypatch, merged):
+def test_the_program_in_the_card_answers_as_the_page_does(
+    tiny_dialogue_adapter, tiny_llama, tmp_path, monkeypatch, merged
+):
     tuned = Tuned.of(tiny_dialogue_adapter)
     if merged:
         write_merged(tuned, tmp_path / "out", Work(), stored="float32")
@@ -139,12 +148,12 @@ def test_the_program_in_the_card_answers_as_the_page_does(tiny_dialogue_adapter,
             archive.extractall(tmp_path)
         folder = tmp_path / tuned.name
     (expected,) = answer_batch(open_pair(tiny_dialogue_adapter), [TEXT], max_new_tokens=64)
-    answer = printed_by((folder / "README.md").read_text(), folder, TEXT, monkeypatch)
+    answer = printed_by((folder / "README.md").read_text(), folder, tiny_llama, TEXT, monkeypatch)
     half = "\ufffd"  # where the answer is cut off, of which the page shows no half characters
     assert answer.rstrip(half).strip() == expected.tuned.text.rstrip(half).strip()
 
 
-def test_the_program_of_a_classifier_says_its_label(tiny_classifier_adapter, tmp_path, monkeypatch):
+def test_the_program_of_a_classifier_says_its_label(tiny_classifier_adapter, tiny_bert, tmp_path, monkeypatch):
     from models.scoring import score_labels
 
     write_adapter(Tuned.of(tiny_classifier_adapter), tmp_path / "out.zip", Work())
@@ -155,7 +164,7 @@ def test_the_program_of_a_classifier_says_its_label(tiny_classifier_adapter, tmp
     (scores,) = score_labels(pair, ["The film was slow."])
     best = scores.tuned.index(max(scores.tuned))
     card = (folder / "README.md").read_text()
-    assert printed_by(card, folder, "The film was slow.", monkeypatch) == pair.task.labels[best]
+    assert printed_by(card, folder, tiny_bert, "The film was slow.", monkeypatch) == pair.task.labels[best]
 
 
 def test_the_zip_holds_what_is_listed_and_no_keys_of_training_rows(tiny_adapter, tmp_path):
@@ -173,13 +182,67 @@ def test_the_zip_holds_what_is_listed_and_no_keys_of_training_rows(tiny_adapter,
     }  # fmt: skip
 
 
-def test_a_whole_model_is_written_as_it_is(tiny_whole, tmp_path):
+def test_a_whole_model_is_written_as_it_is(tiny_whole, tiny_llama, tmp_path):
     tuned = Tuned.of(tiny_whole)
     write_merged(tuned, tmp_path / "out", Work())
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == (tiny_whole / "model.safetensors").read_bytes()
-    assert open_pair(tmp_path / "out").is_whole
+    assert open_pair(tmp_path / "out", base=str(tiny_llama)).is_whole
     with pytest.raises(UserError, match=r"no adapter.*merged"):
         write_adapter(tuned, tmp_path / "out.zip", Work())
+
+
+def test_a_whole_model_ends_its_answers_as_it_was_trained_to(tiny_whole, tmp_path):
+    folder = shutil.copytree(tiny_whole, tmp_path / "tuned")
+    (folder / "generation_config.json").write_text('{"eos_token_id": 5, "repetition_penalty": 1.3}')
+    write_merged(Tuned.of(folder), tmp_path / "out", Work())
+    ends = open_pair(folder).prompter.template.end_token
+    read = GenerationConfig.from_pretrained(tmp_path / "out")
+    assert ends in read.eos_token_id and 5 not in read.eos_token_id and read.repetition_penalty in (None, 1.0)
+
+
+def test_other_weights_of_the_base_than_those_of_training_are_said(tiny_llama, make_adapter, tmp_path):
+    base = shutil.copytree(tiny_llama, tmp_path / "base")
+    tuned = Tuned.of(make_adapter(tmp_path / "adapter", base))
+    assert len(write_merged(tuned, tmp_path / "same", Work())) == 2
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model.model.norm.weight.data += 0.1
+    model.save_pretrained(base)
+    _hash_weights.cache_clear()
+    said = write_merged(tuned, tmp_path / "other", Work())
+    assert "not byte for byte those" in said[1]
+    assert said[1] in (tmp_path / "other" / "README.md").read_text()
+
+
+def test_weights_that_are_no_numbers_once_they_are_stored_are_refused(tiny_llama, make_adapter, tmp_path):
+    base = shutil.copytree(tiny_llama, tmp_path / "base")
+    model = AutoModelForCausalLM.from_pretrained(base)
+    model.model.norm.weight.data[3] = 1e5  # more than half precision holds
+    model.save_pretrained(base)
+    tuned = Tuned.of(make_adapter(tmp_path / "adapter", base))
+    write_merged(tuned, tmp_path / "fine", Work())
+    with pytest.raises(UserError, match=r"no number in float16.*model.norm.weight"):
+        write_merged(tuned, tmp_path / "out", Work(), stored="float16")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_whole_model_that_is_not_its_base_with_other_weights_is_not_written(tiny_whole, tmp_path):
+    folder = shutil.copytree(tiny_whole, tmp_path / "tuned")
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: each for name, each in weights.items() if "norm" not in name}, folder / "model.safetensors")
+    for form, name in (("merged", "out"), ("gguf", "out.gguf")):
+        with pytest.raises(UserError, match="do not fit its base"):
+            export(folder, form, tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["tuned"]
+
+
+def test_a_base_whose_files_are_of_another_size_is_refused(tiny_llama, make_adapter, tmp_path):
+    base = shutil.copytree(tiny_llama, tmp_path / "base")
+    tuned = Tuned.of(make_adapter(tmp_path / "adapter", base))
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"vocab_size": config["vocab_size"] + 8}))
+    with pytest.raises(UserError, match=r"not of the sizes.*embed_tokens"):
+        write_merged(tuned, tmp_path / "out", Work())
+    assert not (tmp_path / "out").exists()
 
 
 def test_weights_of_several_files_are_read_and_written(tiny_llama, make_whole, tiny_adapter, tmp_path, monkeypatch):
@@ -192,7 +255,7 @@ def test_weights_of_several_files_are_read_and_written(tiny_llama, make_whole, t
     write_merged(Tuned.of(tiny_adapter), tmp_path / "out", Work(), stored="float32")
     assert len(list((tmp_path / "out").glob("model-*.safetensors"))) > 1
     for folder in (tmp_path / "whole", tmp_path / "out"):
-        assert open_pair(folder).is_whole
+        assert open_pair(folder, base=str(tiny_llama)).is_whole
 
 
 def test_an_export_that_is_stopped_leaves_nothing_and_spares_what_was_there(tiny_adapter, tmp_path):

@@ -1,11 +1,13 @@
 """What was exported, asked the same rows as what was trained; and the forms as a page or a job calls them."""
 
+import shutil
+
 import pytest
 import torch
 import transformers
 
 from finetuning.export.checking import check_exported, require_checkable
-from finetuning.export.forms import FORMS, Options, export
+from finetuning.export.forms import WRITTEN, Options, export
 from finetuning.export.tuned import Tuned
 from finetuning.export.work import Stopped, Work
 from models.pair import open_pair
@@ -43,6 +45,28 @@ def test_a_whole_model_is_a_file_as_well(tiny_whole, tmp_path):
     assert written.notes == ["The whole model that the run has trained, as it is."]
 
 
+def test_a_lora_alone_says_that_it_was_trained_beside_4_bit(tiny_llama, tiny_whole, make_adapter, tmp_path):
+    alone = Options(adapter_alone=True)
+    for precision, beside in (("float32", False), ("nf4", True)):
+        adapter = make_adapter(tmp_path / precision, tiny_llama, precision=precision)
+        notes = export(adapter, "gguf", tmp_path / f"{precision}.gguf", options=alone).notes
+        assert ("4 bit (NF4)" in " ".join(notes)) == beside
+    with pytest.raises(ModelError, match="and no adapter"):
+        export(tiny_whole, "gguf", tmp_path / "out.gguf", options=alone)
+    assert not (tmp_path / "out.gguf").exists()
+
+
+def test_a_template_that_lets_answers_begin_with_thoughts_is_said(tiny_llama, make_adapter, tmp_path):
+    for name, thoughts in (("plain", ""), ("thinks", "<think>\n")):
+        base = shutil.copytree(tiny_llama, tmp_path / name)
+        template = (base / "chat_template.jinja").read_text()
+        opened = template.replace("<|im_start|>assistant\n{%", f"<|im_start|>assistant\n{thoughts}{{%")
+        (base / "chat_template.jinja").write_text(opened)
+        adapter = make_adapter(tmp_path / f"{name}-adapter", base)
+        notes = export(adapter, "gguf", tmp_path / f"{name}.gguf").notes
+        assert ("ends a prompt with more than training did" in " ".join(notes)) == bool(thoughts)
+
+
 def test_what_cannot_be_taken_is_refused_with_the_reason(
     tiny_adapter, tiny_classifier_adapter, tiny_reward_adapter, tmp_path
 ):
@@ -61,10 +85,10 @@ def test_what_cannot_be_taken_is_refused_with_the_reason(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", WRITTEN)
 def test_whatever_is_stopped_leaves_nothing(tiny_adapter, tmp_path, form):
     told = []
     work = Work(lambda *said: told.append(said), lambda: len(told) > 4)
     with pytest.raises(Stopped):
-        export(tiny_adapter, form, tmp_path / f"out{FORMS[form].suffix}", work=work)
+        export(tiny_adapter, form, tmp_path / f"out{WRITTEN[form].suffix}", work=work)
     assert not list(tmp_path.iterdir())

@@ -17,11 +17,15 @@ from data.tasks import DIALOGUE, SENTIMENT
 from finetuning.export.forms import Options, export
 from finetuning.export.go_template import go_template
 from finetuning.export.ollama import modelfile
+from models.chat_template import PLAIN_TEMPLATE
 from models.loading import load_tokenizer
 from models.prompting import Prompter
 from models.sources import resolve
 from plumbing.errors import ModelError
+from tests.unit.finetuning.sentencepieces import TEMPLATES as SENTENCEPIECE
 from tests.unit.models.templates import TEMPLATES, tokenizer_with
+
+MISTRAL = SENTENCEPIECE["mistral"]
 
 TEXTS = ["A warm film.", 'Ana: "Is {{ it }} open?"\nLeo: `yes` \\ no\n\n{{ .System }}', "日本 🙂 <b>&amp;</b>"]
 HISTORY = [
@@ -43,6 +47,21 @@ SMOLLM2 = (
     "message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}"
     "{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
+
+LLAMA2_CHAT = (
+    "{% set told = '' %}{% if messages[0]['role'] == 'system' %}"
+    "{% set told = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}"
+    "{% set messages = messages[1:] %}{% endif %}{% for each in messages %}"
+    "{% if each['role'] == 'user' %}{{ bos_token + '[INST] ' + (told if loop.first else '') + each['content'] }}"
+    "{{ ' [/INST]' }}{% else %}{{ ' ' + each['content'] + ' ' + eos_token }}{% endif %}{% endfor %}"
+)
+DATED = (
+    "\n{{ bos_token + 'On ' + strftime_now('%d %B %Y') + '\n' }}"
+    "{% for each in messages %}{{ '<|' + each['role'] + '|>' + each['content'] + eos_token }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
+)
+WRITTEN_HERE = {"mistral": MISTRAL, "llama 2, chat": LLAMA2_CHAT, "llama 2, base": PLAIN_TEMPLATE, "dated": DATED}
+"""They write what the models' own write, as SmolLM3's does the date."""
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +94,10 @@ def prompters(tiny_llama):
         tokenizer = tokenizer_with(template, begin, end)
         yield name, Prompter(tokenizer, SENTIMENT, instruction="Good or bad?")
         yield f"{name}, no instruction", Prompter(tokenizer, SENTIMENT, instruction="")
+    for name, template in WRITTEN_HERE.items():
+        tokenizer = tokenizer_with(template, "<s>", "</s>")
+        yield name, Prompter(tokenizer, DIALOGUE)
+        yield f"{name}, no instruction", Prompter(tokenizer, DIALOGUE, instruction="")
     yield "tiny", Prompter(load_tokenizer(resolve(str(tiny_llama))), DIALOGUE)
     yield "smollm2", Prompter(tokenizer_with(SMOLLM2, "<|im_start|>", "<|im_end|>"), DIALOGUE, instruction="")
 

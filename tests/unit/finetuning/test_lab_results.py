@@ -65,6 +65,21 @@ def test_a_base_is_compared_with_itself_in_the_same_precision(lab_of):
     assert found["QLoRA"].elsewhere.ratio == pytest.approx(80 / 76)
 
 
+def test_a_base_that_answered_otherwise_beside_what_was_tuned_has_no_gain_over_itself(lab_of):
+    beside, alone = [0.0, 0.5, 1.0], [0.0, 0.6, 1.0]
+    lab = lab_of(
+        [
+            {"name": "LoRA"},
+            {"name": "base", "untrained": "base"},
+            {"name": "examples", "untrained": {"kind": "examples", "count": 2}},
+        ],
+        {"LoRA": measured([1.0] * 3, base=beside), "base": measured(alone), "examples": measured([0.3, 0.9, 1.0])},
+    )
+    found = {option.name: option for option in results_of(lab).options}
+    assert found["base"].gain is None
+    assert found["examples"].gain == pytest.approx(0.2) and found["LoRA"].gain == pytest.approx(0.5)
+
+
 def test_a_rows_score_is_the_mean_of_its_seeds_to_the_last_digit(lab_of):
     one = [measured([1.0, 0.0, score]) for score in (1.0, 0.0, 0.0)]
     lab = lab_of([{"name": "a"}, {"name": "b"}], {"a": one, "b": measured([1.0, 1.0, 0.0])})

@@ -156,6 +156,26 @@ def test_an_exported_adapter_can_be_opened_and_brings_its_report(tiny_llama, rec
     assert json.loads((tmp_path / "out" / "eval" / "report.json").read_text())["n"] > 0
 
 
+def test_what_was_tuned_is_not_copied_over_a_folder_of_somebody_elses(tiny_llama, recipe_on, tmp_path, monkeypatch):
+    from typer.testing import CliRunner
+
+    from finetuning.cli import app
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path)
+    run.tuned.mkdir()
+    run.evaluation.mkdir(exist_ok=True)
+    (run.evaluation / "report.json").write_text("{}")
+    with pytest.raises(RunError, match="no export of this kind"):
+        copy_tuned(run, tmp_path / "mine")
+    # And nothing is trained for it before that is known.
+    monkeypatch.setattr("finetuning.runs.launch.submit", lambda *_, **__: pytest.fail("a run was started"))
+    done = CliRunner().invoke(app, ["train", "sentiment-smollm2-lora", "--export", str(tmp_path / "mine")])
+    assert isinstance(done.exception, RunError)
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "x"
+
+
 def test_a_run_that_is_not_finished_cannot_be_exported(tiny_llama, recipe_on, tmp_path):
     run = create_run(recipe_on("sentiment-smollm2-lora", tiny_llama), tmp_path)
     with pytest.raises(RunError, match="finished"):

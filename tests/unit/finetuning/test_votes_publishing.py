@@ -105,14 +105,14 @@ def test_the_file_of_votes_and_nothing_else_is_copied_to_a_private_dataset(
     (folder / "learned" / "pairs.jsonl").write_text("{}")
     copying = publishing.start(folder, BOTH, endpoint=hub.url)
     assert copying is not None
-    copying.trigger().result(timeout=60)
+    copying.trigger().result()
     [name] = hub.files
     assert name == f"votes/{(folder / publishing.ID_FILE).read_text()}/{keeping.FILE}"
     assert hub.files[name] == (folder / keeping.FILE).read_bytes()
     assert hub.made == [{"name": "votes", "organization": "ana", "visibility": "private", "type": "dataset"}]
     assert hub.tokens == {f"Bearer {TOKEN}"}
     keep(vote(2), folder=folder)
-    copying.trigger().result(timeout=60)
+    copying.trigger().result()
     copying.stop()
     assert len(hub.files[name].splitlines()) == 2 and len(hub.files) == 1
 
@@ -129,7 +129,7 @@ PAGE = """
 import time
 from ui.serving import _copy_votes_if_asked
 _copy_votes_if_asked()
-time.sleep(100)
+time.sleep(3600)
 """
 
 
@@ -140,7 +140,7 @@ def test_a_page_that_is_stopped_as_containers_are_copies_what_was_voted_last(tmp
     with subprocess.Popen(
         [sys.executable, "-c", PAGE], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
     ) as page:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 600
         while not hub.files and time.monotonic() < until:
             time.sleep(0.05)
         keep(vote(2), folder=folder)

@@ -10,11 +10,12 @@ from transformers import PreTrainedTokenizerFast
 TEMPLATES = Path(next(iter(importlib.util.find_spec("trl").submodule_search_locations))) / "chat_templates"
 
 
-def tokenizer_with(template, begin, end):
-    """Bytes, and whole tokens for what the template writes between its messages."""
+def tokenizer_with(template, begin, end, *, merges=()):
+    """Bytes, pairs of them that are joined, and whole tokens for what the template writes between its messages."""
     marks = sorted({*re.findall(r"<\|?\w+\|?>|</\w+>", template), *filter(None, (begin, end)), "<end_of_turn>"})
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    bpe = Tokenizer(models.BPE(vocab={piece: index for index, piece in enumerate(letters)}, merges=[]))
+    pieces = [*letters, *("".join(pair) for pair in merges)]
+    bpe = Tokenizer(models.BPE(vocab={piece: index for index, piece in enumerate(pieces)}, merges=[*merges]))
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     bpe.add_special_tokens([mark for mark in marks if "think" not in mark])

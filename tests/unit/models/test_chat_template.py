@@ -4,6 +4,7 @@ The templates are those that TRL brings along, byte for byte the models'. The ex
 Jinja alone, without this project.
 """
 
+import copy
 from datetime import datetime
 from pathlib import Path
 
@@ -49,6 +50,22 @@ def test_prompt_and_completion_are_what_the_models_own_template_writes(model):
     prompter, prompt, answer = model
     assert prompter.prompt("A warm film.") == prompt
     assert prompter.completion("Good.") == answer
+
+
+def test_a_settled_template_needs_to_be_told_nothing(model):
+    prompter, prompt, answer = model
+    messages = prompter.template.fitting(prompter.messages("A warm film."))
+    render = prompter.tokenizer.apply_chat_template
+    settled = prompter.template.settled
+    assert render(messages, chat_template=settled, add_generation_prompt=True, tokenize=False) == prompt
+    # And what whoever renders it tells it by himself changes nothing.
+    told = {"enable_thinking": True, "date_string": "1 Jan 1970"}
+    assert render(messages, chat_template=settled, add_generation_prompt=True, tokenize=False, **told) == prompt
+    tokenizer = copy.deepcopy(prompter.tokenizer)
+    tokenizer.chat_template = settled
+    again = Prompter(tokenizer, SENTIMENT, instruction="Good or bad?")
+    assert (again.prompt("A warm film."), again.completion("Good.")) == (prompt, answer)
+    assert again.template.variables == {}
 
 
 def test_training_evaluation_and_chat_see_the_same_tokens(model):

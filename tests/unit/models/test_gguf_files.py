@@ -14,7 +14,7 @@ from models.sources import resolve
 from plumbing.errors import ModelError
 
 
-def write_gguf(folder, path, kind="F32", pre="smollm", more=()):
+def write_gguf(folder, path, kind="F32", pre="smollm", more=None):
     """The Llama in `folder` as llama.cpp's converter lays it out, its matrices in `kind`, and `more` tensors."""
     model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
     config = model.config
@@ -54,8 +54,8 @@ def write_gguf(folder, path, kind="F32", pre="smollm", more=()):
             writer.add_tensor(place, gguf.quantize(values, quantised), raw_dtype=quantised)
         else:
             writer.add_tensor(place, numpy.ascontiguousarray(values))
-    for name in more:
-        writer.add_tensor(name, numpy.full(4, 2, dtype=numpy.float32))
+    for name, values in (more or {}).items():
+        writer.add_tensor(name, numpy.array(values, dtype=numpy.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -167,8 +167,25 @@ def test_a_side_that_is_a_file_answers_as_its_folder(tiny_llama, tmp_path):
         packed.close()
 
 
-@pytest.mark.parametrize("name", ["rope_freqs.weight", "rope_factors_long.weight"])
-def test_a_file_whose_positions_are_scaled_by_tensors_is_not_read_as_if_they_were_not(tiny_llama, tmp_path, name):
-    file = write_gguf(tiny_llama, tmp_path / "scaled.gguf", more=[name])
+def test_positions_turn_as_slowly_as_a_file_says(tiny_llama, tmp_path):
+    slower = [1.0, 2.0, 4.0, 8.0]
+    file = write_gguf(tiny_llama, tmp_path / "scaled.gguf", more={"rope_freqs.weight": slower})
+    scaled, plain = (
+        load(resolve_gguf(file), precision="float32"),
+        load(resolve(str(tiny_llama)), precision="float32"),
+    )
+    own, its = (loaded.model.model.rotary_emb.inv_freq for loaded in (scaled, plain))
+    assert torch.equal(own, its / torch.tensor(slower).to(its.device))
+    assert (
+        logits(scaled, "Is the soup positive?")[1] - logits(plain, "Is the soup positive?")[1]
+    ).abs().max() > 0.01
+
+
+def test_a_file_whose_positions_are_scaled_otherwise_is_not_read_as_if_they_were_not(tiny_llama, tmp_path):
+    file = write_gguf(tiny_llama, tmp_path / "long.gguf", more={"rope_factors_long.weight": [2.0] * 4})
     with pytest.raises(ModelError, match=r"scales positions in a way that is not read here.*http://HOST:PORT"):
         load(resolve_gguf(file))
+    for number, wrong in enumerate(([2.0] * 3, [2.0, 2.0, 2.0, 0.0], [2.0, 2.0, 2.0, float("nan")])):
+        file = write_gguf(tiny_llama, tmp_path / f"{number}.gguf", more={"rope_freqs.weight": wrong})
+        with pytest.raises(ModelError, match="positions are not those of its model"):
+            load(resolve_gguf(file))

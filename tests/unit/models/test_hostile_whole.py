@@ -66,8 +66,8 @@ def never_loaded(monkeypatch):
 
 
 def test_the_model_that_was_not_touched_passes(folder, sharded, loaded, tiny_adapter):
-    check_whole(folder, loaded)
-    check_whole(sharded, loaded)
+    check_whole(folder, loaded.model)
+    check_whole(sharded, loaded.model)
     assert is_whole(folder) and is_whole(sharded) and not is_whole(tiny_adapter)
 
 
@@ -75,7 +75,7 @@ def test_settings_that_say_nothing_of_what_is_computed_may_differ(folder, loaded
     path = folder / CONFIG_FILE
     free = {"transformers_version": "9.9", "dtype": "bfloat16", "use_cache": False, "pad_token_id": 3}
     path.write_text(json.dumps(json.loads(path.read_text()) | free))
-    check_whole(folder, loaded)
+    check_whole(folder, loaded.model)
 
 
 @pytest.mark.parametrize("what", list(CONFIGS))
@@ -83,7 +83,7 @@ def test_a_hostile_config_is_refused(folder, loaded, what):
     path = folder / CONFIG_FILE
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | CONFIGS[what]), encoding="utf-8")
     with pytest.raises(ModelError):
-        check_whole(folder, loaded)
+        check_whole(folder, loaded.model)
 
 
 @pytest.mark.parametrize("lost", ["num_hidden_layers", "hidden_size", "vocab_size", "architectures"])
@@ -93,7 +93,7 @@ def test_a_config_that_leaves_out_what_it_is_is_refused(folder, loaded, lost):
     del config[lost]
     path.write_text(json.dumps(config))
     with pytest.raises(ModelError):
-        check_whole(folder, loaded)
+        check_whole(folder, loaded.model)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ WEIGHTS = {
 def test_hostile_weights_are_refused(folder, loaded, what):
     WEIGHTS[what](folder / WEIGHTS_FILE)
     with pytest.raises(ModelError, match="do not fit its base, or are damaged"):
-        check_whole(folder, loaded)
+        check_whole(folder, loaded.model)
 
 
 def _index(change):
@@ -219,7 +219,7 @@ def _linked(folder, path):
 def test_a_hostile_index_is_refused(sharded, loaded, what):
     INDEXES[what](sharded)
     with pytest.raises(ModelError):
-        check_whole(sharded, loaded)
+        check_whole(sharded, loaded.model)
 
 
 @pytest.mark.parametrize("name", [WEIGHTS_FILE, CONFIG_FILE, "base_model.json", "prompt.json"])

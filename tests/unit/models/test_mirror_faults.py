@@ -9,7 +9,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 from pathlib import Path
 
@@ -38,7 +37,7 @@ class Index:
         index = self
         self.mode = "whole"
         self.served = 0
-        self.stalled = threading.Event()
+        self.stalled, self.closed = threading.Event(), threading.Event()
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
@@ -54,7 +53,7 @@ class Index:
                 self.answer(content if whole else content[: len(content) // 2], len(content), "application/zip")
                 if index.mode == "stall":
                     index.stalled.set()
-                    time.sleep(30)
+                    index.closed.wait()
 
             def answer(self, content, length, kind):
                 self.send_response(200)
@@ -92,6 +91,7 @@ def wheel(tiny_bert, tmp_path_factory):
 def index(wheel):
     served = Index(wheel)
     yield served
+    served.closed.set()
     served.server.shutdown()
     served.server.server_close()
 

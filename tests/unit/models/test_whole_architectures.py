@@ -62,7 +62,7 @@ def test_a_causal_model_is_known_as_its_bases(name, tmp_path):
     AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "base")
     base = loaded("causal", tmp_path / "base", AutoModelForCausalLM)
     tuned = tuned_from(base.model, tmp_path / "tuned")
-    check_whole(tmp_path / "tuned", base)
+    check_whole(tmp_path / "tuned", base.model)
     model, (changed, count) = load_beside(base, tmp_path / "tuned")
     assert changed == count > 10
     for parameter, own in zip(model.parameters(), tuned.parameters(), strict=True):
@@ -79,7 +79,7 @@ def test_a_model_that_joins_weights_in_loading_is_refused_in_a_sentence(tmp_path
     base = loaded("causal", tmp_path / "base", AutoModelForCausalLM)
     tuned_from(base.model, tmp_path / "tuned")
     with pytest.raises(ModelError, match="joins weights in loading"):
-        check_whole(tmp_path / "tuned", base)
+        check_whole(tmp_path / "tuned", base.model)
     for strategy in (Full(), Last(blocks=1)):  # and before anything is trained
         with pytest.raises(ModelError, match="joins weights in loading"):
             strategy.apply(base.model, "causal", base="mixtral", seed=0)

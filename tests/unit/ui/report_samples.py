@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from data.tasks import SENTIMENT
 from eval.calibration import ReliabilityBin
+from eval.report.folder import save
 from eval.report.schema import Report, RowResult, SideResult
 from eval.report.sections import (
     AdapterProofInfo,
@@ -21,6 +25,7 @@ from eval.report.sections import (
 )
 from eval.statistics import Interval, Judgement
 from eval.text_quality import TextQuality
+from ui.tabs.examples import examples
 
 
 def judgement(difference: float, said: str = "a test") -> Judgement:
@@ -111,3 +116,20 @@ def bare(task: str = "sentiment") -> Report:
     """The same without anything that a report may lack."""
     lacking = ("confusion", "calibration", "near_ties", "writing", "few_shot", "forgetting")
     return report(task).model_copy(update=dict.fromkeys(lacking) | {"floors": []})
+
+
+def save_recorded(tuned: Path) -> Path:
+    """Write a report of 1 January 2026 into a sentiment model's folder; in it is the first example of the page.
+
+    Before, the answer to that was wrong; after, it is right.
+    """
+    example = examples(SENTIMENT)[0]
+    right, wrong = example.references[0], next(each for each in SENTIMENT.labels if each not in example.references)
+
+    def side(answer: str) -> SideResult:
+        shares = dict.fromkeys(SENTIMENT.labels, 0.1) | {answer: 0.9}
+        return SideResult(answer=answer, scores={"accuracy": float(answer == right)}, probabilities=shares)
+
+    row = RowResult(input=example.text, references=[right], base=side(wrong), tuned=side(right))
+    save(report().model_copy(update={"created": "2026-01-01T00:00:00+00:00"}), [row], tuned / "eval")
+    return tuned / "eval"

@@ -23,7 +23,7 @@ from eval.verdict.junit import to_junit
 from eval.verdict.schema import Verdict
 from finetuning.limits import Limits
 from finetuning.recipe import load_recipe
-from finetuning.runs.folder import create_run
+from finetuning.runs.folder import Run, create_run
 from plumbing import doors
 from plumbing.errors import RunError, UserError
 from tests.unit.eval.faulty_server import serving
@@ -59,7 +59,7 @@ def here(tmp_path: Path, tiny_adapter: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture
-def tab(laid_out: Callable[..., Evaluate]) -> AnyModels:
+def tab(laid_out: Callable[..., Evaluate], jobs_here: list[Callable[[Run], object]]) -> AnyModels:
     return laid_out(build_evaluate).any
 
 
@@ -122,15 +122,23 @@ def test_three_models_are_judged_as_at_the_command_line(
 
 
 def test_how_they_are_asked_is_shown_before_anything_is_answered(
-    tab: AnyModels, rows_file: Path, tiny_llama: Path
+    tab: AnyModels, rows_file: Path, tiny_llama: Path, jobs_here: list[Callable[[Run], object]]
 ) -> None:
-    seen = list(steps(tab, str(tiny_llama), [KEY], file=rows_file))
-    prompts = [place for place, step in enumerate(seen) if text.HOW_ASKED in str(step[1])]
-    answered = [place for place, step in enumerate(seen) if "answers" in str(step[0])]
-    assert prompts and answered and max(prompts) < min(answered)
-    last = str(seen[max(prompts)][1])
+    seen: list[tuple[str, str]] = []
+
+    def look(job: Run) -> None:
+        drawn = page(tab, [tab.judged.shown(job, LOCAL)])
+        seen.append((str(drawn[tab.judged.prompts]), str(drawn[tab.judged.state])))
+
+    jobs_here.append(look)
+    shown = page(tab, list(steps(tab, str(tiny_llama), [KEY], file=rows_file)))
+    prompts = [place for place, (asked, _) in enumerate(seen) if text.HOW_ASKED in asked]
+    answered = [place for place, (_, state) in enumerate(seen) if "answers" in state]
+    assert prompts and answered and min(prompts) < min(answered)
+    last = seen[max(prompts)][0]
     assert "base: " in last and "tuned: sentiment-tiny" in last and WHERE_FROM["contract"] in last
     assert "&lt;img src=x" in last and "<img" not in last, "the first row is text"
+    assert shown[tab.judged.prompts] == "", "the verdict has them"
 
 
 def test_files_of_a_verdict_hold_its_numbers_and_are_of_who_asked(
@@ -174,7 +182,7 @@ def test_without_a_file_the_rows_are_those_of_a_side_that_was_judged(
     tab: AnyModels, tiny_llama: Path, tmp_path: Path
 ) -> None:
     seen = list(steps(tab, str(tiny_llama), [KEY]))
-    assert "not known which rows to compare" in str(seen[-1][0])
+    assert "not known which rows to compare" in page(tab, seen)[tab.judged.state]
     shipped = Path(__file__).parents[3] / "models" / "bundled" / "sentiment-smollm2-lora" / "eval"
     shutil.copytree(shipped, tmp_path / "bundled" / "sentiment-tiny" / "eval")
     save_task(SENTIMENT, tmp_path / "bundled" / "sentiment-tiny")
@@ -230,14 +238,13 @@ def test_options_say_how_a_model_is_opened(tab: AnyModels, rows_file: Path, tiny
 
 
 def test_a_stopped_comparison_says_so_and_lets_the_next_one_in(
-    tab: AnyModels, rows_file: Path, tiny_llama: Path
+    tab: AnyModels, rows_file: Path, tiny_llama: Path, jobs_here: list[Callable[[Run], object]]
 ) -> None:
-    growing = steps(tab, str(tiny_llama), [KEY], file=rows_file)
-    while "Reading" not in str(next(growing)[0]):
-        pass
-    tab.waiting.stop(request())
-    assert text.STOPPED_HERE in str(list(growing)[-1][0]) and not tab.waiting.going
-    tab.waiting.stop(request())  # nothing is going on
+    jobs_here.append(Run.request_cancel)
+    shown = page(tab, list(steps(tab, str(tiny_llama), [KEY], file=rows_file)))
+    assert text.STOPPED_HERE in shown[tab.judged.state] and shown[tab.view.verdict] == ""
+    assert "cancelled" in shown[tab.judged.listing]
+    jobs_here.clear()
     shown = page(tab, list(steps(tab, str(tiny_llama), [KEY], file=rows_file)))
     assert "ba-headline" in shown[tab.view.verdict]
 
@@ -273,8 +280,8 @@ def test_a_stranger_may_name_no_server(
 ) -> None:
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.fail("it was looked up"))
     for base, tuned in ((address, [KEY]), (KEY, [address])):
-        with pytest.warns(UserWarning, match="does not ask that address"):
-            list(steps(tab, base, tuned, file=rows_file, visitor=stranger()))
+        shown = page(tab, list(steps(tab, base, tuned, file=rows_file, visitor=stranger())))
+        assert "does not ask that address" in shown[tab.judged.state]
 
 
 def test_an_operator_says_what_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,8 +314,8 @@ def test_a_private_address_is_not_asked_for_a_stranger_even_where_it_is_given(
 ) -> None:
     with serving() as server:
         monkeypatch.setenv(ALLOW_MODEL, f"{server.url}#tiny")
-        with pytest.warns(UserWarning, match="private network"):
-            list(steps(tab, KEY, [f"{server.url}#tiny"], file=rows_file, visitor=stranger()))
+        shown = page(tab, list(steps(tab, KEY, [f"{server.url}#tiny"], file=rows_file, visitor=stranger())))
+        assert "private network" in shown[tab.judged.state]
         assert not server.asked
         seen = list(steps(tab, KEY, [f"{server.url}#tiny"], file=rows_file))
         assert server.asked and "ba-headline" in page(tab, seen)[tab.view.verdict]

@@ -97,9 +97,12 @@ def prompts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_a_model_of_ones_own_is_found_under_its_place_with_its_own_examples(tab: Compare, chats: Run) -> None:
     assert choices.options(LOCAL, "dialogue") == [] and choices.options(LOCAL, "sentiment") == []
-    model, box, *buttons = tab.change_task(text.OWN, request())
+    model, box, *buttons, _ = tab.change_task(text.OWN, request())
     assert model.value == f"run:{chats.id}" and "harbour" in str(model.choices)
-    assert [button.value for button in buttons if button.visible] == [f"Question {n}?" for n in range(4)]
+    called = [button.value.partition(": ") for button in buttons if button.visible]
+    assert [(what, name) for what, _, name in called] == [
+        (what, f"Question {n}?") for n, what in enumerate(("a tie", "a loss", "a win", "a win"))
+    ]
     assert "Say something" in box.placeholder
     [choice] = choices.all_choices(LOCAL)
     first = examples_of(choice)[0]
@@ -136,7 +139,7 @@ def test_a_model_without_a_report_opens_with_an_empty_page(tab: Compare, chats: 
 
 def test_where_there_is_no_model_of_ones_own_it_is_said(tab: Compare, chats: Run) -> None:
     shutil.rmtree(chats.folder)
-    model, box, *buttons = tab.change_task(text.OWN, request())
+    model, box, *buttons, _ = tab.change_task(text.OWN, request())
     assert model.value is None and "Train one" in box.placeholder and not any(each.visible for each in buttons)
     with pytest.warns(UserWarning, match="no tuned model"):
         shown(tab.run_example(0)(text.OWN, None, [], request()))

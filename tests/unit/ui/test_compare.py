@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,12 +13,15 @@ import gradio as gr
 import pytest
 
 from data.tasks import SENTIMENT
+from tests.unit.ui.report_samples import save_recorded
 from ui.drawing import text
 from ui.drawing.answers import Side, Turn, panel
 from ui.server import answering
+from ui.server.ballots import BALLOTS
 from ui.server.models_in_use import MODELS, ModelsInUse
 from ui.server.visitors import LOCAL
 from ui.tabs.compare import Compare, build_compare
+from ui.tabs.examples import examples
 
 SENTIMENT_KEY, DIALOGUE_KEY = "bundled:sentiment-tiny", "bundled:dialogue-tiny"
 
@@ -78,23 +82,64 @@ def test_a_follow_up_is_asked_for_and_only_where_there_is_no_right_label(tab: Co
             assert tab.turns not in shown(tab.follow_up("Why?", SENTIMENT_KEY, turns, request()))
 
 
-def test_a_second_visitor_is_answered_live_unless_somebody_is_before_them(tab: Compare) -> None:
-    def visit() -> dict[Any, Any]:
-        return shown(tab.greet("sentiment", SENTIMENT_KEY, [], request()))
+@pytest.fixture
+def recorded_answers(bundled: Path) -> Path:
+    """A report beside the tiny adapter, with the first example as one of its rows: wrong before, right after."""
+    return save_recorded(bundled / "sentiment-tiny")
 
-    assert text.REMEMBERED not in visit()[tab.reference]
-    again = visit()
-    assert text.REMEMBERED not in again[tab.reference], "nobody was waiting"
+
+def test_a_page_that_is_opened_shows_what_was_recorded_at_once_and_then_answers_live(
+    tab: Compare, recorded_answers: Path
+) -> None:
+    steps = tab.greet("sentiment", SENTIMENT_KEY, [], request())
+    assert list(next(steps)) == [tab.model, *tab.voting.told]
+    page = next(steps)
+    assert SENTIMENT_KEY not in MODELS._open, "before anything is loaded"
+    assert "✗" in page[tab.before] and "✓" in page[tab.after] and page[tab.turns] == []
+    for said in ("recorded 1 Jan 2026", "90 %"):
+        assert said in page[tab.after]
+    assert "As recorded on 1 Jan 2026" in page[tab.told] and "which is wrong; After says" in page[tab.told]
+    waiting = [step for step in steps if "ba-progress" in str(step.get(tab.before, ""))]
+    assert all("recorded 1 Jan 2026" in step[tab.before] for step in waiting), "it stays until there is an answer"
+    live = shown(tab.run_example(0)("sentiment", SENTIMENT_KEY, [], request()))
+    assert "recorded" not in live[tab.after] + live[tab.told] and " s · " in live[tab.after]
+
+
+def test_where_others_are_answered_what_was_recorded_stays(tab: Compare, recorded_answers: Path) -> None:
     with MODELS.line.place():
-        assert text.REMEMBERED in visit()[tab.reference]
+        page = shown(tab.greet("sentiment", SENTIMENT_KEY, [], request()))
+    assert text.OTHERS_FIRST in page[tab.reference] and "recorded 1 Jan 2026" in page[tab.before]
+    [turn] = shown(tab.run_example(0)("sentiment", SENTIMENT_KEY, [], request(), True))[tab.turns]
+    assert BALLOTS.has_seen("", turn), "so a vote on it would be of somebody who knew"
 
 
-def test_who_was_answered_while_others_waited_sees_the_answer_of_the_one_before(tab: Compare) -> None:
-    with MODELS.line.place():
-        waiting = tab.greet("sentiment", SENTIMENT_KEY, [], request())
-        assert "Waiting" in next(waiting)[tab.before]
-        tab.remembered[SENTIMENT_KEY] = {tab.reference: text.REMEMBERED}  # as the one before leaves it
-        assert text.REMEMBERED in shown(waiting)[tab.reference]
+def test_without_a_report_the_first_example_is_answered_live(tab: Compare) -> None:
+    page = shown(tab.greet("sentiment", SENTIMENT_KEY, [], request()))
+    assert page[tab.turns] and "recorded" not in page[tab.after] and page[tab.told]
+
+
+def test_the_example_whose_button_was_clicked_is_asked(tab: Compare) -> None:
+    for index in (1, 0):
+        event = gr.EventData(tab.examples[index], {})
+        [turn] = shown(tab.pick("sentiment", SENTIMENT_KEY, [], False, event, request()))[tab.turns]
+        assert turn.message == examples(SENTIMENT)[index].text
+
+
+def test_what_this_page_had_going_is_over_before_the_next_is_drawn(tab: Compare) -> None:
+    first = tab.run_example(0)("dialogue", DIALOGUE_KEY, [], request())
+    next(first)
+    ended = threading.Event()
+
+    def go_through() -> None:
+        list(first)
+        ended.set()
+
+    other = threading.Thread(target=go_through)
+    MODELS.stop("page1")
+    other.start()
+    cleared = tab.forget(DIALOGUE_KEY, request())
+    assert ended.is_set() and cleared[tab.turns] == []
+    other.join()
 
 
 def test_a_model_that_does_not_open_says_so_in_place_of_loading(tab: Compare, bundled: Path) -> None:
@@ -163,7 +208,7 @@ def test_stop_is_answered_before_the_model_has_stopped(tab: Compare) -> None:
     said = tab.stop_answer(request())
     assert said.value == text.STOPPING and not said.interactive
     page = shown(steps)
-    assert page[tab.stop].value == "Stop" and page[tab.stop].interactive
+    assert page[tab.stop].value == "Stop" and not page[tab.stop].interactive, "there is nothing to stop"
     assert tab.settle(request()).value == "Stop"
     assert not MODELS.is_answering("page1")
 

@@ -26,6 +26,7 @@ from finetuning.limits import Limits
 from plumbing.errors import UserError
 from tests.unit.eval.engine_stand_in import Engine as StandIn
 from tests.unit.eval.engine_stand_in import serving
+from tests.unit.ui.report_samples import save_recorded
 from ui.api.comparing import compare
 from ui.drawing import text
 from ui.server import engine as on_page
@@ -159,6 +160,19 @@ def test_two_visitors_are_answered_at_once(tab: Compare, served: on_page.Served,
     assert [page[tab.turns][0].tuned.text for page in pages] == ["bb", "bb"]
 
 
+def test_a_page_that_is_opened_asks_the_engine_while_this_machine_is_busy(
+    tab: Compare, served: on_page.Served, bundled: Path
+) -> None:
+    save_recorded(bundled / "sentiment")
+    with MODELS.line.place():
+        page = shown(tab.greet("sentiment", SENTIMENT_KEY, [], request()))
+        assert [turn.tuned.text for turn in page[tab.turns]] == ["bb"]
+        with served.line.place():
+            served.line.at_once = 1
+            page = shown(tab.greet("sentiment", SENTIMENT_KEY, [], request(session="page2")))
+    assert page[tab.turns] == [] and text.OTHERS_FIRST in page[tab.reference]
+
+
 def test_a_whole_model_is_answered_here_and_the_page_says_why(tab: Compare, served: on_page.Served) -> None:
     [turn] = (page := shown(tab.write("Fine soup.", WHOLE_KEY, [], request())))[tab.turns]
     assert turn.tuned.probabilities and MODELS._open
@@ -225,6 +239,8 @@ def test_as_many_are_answered_as_the_engine_takes() -> None:
         with line.place(1) as third, line.place(1) as fourth:
             assert (next(line.wait(third, stop)), next(line.wait(fourth, stop))) == (1, 2)
             assert len(line) == 2
+            line._took.append(10.0)
+            assert line.said_to_take(4) == " · about 20 s"
             with pytest.raises(UserError, match=text.QUEUE_FULL), line.place(1):
                 pass
     assert not line.is_busy and line.at_work == 0

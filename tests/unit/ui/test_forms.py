@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 import pytest
@@ -25,13 +26,12 @@ from ui.page import build_page
 from ui.server import choices
 from ui.server.rows import RowsInUse
 from ui.server.visitors import LOCAL, Visitor
-from ui.server.work import TimeLeft
 from ui.tabs import data_form, train_form
 from ui.tabs.data_form import GUESS, Chosen
 from ui.tabs.evaluate import Evaluate, _show_columns, build_evaluate
 from ui.tabs.examples import examples
 from ui.tabs.train import build_train
-from ui.tabs.train_steps import TrainTask
+from ui.tabs.train_steps import Train
 
 REVIEWS = Chosen("corpus:reviews", None, None)
 SENTIMENTS = train_form.recipes_of("sentiment")
@@ -155,8 +155,8 @@ def test_a_setting_that_the_strategy_has_not_is_never_sent() -> None:
                 assert getattr(made.strategy, setting) == int(value)
 
 
-def test_a_form_shows_the_settings_of_its_strategy_alone(laid_out: Callable[..., TrainTask]) -> None:
-    tab = laid_out(functools.partial(build_train, "sentiment"))
+def test_a_form_shows_the_settings_of_its_strategy_alone(laid_out: Callable[..., Train]) -> None:
+    tab = laid_out(build_train)
     for chosen, seen, rate in (
         ("lora", {"rank", "alpha", "dropout", "rslora", "dora"}, 5e-4),
         ("full", {"new"}, 5e-5),
@@ -186,7 +186,7 @@ def test_no_number_field_of_the_page_may_be_empty(laid_out: Callable[..., gr.Blo
     for limits in (None, Limits()):
         page = laid_out(functools.partial(build_page, limits), whole=True)
         numbers = [block for block in page.blocks.values() if isinstance(block, gr.Number)]
-        assert len(numbers) > 10 and all(number.value is not None for number in numbers)
+        assert len(numbers) >= 10 and all(number.value is not None for number in numbers)
     for name in recipe_names():
         values = dict(zip(train_form.FIELDS, train_form.values_of(load_recipe(name)), strict=True))
         assert None not in values.values()
@@ -224,28 +224,16 @@ def test_data_too_small_to_show_anything_is_told_with_the_data(
     assert re.search(says, drawn) if says else not warned
 
 
-def test_the_time_left_is_that_of_the_part_that_is_done() -> None:
-    left = TimeLeft()
-    assert left.said("Base", 0, 400, 100.0) == ""
-    assert left.said("Base", 8, 400, 102.0) == "", "too soon to say"
-    assert left.said("Base", 100, 400, 110.0) == " · about 30 s left"
-    assert left.said("Base", 10, 4000, 200.0) == " · about 665 min left"
-    assert left.said("Base", 400, 400, 140.0) == ""
-    assert left.said("Tuned", 50, 400, 141.0) == "", "another part may be slower"
-    assert left.said("Tuned", 100, 400, 151.0) == " · about 60 s left"
-    assert left.said("Loading", 0, 0, 200.0) == ""
-
-
 def test_evaluate_opens_with_the_report_that_a_model_came_with(laid_out: Callable[..., Evaluate]) -> None:
     tab = laid_out(build_evaluate)
     behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
     request = gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
     key = "bundled:sentiment-smollm2-lora"
-    drawn = dict(zip(tab.drawn, tab.show_own(key, None, request), strict=True))
-    assert "400 test rows when this model was tuned" in drawn[tab.progress]
+    drawn = dict(zip(tab.drawn, tab.show_own(key, None, "", request), strict=True))
+    assert "400 test rows when this model was tuned" in drawn[tab.judged.state]
     assert "Better" in drawn[tab.view.verdict] and drawn[tab.view.box].visible
     shown = drawn[tab.view.shown]
-    assert tab.show_own(key, shown, request) == gr.skip(), "what was evaluated here stays"
+    assert tab.show_own(key, shown, "", request) == gr.skip(), "what was evaluated here stays"
     assert tab.rows.value == "" and tab.rows.placeholder == "all"
 
 
@@ -256,12 +244,16 @@ def test_a_model_that_is_gone_is_said_where_its_report_would_be(
     tab = laid_out(build_evaluate)
     behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
     request = gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
-    drawn = dict(zip(tab.drawn, tab.show_own("run:gone", None, request), strict=True))
-    assert "There is no such tuned model" in drawn[tab.progress] and drawn[tab.view.shown] is None
+    drawn = dict(zip(tab.drawn, tab.show_own("run:gone", None, "", request), strict=True))
+    assert "There is no such tuned model" in drawn[tab.judged.state] and drawn[tab.view.shown] is None
 
 
 def test_a_run_is_evaluated_on_its_own_test_rows_unless_others_are_chosen(
-    tmp_path: Path, tiny_adapter: Path, laid_out: Callable[..., Evaluate], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    tiny_adapter: Path,
+    laid_out: Callable[..., Evaluate],
+    monkeypatch: pytest.MonkeyPatch,
+    jobs_here: list[object],
 ) -> None:
     monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
     opened(tmp_path, ["positive"])
@@ -279,41 +271,93 @@ def test_a_run_is_evaluated_on_its_own_test_rows_unless_others_are_chosen(
         assert report.data.spec.endswith(spec) and report.n == 4
 
 
-def test_an_evaluation_that_breaks_leaves_no_bar_behind(
-    laid_out: Callable[..., Evaluate], monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def asking(laid_out: Callable[..., Evaluate], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The tab, and what asks for an evaluation of what ships on four rows, or on other settings."""
+    monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
+    tab = laid_out(build_evaluate)
+    behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
+    request = gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
+    key = "bundled:sentiment-smollm2-lora"
+
+    def ask(*changes: str) -> list[dict[Any, Any]]:
+        forms = [each.value for form in tab.forms.values() for each in form.inputs]
+        forms[: len(changes)] = changes
+        steps = tab.evaluate("sentiment", key, "4", False, False, request, *forms)
+        return [dict(zip(tab.drawn, step, strict=True)) for step in steps]
+
+    return SimpleNamespace(tab=tab, request=request, key=key, ask=ask)
+
+
+def test_an_evaluation_that_cannot_be_asked_for_leaves_no_bar_behind(
+    asking: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("eval.report.folder.save", broken)
-    monkeypatch.setattr("finetuning.evaluation.evaluate_adapter", broken)
-    tab = laid_out(build_evaluate)
-    behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
-    request = gr.Request(request=behind, session_hash="page1")  # type: ignore[arg-type]
-    forms = [each.value for form in tab.forms.values() for each in form.inputs]
-    steps = tab.evaluate("sentiment", "bundled:sentiment-smollm2-lora", "", False, False, request, *forms)
+    monkeypatch.setattr(Visitor, "submit_job", broken)
+    forms = [each.value for form in asking.tab.forms.values() for each in form.inputs]
+    steps = asking.tab.evaluate("sentiment", asking.key, "", False, False, asking.request, *forms)
+    state = asking.tab.drawn.index(asking.tab.judged.state)
     bars = []
     with pytest.raises(OSError, match="No space"):
         for step in steps:
-            bars.append(step[0])
+            bars.append(step[state])
     assert any("ba-progress" in bar for bar in bars) and bars[-1] == ""
 
 
-def test_a_running_evaluation_stays_on_the_page_that_is_looked_at_again(
-    laid_out: Callable[..., Evaluate], monkeypatch: pytest.MonkeyPatch
+def test_what_is_wrong_with_a_file_is_said_at_once_and_nothing_waits(
+    asking: SimpleNamespace, tmp_path: Path
 ) -> None:
-    tab, key = laid_out(build_evaluate), "bundled:sentiment-smollm2-lora"
-    behind = SimpleNamespace(scope={"state": {"visitor": LOCAL}})
-    here, elsewhere = (gr.Request(request=behind, session_hash=name) for name in ("page1", "page2"))  # type: ignore[arg-type]
-    monkeypatch.setattr("ui.server.work.Work.states", lambda work: iter([("Base", 1, 4), ("Base", 2, 4)]))
-    forms = [each.value for form in tab.forms.values() for each in form.inputs]
-    steps = tab.evaluate("sentiment", key, "4", False, False, here, *forms)
-    for _ in range(3):
-        next(steps)
-        assert tab.show_own(key, None, here) == gr.skip()
-        assert tab.show_own(key, None, elsewhere) != gr.skip(), "nothing is going on there"
-    steps.close()  # whoever looked has gone
-    assert tab.show_own(key, None, here) != gr.skip()
+    file = tmp_path / "broken.csv"
+    file.write_text("text,label\nfine,positive\n,negative\n", encoding="utf-8")
+    shown = asking.ask("file", str(file), "")
+    state = asking.tab.judged.state
+    assert "Reading the rows" in shown[0][state] and "row 2" in shown[-1][state]
+    assert not LOCAL.jobs({"evaluation"})
+
+
+def test_an_evaluation_is_followed_wherever_the_page_is_opened_until_it_is_stopped(
+    asking: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tab, key, request = asking.tab, asking.key, asking.request
+    monkeypatch.setattr("finetuning.runs.launch._start", lambda job: True)  # its worker is slow to come
+    begun = asking.ask()[-1]
+    job_id = begun[tab.judged.job_id]
+    assert begun[tab.judged.clock] and begun[tab.judged.stop].visible
+    assert "4 of its own test rows" in begun[tab.judged.state] and "Queued" in begun[tab.judged.state]
+    assert tab.show_own(key, None, job_id, request) == gr.skip(), "it is being followed"
+    reloaded = dict(zip(tab.drawn, tab.show_own(key, None, "", request), strict=True))
+    assert reloaded[tab.judged.job_id] == job_id and reloaded[tab.judged.clock]
+    assert asking.ask()[-1][tab.judged.job_id] == job_id, "the same is not asked for twice"
+    assert tab.judged.look(job_id, begun[tab.judged.drawn], request) == gr.skip(), "nothing new"
+    ended = dict(zip(tab.drawn, tab.judged.end(job_id, begun[tab.judged.drawn], request), strict=True))
+    assert "Nothing was measured" in ended[tab.judged.state]
+    assert not ended[tab.judged.clock] and not ended[tab.judged.stop].visible
+    own = dict(zip(tab.drawn, tab.show_own(key, None, job_id, request), strict=True))
+    assert own[tab.judged.job_id] == "" and "Better" in own[tab.view.verdict]
+
+
+def test_what_was_judged_is_opened_again_deleted_and_taken_back(
+    asking: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tiny_adapter: Path, jobs_here: list[object]
+) -> None:
+    tab, request = asking.tab, asking.request
+    choice = dataclasses.replace(choices.find(asking.key, LOCAL), folder=tiny_adapter)
+    monkeypatch.setattr("ui.tabs.evaluate.find", lambda *_: choice)
+    done = asking.ask("corpus:reviews")[-1]
+    job_id = done[tab.judged.job_id]
+    assert "on 4 reviews" in done[tab.view.verdict] and "Measured" in done[tab.judged.state]
+    assert "4 of reviews" in done[tab.judged.listing] and not done[tab.judged.clock]
+    event = SimpleNamespace(_data={"job": job_id})
+    again = dict(zip(tab.drawn, tab.judged.open(event, request), strict=True))
+    assert again[tab.view.verdict] == done[tab.view.verdict]
+    both = [*tab.judged.deleted.outputs, *tab.drawn]
+    gone = dict(zip(both, tab.judged.throw_away(job_id, request), strict=True))
+    assert gone[tab.judged.listing] == "" and "is in the trash" in gone[tab.judged.deleted.said]
+    back = dict(zip(both, tab.judged.take_back(gone[tab.judged.deleted.run_id], request), strict=True))
+    assert back[tab.view.verdict] == done[tab.view.verdict] and not back[tab.judged.deleted.row].visible
+    with pytest.warns(UserWarning, match="no such job"):
+        tab.judged.open(SimpleNamespace(_data={"job": "../x"}), request)
 
 
 def test_an_upload_is_kept_beside_the_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,11 +26,11 @@ from ui.server.calls import RefusedError, _check_type
 from ui.server.four_bit import FourBitOnce
 from ui.server.visitors import LOCAL
 from ui.tabs import leading, learn_numbers
-from ui.tabs.learn import Learn, build_learn, target_of
-from ui.tabs.task_form import place_of
+from ui.tabs.learn import OTHER_TABS, Learn, build_learn, target_of
 from ui.tabs.train import build_train
 from ui.tabs.train_form import FIELDS
-from ui.tabs.train_steps import TrainTask
+from ui.tabs.train_steps import Train
+from ui.tabs.updates import after
 
 
 @pytest.fixture
@@ -273,24 +272,17 @@ def test_a_demonstration_sets_nothing_that_its_button_cannot_fill_in() -> None:
 # ---- what the buttons open -------------------------------------------------------------------------------------
 
 
-def test_a_recipe_is_asked_of_the_form_that_it_belongs_to_and_may_be_asked_for_twice(tab: Learn) -> None:
-    places = list(tab.wanted)
-    for target, place in (
-        ("recipe:sentiment-minilm-lora", "sentiment"),
-        ("recipe:dialogue-smollm2-qlora", "dialogue"),
-        ("recipe:chats-smollm2-lora", text.OWN),
-        ("strategy:sentiment-smollm2-lora:full", "sentiment"),
-        ("demonstration:overfitting", "sentiment"),
-    ):
-        found = [tab.go(clicks(target))[3:][places.index(place)] for _ in range(2)]
-        assert [target_of(one) for one in found] == [target, target] and found[0] != found[1]
+def test_a_recipe_may_be_asked_for_twice(tab: Learn) -> None:
+    for target in ("recipe:sentiment-minilm-lora", "recipe:chats-smollm2-lora", "demonstration:overfitting", "own"):
+        *opened, first = tab.go(clicks(target))
+        again = tab.go(clicks(target))[-1]
+        assert [target_of(one) for one in (first, again)] == [target, target] and first != again
+        assert opened == [gr.skip(), gr.skip()], "the form is filled before it is shown"
 
 
 def test_other_targets_open_tabs_and_what_is_none_opens_nothing(tab: Learn) -> None:
-    tabs, forms, *_ = tab.go(clicks("own"))
-    assert (tabs.selected, forms.selected) == ("train", "train-own")
     assert tab.go(clicks("tab:evaluate"))[0].selected == "evaluate"
-    opened, _, chosen, *_ = tab.go(clicks("lab:ways-dialogue"))
+    opened, chosen, _ = tab.go(clicks("lab:ways-dialogue"))
     assert (opened.selected, chosen) == ("lab", "ways-dialogue")
     for wrong in ("", "tab:../x", "recipe:../../x", "recipe:nothing", "strategy:sentiment-smollm2-lora:x",
                   "demonstration:../x", "lab:x", "recipe:/etc/x.yaml", "strategy::", "x:y"):  # fmt: skip
@@ -298,43 +290,42 @@ def test_other_targets_open_tabs_and_what_is_none_opens_nothing(tab: Learn) -> N
             tab.go(clicks(wrong))
 
 
-def filled(form: TrainTask, target: str) -> dict[Any, Any]:
+def filled(form: Train, target: str) -> dict[Any, Any]:
     """Component → value, as the page has it afterwards."""
-    found = {each: each.value for each in form.inputs}
-    for each, update in leading.filled(form, target).items():
-        assert any(each is known for known in leading.outputs(form))
-        value = (
-            update.get("value", found.get(each)) if isinstance(update, dict) else getattr(update, "value", update)
-        )
-        found[each] = value
-    return found
+    given = {each: each.value for each in form.inputs}
+    updates = leading.filled(form, target, given, LOCAL)
+    assert set(updates) <= {*form.begun}, "else Gradio refuses them"
+    return after(given, updates)
 
 
 @pytest.mark.parametrize("name", [
     "recipe:sentiment-minilm-lora", "strategy:sentiment-smollm2-lora:qlora", "strategy:sentiment-smollm2-lora:last",
     "demonstration:forgetting", "demonstration:overfitting", "recipe:dialogue-smollm2-qlora",
 ])  # fmt: skip
-def test_a_form_that_was_filled_describes_just_that_recipe(name: str, laid_out: Callable[..., TrainTask]) -> None:
+def test_a_form_that_was_filled_describes_just_that_recipe(name: str, laid_out: Callable[..., Train]) -> None:
     libraries.ready()
     wanted = leading.recipe_of(name)
-    form = laid_out(functools.partial(build_train, place_of(wanted)))
-    found = form._recipe(filled(form, name), LOCAL)
+    form = laid_out(build_train)
+    found = form.recipe(filled(form, name), LOCAL)
     # A whole model is held in float32, however the form says that.
     assert found.load_precision == wanted.load_precision
     apart: Any = {"title": True, "evaluation": True, "model": {"precision"}}
     assert found.model_dump(exclude=apart) == wanted.model_dump(exclude=apart)
 
 
-def test_rows_of_a_task_without_a_form_are_chosen_and_propose_the_rest(laid_out: Callable[..., TrainTask]) -> None:
-    form = laid_out(functools.partial(build_train, text.OWN))
-    assert filled(form, "recipe:chats-smollm2-lora")[form.data.kind] == "corpus:chats"
+def test_rows_of_a_task_without_a_form_are_chosen_and_propose_the_rest(laid_out: Callable[..., Train]) -> None:
+    form = laid_out(build_train)
+    found = filled(form, "recipe:chats-smollm2-lora")
+    assert (found[form.place], found[form.data.kind]) == (text.OWN, "corpus:chats")
+    assert found[form.form.recipe] == "chats-smollm2-lora"
+    assert filled(form, "own")[form.data.kind] == "file"
     with pytest.raises(UserError):
-        leading.filled(form, "recipe:nothing")
+        leading.filled(form, "recipe:nothing", found, LOCAL)
 
 
-def test_each_form_that_a_button_may_fill_is_on_the_page(laid_out: Callable[..., gr.Blocks]) -> None:
-    page = laid_out(build_page, whole=True)
-    ids = {getattr(block, "id", None) for block in page.blocks.values() if isinstance(block, gr.Tab)}
-    wanted = [block.elem_id for block in page.blocks.values() if str(block.elem_id).startswith("learn-")]
-    assert {"learn", "train", "train-own", "train-sentiment", "train-dialogue", "evaluate"} <= ids
-    assert {"learn-own", "learn-sentiment", "learn-dialogue"} <= set(wanted)
+def test_each_place_that_a_button_may_open_is_on_the_page(laid_out: Callable[..., gr.Blocks]) -> None:
+    blocks = laid_out(build_page, whole=True).blocks.values()
+    tabs = {block.id for block in blocks if isinstance(block, gr.Tab)}
+    assert {"learn", "train", "lab", *OTHER_TABS} <= tabs
+    [places] = [block.choices for block in blocks if block.elem_id == "train-from"]
+    assert {value for _, value in places} == {text.OWN, "sentiment", "dialogue"}

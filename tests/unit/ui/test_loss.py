@@ -106,6 +106,6 @@ def test_what_else_is_logged_is_drawn_under_the_loss(tmp_path: Path) -> None:
     path.write_text("".join(lines) + '{"step": 6, "eval_loss": 0.6, "eval_rewards/margins": 1.5}\n')
     drawn = Curve(path, ("rewards/margins", "kl")).draw(0)
     assert drawn.count("<svg") == 2  # nothing of "kl" is there
-    assert "by how much more, times beta: training 3 · validation 1.5 (dashed)" in drawn
-    assert ">-2</text>" in drawn
+    assert "<b>By how much more, times beta</b>" in drawn and "training 3 · validation 1.5 (dashed)" in drawn
+    assert ">-2</span>" in drawn
     assert Curve(path).draw(0).count("<svg") == 1

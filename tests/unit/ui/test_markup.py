@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import re
+
+from eval.calibration import ReliabilityBin
+from eval.statistics import Interval
 from ui.drawing import answers, charts, markup
 from ui.drawing.answers import Side, Turn
 
@@ -60,5 +64,22 @@ def test_labels_are_judged_by_their_probability_and_summaries_by_rouge() -> None
 def test_a_loss_curve_spans_its_steps_and_leaves_out_what_is_not_finite() -> None:
     drawn = charts.loss_curve([(1, 3.0), (2, float("nan")), (4, 1.5)], [(4, 2.0)], total=8)
     assert drawn.count("<polyline") == 2
-    assert "step 8" in drawn and "nan" not in drawn
+    assert ">8<" in drawn and "nan" not in drawn
     assert "<svg" not in charts.loss_curve([])
+
+
+def test_a_plot_has_a_title_two_axes_with_units_and_a_sentence_in_its_place() -> None:
+    interval = Interval(low=0.1, high=0.3)
+    bins = [ReliabilityBin(low=0.5, high=0.6, n=40, mean_confidence=0.55, accuracy=0.5)]
+    for drawn, title, up, across in (
+        (charts.loss_curve([(1, 3.0), (66, 1.5)], unit="nats a token"), "Loss", "nats a token", "optimizer step"),
+        (charts.curve("tokens an answer", [(1, 3.0), (66, 1.5)]), "Tokens an answer", "", "optimizer step"),
+        (charts.differences([0.4, 0.0], 0.2, interval, what="A line"), "Change", "tuned minus base", "2 rows"),
+        (charts.reliability(bins, bins), "Calibration", "share that is right", "confidence of an answer"),
+        (charts.against([(1, 0.1, 0.2), (2, 0.3, 0.1)], across="worth", up="metric"), "Metric", "", "worth"),
+    ):
+        assert f"<b>{title}" in drawn and up in drawn and f">{across}" in drawn, title
+        assert 'role="img" aria-label="' in drawn and 'aria-hidden="true"' in drawn
+        assert "<text" not in drawn, "letters have pixels, whatever the frame is wide"
+    steps = re.findall(r"<b style=\"left:[\d.]+%\">([\d,]+)</b>", charts.loss_curve([(1, 3.0), (66, 1.5)]))
+    assert steps == ["0", "20", "40", "60", "66"], "round, and the last"

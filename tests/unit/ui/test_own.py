@@ -23,11 +23,12 @@ from plumbing.errors import UserError
 from ui.drawing import text
 from ui.server.rows import RowsInUse
 from ui.server.visitors import LOCAL, Visitor
-from ui.tabs import sizes, train_form
+from ui.tabs import clock, sizes, train_form
 from ui.tabs.sizes import Counts
 from ui.tabs.task_form import other_corpora, place_of
 from ui.tabs.train import build_train
-from ui.tabs.train_steps import TrainTask
+from ui.tabs.train_steps import Train
+from ui.tabs.updates import after
 
 
 def request_of(visitor: Visitor) -> gr.Request:
@@ -43,9 +44,9 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def tab(laid_out: Callable[..., TrainTask]) -> TrainTask:
+def tab(laid_out: Callable[..., Train]) -> Train:
     libraries.ready()
-    return laid_out(functools.partial(build_train, text.OWN))
+    return laid_out(build_train)
 
 
 def tickets(folder: Path, name: str = "My tickets (2026).csv") -> Path:
@@ -65,19 +66,17 @@ def tickets(folder: Path, name: str = "My tickets (2026).csv") -> Path:
 class Page:
     """What the page holds: the values of the form, as the tab's updates change them."""
 
-    def __init__(self, tab: TrainTask, visitor: Visitor = LOCAL) -> None:
+    def __init__(self, tab: Train, visitor: Visitor = LOCAL) -> None:
         self.tab, self.request = tab, request_of(visitor)
-        self.values = {each: each.value for each in tab.inputs}
+        self.values = {each: each.value for each in tab.inputs} | {tab.place: text.OWN}
         self.shown: dict[Any, Any] = {}
+        self.take(tab.choose_place(self.request, *self.values.values()))
 
     def take(self, updates: dict[Any, Any]) -> None:
         assert set(updates) <= {*self.tab.begun, *self.tab.form.fields}, "else Gradio refuses them"
         for each, update in updates.items():
             self.shown[each] = update
-            if isinstance(update, dict) and "value" in update:
-                self.values[each] = update["value"]
-            elif each in self.values and not isinstance(update, dict):
-                self.values[each] = update
+        self.values = after(self.values, updates)
 
     def set(self, **changed: Any) -> Page:
         parts = {"file": self.tab.data.file, "source": self.tab.data.kind, "labels": self.tab.data.labels}
@@ -96,11 +95,11 @@ class Page:
     @property
     def recipe(self) -> Recipe:
         given = self.tab.given(tuple(self.values.values()))
-        return self.tab._recipe(given, LOCAL)
+        return self.tab.recipe(given, LOCAL)
 
 
 def test_a_file_of_labels_is_proposed_with_its_reason_and_trained_as_on_the_command_line(
-    tab: TrainTask, tmp_path: Path
+    tab: Train, tmp_path: Path
 ) -> None:
     from finetuning.proposal import propose
 
@@ -124,7 +123,7 @@ def test_a_file_of_labels_is_proposed_with_its_reason_and_trained_as_on_the_comm
     assert place_of(made) == text.OWN
 
 
-def test_kind_labels_and_instruction_can_be_changed(tab: TrainTask, tmp_path: Path) -> None:
+def test_kind_labels_and_instruction_can_be_changed(tab: Train, tmp_path: Path) -> None:
     page = Page(tab).upload(tickets(tmp_path))
     assert tab.what is not None
     page.set(labels="defect=broken, shipping=skip")
@@ -142,11 +141,11 @@ def test_kind_labels_and_instruction_can_be_changed(tab: TrainTask, tmp_path: Pa
     page.take(tab.show_other_task(page.request, *page.values.values()))
     assert page.recipe.task.kind == "generation"  # type: ignore[union-attr]
     assert page.values[tab.form.recipe] == "passages-smollm2-lora", "as for texts on the command line"
-    assert page.shown[tab.data.labels] == gr.update(visible=False)
+    assert not page.shown[tab.data.labels]["visible"]
     assert page.values[tab.what.instruction] == ""
 
 
-def test_two_columns_are_read_as_one_input(tab: TrainTask, tmp_path: Path) -> None:
+def test_two_columns_are_read_as_one_input(tab: Train, tmp_path: Path) -> None:
     rows = [
         {"context": f"Box {n} holds {n} pens.", "question": f"How many in {n}?", "answer": f"{n} pens"}
         for n in range(40)
@@ -160,7 +159,7 @@ def test_two_columns_are_read_as_one_input(tab: TrainTask, tmp_path: Path) -> No
     assert "holds" in page.shown[tab.learns] and "How many" in page.shown[tab.learns]
 
 
-def test_chats_have_no_column_of_answers(tab: TrainTask, tmp_path: Path) -> None:
+def test_chats_have_no_column_of_answers(tab: Train, tmp_path: Path) -> None:
     turns = [("user", "Hello {n}"), ("assistant", "Hi {n}"), ("user", "And {n}?"), ("assistant", "Fine, {n}.")]
     rows = [
         {"messages": [{"role": role, "content": said.format(n=number)} for role, said in turns]}
@@ -175,7 +174,7 @@ def test_chats_have_no_column_of_answers(tab: TrainTask, tmp_path: Path) -> None
     assert not page.shown[tab.data.target_column]["visible"]
 
 
-def test_a_column_that_is_chosen_twice_is_refused(tab: TrainTask, tmp_path: Path) -> None:
+def test_a_column_that_is_chosen_twice_is_refused(tab: Train, tmp_path: Path) -> None:
     page = Page(tab).upload(tickets(tmp_path))
     page.values[tab.data.also] = "Team"
     shown = tab.show_data(page.request, *page.values.values())
@@ -192,7 +191,7 @@ def test_a_column_that_is_chosen_twice_is_refused(tab: TrainTask, tmp_path: Path
     ],
 )
 def test_what_is_wrong_with_a_file_is_said_and_nothing_is_lost(
-    tab: TrainTask, tmp_path: Path, content: str, says: str
+    tab: Train, tmp_path: Path, content: str, says: str
 ) -> None:
     file = tmp_path / "broken.csv"
     file.write_text(content, encoding="utf-8")
@@ -205,7 +204,7 @@ def test_what_is_wrong_with_a_file_is_said_and_nothing_is_lost(
     assert not list_runs()
 
 
-def test_a_bundled_corpus_brings_its_task_and_its_recipe(tab: TrainTask) -> None:
+def test_a_bundled_corpus_brings_its_task_and_its_recipe(tab: Train) -> None:
     page = Page(tab).set(source="corpus:requests")
     assert "corpus:requests" in [source for _, source in other_corpora()]
     page.take(tab.show_other_data(page.request, *page.values.values()))
@@ -213,22 +212,45 @@ def test_a_bundled_corpus_brings_its_task_and_its_recipe(tab: TrainTask) -> None
     assert "8 labels" in page.shown[tab.data_summary]
 
 
-def test_an_own_run_is_followed_where_it_was_started(tab: TrainTask, tmp_path: Path) -> None:
+def test_a_run_is_followed_for_as_long_as_it_goes_on_whatever_it_learns(tab: Train, tmp_path: Path) -> None:
     page = Page(tab).upload(tickets(tmp_path))
-    run_id, *_ = tab.start_run(page.request, *page.values.values())
+    run_id, drawn, strikes, state, *_ = tab.start_run(page.request, *page.values.values())
     [run] = list_runs()
     assert run.id == run_id and run.recipe().data.source.startswith(f"file:{tmp_path / 'runs' / 'uploads'}")
-    assert tab.follow.find_run(page.request)[0] == run_id
+    assert strikes == clock.set_to(True) and "ba-state-queued" in state
+    assert tab.follow.look("", "", page.request)[0] == run_id, "a page that is opened meanwhile finds it"
+    assert tab.follow.look(run_id, drawn, page.request)[3:] == [gr.skip()] * (len(tab.follow.followed) - 3)
     run.update(state="cancelled")
-    create_run(load_recipe("sentiment-smollm2-lora"))
-    assert tab.follow.find_run(page.request)[0] == ""
+    assert tab.follow.look(run_id, drawn, page.request)[2] == clock.set_to(False)
+    assert tab.follow.look("", "", page.request) == gr.skip()
+    resumed = gr.EventData(tab.follow.resume, {})
+    assert tab.follow.change(run_id, drawn, resumed, page.request)[2] == clock.set_to(True)
+    other = create_run(load_recipe("dialogue-smollm2-qlora"))
+    assert tab.follow.look("", "", page.request)[0] in (run_id, other.id)
+
+
+def test_each_starting_point_fills_the_form_and_a_file_stays_to_come_back_to(tab: Train, tmp_path: Path) -> None:
+    page = Page(tab).upload(tickets(tmp_path))
+    for place, recipe, source in (
+        ("dialogue", "dialogue-smollm2-qlora", "corpus:dialogues"),
+        ("sentiment", "sentiment-smollm2-lora", "corpus:reviews"),
+    ):
+        page.values[tab.place] = place
+        page.take(tab.take(gr.EventData(tab.place, {}), page.request, *page.values.values()))
+        assert page.recipe == load_recipe(recipe) and page.values[tab.data.kind] == source
+        assert not page.shown[tab.data.also]["visible"] and not page.shown[tab.what.row]["visible"]
+    with pytest.warns(UserWarning, match="no such starting point"):
+        tab.take(gr.EventData(tab.place, {}), page.request, "nowhere", *list(page.values.values())[1:])
+    page.values[tab.place] = text.OWN
+    page.take(tab.take(gr.EventData(tab.place, {}), page.request, *page.values.values()))
+    assert page.recipe.name == "own-my-tickets-2026" and "3 labels" in page.shown[tab.data_summary]
 
 
 def test_a_stranger_is_held_to_the_limits_before_anything_is_proposed_from_too_many_rows(
-    laid_out: Callable[..., TrainTask], tmp_path: Path
+    laid_out: Callable[..., Train], tmp_path: Path
 ) -> None:
     limits = Limits(rows=50, steps=20)
-    tab = laid_out(functools.partial(build_train, text.OWN, limits))
+    tab = laid_out(functools.partial(build_train, limits))
     ana = Visitor("browser-ana", limits, holder="browser-ana")
     page = Page(tab, ana).upload(tickets(tmp_path))
     assert "90 rows, and this public page takes 50" in page.shown[tab.data_summary]
@@ -259,7 +281,7 @@ def test_normal_is_the_recipe_quick_is_less_and_thorough_more() -> None:
     )
 
 
-def test_every_strategy_has_its_cost_beside_it_or_why_it_has_none(tab: TrainTask, tmp_path: Path) -> None:
+def test_every_strategy_has_its_cost_beside_it_or_why_it_has_none(tab: Train, tmp_path: Path) -> None:
     page = Page(tab).upload(tickets(tmp_path))
     page.values[tab.form.field("model.base")] = "unknown/base"
     drawn = tab.show_costs(page.request, *page.values.values())

@@ -1,28 +1,36 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 import pytest
 
+from benchmarks.first_load import made_of
 from finetuning.limits import Limits, as_submitted
 from finetuning.recipe import load_recipe
-from finetuning.runs.folder import create_run, open_run
+from finetuning.runs.folder import Run, create_run, open_run
 from models import libraries
 from plumbing.errors import RunError
+from ui.api.publish import FOR_PROGRAMS
 from ui.drawing import text
 from ui.page import build_page
 from ui.server import choices, downloads, models_in_use
 from ui.server.visitors import LOCAL, Visitor
-from ui.tabs import run_view, runs
+from ui.tabs import clock, run_view, runs
 from ui.tabs.report_view import ReportView
 from ui.tabs.task_form import place_of
 
+LISTENERS, COMPONENTS = 95, 400
+"""What three forms of Train made of 324 and 545, and some room."""
+GROUPS = {"chat", "act", "estimate", "start"}
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 
 
@@ -56,8 +64,26 @@ def test_the_page_is_built_without_a_model_library_and_with_the_handlers_that_to
 
 
 def test_a_page_that_follows_no_run_asks_for_nothing(laid_out: Callable[..., gr.Blocks]) -> None:
+    """That of Runs strikes too, once its tab is open."""
     blocks = laid_out(build_page, whole=True).blocks.values()
-    assert [block.active for block in blocks if isinstance(block, gr.Timer)] == [False] * 5
+    assert not [block for block in blocks if isinstance(block, gr.Timer)], "which also runs where nobody looks"
+    clocks = [block.value for block in blocks if "ba-clock" in (block.elem_classes or [])]
+    assert sorted(clocks) == ["", "", "", "", clock.set_to(True)]
+
+
+def test_the_page_is_made_of_no_more_than_it_needs(laid_out: Callable[..., gr.Blocks]) -> None:
+    """Gradio sends every listener and component to every visitor, whatever they open."""
+    page = laid_out(build_page, whole=True)
+    made = made_of(page)
+    assert made["listeners"] <= LISTENERS and made["components"] <= COMPONENTS
+    assert made["concurrency groups"] <= len(GROUPS) + 1, "the last is of whoever closes the page"
+    queued = [each for each in page.fns.values() if each.queue is not False and each.targets[0][1] != "unload"]
+    assert {each.concurrency_id for each in queued} == GROUPS
+    limits = {kind: {each.concurrency_limit for each in queued if each.concurrency_id == kind} for kind in GROUPS}
+    assert all(len(found) == 1 for found in limits.values()), f"the least would count: {limits}"
+    sent = {each["id"]: each for each in page.get_config_file()["components"]}
+    told = {name for each in page.get_config_file()["page"][""]["components"] for name in sent[each]}
+    assert not told & {*FOR_PROGRAMS}
 
 
 def test_nothing_waits_for_a_change_of_state_which_gradio_may_lose(laid_out: Callable[..., gr.Blocks]) -> None:
@@ -112,7 +138,7 @@ def test_a_queued_run_says_how_many_are_before_it(folder: Path) -> None:
     second = create_run(load_recipe("sentiment-smollm2-lora"))
     first, second = sorted((first, second), key=lambda run: run.id[-20:])
     assert "Queued: starts in a moment" in run_view.state_line(first, LOCAL)
-    assert "Queued: 1 waiting run before this one" in run_view.state_line(second, LOCAL)
+    assert "Queued: 1 before this one" in run_view.state_line(second, LOCAL)
     assert run_view.newest(LOCAL, lambda recipe: place_of(recipe) == "sentiment", active=True) is not None
     assert run_view.newest(LOCAL, lambda recipe: place_of(recipe) == "dialogue", active=True) is None
 
@@ -156,7 +182,7 @@ def test_a_damaged_run_does_not_hide_the_others(folder: Path) -> None:
     damaged = create_run(load_recipe("dialogue-smollm2-qlora"))
     (damaged.folder / "status.json").write_text("{", encoding="utf-8")
     drawn = runs.run_table(LOCAL.runs())
-    assert whole.id[-20:] in drawn and "ba-state-damaged" in drawn
+    assert whole.id in drawn and "ba-state-damaged" in drawn
     assert "cannot be read" in run_view.state_line(damaged, LOCAL)
     assert damaged.state() == "damaged"
 
@@ -188,7 +214,7 @@ def test_whatever_is_in_a_runs_files_is_drawn_as_damaged(folder: Path, content: 
         (run.folder / name).write_bytes(content)
     assert "ba-state-damaged" in runs.run_table(LOCAL.runs())
     assert choices.of_run(run) is None and choices.all_choices(LOCAL)
-    drawn = TAB._draw(run, LOCAL)
+    drawn = TAB._open(run, LOCAL)
     assert any("cannot be read" in str(each) for each in drawn)
     assert whole.id in {each.id for each in LOCAL.runs()}
 
@@ -199,8 +225,72 @@ def test_a_folder_in_place_of_a_file_or_nothing_at_all_is_drawn(folder: Path, na
     place = run.folder / name
     place.unlink(missing_ok=True)
     place.mkdir() if "." in name else place.write_text("a file")
-    assert TAB._draw(run, LOCAL)
+    assert TAB._open(run, LOCAL)
     assert run.id in runs.run_table(LOCAL.runs())
+
+
+def asked_by(visitor: Visitor) -> gr.Request:
+    return gr.Request(request=SimpleNamespace(scope={"state": {"visitor": visitor}}), session_hash="page1")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tab(laid_out: Callable[..., runs.Runs]) -> runs.Runs:
+    return laid_out(functools.partial(runs.build_runs, public=False))
+
+
+def ticks(tab: runs.Runs, *events: tuple[Run, bool], ticked: str = "") -> dict[Any, Any]:
+    """What the page shows after these boxes were ticked or not."""
+    shown: dict[Any, Any] = {}
+    for run, on in events:
+        event = SimpleNamespace(_data={"run": run.id, "on": "yes" if on else ""})
+        drawn = tab.tick(ticked, 0, event, asked_by(LOCAL))  # type: ignore[arg-type]
+        shown = dict(zip(tab.shown, drawn, strict=True))
+        ticked = shown[tab.ticked]
+    return shown
+
+
+def test_ticked_runs_are_drawn_in_one_plot_beside_what_differs(folder: Path, tab: runs.Runs) -> None:
+    one, other = (create_run(load_recipe("sentiment-smollm2-lora", [f"training.epochs={n}"])) for n in (1, 2))
+    for run, loss in ((one, 0.7), (other, 0.5)):
+        for step in (1, 2, 3):
+            run.append_metrics({"step": step, "loss": 2 * loss / step})
+        run.append_metrics({"step": 3, "loss": None, "eval_loss": loss})
+    other.rename("<b>longer</b>")
+    first = ticks(tab, (one, True))
+    assert text.TICK_ONE_MORE in first[tab.compared] and not first[tab.link].visible
+    both = ticks(tab, (one, True), (other, True))
+    drawn = both[tab.compared]
+    assert both[tab.ticked] == f"{one.id} {other.id}" and both[tab.link].visible
+    assert drawn.count("<svg") == 1 and drawn.count("<polyline") == 4
+    assert "A: training 0.467 at step 3, validation 0.700" in drawn and "nats a token" in drawn
+    assert "training.epochs" in drawn and "training.learning_rate" not in drawn
+    assert "&lt;b&gt;longer" in drawn and "<b>longer" not in drawn
+    assert str(both[tab.table]).count('checked=""') == 2 and not both[tab.detail].visible
+    again = tab.look(*(both.get(each, "") for each in tab.seen), asked_by(LOCAL))
+    assert again == gr.skip(), "nothing is new"
+    opened = tab.open(both[tab.ticked], SimpleNamespace(_data={"run": one.id}), asked_by(LOCAL))  # type: ignore[arg-type]
+    shown = dict(zip([*tab.followed, *tab.comparing], opened, strict=True))
+    assert shown[tab.detail].visible and not shown[tab.beside].visible and shown[tab.ticked] == both[tab.ticked]
+    later = tab.look("", 0, one.id, shown[tab.drawn], shown[tab.ticked], shown[tab.drawn_beside], asked_by(LOCAL))
+    assert dict(zip(tab.shown, later, strict=True))[tab.beside] == gr.skip(), "it stays closed"
+    none = dict(zip(tab.shown, tab.untick(0, asked_by(LOCAL)), strict=True))
+    assert none[tab.ticked] == "" and not none[tab.beside].visible
+
+
+def test_a_run_is_renamed_deleted_and_taken_back(folder: Path, tab: runs.Runs) -> None:
+    run, other = (create_run(load_recipe("sentiment-smollm2-lora")) for _ in range(2))
+    named = dict(zip(tab.shown, tab.rename("mine", run.id, "", 0, asked_by(LOCAL)), strict=True))
+    assert ">mine<" in named[tab.table] and ">mine<" in named[tab.title] and named[tab.name] == "mine"
+    with_undo = [*tab.deleted.outputs, *tab.shown]
+    gone = dict(zip(with_undo, tab.throw_away(run.id, f"{run.id} {other.id}", 0, asked_by(LOCAL)), strict=True))
+    assert "mine is in the trash" in gone[tab.deleted.said] and gone[tab.deleted.row].visible
+    assert run.id not in gone[tab.table] and not gone[tab.detail].visible and gone[tab.ticked] == other.id
+    back = dict(zip(with_undo, tab.take_back(gone[tab.deleted.run_id], "", 0, asked_by(LOCAL)), strict=True))
+    assert ">mine<" in back[tab.table] and back[tab.run_id] == run.id and not back[tab.deleted.row].visible
+    stranger = Visitor("browser-1", Limits(), holder="browser-1")
+    for act in (tab.throw_away, tab.take_back):
+        with pytest.warns(UserWarning, match="no such run|not in the trash"):
+            act(run.id, "", 0, asked_by(stranger))
 
 
 def test_a_run_id_never_leads_out_of_the_folder(folder: Path) -> None:

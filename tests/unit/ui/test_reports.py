@@ -154,12 +154,13 @@ def test_a_spreadsheet_runs_no_text_of_the_rows(start: str) -> None:
 def test_a_line_for_each_difference_the_mean_and_its_interval() -> None:
     interval = Interval(low=0.05, high=0.25)
     drawn = charts.differences([0.5, -0.1, 0.0, 0.2], 0.15, interval, what="One line a row")
-    assert drawn.count("<circle") == 4 and drawn.count("stroke-width") == 3  # nothing changed, no line
+    assert drawn.count("ba-round") == 4 and drawn.count("stroke-width") == 7  # nothing changed, no line
     assert drawn.count("ba-tuned-mark") == 4 and drawn.count("ba-base-mark") == 3
     assert "mean +0.150, 95 % interval +0.050 to +0.250" in drawn
-    assert 'top:0.00%">+0.6<' in drawn and 'top:75.00%">0<' in drawn and 'top:100.00%">-0.2<' in drawn
+    for at, tick in (("0.00", "+0.6"), ("75.00", "0"), ("100.00", "-0.2")):
+        assert f'style="top:{at}%">{tick}<' in drawn
     many = charts.differences([number / 1000 for number in range(1000)], 0.5, interval, what="One line a row")
-    assert many.count("<circle") == charts.LINES_DRAWN and "400 of 1,000 lines" in many
+    assert many.count("ba-round") == charts.LINES_DRAWN and "400 of 1,000 lines" in many
     assert "nan" not in charts.differences([0.0], 0.0, Interval(low=0, high=0), what="One line a row")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +28,7 @@ from ui.server.models_in_use import MODELS, ModelsInUse
 from ui.server.visitors import LOCAL
 from ui.tabs.compare import Compare, build_compare
 from ui.tabs.train import build_train
-from ui.tabs.train_steps import TrainTask
+from ui.tabs.train_steps import Train
 
 LETTERS = [f"Dear Ana {n}, the soup is warm and the film is slow. Leo offers to look." for n in range(6)]
 OWN = OwnTask(kind="text", name="letters-of-ana", noun="letters")
@@ -83,9 +82,9 @@ def test_both_sides_go_on_with_the_same_opening(tab: Compare, run: Run, monkeypa
 
     monkeypatch.setattr(answering, "prompt_tokens", noted)
     key = f"run:{run.id}"
-    model, box, *buttons = tab.change_task(text.OWN, request())
+    model, box, *buttons, _ = tab.change_task(text.OWN, request())
     assert model.value == key and "how a text begins" in box.placeholder
-    assert all(LETTERS[0].startswith(button.value.removesuffix(" …")[:10]) for button in buttons[:1])
+    assert all(LETTERS[0].startswith(button.value.partition(": ")[2][:10]) for button in buttons[:1])
     page = shown(tab.run_example(0)(text.OWN, key, [], request()))
     [turn] = page[tab.turns]
     assert turn.message and any(letter.startswith(turn.message) for letter in LETTERS)
@@ -111,13 +110,13 @@ def test_its_report_is_drawn(run: Run) -> None:
 
 
 @pytest.fixture
-def train(laid_out: Callable[..., TrainTask], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainTask:
+def train(laid_out: Callable[..., Train], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     monkeypatch.setenv("BEFORE_AFTER_RUNS", str(tmp_path / "runs"))
     libraries.ready()
-    return laid_out(functools.partial(build_train, text.OWN))
+    return laid_out(build_train)
 
 
-def test_a_text_that_is_uploaded_is_learned_whole(train: TrainTask, tmp_path: Path, tiny_llama: Path) -> None:
+def test_a_text_that_is_uploaded_is_learned_whole(train: Train, tmp_path: Path, tiny_llama: Path) -> None:
     book = tmp_path / "book.txt"
     book.write_text("\n\n".join(f"It rained on day {n}, and nobody went out. " * 30 for n in range(30)))
     page = Page(train).upload(book)

@@ -154,7 +154,7 @@ def test_a_server_answers_at_once_and_is_not_waited_for_after_a_stop(tab: Compar
         page = shown(tab.write("Go on.", key, [], request()))
         assert "uncounted" in page[tab.after] and "tokens" not in page[tab.after]
         released = threading.Event()
-        server.answer = lambda number, body: (released.wait(20), completion("late"))[1]
+        server.answer = lambda number, body: (released.wait(600), completion("late"))[1]
         steps = tab.write("Wait.", key, [], request())
         for step in steps:
             if tab.after in step and server.texts[-1] == "Wait.":

@@ -156,7 +156,7 @@ def test_the_line_is_first_come_first_served_and_bounded() -> None:
             pass
         assert len(line) == 5
     for thread in threads:
-        thread.join(10)
+        thread.join()
     assert order == [0, 1, 2, 3, 4] and not line.is_busy
 
 

@@ -342,7 +342,7 @@ def test_enough_votes_start_a_run_that_goes_on_with_the_adapter(
 
 
 def test_an_open_run_is_drawn_again_when_this_visitor_has_voted_on_it(tmp_path: Path) -> None:
-    run = SimpleNamespace(id="a", folder=tmp_path)
+    run = SimpleNamespace(id="a", folder=tmp_path, called="")
     ana, bea = (Visitor(name, Limits(), holder=name) for name in ("browser-a", "browser-b"))
 
     def seen() -> list[str]:

@@ -73,7 +73,7 @@ def test_a_reader_that_goes_is_no_worse_model_and_what_was_to_be_written_is(exam
     save(*example("worse"), tmp_path / "v")
     shown = process("show", "v", "--json", "again.json", cwd=tmp_path)
     shown.stdout.close()  # as of `… | head`
-    assert shown.wait(120) == 2, shown.stderr.read()
+    assert shown.wait() == 2, shown.stderr.read()
     shown.stderr.close()
     assert json.loads((tmp_path / "again.json").read_text())["task"] == "mood"
 
@@ -144,16 +144,16 @@ def test_interrupted_it_ends_with_130_and_goes_on_with_what_was_answered(sums, t
         asked = ("compare", "--base", f"{server.url}#one", "--tuned", f"{server.url}#two", "--data", sums,
                  "--option", "in_flight=1", "--out", "out")  # fmt: skip
         first = process(*asked, cwd=tmp_path)
-        ends = time.monotonic() + 300
+        ends = time.monotonic() + 600
         while len(server.asked) < 4 and first.poll() is None and time.monotonic() < ends:
             time.sleep(0.05)
         first.send_signal(signal.SIGINT)
-        out, error = first.communicate(timeout=120)
+        out, error = first.communicate()
         assert first.returncode == 130, (out, error)
         assert b"the same command goes on from there" in b" ".join(out.split()) and b"Traceback" not in error
         kept, server.seconds = len(server.asked) - 1, 0.0
         second = process(*asked, cwd=tmp_path)
-        out, error = second.communicate(timeout=300)
+        out, error = second.communicate()
         assert second.returncode in (0, 1), (out, error)
     verdict, _ = load(tmp_path / "out")
     assert verdict.sides[0].spent.from_cache >= kept >= 3 and len(server.asked) == 24 + 1
@@ -201,14 +201,19 @@ def test_the_metrics_and_prices_that_help_names_are_some():
     assert Price.parse(re.search(r"\d+\.\d+/\d+\.\d+", HELP["--price"])[0]).written == 0.6
 
 
-@pytest.mark.parametrize("words_", [["compare", "--help"], ["plan", "--help"], ["show", "--help"]])
-def test_help_of_a_command_answers_at_once(words_, tmp_path):
-    started = os.times()
-    found = process(*words_, cwd=tmp_path)
-    out, _ = found.communicate(timeout=120)
-    ended = os.times()
-    assert found.returncode == 0 and b"Usage" in out
-    assert ended.children_user + ended.children_system - started.children_user - started.children_system < 2.0
+HELPS = """
+import sys
+from typer.testing import CliRunner
+from eval.cli import app
+for command in ("compare", "plan", "show"):
+    assert "Usage" in CliRunner().invoke(app, [command, "--help"]).stdout
+print(*{"torch", "transformers", "datasets", "peft", "pandas", "evaluate"} & {*sys.modules})
+"""
+
+
+def test_help_of_a_command_waits_for_no_large_library():
+    said = subprocess.run([sys.executable, "-c", HELPS], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout.split() == []
 
 
 # ---- what is said of prompts -------------------------------------------------------------------------------
