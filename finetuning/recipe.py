@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from data.tasks import TASKS, Task
 from data.tasks.own import OwnTask
 from eval.metrics import is_here, require_known, require_primary
+from finetuning.launchers.launcher import HERE, launcher_of
 from finetuning.overrides import MAX_BYTES, apply_override, groups_of, in_order, put
 from finetuning.overrides import read_yaml as read_yaml
 from finetuning.settings import Place, Settings, sentences
@@ -155,6 +156,9 @@ class Recipe(Settings):
     model: ModelSettings
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    where: str = HERE
+    """Where it runs. here: this machine, in one process; here:N: in N processes of it that share each batch, one a
+    GPU where there are some."""
 
     @property
     def task_definition(self) -> Task:
@@ -206,6 +210,12 @@ class Recipe(Settings):
         if isinstance(task, str) and task not in TASKS:
             raise ValueError(f"there is no such task; there are {', '.join(TASKS)}, or give one of your own a kind")
         return task
+
+    @field_validator("where")
+    @classmethod
+    def _is_a_place(cls, where: str) -> str:
+        launcher_of(where)
+        return where
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:

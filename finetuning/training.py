@@ -22,11 +22,11 @@ from finetuning.besides import open_besides
 from finetuning.continuing import Earlier, earlier_adapter
 from finetuning.export.model_card import model_card
 from finetuning.preparation import open_data, require_positions, said_of
+from finetuning.processes import peak_memory_mb
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import Beginning, check_submitted, check_unrecorded, hash_tokens
 from finetuning.runs.folder import Run, checkpoint_step
 from finetuning.runs.journal import Cancelled, Journal
-from finetuning.runs.processes import peak_memory_mb
 from finetuning.strategies.counts import count_parameters
 from finetuning.trackers import require_tracker, writing_beside
 from finetuning.trainers.arguments import eval_steps, require_optimizer, steps

@@ -17,9 +17,9 @@ import traceback
 import warnings
 from pathlib import Path
 
+from finetuning.processes import end_this_process
 from finetuning.runs.folder import WORKING, Run, Status
 from finetuning.runs.launch import cancel_is_overdue, reconcile
-from finetuning.runs.processes import end_this_process
 from plumbing import doors
 from plumbing.errors import RunError
 from plumbing.redaction import RedactedStream, redact

@@ -36,10 +36,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from finetuning.processes import boot_id, process_started
 from finetuning.recipe import Recipe, parse_recipe, read_yaml
 from finetuning.runs.locks import locked, writing
 from finetuning.runs.metrics import append_metrics, read_metrics, write_metrics
-from finetuning.runs.processes import boot_id, process_started
 from finetuning.runs.states import ACTIVE, RESUMABLE, WORKING, State, Status, check_arrow
 from plumbing import doors
 from plumbing.errors import RecipeError, RunError

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from finetuning.processes import RUN_VARIABLE
 from finetuning.runs import launch
 from finetuning.runs.folder import WORKING, checkpoint_step, create_run, open_run
-from finetuning.runs.processes import RUN_VARIABLE
 from tests.standing_still import standing_still
 
 ROOT = Path(__file__).resolve().parents[2]
