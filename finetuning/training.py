@@ -10,7 +10,7 @@ import contextlib
 import gc
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +22,14 @@ from finetuning.besides import open_besides
 from finetuning.continuing import Earlier, earlier_adapter
 from finetuning.export.model_card import model_card
 from finetuning.preparation import open_data, require_positions, said_of
-from finetuning.processes import peak_memory_mb
+from finetuning.processes import peak_memory_mb, rank, world_size
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import Beginning, check_submitted, check_unrecorded, hash_tokens
 from finetuning.runs.folder import Run, checkpoint_step
 from finetuning.runs.journal import Cancelled, Journal
 from finetuning.strategies.counts import count_parameters
 from finetuning.trackers import require_tracker, writing_beside
-from finetuning.trainers.arguments import eval_steps, require_optimizer, steps
+from finetuning.trainers.arguments import eval_steps, require_optimizer, require_shares, steps
 from models.adapters import BaseOrigin
 from models.context import positions_at
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
@@ -59,6 +59,9 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
     Raises:
         UserError: something in the recipe, data or base model is wrong; the caller records it.
     """
+    if rank() > 0:
+        _help(run)
+        return
     status, recipe = run.claim(), run.recipe()
     journal = Journal(run, status, should_stop, max_minutes=recipe.training.max_minutes)
     try:
@@ -73,8 +76,54 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
         journal.write(state="finished", phase="", ended=time.time())
 
 
+def _help(run: Run) -> None:
+    """Train with the process that carries out `run`, which writes its folder and evaluates alone."""
+    recipe = run.recipe()
+    _meet(recipe)
+    if run.tuned.is_dir():
+        return
+    journal = Journal(run, run.status(), lambda: False)
+    earlier = None if run.checkpoint() else earlier_adapter(recipe, run.folder.parent)
+    with _first_alone():
+        opened = open_data(recipe)
+    _train(run, journal, recipe, opened, "", earlier)
+
+
+def _meet(recipe: Recipe) -> None:
+    """Meet the other processes that carry out the same run, if there are any."""
+    if world_size() > 1:
+        require_shares(recipe, world_size())
+        from finetuning.trainers.together import join
+
+        join()
+
+
+def _part() -> None:
+    """Let them go: what is left to do, one does alone."""
+    if world_size() > 1:
+        from finetuning.trainers.together import leave
+
+        leave()
+
+
+@contextlib.contextmanager
+def _first_alone() -> Iterator[None]:
+    """What is within, the first process does before the others: what it fetches or writes, they find."""
+    if world_size() == 1:
+        yield
+        return
+    from finetuning.trainers.together import wait
+
+    if rank() > 0:
+        wait()
+    yield
+    if rank() == 0:
+        wait()
+
+
 def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     require_tracker(recipe.training.report_to)
+    _meet(recipe)
     require_optimizer(recipe)
     learned = run.tuned.is_dir()  # it goes on, and ended during its evaluation, or before it
     if not learned:
@@ -91,7 +140,8 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
         check_unrecorded(run, recipe)
     else:
         beginning.check_settings(run, recipe)
-    opened = open_data(recipe)
+    with _first_alone() if not learned else contextlib.nullcontext():
+        opened = open_data(recipe)
     train_sha256 = hash_rows(opened.splits["train"], opened.task)
     if beginning is not None:
         beginning.check_rows(train_sha256)
@@ -103,6 +153,8 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     if not learned:
         _train(run, journal, recipe, opened, train_sha256, earlier)
         _free_what_trained()
+    else:
+        _part()
     if recipe.evaluation.skip:
         return
     journal.write(state="evaluating")
@@ -136,7 +188,8 @@ def _train(
 ) -> None:
     task, way = opened.task, recipe.way
     journal.phase("Finding the base model")
-    source = resolve(recipe.model.base, progress=journal.tell)
+    with _first_alone():
+        source = resolve(recipe.model.base, progress=journal.tell)
     journal.phase("Encoding the rows")
     tokenizer = load_tokenizer(source)
     limit = positions_at(source.path)
@@ -150,8 +203,9 @@ def _train(
     journal.phase("Loading the base model")
     loaded = load(source, kind=recipe.kind, precision=recipe.load_precision, task=task)
     _note_weights(journal, loaded)
-    now = Beginning.of(recipe, train_sha256, hash_tokens(train), BaseOrigin.of(loaded))
-    _note_beginning(run, task, opened.splits["train"], now, earlier)
+    if journal.leads:
+        now = Beginning.of(recipe, train_sha256, hash_tokens(train), BaseOrigin.of(loaded))
+        _note_beginning(run, task, opened.splits["train"], now, earlier)
     _fine_tune(run, journal, recipe, loaded, rows, earlier)
 
 
@@ -223,17 +277,25 @@ def _fine_tune(
         earlier.check(loaded, recipe)
     model = recipe.apply_strategy(loaded.model)
     count = count_parameters(model)
-    journal.fact(trainable=count.trainable, total=count.total, stored=count.stored, train_rows=len(rows.train))
-    run.remove_torn_checkpoints()
+    counts = {"trainable": count.trainable, "total": count.total, "stored": count.stored}
+    journal.fact(**counts, train_rows=len(rows.train), world_size=world_size())
     if earlier is not None and checkpoint is None:
         journal.fact(continues=earlier.put_into(model))
     done, total = checkpoint_step(checkpoint) if checkpoint else 0, steps(recipe, len(rows.train))
-    last = run.cut_metrics(done)
+    last: dict[str, Any] = {}
+    with _first_alone():
+        if journal.leads:
+            run.remove_torn_checkpoints()
+            last = run.cut_metrics(done)
     before = float(last.get("seconds", 0.0))
     tokens_before = int(last.get("tokens", 0))
     recorder = Recorder(journal, seconds_before=before, tokens_before=tokens_before, curves=recipe.way.curves)
-    validation = _validation(journal, recipe, loaded, rows)
+    validation = _validation(journal, recipe, loaded, rows) if journal.leads else None
     callbacks: list[TrainerCallback] = [recorder, validation] if validation else [recorder]
+    if world_size() > 1:
+        from finetuning.trainers.together import Together
+
+        callbacks = [*(callbacks if journal.leads else []), Together()]
     with writing_beside(run.folder):
         trainer: Any = recipe.way.trainer(
             recipe, model, loaded.tokenizer, rows.train, str(run.checkpoints), callbacks, rows.validation
@@ -249,6 +311,9 @@ def _fine_tune(
     seconds = before + time.perf_counter() - started
     journal.write(training_seconds=round(seconds, 2))
     journal.fact(peak_memory_mb=_peak_memory_mb())
+    _part()
+    if not journal.leads:
+        return
     journal.fact(loss=recipe.way.amiss(run.metrics()[0], recipe.training.learning_rate))
     journal.check()
     if validation:
@@ -304,9 +369,17 @@ def _free_what_trained() -> None:
 
 
 def _peak_memory_mb() -> int:
-    """The most memory that training has taken, in MiB: of a GPU's where there is one."""
+    """The most memory that training has taken, in MiB: of a GPU's where there is one.
+
+    Of several processes all that they took of this machine's, or of one GPU's the most.
+    """
     import torch
 
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 2**20)
-    return peak_memory_mb()
+    on_gpu = torch.cuda.is_available()
+    own = round(torch.cuda.max_memory_allocated() / 2**20) if on_gpu else peak_memory_mb()
+    if world_size() == 1:
+        return own
+    from finetuning.trainers.together import listed
+
+    taken = listed([own])
+    return max(taken) if on_gpu else sum(taken)

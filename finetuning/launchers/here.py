@@ -46,8 +46,11 @@ class Here:
     takes_turns: bool = True
 
     def require(self, recipe: Recipe) -> None:
+        from finetuning.trainers.arguments import require_shares
+
         if self.processes == 1:
             return
+        require_shares(recipe, self.processes)
         has, what = _devices()
         if self.processes > has:
             raise RecipeError(

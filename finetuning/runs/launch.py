@@ -249,9 +249,9 @@ def wait(run: Run, poll_s: float = 0.5) -> Iterator[None]:
         reconcile(run.folder.parent)
 
 
-def cancel_is_overdue(run: Run, status: Status) -> bool:
-    """Whether the worker of a run that was asked to stop has had its time for that."""
-    return run.cancel_age_s() > status.longest_step_s + CANCEL_S
+def cancel_is_overdue(run: Run, status: Status, *, late_s: float = 0.0) -> bool:
+    """Whether the worker of a run that was asked to stop has had its time for that, and `late_s` besides."""
+    return run.cancel_age_s() > status.longest_step_s + CANCEL_S + late_s
 
 
 def _settle(run: Run, status: Status) -> bool:

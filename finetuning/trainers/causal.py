@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import types
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
@@ -32,6 +32,8 @@ from models.prefix import shared_start
 
 class CausalTrainer(Tuning, SFTTrainer):
     """`SFTTrainer` that projects only supervised positions."""
+
+    mean_of_rows: ClassVar[bool] = False
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -47,6 +47,7 @@ class Kto(Preferring):
     )
     curves: ClassVar[tuple[str, ...]] = ("rewards/margins", "kl", "rewards/chosen", "rewards/rejected")
     together: ClassVar[bool] = True
+    compares_rows: ClassVar[bool] = True
 
     @property
     def more_passes(self) -> int:
