@@ -24,7 +24,7 @@ from finetuning.processes import end_by_force, end_this_process, rank, worker_pi
 from finetuning.runs.folder import WORKING, Run, Status
 from finetuning.runs.launch import cancel_is_overdue, reconcile
 from plumbing import doors
-from plumbing.errors import RunError
+from plumbing.errors import RunError, UserError
 from plumbing.redaction import RedactedStream, redact
 
 _RESERVE = ".reserve"
@@ -80,7 +80,8 @@ def _record(run: Run, error: Exception) -> int:
     from finetuning.runs.faults import explain, is_lost_peer
 
     if world_size() > 1 and (is_lost_peer(error) or not run.is_mine()):
-        traceback.print_exception(error)
+        if not isinstance(error, UserError):  # which has been said by another
+            traceback.print_exception(error)
         return _ENDS_ALL
     understood = explain(error, run)
     if understood is None or understood is not error:

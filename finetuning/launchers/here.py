@@ -102,11 +102,13 @@ def launcher(rest: str) -> Here:
     return Here(int(rest))
 
 
-def places() -> list[str]:
-    """This machine with one GPU, and with more of those that it has, twice as many each time."""
-    has, what = _devices()
-    counts = [count for count in (2, 4, 8, 16) if count < has] + [has] if what == "GPU" and has > 1 else []
-    return ["here", *(f"here:{count}" for count in counts)]
+def places() -> list[tuple[str, str]]:
+    """This machine; and with more than one of its GPUs, twice as many each time, where it has several."""
+    has = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        has = min(has, len([each for each in chosen.split(",") if each]))
+    counts = sorted({2, 4, 8, has} & set(range(2, has + 1)))
+    return [("This machine", "here"), *((f"{count} GPUs of this machine", f"here:{count}") for count in counts)]
 
 
 def collect() -> None:

@@ -119,8 +119,8 @@ def launcher_of(where: str) -> Launcher:
     return make(rest)
 
 
-def places() -> list[str]:
-    """The places that runs of this machine may run in, as `where` names them, the usual one first."""
+def places() -> list[tuple[str, str]]:
+    """(title, `where`) of the places that a run may be sent to from here, the usual one first. Loads nothing."""
     return [place for kind in KINDS.values() for place in importlib.import_module(kind.module).places()]
 
 

@@ -25,7 +25,6 @@ SETTINGS = [
     "training.batch_size=4",
     "training.gradient_accumulation=1",
     "training.learning_rate=0.01",
-    "strategy.dropout=0",
 ]
 """Four batches are an epoch: the last one has one row, or three."""
 
