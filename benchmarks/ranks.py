@@ -1,7 +1,7 @@
 """python -m benchmarks.ranks: the same run in one process and in several of this machine, in turns.
 
 Real runs, without their evaluation, in float32 and without dropout, so that every step can be compared: the
-largest difference of a loss is printed first. Then, as a median over the runs, tokens a second over the steps behind
+largest difference of a loss is printed first. Then, as a median over the runs, tokens a second over the steps after
 the first two, the seconds of the whole run, and the memory that all its processes took. `--processes 1 2 4` says
 how many.
 """

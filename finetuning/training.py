@@ -18,7 +18,7 @@ from data.samples import sample
 from data.tasks.saved import save_task
 from data.trained_rows import TrainedRows, hash_rows
 from eval.report.folder import save as save_report
-from finetuning.besides import open_besides
+from finetuning.besides import Besides, open_besides
 from finetuning.continuing import Earlier, earlier_adapter
 from finetuning.export.model_card import model_card
 from finetuning.preparation import open_data, require_positions, said_of
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from data.sources import Opened
     from data.tasks import Task
+    from eval.compare import Result
     from eval.report.sections import Findings
     from finetuning.judged_rows import JudgedRows
     from finetuning.trainers.validation import Validation
@@ -77,16 +78,22 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
 
 
 def _help(run: Run) -> None:
-    """Train with the process that carries out `run`, which writes its folder and evaluates alone."""
+    """Work with the process that carries out `run`, which writes its folder and says what came of it."""
     recipe = run.recipe()
     _meet(recipe)
-    if run.tuned.is_dir():
-        return
-    journal = Journal(run, run.status(), lambda: False)
-    earlier = None if run.checkpoint() else earlier_adapter(recipe, run.folder.parent)
+    journal, learned = Journal(run, run.status(), lambda: False), run.tuned.is_dir()
+    earlier = None if learned or run.checkpoint() else earlier_adapter(recipe, run.folder.parent)
     with _first_alone():
         opened = open_data(recipe)
-    _train(run, journal, recipe, opened, "", earlier)
+    if not learned:
+        _train(run, journal, recipe, opened, "", earlier)
+        _free_what_trained()
+    if not recipe.evaluation.skip:
+        from eval.findings import findings_of
+
+        judged = _judged(run, recipe, opened, findings_of(opened.splits, opened.task))
+        _evaluate(run, journal, recipe, judged, _besides(recipe))
+    _part()
 
 
 def _meet(recipe: Recipe) -> None:
@@ -99,7 +106,7 @@ def _meet(recipe: Recipe) -> None:
 
 
 def _part() -> None:
-    """Let them go: what is left to do, one does alone."""
+    """Let them go: what is left to do, the first does alone."""
     if world_size() > 1:
         from finetuning.trainers.together import leave
 
@@ -130,9 +137,7 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
         recipe.way.require(recipe.task_definition, run.folder.parent)
     # A checkpoint holds what the adapter has become: the run that it was of may be gone.
     earlier = None if learned or run.checkpoint() else earlier_adapter(recipe, run.folder.parent)
-    besides = open_besides(
-        recipe.task_definition, context=recipe.evaluation.context, metrics=recipe.evaluation.metrics
-    )
+    besides = _besides(recipe)
     journal.phase("Reading the data")
     beginning = Beginning.load(run)
     if beginning is None:
@@ -140,7 +145,7 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
         check_unrecorded(run, recipe)
     else:
         beginning.check_settings(run, recipe)
-    with _first_alone() if not learned else contextlib.nullcontext():
+    with _first_alone():
         opened = open_data(recipe)
     train_sha256 = hash_rows(opened.splits["train"], opened.task)
     if beginning is not None:
@@ -153,25 +158,44 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     if not learned:
         _train(run, journal, recipe, opened, train_sha256, earlier)
         _free_what_trained()
-    else:
-        _part()
     if recipe.evaluation.skip:
+        _part()
         return
     journal.write(state="evaluating")
     journal.phase("Comparing base and tuned")
-    from finetuning.evaluation import evaluate_adapter
-
-    result = evaluate_adapter(
-        run.tuned,
-        _judged(run, recipe, opened, findings),
-        few_shot=recipe.few_shot,
-        besides=besides,
-        forgetting=recipe.evaluation.forgetting,
-        on_progress=journal.tell,
-    )
+    result = _evaluate(run, journal, recipe, _judged(run, recipe, opened, findings), besides)
+    _part()
     report = result.report.model_copy(update={"training": str(journal.status.facts.get("loss", ""))})
     save_report(report, result.rows, run.evaluation)
     (run.tuned / "README.md").write_text(model_card(recipe, report, result.rows), encoding="utf-8")
+
+
+def _besides(recipe: Recipe) -> Besides:
+    """What its evaluation reads and runs besides."""
+    return open_besides(
+        recipe.task_definition, context=recipe.evaluation.context, metrics=recipe.evaluation.metrics
+    )
+
+
+def _evaluate(run: Run, journal: Journal, recipe: Recipe, judged: JudgedRows, besides: Besides) -> Result:
+    """Base against tuned, whose answers several processes share; each ends with all of them."""
+    from finetuning.evaluation import evaluate_adapter
+    from models.batches import Others, shared_with
+
+    shared: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if world_size() > 1:
+        from finetuning.trainers.together import listed
+
+        shared = shared_with(Others(rank(), world_size(), listed))
+    with shared:
+        return evaluate_adapter(
+            run.tuned,
+            judged,
+            few_shot=recipe.few_shot,
+            besides=besides,
+            forgetting=recipe.evaluation.forgetting,
+            on_progress=journal.tell,
+        )
 
 
 def _judged(run: Run, recipe: Recipe, opened: Opened, findings: Findings) -> JudgedRows:
@@ -311,15 +335,15 @@ def _fine_tune(
     seconds = before + time.perf_counter() - started
     journal.write(training_seconds=round(seconds, 2))
     journal.fact(peak_memory_mb=_peak_memory_mb())
-    _part()
-    if not journal.leads:
-        return
-    journal.fact(loss=recipe.way.amiss(run.metrics()[0], recipe.training.learning_rate))
-    journal.check()
-    if validation:
-        journal.fact(kept=validation.restore_best(model, trainer.state.global_step))
-    _save(run, recipe, model, loaded, rows, origin)
-    shutil.rmtree(run.checkpoints, ignore_errors=True)  # what was tuned is whole: nothing to resume
+    with _first_alone():
+        if not journal.leads:
+            return
+        journal.fact(loss=recipe.way.amiss(run.metrics()[0], recipe.training.learning_rate))
+        journal.check()
+        if validation:
+            journal.fact(kept=validation.restore_best(model, trainer.state.global_step))
+        _save(run, recipe, model, loaded, rows, origin)
+        shutil.rmtree(run.checkpoints, ignore_errors=True)  # what was tuned is whole: nothing to resume
 
 
 def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Validation | None:

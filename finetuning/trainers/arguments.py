@@ -55,6 +55,8 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "eval_strategy": "no",
         # Of several processes. An expert that no token went to has no gradient, nor has a weight that a model does
         # not use; behind checkpointed layers nobody can tell. Buffers are constants.
+        # Without a word about it accelerate takes each of several processes on a processor for one alone.
+        **({"use_cpu": True} if world_size() > 1 and device().type == "cpu" else {}),
         "ddp_find_unused_parameters": not training.gradient_checkpointing,
         "ddp_broadcast_buffers": False,
     } | tracker_arguments(training.report_to, Path(output).parent.name)

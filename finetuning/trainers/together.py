@@ -31,9 +31,8 @@ def join() -> None:
 
 
 def leave() -> None:
-    """Part from the others, which end now; the first goes on with the threads that they had."""
+    """Part from the others, which end now."""
     dist.destroy_process_group()
-    torch.set_num_threads(torch.get_num_threads() * world_size())
 
 
 def wait() -> None:

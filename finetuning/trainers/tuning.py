@@ -15,6 +15,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
+from finetuning.processes import world_size
 from finetuning.trainers.lengths import LikeLengthBatches
 from finetuning.trainers.random_state import load_random_state, save_random_state
 from finetuning.trainers.shares import SHARE, Share
@@ -48,6 +49,8 @@ class Tuning(LikeLengthBatches):
     def __init__(self, *, model: torch.nn.Module, **options: Any) -> None:
         with _keeping_trained(model):
             super().__init__(model=model, **options)  # type: ignore[call-arg]
+        if self.args.world_size != world_size():  # each would learn from all rows, and be right about none of it
+            raise RuntimeError(f"{self.args.world_size} processes train together, not {world_size()}")
         self.share: Share | None = None
         """Of the batch that is being learned from, where several processes share it."""
         self.seen: list[Any] = []

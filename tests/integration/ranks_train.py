@@ -11,6 +11,7 @@ import torch
 from finetuning.preparation import open_data
 from finetuning.processes import rank, world_size
 from finetuning.recipe import load_recipe
+from finetuning.trainers.shares import SHARE
 from models.loading import load, load_tokenizer
 from models.sources import resolve
 
@@ -31,10 +32,21 @@ def learn(recipe, folder):
         callbacks.append(Together())
     trainer = way.trainer(recipe, model, tokenizer, rows, str(folder / "checkpoints"), callbacks, held)
     trainer.prepare(lambda *_: None)
+    seen = []
+    own = trainer.training_step
+
+    def noting(model, inputs, *given):
+        share = inputs.get(SHARE)
+        names = [name for name in ("label", "labels", "input_ids") if name in inputs]
+        seen.append(len(inputs[names[0]]) if share is None or share.counts else 0)
+        return own(model, inputs, *given)
+
+    trainer.training_step = noting
     trainer.train()
     steps = [line for line in trainer.state.log_history if "loss" in line]
     return {
         "rows": len(rows),
+        "seen": sum(seen),
         "steps": steps,
         "held": trainer.evaluate(),
         "weights": {name: value.detach() for name, value in model.named_parameters() if value.requires_grad},
