@@ -77,6 +77,9 @@ class TrainingSettings(Settings):
     """Keep the input of each layer alone and compute the rest again on the way back: less memory, a third more
     work. Worth it where it makes room for a larger batch, as on a GPU; a processor computes no layers by hand then.
     """
+    shard: bool | None = None
+    """Whether each of several processes holds a part of the base, which is whole only where it is computed just now
+    (FSDP2). Left out: where a GPU has no room for all of it. Under an adapter, and not in 4 bits."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
     """Peak; warms up linearly, then goes on as `schedule` says. For full and last a tenth of it is usual."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"

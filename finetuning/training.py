@@ -27,9 +27,16 @@ from finetuning.recipe import Recipe
 from finetuning.runs.beginning import Beginning, check_submitted, check_unrecorded, hash_tokens
 from finetuning.runs.folder import Run, checkpoint_step
 from finetuning.runs.journal import Cancelled, Journal
+from finetuning.sharding import shards
 from finetuning.strategies.counts import count_parameters
 from finetuning.trackers import require_tracker, writing_beside
-from finetuning.trainers.arguments import eval_steps, require_optimizer, require_shares, steps
+from finetuning.trainers.arguments import (
+    eval_steps,
+    require_optimizer,
+    require_shares,
+    save_steps,
+    steps,
+)
 from models.adapters import BaseOrigin
 from models.context import positions_at
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
@@ -98,8 +105,8 @@ def _help(run: Run) -> None:
 
 def _meet(recipe: Recipe) -> None:
     """Meet the other processes that carry out the same run, if there are any."""
+    require_shares(recipe, world_size())
     if world_size() > 1:
-        require_shares(recipe, world_size())
         from finetuning.trainers.together import join
 
         join()
@@ -225,7 +232,9 @@ def _train(
     new_tokens = recipe.evaluation.max_new_tokens
     way.require_room(opened.splits["test"], tokenizer, task, limit=limit, new_tokens=new_tokens)
     journal.phase("Loading the base model")
-    loaded = load(source, kind=recipe.kind, precision=recipe.load_precision, task=task)
+    parts = shards(recipe, world_size())
+    loaded = load(source, kind=recipe.kind, precision=recipe.load_precision, task=task, shards=parts)
+    journal.fact(**({"shards": parts} if parts > 1 else {}))
     _note_weights(journal, loaded)
     if journal.leads:
         now = Beginning.of(recipe, train_sha256, hash_tokens(train), BaseOrigin.of(loaded))
@@ -319,7 +328,8 @@ def _fine_tune(
     if world_size() > 1:
         from finetuning.trainers.together import Together
 
-        callbacks = [*(callbacks if journal.leads else []), Together()]
+        every = save_steps(recipe, len(rows.train)) if shards(recipe, world_size()) > 1 else None
+        callbacks = [*(callbacks if journal.leads else []), Together(every)]
     with writing_beside(run.folder):
         trainer: Any = recipe.way.trainer(
             recipe, model, loaded.tokenizer, rows.train, str(run.checkpoints), callbacks, rows.validation
@@ -335,6 +345,8 @@ def _fine_tune(
     seconds = before + time.perf_counter() - started
     journal.write(training_seconds=round(seconds, 2))
     journal.fact(peak_memory_mb=_peak_memory_mb())
+    if not journal.leads and shards(recipe, world_size()) > 1:
+        model.save_pretrained(str(run.folder), is_main_process=False)  # it writes nothing, and is waited for
     with _first_alone():
         if not journal.leads:
             return

@@ -23,6 +23,7 @@ from finetuning.estimates.row_lengths import Lengths, lengths_of
 from finetuning.estimates.training_time import at_rank, batches_of, training_seconds
 from finetuning.launchers.launcher import launcher_of
 from finetuning.recipe import Recipe, with_overrides
+from finetuning.sharding import shards
 from finetuning.strategies.counts import ParameterCount
 from models.adapter_files import is_of_head, linear_layers
 from models.building import one_at_a_time
@@ -60,6 +61,8 @@ class Estimate:
     evaluation_s: float
     processes: int = 1
     """That carry it out together; of several, what is said of the time is a guess from one."""
+    shards: int = 1
+    """Parts of the base, of which each of them holds another."""
 
     @property
     def seconds(self) -> float:
@@ -78,6 +81,7 @@ class Estimate:
             total = f"{self.stored:,} stored ({self.total:,} before two 4-bit weights are packed into one)"
         parts = f"training {_span(self.training_s)}, evaluation {_span(self.evaluation_s)}"
         shared = f" · shared by {self.processes} processes: their time is a guess" if self.processes > 1 else ""
+        shared += f", and each holds one of {self.shards} parts of the base" if self.shards > 1 else ""
         return (
             f"{self.trainable:,} of {total} parameters train · about {self.memory_mb / 1024:.1f} GB of memory "
             f"· {_span(self.seconds)} in all ({parts}){shared}"
@@ -139,6 +143,7 @@ def estimate(
         if skip
         else evaluation_seconds(recipe, int(config.num_hidden_layers), machine, train, test),
         processes=processes,
+        shards=shards(recipe, processes),
     )
 
 
@@ -158,6 +163,7 @@ def _memory_mb(recipe: Recipe, config: Any, count: ParameterCount, train: Length
     if processes == 1:
         return memory_mb(recipe, config, count, weights, batches_of(recipe, train))
     rows = math.ceil(recipe.training.batch_size / processes)
+    weights /= shards(recipe, processes)
     share = with_overrides(recipe, {"training.batch_size": max(rows, 1 + recipe.way.compares_rows)})
     buckets = count.trainable * 4 / 2**20  # gradients once more, as they are sent
     own = memory_mb(share, config, count, weights, batches_of(share, train)) + buckets

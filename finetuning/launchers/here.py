@@ -48,9 +48,9 @@ class Here:
     def require(self, recipe: Recipe) -> None:
         from finetuning.trainers.arguments import require_shares
 
+        require_shares(recipe, self.processes)
         if self.processes == 1:
             return
-        require_shares(recipe, self.processes)
         has, what = _devices()
         if self.processes > has:
             raise RecipeError(

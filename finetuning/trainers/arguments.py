@@ -8,6 +8,7 @@ from typing import Any
 
 from finetuning.processes import world_size
 from finetuning.recipe import Recipe
+from finetuning.sharding import shards
 from finetuning.trackers import tracker_arguments
 from models.loading import best_precision, device
 from plumbing.errors import RecipeError
@@ -42,8 +43,9 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # it would show the average of the losses before, and training would go on
         # A crash costs what was learned since the last checkpoint. Two are kept, for one may be torn by that crash.
-        "save_strategy": "steps",
-        "save_steps": max(1, round(steps(recipe, rows) / checkpoints(recipe))),
+        # Of a base in shards the library saves none: that of an adapter is whole in each process, see `together`.
+        "save_strategy": "no" if shards(recipe, world_size()) > 1 else "steps",
+        "save_steps": save_steps(recipe, rows),
         "save_total_limit": 2,
         "disable_tqdm": True,
         "gradient_checkpointing": training.gradient_checkpointing,
@@ -53,13 +55,18 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "dataloader_pin_memory": False,
         # Never the library's own: `Validation` says when, and `Tuning.evaluate` draws no random number.
         "eval_strategy": "no",
-        # Of several processes. An expert that no token went to has no gradient, nor has a weight that a model does
-        # not use; behind checkpointed layers nobody can tell. Buffers are constants.
         # Without a word about it accelerate takes each of several processes on a processor for one alone.
         **({"use_cpu": True} if world_size() > 1 and device().type == "cpu" else {}),
+        # Of several processes. An expert that no token went to has no gradient, nor has a weight that a model does
+        # not use; behind checkpointed layers nobody can tell. Buffers are constants.
         "ddp_find_unused_parameters": not training.gradient_checkpointing,
         "ddp_broadcast_buffers": False,
     } | tracker_arguments(training.report_to, Path(output).parent.name)
+
+
+def save_steps(recipe: Recipe, rows: int) -> int:
+    """Steps between two checkpoints."""
+    return max(1, round(steps(recipe, rows) / checkpoints(recipe)))
 
 
 def checkpoints(recipe: Recipe) -> int:
@@ -94,6 +101,7 @@ def require_shares(recipe: Recipe, processes: int) -> None:
     Raises:
         RecipeError: says what they can.
     """
+    shards(recipe, processes)
     if processes == 1:
         return
     if not recipe.way.in_processes:

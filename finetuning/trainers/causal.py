@@ -37,7 +37,7 @@ class CausalTrainer(Tuning, SFTTrainer):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        if self.accelerator.device.type == "cpu":
+        if self.accelerator.device.type == "cpu" and not self.in_shards:
             project_supervised_positions(without_adapter_wrapper(self.model))
 
     def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:

@@ -51,7 +51,7 @@ class AgainstReference(Tuning):
     def __init__(self, *, model: Any, **options: Any) -> None:
         super().__init__(model=model, ref_model=MeasuredBefore(model.config), **options)
         self.ref_model = None
-        self._projects = self.accelerator.device.type == "cpu"
+        self._projects = self.accelerator.device.type == "cpu" and not self.in_shards
         if self._projects:
             project_supervised_positions(without_adapter_wrapper(self.model), in_groups=True)
 
@@ -116,7 +116,8 @@ class AgainstReference(Tuning):
         found = {
             f"{name}.{column}": torch.zeros(len(rows)) for name, rows in splits.items() for column in self.measures
         }
-        total, done, processes = sum(map(len, splits.values())), 0, self.args.world_size
+        total, done = sum(map(len, splits.values())), 0
+        processes = 1 if self.in_shards else self.args.world_size
         trained = self.model.training
         self.model.eval()
         try:

@@ -65,6 +65,13 @@ def stacked(values: torch.Tensor) -> torch.Tensor:
 class Together(TrainerCallback):
     """Lets the first process decide for all: comes after the callbacks that only it has."""
 
+    def __init__(self, save_every: int | None = None) -> None:
+        """
+        Args:
+            save_every: so many steps lie between two checkpoints, where the library saves none by itself.
+        """
+        self.save_every = save_every
+
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -76,6 +83,8 @@ class Together(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        if self.save_every and (state.global_step % self.save_every == 0 or state.global_step >= state.max_steps):
+            control.should_save = True
         self._agree(control)
 
     def on_evaluate(

@@ -58,6 +58,10 @@ class Tuning(LikeLengthBatches):
         self._alone = False
         if self.args.world_size > 1:
             self.accelerator.gather = self._gathered
+        self.in_shards = bool(getattr(self.model, "is_distributed_loading_by_transformers", False))
+        """Whether the base is whole only within its modules: who reads a weight elsewhere finds a part of it."""
+        if self.in_shards:
+            return
         fuse_lora(self.model)
         if self.accelerator.device.type == "cpu":
             use_matrix_products(without_adapter_wrapper(self.model))
@@ -76,7 +80,7 @@ class Tuning(LikeLengthBatches):
                     loss, count = self.summed_loss(self._prepare_inputs(self.data_collator(rows)))  # type: ignore[attr-defined]
                     total, weight = total + loss, weight + count
                     self.control = self.callback_handler.on_prediction_step(self.args, self.state, self.control)
-            if self.args.world_size > 1:
+            if self.args.world_size > 1 and not self.in_shards:
                 total, weight = self._put_together(total, weight)
             metrics = {"eval_loss": total / max(1.0, weight)}
             metrics |= {f"eval_{name}": value for name, value in self.also_measured().items()}
@@ -133,7 +137,12 @@ class Tuning(LikeLengthBatches):
         return [order[start : start + size] for start in range(0, len(order), size)]
 
     def own(self, batches: Sequence[Any]) -> Sequence[Any]:
-        """Those of `batches`, of which several processes go through different ones, that this one does."""
+        """Those of `batches`, of which several processes go through different ones, that this one does.
+
+        Where the base is in shards they all go through all: each forward of one needs those of the others.
+        """
+        if self.in_shards:
+            return batches
         return batches[self.args.process_index :: self.args.world_size]
 
     def _validation_batches(self) -> Iterator[list[dict[str, Any]]]:
@@ -147,6 +156,8 @@ class Tuning(LikeLengthBatches):
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
         """The library's, which are counted over all processes, without rows that are another process's."""
+        if self.args.world_size == 1:
+            return super()._get_num_items_in_batch(batch_samples, device)  # type: ignore[misc]
         counted = [
             batch
             if batch.get(SHARE) is None or batch[SHARE].counts or "labels" not in batch

@@ -7,13 +7,27 @@ import sys
 from pathlib import Path
 
 import torch
+from transformers import TrainerCallback
 
 from finetuning.preparation import open_data
 from finetuning.processes import rank, world_size
 from finetuning.recipe import load_recipe
+from finetuning.sharding import shards
 from finetuning.trainers.shares import SHARE
 from models.loading import load, load_tokenizer
 from models.sources import resolve
+
+
+class Gradients(TrainerCallback):
+    """Keeps those of the first two steps, as the optimizer gets them."""
+
+    def __init__(self):
+        self.of_first_steps = []
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        if state.global_step < 2:
+            found = {name: value.grad.clone() for name, value in model.named_parameters() if value.requires_grad}
+            self.of_first_steps.append(found)
 
 
 def learn(recipe, folder):
@@ -23,9 +37,11 @@ def learn(recipe, folder):
     rows, held = (
         way.encode(opened.splits[split], tokenizer, recipe, opened.task) for split in ("train", "validation")
     )
-    loaded = load(source, kind=recipe.kind, precision=recipe.load_precision, task=opened.task)
+    parts = shards(recipe, world_size())
+    loaded = load(source, kind=recipe.kind, precision=recipe.load_precision, task=opened.task, shards=parts)
     model = recipe.apply_strategy(loaded.model)
-    callbacks = []
+    gradients = Gradients()
+    callbacks = [gradients]
     if world_size() > 1:
         from finetuning.trainers.together import Together
 
@@ -47,6 +63,7 @@ def learn(recipe, folder):
     return {
         "rows": len(rows),
         "seen": sum(seen),
+        "gradients": gradients.of_first_steps,
         "steps": steps,
         "held": trainer.evaluate(),
         "weights": {name: value.detach() for name, value in model.named_parameters() if value.requires_grad},

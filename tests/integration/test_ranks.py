@@ -72,6 +72,9 @@ def recipes(tiny_llama, tiny_bert, reviews_file, tmp_path_factory):
             "sentiment-smollm2-lora", tiny_llama, reviews_file, "strategy.kind=full", more,
             "training.batch_size=1", "training.gradient_accumulation=4",
         ),
+        "sft-shards": recipe(
+            "sentiment-smollm2-lora", tiny_llama, reviews_file, few, "training.shard=true", "where=here:2"
+        ),
         "text": recipe("style-smollm2-lora", tiny_llama, folder / "letters.jsonl", "training.max_tokens=128"),
         "classify": recipe("sentiment-minilm-lora", tiny_bert, reviews_file, few, accumulated),
         "dpo": recipe("dialogue-smollm2-dpo", tiny_llama, pairs, more),
@@ -103,12 +106,13 @@ def of_two(recipes, tmp_path_factory):
     return {name: [torch.load(folder / f"{name}-{rank}.pt") for rank in (0, 1)] for name in recipes}
 
 
-@pytest.mark.parametrize("way", ["sft", "sft-full", "text", "classify", "dpo", "kto", "reward"])
+@pytest.mark.parametrize("way", ["sft", "sft-full", "sft-shards", "text", "classify", "dpo", "kto", "reward"])
 def test_two_processes_learn_what_one_learns(way, recipes, of_two, tmp_path):
     """After six steps with large ones among them: a gradient that is another in one of them is another weight."""
     import torch
 
-    alone = _load("ranks_train", SCRIPT).learn(recipes[way], tmp_path)
+    recipe = with_overrides(recipes[way], {"training.shard": None, "where": "here"})
+    alone = _load("ranks_train", SCRIPT).learn(recipe, tmp_path)
     first, second = of_two[way]
     assert first["seen"] + second["seen"] == alone["seen"] and second["seen"] > 0
     assert alone["rows"] % 4 or way in ("text", "kto")
@@ -117,6 +121,11 @@ def test_two_processes_learn_what_one_learns(way, recipes, of_two, tmp_path):
         ours, theirs = ([line.get(name, 0) for line in each["steps"]] for each in (first, alone))
         assert ours == pytest.approx(theirs, rel=2e-4 if name == "grad_norm" else 1e-5, abs=1e-5), name
     assert first["held"] == pytest.approx(alone["held"], rel=1e-4, abs=1e-5)
+    assert len(alone["gradients"]) == len(first["gradients"]) == 2
+    for ours, theirs in zip(first["gradients"], alone["gradients"], strict=True):
+        assert ours.keys() == theirs.keys() and any(value.abs().max() > 1e-3 for value in theirs.values())
+        for name, value in theirs.items():
+            torch.testing.assert_close(ours[name], value, atol=2e-5, rtol=1e-4, msg=name)
     for name, value in alone["weights"].items():
         assert torch.equal(first["weights"][name], second["weights"][name]), name
         torch.testing.assert_close(first["weights"][name], value, atol=2e-4, rtol=0, msg=name)
