@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from finetuning import sharding
 from finetuning.launchers import here, launcher
 from finetuning.launchers.here import Here, worker_environment
 from finetuning.launchers.launcher import Job, launcher_of
@@ -216,3 +217,35 @@ def test_runs_elsewhere_wait_for_nobody_here_and_are_cancelled_lost_and_taken_up
     elsewhere.jobs.clear()
     launch.reconcile(tmp_path)
     assert away.status().state == "interrupted" and started == [local.id]
+
+
+# ---- a base in shards ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        (NAME, ["strategy.kind=full"], "whose own weights learn is not spread"),
+        (NAME, ["strategy=qlora"], "in 4 bits is not spread"),
+        ("sentiment-minilm-lora", [], "the base of way: classify is not spread"),
+        (NAME, ["training.eval_metric=true"], "needs the whole base"),
+    ],
+)
+def test_what_cannot_be_in_shards_says_why(name, settings, said, monkeypatch):
+    monkeypatch.setattr(here, "_devices", lambda: (2, "GPU"))
+    asked = [*settings, "where=here:2", "training.shard=true"]
+    with pytest.raises(RecipeError, match=said):
+        launcher.require(load_recipe(name, asked))
+    launcher.require(load_recipe(name, [*settings, "where=here:2"]))
+
+
+def test_one_process_holds_all_and_a_gpu_without_room_for_it_is_told_by_the_estimate(monkeypatch):
+    with pytest.raises(RecipeError, match="there is one"):
+        launcher.require(load_recipe(NAME, ["training.shard=true"]))
+    assert sharding.shards(load_recipe(NAME, ["training.shard=true"]), 4) == 4
+    assert sharding.shards(load_recipe(NAME), 4) == 1
+    monkeypatch.setattr(sharding, "_is_too_large", lambda recipe: True)
+    with pytest.raises(RecipeError, match=r"no room for the whole base.*evaluation\.skip=true"):
+        sharding.shards(load_recipe(NAME), 4)
+    assert sharding.shards(load_recipe(NAME, ["evaluation.skip=true"]), 4) == 4
+    assert sharding.shards(load_recipe(NAME, ["training.shard=false"]), 4) == 1
