@@ -101,7 +101,7 @@ def test_the_batches_do_not_come_in_the_order_of_their_lengths():
 
 
 def test_a_classifiers_step_is_the_mean_over_the_batches_that_it_accumulates(tiny_bert, recipe_on, tmp_path):
-    """Its model takes any arguments, so that the library took the loss of each for a share of the step's: the sum."""
+    """Its model takes any arguments, so the library took the loss of each for a share of the step's."""
     recipe = recipe_on(
         "sentiment-minilm-lora", tiny_bert, "training.gradient_accumulation=2", "model.precision=float32"
     )
