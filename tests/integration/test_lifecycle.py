@@ -148,7 +148,8 @@ def test_a_worker_that_stands_still_is_ended_by_force_with_its_children(
     stray = subprocess.Popen(["sleep", "600"], env=of_this_run, start_new_session=True)
     os.kill(run.status().pid, signal.SIGSTOP)
     launch.cancel(run)
-    monkeypatch.setattr("finetuning.launchers.here._started_here", [])  # as after a restart of the app: only files are left
+    # As after a restart of the app: only files are left.
+    monkeypatch.setattr("finetuning.launchers.here._started_here", [])
     assert ended(run, wait_for).state == "cancelled"
     stray.wait(600)
 

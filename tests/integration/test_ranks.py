@@ -66,14 +66,11 @@ def recipes(tiny_llama, tiny_bert, reviews_file, tmp_path_factory):
 
     pairs, few, more = folder / "pairs.jsonl", "data.train_rows=13", "data.train_rows=15"
     accumulated = "training.gradient_accumulation=2"
-    return {
+    found = {
         "sft": recipe("sentiment-smollm2-lora", tiny_llama, reviews_file, few),
         "sft-full": recipe(
             "sentiment-smollm2-lora", tiny_llama, reviews_file, "strategy.kind=full", more,
             "training.batch_size=1", "training.gradient_accumulation=4",
-        ),
-        "sft-shards": recipe(
-            "sentiment-smollm2-lora", tiny_llama, reviews_file, few, "training.shard=true", "where=here:2"
         ),
         "text": recipe("style-smollm2-lora", tiny_llama, folder / "letters.jsonl", "training.max_tokens=128"),
         "classify": recipe("sentiment-minilm-lora", tiny_bert, reviews_file, few, accumulated),
@@ -81,6 +78,8 @@ def recipes(tiny_llama, tiny_bert, reviews_file, tmp_path_factory):
         "kto": recipe("dialogue-smollm2-kto", tiny_llama, pairs, more),
         "reward": recipe("dialogue-smollm2-reward", tiny_llama, pairs, few),
     }  # fmt: skip
+    in_shards = {"training.shard": True, "where": "here:2"}
+    return found | {f"{way}-shards": with_overrides(found[way], in_shards) for way in ("sft", "text", "dpo", "kto")}
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +105,11 @@ def of_two(recipes, tmp_path_factory):
     return {name: [torch.load(folder / f"{name}-{rank}.pt") for rank in (0, 1)] for name in recipes}
 
 
-@pytest.mark.parametrize("way", ["sft", "sft-full", "sft-shards", "text", "classify", "dpo", "kto", "reward"])
+WAYS = ["sft", "sft-full", "text", "classify", "dpo", "kto", "reward"]
+WAYS += ["sft-shards", "text-shards", "dpo-shards", "kto-shards"]
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_two_processes_learn_what_one_learns(way, recipes, of_two, tmp_path):
     """After six steps with large ones among them: a gradient that is another in one of them is another weight."""
     import torch
@@ -115,7 +118,7 @@ def test_two_processes_learn_what_one_learns(way, recipes, of_two, tmp_path):
     alone = _load("ranks_train", SCRIPT).learn(recipe, tmp_path)
     first, second = of_two[way]
     assert first["seen"] + second["seen"] == alone["seen"] and second["seen"] > 0
-    assert alone["rows"] % 4 or way in ("text", "kto")
+    assert alone["rows"] % 4 or recipe.way.kind in ("text", "kto")
     assert len(alone["steps"]) == len(first["steps"]) == STEPS
     for name in ("loss", "grad_norm", "num_tokens", *recipes[way].way.curves):
         ours, theirs = ([line.get(name, 0) for line in each["steps"]] for each in (first, alone))
