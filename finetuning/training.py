@@ -10,7 +10,7 @@ import contextlib
 import gc
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from finetuning.continuing import Earlier, earlier_adapter
 from finetuning.export.model_card import model_card
 from finetuning.preparation import open_data, require_positions, said_of
 from finetuning.processes import peak_memory_mb, rank, world_size
+from finetuning.ranks import first_alone, meet, part
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import Beginning, check_submitted, check_unrecorded, hash_tokens
 from finetuning.runs.folder import Run, checkpoint_step
@@ -33,7 +34,6 @@ from finetuning.trackers import require_tracker, writing_beside
 from finetuning.trainers.arguments import (
     eval_steps,
     require_optimizer,
-    require_shares,
     save_steps,
     steps,
 )
@@ -87,10 +87,10 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
 def _help(run: Run) -> None:
     """Work with the process that carries out `run`, which writes its folder and says what came of it."""
     recipe = run.recipe()
-    _meet(recipe)
+    meet(recipe)
     journal, learned = Journal(run, run.status(), lambda: False), run.tuned.is_dir()
     earlier = None if learned or run.checkpoint() else earlier_adapter(recipe, run.folder.parent)
-    with _first_alone():
+    with first_alone():
         opened = open_data(recipe)
     if not learned:
         _train(run, journal, recipe, opened, "", earlier)
@@ -100,44 +100,12 @@ def _help(run: Run) -> None:
 
         judged = _judged(run, recipe, opened, findings_of(opened.splits, opened.task))
         _evaluate(run, journal, recipe, judged, _besides(recipe))
-    _part()
-
-
-def _meet(recipe: Recipe) -> None:
-    """Meet the other processes that carry out the same run, if there are any."""
-    require_shares(recipe, world_size())
-    if world_size() > 1:
-        from finetuning.trainers.together import join
-
-        join()
-
-
-def _part() -> None:
-    """Let them go: what is left to do, the first does alone."""
-    if world_size() > 1:
-        from finetuning.trainers.together import leave
-
-        leave()
-
-
-@contextlib.contextmanager
-def _first_alone() -> Iterator[None]:
-    """What is within, the first process does before the others: what it fetches or writes, they find."""
-    if world_size() == 1:
-        yield
-        return
-    from finetuning.trainers.together import wait
-
-    if rank() > 0:
-        wait()
-    yield
-    if rank() == 0:
-        wait()
+    part()
 
 
 def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     require_tracker(recipe.training.report_to)
-    _meet(recipe)
+    meet(recipe)
     require_optimizer(recipe)
     learned = run.tuned.is_dir()  # it goes on, and ended during its evaluation, or before it
     if not learned:
@@ -152,7 +120,7 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
         check_unrecorded(run, recipe)
     else:
         beginning.check_settings(run, recipe)
-    with _first_alone():
+    with first_alone():
         opened = open_data(recipe)
     train_sha256 = hash_rows(opened.splits["train"], opened.task)
     if beginning is not None:
@@ -166,12 +134,12 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
         _train(run, journal, recipe, opened, train_sha256, earlier)
         _free_what_trained()
     if recipe.evaluation.skip:
-        _part()
+        part()
         return
     journal.write(state="evaluating")
     journal.phase("Comparing base and tuned")
     result = _evaluate(run, journal, recipe, _judged(run, recipe, opened, findings), besides)
-    _part()
+    part()
     report = result.report.model_copy(update={"training": str(journal.status.facts.get("loss", ""))})
     save_report(report, result.rows, run.evaluation)
     (run.tuned / "README.md").write_text(model_card(recipe, report, result.rows), encoding="utf-8")
@@ -219,7 +187,7 @@ def _train(
 ) -> None:
     task, way = opened.task, recipe.way
     journal.phase("Finding the base model")
-    with _first_alone():
+    with first_alone():
         source = resolve(recipe.model.base, progress=journal.tell)
     journal.phase("Encoding the rows")
     tokenizer = load_tokenizer(source)
@@ -316,7 +284,7 @@ def _fine_tune(
         journal.fact(continues=earlier.put_into(model))
     done, total = checkpoint_step(checkpoint) if checkpoint else 0, steps(recipe, len(rows.train))
     last: dict[str, Any] = {}
-    with _first_alone():
+    with first_alone():
         if journal.leads:
             run.remove_torn_checkpoints()
             last = run.cut_metrics(done)
@@ -347,7 +315,7 @@ def _fine_tune(
     journal.fact(peak_memory_mb=_peak_memory_mb())
     if not journal.leads and shards(recipe, world_size()) > 1:
         model.save_pretrained(str(run.folder), is_main_process=False)  # it writes nothing, and is waited for
-    with _first_alone():
+    with first_alone():
         if not journal.leads:
             return
         journal.fact(loss=recipe.way.amiss(run.metrics()[0], recipe.training.learning_rate))

@@ -68,6 +68,9 @@ class Launcher(Protocol):
     def start(self, folder: Path, log: Path) -> Job:
         """Start what carries out the run in `folder`; what it prints goes to `log`. It takes the run by itself.
 
+        A job without a process of this machine may wait where it is: its run is queued until a worker takes it, is
+        not started again meanwhile, and has failed if the job is gone before.
+
         Raises:
             OSError: that is impossible, with the reason.
         """
