@@ -1,8 +1,9 @@
 """python -m benchmarks.kill_runs: kills real runs at random moments, resumes them, and compares their ends.
 
-Every run is a short one of SmolLM2 in float32, with dropout. Its worker is killed with SIGKILL at a random moment
-between its start and the time at which an undisturbed run ends; then the run is resumed, once, as one click in the
-page does. It has recovered if it finishes. Prints how many did, and the largest differences to the undisturbed run.
+Every run is a short one of SmolLM2 in float32, with dropout. Its worker, or of several processes (`--where here:2`)
+any one of them, is killed with SIGKILL at a random moment between its start and the time at which an undisturbed
+run ends; nothing of it may be left running then. The run is resumed, once, as one click in the page does. It has
+recovered if it finishes. Prints how many did, and the largest differences to the undisturbed run.
 A kept folder (`--folder`) is gone on with: runs that have finished in it count and are not made again.
 """
 
@@ -17,7 +18,10 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
+
 from eval.report.folder import load as load_report
+from finetuning.processes import RUN_VARIABLE
 from finetuning.recipe import Recipe, load_recipe
 from finetuning.runs import launch
 from finetuning.runs.folder import WORKING, Run, list_runs
@@ -38,10 +42,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--recipe", default="sentiment-smollm2-lora")
+    parser.add_argument("--where", default="here", help="here, or here:N for N processes")
     parser.add_argument("--minutes", type=float, help="begin no more runs after this long")
     parser.add_argument("--folder", type=Path, help="keep the runs here; default: a folder that is removed")
     options = parser.parse_args()
-    recipe = load_recipe(options.recipe, SMALL)
+    recipe = load_recipe(options.recipe, [*SMALL, f"where={options.where}"])
     with contextlib.ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         kill_runs(recipe, folder, options.runs, options.minutes)
@@ -90,9 +95,24 @@ def _kill_after(run: Run, after_s: float) -> bool:
     status = run.status()
     if status.state not in WORKING or status.pid is None:
         return False
-    os.kill(status.pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(random.choice(_processes(run) or [status.pid]), signal.SIGKILL)
     _finish(run)
+    ends = time.monotonic() + 60
+    while _processes(run):
+        assert time.monotonic() < ends, f"{run.id}: {_processes(run)} are left running"
+        time.sleep(0.1)
     return run.status().state == "interrupted"
+
+
+def _processes(run: Run) -> list[int]:
+    """The numbers of all processes that carry the run's name in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(RUN_VARIABLE) == str(run.folder) and process.status() != "zombie":
+                found.append(process.pid)
+    return found
 
 
 def _loss_difference(run: Run, whole: Run) -> float:

@@ -24,6 +24,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from data.sources import Opened
 from data.tasks import Task
 from data.tasks.task import REJECTED
+from finetuning.launchers.launcher import HERE
 from finetuning.preferred import preferred
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs import launch
@@ -208,6 +209,12 @@ def check_recipe(recipe: Recipe, limits: Limits, *, adapter: str | None = None) 
             "This public page lets no run read another one, as a reward model is read",
             got=recipe.way.runs[0][:100],
             fix=f"Take rewards that can be checked: rouge, exact, length or format. {_ELSEWHERE}",
+        )
+    if recipe.where != HERE:
+        raise RecipeError(
+            "This public page runs one process of this machine and sends nothing elsewhere",
+            got=f"where={recipe.where[:100]}",
+            fix=f"Leave where out. {_ELSEWHERE}",
         )
     if recipe.model.base not in limits.base_models:
         known = ", ".join(limits.base_models)

@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from data.tasks import TASKS, Task
 from data.tasks.own import OwnTask
 from eval.metrics import is_here, require_known, require_primary
+from finetuning.launchers.launcher import HERE, launcher_of
 from finetuning.overrides import MAX_BYTES, apply_override, groups_of, in_order, put
 from finetuning.overrides import read_yaml as read_yaml
 from finetuning.settings import Place, Settings, sentences
@@ -76,6 +77,9 @@ class TrainingSettings(Settings):
     """Keep the input of each layer alone and compute the rest again on the way back: less memory, a third more
     work. Worth it where it makes room for a larger batch, as on a GPU; a processor computes no layers by hand then.
     """
+    shard: bool | None = None
+    """Whether each of several processes holds a part of the base, which is whole only where it is computed just now
+    (FSDP2). Left out: where a GPU has no room for all of it. Under an adapter, and not in 4 bits."""
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 5e-4
     """Peak; warms up linearly, then goes on as `schedule` says. For full and last a tenth of it is usual."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
@@ -155,6 +159,9 @@ class Recipe(Settings):
     model: ModelSettings
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    where: str = HERE
+    """Where it runs. here: this machine, in one process; here:N: in N processes of it that share each batch, one a
+    GPU where there are some."""
 
     @property
     def task_definition(self) -> Task:
@@ -206,6 +213,12 @@ class Recipe(Settings):
         if isinstance(task, str) and task not in TASKS:
             raise ValueError(f"there is no such task; there are {', '.join(TASKS)}, or give one of your own a kind")
         return task
+
+    @field_validator("where")
+    @classmethod
+    def _is_a_place(cls, where: str) -> str:
+        launcher_of(where)
+        return where
 
     @model_validator(mode="after")
     def _fits_together(self) -> Recipe:

@@ -18,18 +18,25 @@ from data.samples import sample
 from data.tasks.saved import save_task
 from data.trained_rows import TrainedRows, hash_rows
 from eval.report.folder import save as save_report
-from finetuning.besides import open_besides
+from finetuning.besides import Besides, open_besides
 from finetuning.continuing import Earlier, earlier_adapter
 from finetuning.export.model_card import model_card
 from finetuning.preparation import open_data, require_positions, said_of
+from finetuning.processes import peak_memory_mb, rank, world_size
+from finetuning.ranks import first_alone, meet, part
 from finetuning.recipe import Recipe
 from finetuning.runs.beginning import Beginning, check_submitted, check_unrecorded, hash_tokens
 from finetuning.runs.folder import Run, checkpoint_step
 from finetuning.runs.journal import Cancelled, Journal
-from finetuning.runs.processes import peak_memory_mb
+from finetuning.sharding import shards
 from finetuning.strategies.counts import count_parameters
 from finetuning.trackers import require_tracker, writing_beside
-from finetuning.trainers.arguments import eval_steps, require_optimizer, steps
+from finetuning.trainers.arguments import (
+    eval_steps,
+    require_optimizer,
+    save_steps,
+    steps,
+)
 from models.adapters import BaseOrigin
 from models.context import positions_at
 from models.loading import LoadedModel, four_bit_share, load, load_tokenizer, unpacked_layers, weight_bytes
@@ -44,6 +51,7 @@ if TYPE_CHECKING:
 
     from data.sources import Opened
     from data.tasks import Task
+    from eval.compare import Result
     from eval.report.sections import Findings
     from finetuning.judged_rows import JudgedRows
     from finetuning.trainers.validation import Validation
@@ -59,6 +67,9 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
     Raises:
         UserError: something in the recipe, data or base model is wrong; the caller records it.
     """
+    if rank() > 0:
+        _help(run)
+        return
     status, recipe = run.claim(), run.recipe()
     journal = Journal(run, status, should_stop, max_minutes=recipe.training.max_minutes)
     try:
@@ -73,17 +84,35 @@ def run_training(run: Run, should_stop: Callable[[], bool]) -> None:
         journal.write(state="finished", phase="", ended=time.time())
 
 
+def _help(run: Run) -> None:
+    """Work with the process that carries out `run`, which writes its folder and says what came of it."""
+    recipe = run.recipe()
+    meet(recipe)
+    journal, learned = Journal(run, run.status(), lambda: False), run.tuned.is_dir()
+    earlier = None if learned or run.checkpoint() else earlier_adapter(recipe, run.folder.parent)
+    with first_alone():
+        opened = open_data(recipe)
+    if not learned:
+        _train(run, journal, recipe, opened, "", earlier)
+        _free_what_trained()
+    if not recipe.evaluation.skip:
+        from eval.findings import findings_of
+
+        judged = _judged(run, recipe, opened, findings_of(opened.splits, opened.task))
+        _evaluate(run, journal, recipe, judged, _besides(recipe))
+    part()
+
+
 def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
     require_tracker(recipe.training.report_to)
+    meet(recipe)
     require_optimizer(recipe)
     learned = run.tuned.is_dir()  # it goes on, and ended during its evaluation, or before it
     if not learned:
         recipe.way.require(recipe.task_definition, run.folder.parent)
     # A checkpoint holds what the adapter has become: the run that it was of may be gone.
     earlier = None if learned or run.checkpoint() else earlier_adapter(recipe, run.folder.parent)
-    besides = open_besides(
-        recipe.task_definition, context=recipe.evaluation.context, metrics=recipe.evaluation.metrics
-    )
+    besides = _besides(recipe)
     journal.phase("Reading the data")
     beginning = Beginning.load(run)
     if beginning is None:
@@ -91,7 +120,8 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
         check_unrecorded(run, recipe)
     else:
         beginning.check_settings(run, recipe)
-    opened = open_data(recipe)
+    with first_alone():
+        opened = open_data(recipe)
     train_sha256 = hash_rows(opened.splits["train"], opened.task)
     if beginning is not None:
         beginning.check_rows(train_sha256)
@@ -104,22 +134,43 @@ def _train_and_evaluate(run: Run, journal: Journal, recipe: Recipe) -> None:
         _train(run, journal, recipe, opened, train_sha256, earlier)
         _free_what_trained()
     if recipe.evaluation.skip:
+        part()
         return
     journal.write(state="evaluating")
     journal.phase("Comparing base and tuned")
-    from finetuning.evaluation import evaluate_adapter
-
-    result = evaluate_adapter(
-        run.tuned,
-        _judged(run, recipe, opened, findings),
-        few_shot=recipe.few_shot,
-        besides=besides,
-        forgetting=recipe.evaluation.forgetting,
-        on_progress=journal.tell,
-    )
+    result = _evaluate(run, journal, recipe, _judged(run, recipe, opened, findings), besides)
+    part()
     report = result.report.model_copy(update={"training": str(journal.status.facts.get("loss", ""))})
     save_report(report, result.rows, run.evaluation)
     (run.tuned / "README.md").write_text(model_card(recipe, report, result.rows), encoding="utf-8")
+
+
+def _besides(recipe: Recipe) -> Besides:
+    """What its evaluation reads and runs besides."""
+    return open_besides(
+        recipe.task_definition, context=recipe.evaluation.context, metrics=recipe.evaluation.metrics
+    )
+
+
+def _evaluate(run: Run, journal: Journal, recipe: Recipe, judged: JudgedRows, besides: Besides) -> Result:
+    """Base against tuned, whose answers several processes share; each ends with all of them."""
+    from finetuning.evaluation import evaluate_adapter
+    from models.batches import Others, shared_with
+
+    shared: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if world_size() > 1:
+        from finetuning.trainers.together import listed
+
+        shared = shared_with(Others(rank(), world_size(), listed))
+    with shared:
+        return evaluate_adapter(
+            run.tuned,
+            judged,
+            few_shot=recipe.few_shot,
+            besides=besides,
+            forgetting=recipe.evaluation.forgetting,
+            on_progress=journal.tell,
+        )
 
 
 def _judged(run: Run, recipe: Recipe, opened: Opened, findings: Findings) -> JudgedRows:
@@ -136,7 +187,8 @@ def _train(
 ) -> None:
     task, way = opened.task, recipe.way
     journal.phase("Finding the base model")
-    source = resolve(recipe.model.base, progress=journal.tell)
+    with first_alone():
+        source = resolve(recipe.model.base, progress=journal.tell)
     journal.phase("Encoding the rows")
     tokenizer = load_tokenizer(source)
     limit = positions_at(source.path)
@@ -148,10 +200,13 @@ def _train(
     new_tokens = recipe.evaluation.max_new_tokens
     way.require_room(opened.splits["test"], tokenizer, task, limit=limit, new_tokens=new_tokens)
     journal.phase("Loading the base model")
-    loaded = load(source, kind=recipe.kind, precision=recipe.load_precision, task=task)
+    parts = shards(recipe, world_size())
+    loaded = load(source, kind=recipe.kind, precision=recipe.load_precision, task=task, shards=parts)
+    journal.fact(**({"shards": parts} if parts > 1 else {}))
     _note_weights(journal, loaded)
-    now = Beginning.of(recipe, train_sha256, hash_tokens(train), BaseOrigin.of(loaded))
-    _note_beginning(run, task, opened.splits["train"], now, earlier)
+    if journal.leads:
+        now = Beginning.of(recipe, train_sha256, hash_tokens(train), BaseOrigin.of(loaded))
+        _note_beginning(run, task, opened.splits["train"], now, earlier)
     _fine_tune(run, journal, recipe, loaded, rows, earlier)
 
 
@@ -223,17 +278,26 @@ def _fine_tune(
         earlier.check(loaded, recipe)
     model = recipe.apply_strategy(loaded.model)
     count = count_parameters(model)
-    journal.fact(trainable=count.trainable, total=count.total, stored=count.stored, train_rows=len(rows.train))
-    run.remove_torn_checkpoints()
+    counts = {"trainable": count.trainable, "total": count.total, "stored": count.stored}
+    journal.fact(**counts, train_rows=len(rows.train), world_size=world_size())
     if earlier is not None and checkpoint is None:
         journal.fact(continues=earlier.put_into(model))
     done, total = checkpoint_step(checkpoint) if checkpoint else 0, steps(recipe, len(rows.train))
-    last = run.cut_metrics(done)
+    last: dict[str, Any] = {}
+    with first_alone():
+        if journal.leads:
+            run.remove_torn_checkpoints()
+            last = run.cut_metrics(done)
     before = float(last.get("seconds", 0.0))
     tokens_before = int(last.get("tokens", 0))
     recorder = Recorder(journal, seconds_before=before, tokens_before=tokens_before, curves=recipe.way.curves)
-    validation = _validation(journal, recipe, loaded, rows)
+    validation = _validation(journal, recipe, loaded, rows) if journal.leads else None
     callbacks: list[TrainerCallback] = [recorder, validation] if validation else [recorder]
+    if world_size() > 1:
+        from finetuning.trainers.together import Together
+
+        every = save_steps(recipe, len(rows.train)) if shards(recipe, world_size()) > 1 else None
+        callbacks = [*(callbacks if journal.leads else []), Together(every)]
     with writing_beside(run.folder):
         trainer: Any = recipe.way.trainer(
             recipe, model, loaded.tokenizer, rows.train, str(run.checkpoints), callbacks, rows.validation
@@ -249,12 +313,17 @@ def _fine_tune(
     seconds = before + time.perf_counter() - started
     journal.write(training_seconds=round(seconds, 2))
     journal.fact(peak_memory_mb=_peak_memory_mb())
-    journal.fact(loss=recipe.way.amiss(run.metrics()[0], recipe.training.learning_rate))
-    journal.check()
-    if validation:
-        journal.fact(kept=validation.restore_best(model, trainer.state.global_step))
-    _save(run, recipe, model, loaded, rows, origin)
-    shutil.rmtree(run.checkpoints, ignore_errors=True)  # what was tuned is whole: nothing to resume
+    if not journal.leads and shards(recipe, world_size()) > 1:
+        model.save_pretrained(str(run.folder), is_main_process=False)  # it writes nothing, and is waited for
+    with first_alone():
+        if not journal.leads:
+            return
+        journal.fact(loss=recipe.way.amiss(run.metrics()[0], recipe.training.learning_rate))
+        journal.check()
+        if validation:
+            journal.fact(kept=validation.restore_best(model, trainer.state.global_step))
+        _save(run, recipe, model, loaded, rows, origin)
+        shutil.rmtree(run.checkpoints, ignore_errors=True)  # what was tuned is whole: nothing to resume
 
 
 def _validation(journal: Journal, recipe: Recipe, loaded: LoadedModel, rows: Rows) -> Validation | None:
@@ -304,9 +373,17 @@ def _free_what_trained() -> None:
 
 
 def _peak_memory_mb() -> int:
-    """The most memory that training has taken, in MiB: of a GPU's where there is one."""
+    """The most memory that training has taken, in MiB: of a GPU's where there is one.
+
+    Of several processes all that they took of this machine's, or of one GPU's the most.
+    """
     import torch
 
-    if torch.cuda.is_available():
-        return round(torch.cuda.max_memory_allocated() / 2**20)
-    return peak_memory_mb()
+    on_gpu = torch.cuda.is_available()
+    own = round(torch.cuda.max_memory_allocated() / 2**20) if on_gpu else peak_memory_mb()
+    if world_size() == 1:
+        return own
+    from finetuning.trainers.together import listed
+
+    taken = listed([own])
+    return max(taken) if on_gpu else sum(taken)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from models.batches import like_lengths
+from models.batches import each_row, like_lengths
 from models.pair import Pair
 from models.prefix import StoppedError
 from models.prompting import Input, Message
@@ -198,14 +198,12 @@ def answer_batch(
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text) for text in texts]
     batch_size = batch_size or answers_at_once(pair, prompts, max_new_tokens)
-    answers: dict[int, AnswerPair] = {}
-    for indexes in like_lengths([len(prompt) for prompt in prompts], batch_size):
+
+    def both(indexes: list[int]) -> Iterable[AnswerPair]:
         rows = [prompts[index] for index in indexes]
-        base, tuned = _answers(pair, rows, rows, max_new_tokens)
-        answers |= {index: AnswerPair(*both) for index, *both in zip(indexes, base, tuned, strict=True)}
-        if on_batch:
-            on_batch(len(answers), len(texts))
-    return [answers[index] for index in range(len(texts))]
+        return map(AnswerPair, *_answers(pair, rows, rows, max_new_tokens))
+
+    return each_row(like_lengths(list(map(len, prompts)), batch_size), both, len(texts), on_batch)
 
 
 def answer_base_batch(
@@ -255,14 +253,12 @@ def answer_side_batch(
     assert pair.prompter is not None
     prompts = [pair.prompter.encode_prompt(text, history) for text in texts]
     batch_size = batch_size or answers_at_once(pair, prompts, max_new_tokens)
-    answers: dict[int, Answer] = {}
-    for indexes in like_lengths([len(prompt) for prompt in prompts], batch_size):
+
+    def of_side(indexes: list[int]) -> Iterable[Answer]:
         rows = [prompts[index] for index in indexes]
-        sides = _answers(pair, *(([], rows) if tuned else (rows, [])), max_new_tokens)
-        answers |= dict(zip(indexes, sides[tuned], strict=True))
-        if on_batch:
-            on_batch(len(answers), len(texts))
-    return [answers[index] for index in range(len(texts))]
+        return _answers(pair, *(([], rows) if tuned else (rows, [])), max_new_tokens)[tuned]
+
+    return each_row(like_lengths(list(map(len, prompts)), batch_size), of_side, len(texts), on_batch)
 
 
 def _answers(

@@ -8,11 +8,11 @@ Shapes: N places, H hidden size, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.batches import like_lengths
+from models.batches import each_row, like_lengths
 from models.float32_head import Float32Head
 from models.loading import keep_freed_memory
 from models.pair import Pair
@@ -107,23 +107,21 @@ def log_likelihoods(
     laid = _Rows.of(examples)
     by_hand = pair.layers_of(True) is not None
     lengths = [len(row) for row in laid.rows]
-    found: dict[int, TurnLikelihood] = {}
     sides = {tuned: _side(pair, tuned, laid) for tuned in (False, True)}
     batches = like_lengths(lengths, batch_size, _BATCH_TOKENS if by_hand else _BATCH_TOKENS_OF_MODULES)
     if divergence:
         most = _PREDICTIONS // int(pair.model.config.get_text_config().vocab_size)
         batches = (few for batch in batches for few in _of_few_places(batch, laid, most))
-    for indexes in batches:
+
+    def both(indexes: list[int]) -> Iterable[TurnLikelihood]:
         between = _Between() if divergence else None
         base = sides[False](indexes, between.keep if between else None)
         tuned = sides[True](indexes, between.compare if between else None)
         counts = [len(laid.learned[index]) for index in indexes]
         apart = between.summed(counts) if between else [None] * len(indexes)
-        for index, one, other, count, far in zip(indexes, base, tuned, counts, apart, strict=True):
-            found[index] = TurnLikelihood(one, other, count, far)
-        if on_batch:
-            on_batch(len(found), len(examples))
-    return [found[index] for index in range(len(examples))]
+        return map(TurnLikelihood, base, tuned, counts, apart)
+
+    return each_row(batches, both, len(examples), on_batch)
 
 
 def _of_few_places(batch: list[int], laid: _Rows, most: int) -> Iterator[list[int]]:
@@ -188,14 +186,11 @@ def log_likelihoods_of(
         on_batch: called with the number of rows done and of all.
     """
     keep_freed_memory()
-    laid, found = _Rows.of(examples), dict[int, float]()
+    laid = _Rows.of(examples)
     summed = _side(sides, tuned, laid)
     most = _BATCH_TOKENS if sides.layers_of(tuned) is not None else _BATCH_TOKENS_OF_MODULES
-    for indexes in like_lengths([len(row) for row in laid.rows], batch_size, most):
-        found |= dict(zip(indexes, summed(indexes, None), strict=True))
-        if on_batch:
-            on_batch(len(found), len(examples))
-    return [found[index] for index in range(len(examples))]
+    batches = like_lengths([len(row) for row in laid.rows], batch_size, most)
+    return each_row(batches, lambda indexes: summed(indexes, None), len(examples), on_batch)
 
 
 def _side(pair: Sides, tuned: bool, laid: _Rows) -> Callable[[list[int], _Seen | None], list[float]]:

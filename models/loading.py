@@ -54,6 +54,7 @@ def load(
     precision: Precision = "auto",
     task: Task | None = None,
     own_head: bool = False,
+    shards: int = 1,
 ) -> LoadedModel:
     """Load `source` in evaluation mode on the best device of this machine.
 
@@ -64,6 +65,7 @@ def load(
         precision: see the module's docstring.
         task: needed for a classifier, unless it has its own head.
         own_head: of a classifier that has been trained: with the head, and the classes, that are in its files.
+        shards: how many processes hold a part each, by transformers' own FSDP2; of a language model, not in 4 bits.
 
     Raises:
         ModelError: the files are not a model of this kind.
@@ -75,6 +77,10 @@ def load(
     if precision == "auto":
         precision = best_precision()
     options = _options(precision, kind)
+    if shards > 1:
+        from transformers.distributed.configuration_utils import DistributedConfig
+
+        options["distributed_config"] = DistributedConfig(fsdp_size=shards)
     model: Any
     try:
         tokenizer = load_tokenizer(source)
@@ -107,7 +113,7 @@ def load(
         keep_four_bit_gradients_right(model)
         if device().type == "cpu":
             unpack_scales(model)
-    elif model.device.type != device().type:  # one that is packed in another way is there already
+    elif shards == 1 and model.device.type != device().type:  # one that is packed in another way is there already
         model = model.to(device())
     if kind == "causal":
         # A sliced 3-D input, such as the last position of every row, makes the projection on a CPU copy its whole

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from data.tasks import Task
 from data.tasks.task import REJECTED
 from models.adapters import BaseOrigin
-from models.batches import like_lengths
+from models.batches import each_row, like_lengths
 from models.loading import keep_freed_memory, load_tokenizer
 from models.pair import Pair, open_pair
 from models.prompting import Input, PromptContract, Prompter, task_of
@@ -94,17 +94,16 @@ def rewards_of_rows(
     """
     import torch
 
-    found: dict[int, float] = {}
     lengths = [len(row) for row in rows]
     batches = _by_prompt(rows, batch_size) if layers else like_lengths(lengths, batch_size, _BATCH_TOKENS)
-    for numbers in batches:
+
+    def rewards(numbers: list[int]) -> Iterable[float]:
         some = [rows[number] for number in numbers]
         with torch.inference_mode():
-            rewards = _by_hand(model, layers, some) if layers else _by_modules(model, some, pad)
-        found |= dict(zip(numbers, rewards.float().tolist(), strict=True))
-        if on_batch:
-            on_batch(len(found), len(rows))
-    return [found[number] for number in range(len(rows))]
+            given = _by_hand(model, layers, some) if layers else _by_modules(model, some, pad)
+        return given.float().tolist()
+
+    return each_row(batches, rewards, len(rows), on_batch)
 
 
 def _by_prompt(rows: Sequence[list[int]], batch_size: int) -> list[list[int]]:

@@ -10,11 +10,11 @@ Shapes: B rows, T tokens, L labels, H hidden size, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from models.batches import like_lengths
+from models.batches import each_row, like_lengths
 from models.float32_head import Float32Head
 from models.label_tree import LabelTree
 from models.likelihoods import TurnLikelihood as TurnLikelihood
@@ -72,14 +72,12 @@ def score_labels(
         lengths, score = _classifier_scorer(pair, texts)
     else:
         lengths, score = _causal_scorer(pair, texts, should_stop=should_stop)
-    both: dict[int, LabelScores] = {}
-    for indexes in like_lengths(lengths, batch_size, _BATCH_TOKENS):
+
+    def both(indexes: list[int]) -> Iterable[LabelScores]:
         base, tuned = score(indexes, False), score(indexes, True)
-        for index, one, other in zip(indexes, base.tolist(), tuned.tolist(), strict=True):
-            both[index] = LabelScores(one, other)
-        if on_batch:
-            on_batch(len(both), len(texts))
-    return [both[index] for index in range(len(texts))]
+        return map(LabelScores, base.tolist(), tuned.tolist())
+
+    return each_row(like_lengths(lengths, batch_size, _BATCH_TOKENS), both, len(texts), on_batch)
 
 
 def score_base_labels(
@@ -125,12 +123,8 @@ def score_side_labels(
         lengths, score = _classifier_scorer(pair, texts)
     else:
         lengths, score = _causal_scorer(pair, texts, history)
-    scores: dict[int, list[float]] = {}
-    for indexes in like_lengths(lengths, batch_size, _BATCH_TOKENS):
-        scores |= dict(zip(indexes, score(indexes, tuned).tolist(), strict=True))
-        if on_batch:
-            on_batch(len(scores), len(texts))
-    return [scores[index] for index in range(len(texts))]
+    batches = like_lengths(lengths, batch_size, _BATCH_TOKENS)
+    return each_row(batches, lambda indexes: score(indexes, tuned).tolist(), len(texts), on_batch)
 
 
 Scorer = Callable[[list[int], bool], "torch.Tensor"]

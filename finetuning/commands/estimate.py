@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from finetuning.commands.following import console
-from finetuning.commands.options import RecipeName, Set, Source, recipe_of, refuse_of_a_chain
+from finetuning.commands.options import RecipeName, Set, Source, Where, recipe_of, refuse_of_a_chain, with_place
 
 if TYPE_CHECKING:
     from finetuning.recipe import Recipe
 
 
-def estimate(recipe: RecipeName, set_: Set = [], data: Source = None) -> None:  # noqa: B006
+def estimate(recipe: RecipeName, set_: Set = [], data: Source = None, where: Where = None) -> None:  # noqa: B006
     """Say what RECIPE, or each run of a chain, takes: parameters, memory, time, and what is odd in its rows."""
     from finetuning.chains import is_chain, load_chain
 
     if not is_chain(recipe):
-        _print_estimate(recipe_of(recipe, set_, data, None))
+        _print_estimate(recipe_of(recipe, with_place(set_, where), data, None))
         return
-    refuse_of_a_chain({"--data": data})
+    refuse_of_a_chain({"--data": data, "--where": where})
     plan = load_chain(recipe, set_)
     for number, step in enumerate(plan.chain.steps, start=1):
         console.print(f"Step {number} of {len(plan.chain.steps)}, {step.title}:", highlight=False)

@@ -36,6 +36,7 @@ Rows = Annotated[
     int | None, typer.Option(min=1, help="Use only this many test rows: a sample, each label in its share.")
 ]
 KeepTrained = Annotated[bool, typer.Option("--keep-trained-rows", help="Judge rows that were trained on, too.")]
+Where = Annotated[str | None, typer.Option(help="Where it runs: here, or here:N for N processes or GPUs.")]
 TestSource = Annotated[str | None, typer.Option("--test", help="Another source whose rows are the test split.")]
 
 
@@ -74,6 +75,11 @@ def run_named(name: str) -> Run:
     if newest is None:
         raise RunError("There are no runs yet", fix="Start one: python -m finetuning train RECIPE.")
     return newest
+
+
+def with_place(settings: list[str], where: str | None) -> list[str]:
+    """`settings`, and where it runs, if that was given."""
+    return [*settings, f"where={where}"] if where is not None else settings
 
 
 def recipe_of(name: str, overrides: list[str], data: str | None, test: str | None) -> Recipe:

@@ -9,7 +9,16 @@ import typer
 
 from finetuning.commands.following import console, follow_to_its_end, minutes, print_outcome
 from finetuning.commands.inspect import print_proposal, proposed_of_votes
-from finetuning.commands.options import RecipeOrFile, Set, Source, TestSource, recipe_of, refuse_of_a_chain
+from finetuning.commands.options import (
+    RecipeOrFile,
+    Set,
+    Source,
+    TestSource,
+    Where,
+    recipe_of,
+    refuse_of_a_chain,
+    with_place,
+)
 from plumbing.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -22,6 +31,7 @@ def train(
     set_: Set = [],  # noqa: B006
     data: Source = None,
     test: TestSource = None,
+    where: Where = None,
     export: Annotated[Path | None, typer.Option(help="Copy what was tuned and the report to this folder.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Of a file: do not ask, train what is proposed.")] = False,
     anew: Annotated[bool, typer.Option("--anew", help="Of a chain: begin again with its first step.")] = False,
@@ -38,11 +48,12 @@ def train(
     from finetuning.votes.training import is_votes
 
     if is_chain(recipe):
-        refuse_of_a_chain({"--data": data, "--test": test, "--export": export})
+        refuse_of_a_chain({"--data": data, "--test": test, "--where": where, "--export": export})
         _train_chain(recipe, set_, anew=anew)
         return
     if export:
         require_place(export)
+    set_ = with_place(set_, where)
     is_own = is_votes(recipe) or is_own_file(recipe)
     chosen = _proposed(recipe, set_, data, test) if is_own else recipe_of(recipe, set_, data, test)
     if is_own and not yes and not typer.confirm("Train this?"):

@@ -19,9 +19,11 @@ from finetuning.estimates.calibration import speeds
 from finetuning.estimates.evaluation_time import evaluation_seconds
 from finetuning.estimates.known_bases import CONFIGS
 from finetuning.estimates.memory import memory_mb, weight_mb
-from finetuning.estimates.row_lengths import lengths_of
+from finetuning.estimates.row_lengths import Lengths, lengths_of
 from finetuning.estimates.training_time import at_rank, batches_of, training_seconds
-from finetuning.recipe import Recipe
+from finetuning.launchers.launcher import launcher_of
+from finetuning.recipe import Recipe, with_overrides
+from finetuning.sharding import shards
 from finetuning.strategies.counts import ParameterCount
 from models.adapter_files import is_of_head, linear_layers
 from models.building import one_at_a_time
@@ -52,11 +54,15 @@ class Estimate:
     weight_mb: float
     """The base's weights in memory, in MiB."""
     memory_mb: float
-    """Peak of the whole process, in MiB."""
+    """Peak of the whole run, in MiB; of one GPU's memory where there are some."""
     loading_s: float
     """Until the first step: libraries, data, the base; and the base again for the evaluation."""
     training_s: float
     evaluation_s: float
+    processes: int = 1
+    """That carry it out together; of several, what is said of the time is a guess from one."""
+    shards: int = 1
+    """Parts of the base, of which each of them holds another."""
 
     @property
     def seconds(self) -> float:
@@ -74,9 +80,11 @@ class Estimate:
         if self.stored != self.total:
             total = f"{self.stored:,} stored ({self.total:,} before two 4-bit weights are packed into one)"
         parts = f"training {_span(self.training_s)}, evaluation {_span(self.evaluation_s)}"
+        shared = f" · shared by {self.processes} processes: their time is a guess" if self.processes > 1 else ""
+        shared += f", and each holds one of {self.shards} parts of the base" if self.shards > 1 else ""
         return (
             f"{self.trainable:,} of {total} parameters train · about {self.memory_mb / 1024:.1f} GB of memory "
-            f"· {_span(self.seconds)} in all ({parts})"
+            f"· {_span(self.seconds)} in all ({parts}){shared}"
         )
 
 
@@ -117,7 +125,7 @@ def estimate(
     train, test = lengths_of(recipe, splits, task)
     machine = at_rank(speeds(recipe, config), recipe, count)
     weights = weight_mb(recipe, count)
-    batches = batches_of(recipe, train)
+    batches, processes = batches_of(recipe, train), launcher_of(recipe.where).processes
     measured = min(recipe.training.eval_rows, len(splits["validation"]))
     skip = recipe.evaluation.skip
     # The base twice, to train and to evaluate; what was tuned, where it is whole; and the language model that a
@@ -128,13 +136,38 @@ def estimate(
         total=count.total,
         stored=count.stored,
         weight_mb=weights,
-        memory_mb=memory_mb(recipe, config, count, weights, batches),
+        memory_mb=_memory_mb(recipe, config, count, train),
         loading_s=_START_S + loads * weights / _READ_MB_PER_S,
-        training_s=training_seconds(recipe, config, machine, count, train, batches, measured),
+        training_s=training_seconds(recipe, config, machine, count, train, batches, measured) / _faster(processes),
         evaluation_s=0.0
         if skip
         else evaluation_seconds(recipe, int(config.num_hidden_layers), machine, train, test),
+        processes=processes,
+        shards=shards(recipe, processes),
     )
+
+
+def _faster(processes: int) -> int:
+    """How many times as fast so many train: each has a GPU, or its share of the cores that one alone has."""
+    from models.loading import device
+
+    return processes if device().type == "cuda" else 1
+
+
+def _memory_mb(recipe: Recipe, config: Any, count: ParameterCount, train: Lengths) -> float:
+    """Of all processes on a processor, of one on a GPU: each holds the base, and its share of a batch."""
+    from models.loading import device
+
+    processes = launcher_of(recipe.where).processes
+    weights = weight_mb(recipe, count)
+    if processes == 1:
+        return memory_mb(recipe, config, count, weights, batches_of(recipe, train))
+    rows = math.ceil(recipe.training.batch_size / processes)
+    weights /= shards(recipe, processes)
+    share = with_overrides(recipe, {"training.batch_size": max(rows, 1 + recipe.way.compares_rows)})
+    buckets = count.trainable * 4 / 2**20  # gradients once more, as they are sent
+    own = memory_mb(share, config, count, weights, batches_of(share, train)) + buckets
+    return own if device().type == "cuda" else processes * own
 
 
 def peak_memory_mb(recipe: Recipe) -> float:
@@ -149,7 +182,7 @@ def peak_memory_mb(recipe: Recipe) -> float:
     opened = open_data(recipe)
     count = parameter_count(recipe, labels=len(opened.task.labels))
     train, _ = lengths_of(recipe, opened.splits, opened.task)
-    return memory_mb(recipe, config, count, weight_mb(recipe, count), batches_of(recipe, train))
+    return _memory_mb(recipe, config, count, train)
 
 
 def parameter_count(recipe: Recipe, *, labels: int = 0) -> ParameterCount:

@@ -34,9 +34,9 @@ from finetuning.lab.measured import Measured
 from finetuning.lab.plan import Plan
 from finetuning.limits import Limits
 from finetuning.overrides import read_yaml
+from finetuning.processes import process_started
 from finetuning.runs.folder import runs_folder
 from finetuning.runs.locks import locked, writing
-from finetuning.runs.processes import process_started
 from plumbing.doors import Door
 from plumbing.errors import RecipeError, RunError
 from plumbing.reading import read_text

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 SUBMITTED_FILE = "submitted.json"
 BEGAN_FILE = "began.json"
 _MAX_BYTES = 2**20
-_FREE = frozenset({"name", "title", "data", "evaluation", "training.max_minutes", "training.report_to"})
+_FREE = frozenset({"name", "title", "where", "data", "evaluation"})
+_FREE |= {"training.max_minutes", "training.report_to", "training.shard"}
 """Settings that may change on the way: none of them changes what is trained. Of `data`, the rows are compared."""
 
 

@@ -15,6 +15,8 @@ from plumbing.errors import RunError, UserError
 _DISK_IS_FULL = ("no space left on device", "disk quota exceeded", "file too large", "pytorchstreamwriter failed")
 _MEMORY_IS_SHORT = ("out of memory", "allocate memory", "bad_alloc", "not enough memory", "unable to allocate")
 
+_PEER_IS_LOST = ("connection closed by peer", "connection reset by peer", "gloo", "nccl", "broken pipe")
+
 _CHECKPOINTING = "training.gradient_checkpointing"
 _ACCUMULATION = "training.gradient_accumulation"
 
@@ -29,6 +31,11 @@ def explain(error: BaseException, run: Run) -> UserError | None:
     if any(isinstance(part, MemoryError) or _is(part, _MEMORY_IS_SHORT, {errno.ENOMEM}) for part in chain):
         return _memory_is_short(run, error)
     return None
+
+
+def is_lost_peer(error: BaseException) -> bool:
+    """Whether it says that another process, which works on the same run, is not there any more."""
+    return any(any(text in str(part).lower() for text in _PEER_IS_LOST) for part in _chain(error))
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

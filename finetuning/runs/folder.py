@@ -37,10 +37,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from finetuning.processes import boot_id, process_started, worker_pid
 from finetuning.recipe import Recipe, parse_recipe, read_yaml
 from finetuning.runs.locks import locked, writing
 from finetuning.runs.metrics import append_metrics, read_metrics, write_metrics
-from finetuning.runs.processes import boot_id, process_started
 from finetuning.runs.states import ACTIVE, RESUMABLE, WORKING, State, Status, check_arrow
 from plumbing import doors
 from plumbing.errors import RecipeError, RunError
@@ -179,12 +179,12 @@ class Run:
         return status
 
     def claim(self) -> Status:
-        """Take the run for this process, its worker from now on, and return the new status.
+        """Take the run for this process, or those that it is one of, and return the new status.
 
         Raises:
             RunError: another process has it, or it is not waiting for one.
         """
-        me = os.getpid()
+        me = worker_pid()
         with self.locked():
             status = self.status()
             mine = status.pid == me and status.pid_started == process_started(me)
@@ -272,6 +272,11 @@ class Run:
             pass
         write_atomically(self.folder / "cancel", _stamp())
         return 0.0
+
+    def is_mine(self) -> bool:
+        """Whether this process works on the run, or is one of several that do."""
+        status, me = self.status(), worker_pid()
+        return status.state in WORKING and status.pid == me and status.pid_started == process_started(me)
 
     def process_alive(self) -> bool:
         """Whether the worker that this run names is still that process."""

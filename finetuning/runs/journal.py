@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from finetuning.processes import rank
 from finetuning.runs.folder import Run, Status
 from plumbing import doors
 from plumbing.errors import RunError
@@ -47,6 +48,8 @@ class TimeLeft:
 class Journal:
     """Keeps the run's status while it is worked on; the only writer of `status.json` meanwhile.
 
+    Of several processes that work on it, the first leads: the others write nothing, and are not asked to stop.
+
     Args:
         run: the run, taken by this process.
         status: its status.
@@ -65,6 +68,7 @@ class Journal:
         over: Callable[[float | None], RunError] | None = None,
     ) -> None:
         self.run = run
+        self.leads = rank() == 0
         self.status = status
         self.should_stop = should_stop
         self.max_minutes = max_minutes
@@ -86,7 +90,8 @@ class Journal:
         now = self.status.model_copy(update=changes | always)
         left = self._left.seconds(now.phase, now.done, now.total, time.monotonic())
         self.status = now.model_copy(update={"left_s": left})
-        self.run.write_status(self.status)
+        if self.leads:
+            self.run.write_status(self.status)
         self._written = time.monotonic()
 
     def has_to_stop(self) -> bool:
@@ -96,7 +101,7 @@ class Journal:
             longest = max(self.status.longest_step_s, round(now - self._looked, 3))
             self.status = self.status.model_copy(update={"longest_step_s": longest})
         self._looked = now
-        return self.should_stop() or self._time_is_up()
+        return self.leads and (self.should_stop() or self._time_is_up())
 
     def check(self) -> None:
         """End now if that is due.

@@ -1,10 +1,11 @@
 """Starting, cancelling, re-attaching and deleting runs. One at a time on a device; more wait in their folders.
 
-Jobs (`jobs`) wait in the same queue. They take minutes, and somebody looks at a page meanwhile: so they go before
-the runs that wait, in the order in which they were asked for.
+Jobs (`jobs`) wait in the same queue, and are always carried out on this machine. They take minutes, and somebody
+looks at a page meanwhile: so they go before the runs that wait, in the order in which they were asked for.
 
-The worker is its own process and session, so it outlives the page, the app and the shell that started it. Who may
-start one is decided under a lock of the operating system on the runs folder. The worker takes the run itself, under
+Where a run runs, its launcher knows (`launchers`): it starts what carries the run out, says whether that is there
+still, ends it by force and brings what it wrote elsewhere. What runs elsewhere waits for nobody here. Who may start
+a run is decided under a lock of the operating system on the runs folder. The worker takes the run itself, under
 the run's lock, and only one can: where a launcher dies between starting a worker and saying so, the next launcher
 starts another, and whichever comes second finds the run taken and leaves.
 """
@@ -12,15 +13,18 @@ starts another, and whichever comes second finds the run taken and leaves.
 from __future__ import annotations
 
 import contextlib
-import os
-import platform
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from finetuning.launchers import here, launcher
+from finetuning.launchers.here import ROOT as ROOT
+from finetuning.launchers.here import worker_environment as worker_environment
+from finetuning.launchers.launcher import Launcher
+from finetuning.processes import end_by_force
 from finetuning.recipe import Recipe, with_overrides
 from finetuning.runs.beginning import Beginning, note_submitted, with_whole_paths
 from finetuning.runs.folder import (
@@ -36,22 +40,18 @@ from finetuning.runs.folder import (
 )
 from finetuning.runs.journal import TAKE_LESS
 from finetuning.runs.locks import locked, writing
-from finetuning.runs.processes import RUN_VARIABLE, end_by_force, process_started
 from plumbing import doors
-from plumbing.errors import RunError
+from plumbing.errors import RunError, UserError
 from plumbing.reading import read_text
 
-ROOT = Path(__file__).resolve().parents[2]
 CANCEL_S = 10.0
 """A worker that was asked to stop has this long after the end of its step; then it is ended by force."""
 STOP_S = 1.0
 """A job has this long, wherever it is: nothing of it counts before it is whole."""
 TRASH = ".trash"
 TRASH_DAYS = 7.0
-_FOLDERS = ("BEFORE_AFTER_RUNS", "BEFORE_AFTER_CACHE", "BEFORE_AFTER_BUNDLED", "HF_HOME", "XDG_CACHE_HOME")
-"""What in the environment names a folder."""
-_started_here: list[subprocess.Popen[bytes]] = []
-"""Workers whose end this process has to collect, so that they do not stay as zombies. Nothing else relies on it."""
+_NO_JOB: Mapping[str, Any] = {"pid": None, "pid_started": None, "job": ""}
+"""Of a run that waits to be started."""
 
 
 def submit(recipe: Recipe, folder: Path | None = None, *, owner: str = "") -> Run:
@@ -60,8 +60,10 @@ def submit(recipe: Recipe, folder: Path | None = None, *, owner: str = "") -> Ru
     Files and folders that the recipe names are those that it names here, wherever the worker runs.
 
     Raises:
+        RecipeError: it cannot be carried out where it says.
         RunError: the runs folder cannot be written to, or there is no space left.
     """
+    launcher.require(recipe)
     recipe = with_whole_paths(recipe)
     run = create_run(recipe, folder, owner=owner)
     with writing(run.folder):
@@ -71,16 +73,23 @@ def submit(recipe: Recipe, folder: Path | None = None, *, owner: str = "") -> Ru
 
 
 def place_in_queue(run: Run) -> int:
-    """How many that are queued go before `run`; 0 where it is next, or not queued."""
-    if run.state() != "queued":
+    """How many that are queued go before `run`; 0 where it is next, or not queued.
+
+    A run that is to run elsewhere waits for none of this machine's, nor these for it.
+    """
+    if not _waits_its_turn(run):
         return 0
     others = list_queue(run.folder.parent)
-    return sum(_turn(other) < _turn(run) and other.state() == "queued" for other in others)
+    return sum(_turn(other) < _turn(run) and _waits_its_turn(other) for other in others)
 
 
 def _turn(run: Run) -> tuple[bool, str]:
     """What the queue is sorted by."""
     return not run.is_job, run.number
+
+
+def _waits_its_turn(run: Run) -> bool:
+    return run.state() == "queued" and place_of(run).takes_turns
 
 
 def cancel(run: Run) -> None:
@@ -89,23 +98,26 @@ def cancel(run: Run) -> None:
     The worker ends after its step. Where it does not, `reconcile` ends it, whoever calls that.
     """
     with writing(run.folder), locked(run.folder.parent):
-        state = run.status().state
-        if state in ACTIVE:
+        status = run.status()
+        if status.state in ACTIVE:
             run.request_cancel()
-        if state == "queued":
+        if status.state == "queued":
+            if status.job:  # it waits elsewhere
+                place_of(run).cancel(run.folder, status)
             with contextlib.suppress(RunError):  # a worker has just taken it, and will see the request
                 run.update(state="cancelled", ended=time.time())
 
 
-def resume(run: Run, *, max_minutes: float | None = None) -> None:
+def resume(run: Run, *, max_minutes: float | None = None, where: str | None = None) -> None:
     """Put a run that ended early back into the queue; it goes on from its last whole checkpoint.
 
     Args:
         run: the run.
         max_minutes: replaces the recipe's `training.max_minutes`.
+        where: replaces the recipe's `where`.
 
     Raises:
-        RecipeError: that is no limit.
+        RecipeError: that is no limit, or no place that it can be carried out in.
         RunError: the run is still being worked on, has finished, has used up its `training.max_minutes`, or its
             settings are not those of its checkpoint. Of its rows and its base the worker says the same.
     """
@@ -116,8 +128,7 @@ def resume(run: Run, *, max_minutes: float | None = None) -> None:
             raise RunError(
                 f"Only a run that ended early can go on, and this one {what}", got=f"{run.id}: {status.state}"
             )
-        if max_minutes is not None:
-            run.replace_recipe(with_overrides(run.recipe(), {"training.max_minutes": max_minutes}))
+        _change(run, {"training.max_minutes": max_minutes, "where": where})
         limit = run.recipe().training.max_minutes
         if limit is not None and status.seconds >= 60 * limit:
             raise RunError(
@@ -135,8 +146,17 @@ def resume(run: Run, *, max_minutes: float | None = None) -> None:
             note_submitted(run, run.recipe())  # it begins anew: a file with a mistake may have been mended
         run.withdraw_cancel()
         again = {"state": "queued", "door": doors.current(), "phase": "", "error": None, "ended": None}
-        run.update(**again, pid=None, pid_started=None, done=0, total=0)
+        run.update(**again, **_NO_JOB, done=0, total=0)
     reconcile(run.folder.parent)
+
+
+def _change(run: Run, settings: dict[str, Any]) -> None:
+    """Give the run's recipe those of `settings` that are not None, if its launcher takes it."""
+    changes = {name: value for name, value in settings.items() if value is not None}
+    recipe = with_overrides(run.recipe(), changes) if changes else run.recipe()
+    launcher.require(recipe)
+    if changes:
+        run.replace_recipe(recipe)
 
 
 def judge(run: Run) -> None:
@@ -154,7 +174,7 @@ def judge(run: Run) -> None:
         run.replace_recipe(with_overrides(run.recipe(), {"evaluation.skip": False}))
         run.withdraw_cancel()
         again = {"state": "queued", "door": doors.current(), "phase": "", "error": None, "ended": None}
-        run.update(**again, pid=None, pid_started=None, done=0, total=0)
+        run.update(**again, **_NO_JOB, done=0, total=0)
     reconcile(run.folder.parent)
 
 
@@ -172,7 +192,7 @@ def trash(run: Run) -> None:
             working = False  # a damaged one can go
         if working:
             raise RunError("This run is being worked on", got=run.id, fix="Cancel it first.")
-        end_by_force(run.folder)  # what a worker that is gone may have left
+        end_by_force(run.folder)  # what a worker that is gone may have left on this machine
         place = folder / TRASH / run.id
         place.parent.mkdir(exist_ok=True)
         (run.folder / "trashed").write_text(f"{time.time()}", encoding="utf-8")
@@ -222,7 +242,8 @@ def reconcile(folder: Path | None = None) -> None:
     folder = (folder or runs_folder()).resolve()
     if not folder.is_dir():
         return
-    _started_here[:] = [worker for worker in _started_here if worker.poll() is None]
+    here.collect()
+    _fetch(folder)
     with contextlib.suppress(OSError), locked(folder):
         queued, busy = [], False
         for run in list_queue(folder):
@@ -230,14 +251,35 @@ def reconcile(folder: Path | None = None) -> None:
                 continue  # over, or damaged, which must not stop the others
             try:
                 status = run.status()
-                busy = (status.state in WORKING and not _settle(run, status)) or busy
+                goes_on = (status.state in WORKING or bool(status.job)) and not _settle(run, status)
             except (RunError, OSError):
                 continue
-            if status.state == "queued":
+            busy = busy or (goes_on and place_of(run).takes_turns)
+            if status.state == "queued" and not status.job:
                 queued.append(run)
         for run in sorted(queued, key=_turn):
-            busy = busy or _start(run)
+            takes_turns = place_of(run).takes_turns
+            if not (busy and takes_turns):
+                busy = (_start(run) and takes_turns) or busy
         empty_trash(folder)
+
+
+def place_of(run: Run) -> Launcher:
+    """The launcher of where a run runs; this machine's for a job, and for a run whose recipe does not say."""
+    if run.is_job:
+        return here.Here()
+    try:
+        return launcher.launcher_of(run.recipe().where)
+    except (RunError, ValueError):
+        return here.Here()
+
+
+def _fetch(folder: Path) -> None:
+    """Bring what was written elsewhere of runs that are carried out there. Nobody is kept waiting for it."""
+    for run in list_queue(folder):
+        if run.state() in ACTIVE and not (place := place_of(run)).takes_turns:
+            with contextlib.suppress(RunError, OSError):
+                place.fetch(run.folder, run.status())
 
 
 def wait(run: Run, poll_s: float = 0.5) -> Iterator[None]:
@@ -248,23 +290,28 @@ def wait(run: Run, poll_s: float = 0.5) -> Iterator[None]:
         reconcile(run.folder.parent)
 
 
-def cancel_is_overdue(run: Run, status: Status) -> bool:
-    """Whether the worker of a run that was asked to stop has had its time for that."""
-    return run.cancel_age_s() > (STOP_S if run.is_job else status.longest_step_s + CANCEL_S)
+def cancel_is_overdue(run: Run, status: Status, *, late_s: float = 0.0) -> bool:
+    """Whether the worker of a run that was asked to stop has had its time for that, and `late_s` besides."""
+    return run.cancel_age_s() > (STOP_S if run.is_job else status.longest_step_s + CANCEL_S) + late_s
 
 
 def _settle(run: Run, status: Status) -> bool:
     """Write down the end of a run whose worker is gone or does not stop when asked; False if it goes on."""
-    alive = status.pid is not None and process_started(status.pid) == status.pid_started
+    place = place_of(run)
+    alive = place.look(run.folder, status)
     asked = run.cancel_requested()
     if alive and not (asked and cancel_is_overdue(run, status)):
         return False
-    if not end_by_force(run.folder, status.pid if alive else None) and alive:
+    if not place.cancel(run.folder, status) and alive:
         return False
-    if run.status().state not in WORKING:  # read again: it may have ended meanwhile
+    now = run.status().state  # read again: it may have ended meanwhile
+    if now not in ACTIVE:
         return True
     if asked:
         run.update(state="cancelled", phase="", ended=time.time())
+        return True
+    if now == "queued":
+        run.update(state="failed", phase="", ended=time.time(), error="It was lost before it began. Resume it.")
         return True
     run.update(state="interrupted", phase="", ended=time.time(), error=_interrupted(run))
     return True
@@ -282,61 +329,17 @@ def _interrupted(run: Run) -> str:
 
 
 def _start(run: Run) -> bool:
-    """Start the worker of a queued run; False if that is impossible, which fails the run."""
+    """Start what carries out a queued run; False if that is impossible, which fails the run."""
     try:
         run.update(phase="Starting")  # before anything is started: with a full disk, nothing is
     except (RunError, OSError):
         return True
     try:
-        with run.log_file.open("ab") as log:
-            worker = subprocess.Popen(
-                [sys.executable, "-m", "finetuning.worker", str(run.folder)],
-                cwd=ROOT,
-                env=worker_environment() | {RUN_VARIABLE: str(run.folder)},
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-    except OSError as error:
+        job = place_of(run).start(run.folder, run.log_file)
+    except (OSError, UserError) as error:
         run.update(state="failed", phase="", ended=time.time(), error=f"The worker cannot be started: {error}")
         return False
-    _started_here.append(worker)
     with contextlib.suppress(RunError, OSError):  # it has taken the run already
-        run.update(
-            state="running",
-            pid=worker.pid,
-            pid_started=process_started(worker.pid),
-            started=time.time(),
-        )
+        begun = {"state": "running", "started": time.time()} if job.pid is not None else {}
+        run.update(**asdict(job), **begun)
     return True
-
-
-def worker_environment() -> dict[str, str]:
-    """The environment that a worker runs in: the present one, with settings that make training fast.
-
-    The worker's folder is another than that of whoever starts it, so folders are named by their whole paths. It
-    sees one GPU, the first: a trainer spreads a model over all that it sees, and TRL's refuses one in 4 bits then.
-    """
-    named = {name: os.environ.get(name, "~") for name in _FOLDERS}
-    folders = {name: str(Path(value).absolute()) for name, value in named.items() if value and value[0] != "~"}
-    fast = {
-        "PYTHONUNBUFFERED": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "GLIBC_TUNABLES": os.environ.get("GLIBC_TUNABLES", _allocator()),
-        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0],
-    }
-    return os.environ | folders | fast
-
-
-def _allocator() -> str:
-    """How glibc's malloc serves a worker: in huge pages, and what was freed is kept for the next step.
-
-    A training step allocates and frees gigabytes. Left alone, malloc gives them back to the system at its end, and
-    the next step is made of fresh pages again, a fifth of its time. A setting that is not known is ignored.
-    """
-    name, version = platform.libc_ver()
-    keep = {"hugetlb": 1, "trim_threshold": 1 << 40, "mmap_threshold": 1 << 30}
-    if name == "glibc" and [int(part) for part in version.split(".")[:2]] < [2, 35]:
-        keep["mmap_threshold"] = 1 << 25  # the most that it takes: a larger one would leave it at 128 kB
-    return ":".join(f"glibc.malloc.{key}={value}" for key, value in keep.items())

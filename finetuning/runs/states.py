@@ -4,7 +4,7 @@
 |---|---|---|
 | queued | running | launcher or worker: the worker takes the run |
 | queued | cancelled | launcher: cancel was asked before it began |
-| queued | failed | launcher: its worker cannot be started |
+| queued | failed | launcher: its worker cannot be started, or was lost elsewhere before it began |
 | running | evaluating | worker: the adapter is whole |
 | running | finished | worker: what was tuned is whole, and the recipe asks for no evaluation |
 | evaluating | finished | worker: the report is whole |
@@ -57,6 +57,8 @@ class Status(BaseModel):
     pid: Annotated[int, Field(ge=1, lt=2**31)] | None = None
     pid_started: float | str | None = None
     """What tells that process from a later one of the same number; see `processes.process_started`."""
+    job: str = ""
+    """What its launcher knows it by, where it is carried out elsewhere; it may still wait there."""
     created: Time
     started: Time | None = None
     """When the worker took the run, the last time it did."""

@@ -6,7 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
+from finetuning.processes import world_size
 from finetuning.recipe import Recipe
+from finetuning.sharding import shards
 from finetuning.trackers import tracker_arguments
 from models.loading import best_precision, device
 from plumbing.errors import RecipeError
@@ -26,8 +28,9 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "output_dir": output,
         "num_train_epochs": training.epochs,
         "max_steps": training.max_steps or -1,
-        "per_device_train_batch_size": training.batch_size,
-        "gradient_accumulation_steps": training.gradient_accumulation,
+        "per_device_train_batch_size": training.batch_size,  # of all processes together, see `shares`
+        "gradient_accumulation_steps": training.gradient_accumulation
+        // batches_at_once(training.batch_size, world_size()),
         "learning_rate": training.learning_rate,
         "lr_scheduler_type": _SCHEDULES[training.schedule],
         # Rounded down: rounded up, a run of a single step would be all warm-up, at a learning rate of zero.
@@ -40,8 +43,9 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "logging_steps": 1,
         "logging_nan_inf_filter": False,  # it would show the average of the losses before, and training would go on
         # A crash costs what was learned since the last checkpoint. Two are kept, for one may be torn by that crash.
-        "save_strategy": "steps",
-        "save_steps": max(1, round(steps(recipe, rows) / checkpoints(recipe))),
+        # Of a base in shards the library saves none: that of an adapter is whole in each process, see `together`.
+        "save_strategy": "no" if shards(recipe, world_size()) > 1 else "steps",
+        "save_steps": save_steps(recipe, rows),
         "save_total_limit": 2,
         "disable_tqdm": True,
         "gradient_checkpointing": training.gradient_checkpointing,
@@ -51,7 +55,18 @@ def shared_arguments(recipe: Recipe, output: str, rows: int) -> dict[str, Any]:
         "dataloader_pin_memory": False,
         # Never the library's own: `Validation` says when, and `Tuning.evaluate` draws no random number.
         "eval_strategy": "no",
+        # Without a word about it accelerate takes each of several processes on a processor for one alone.
+        **({"use_cpu": True} if world_size() > 1 and device().type == "cpu" else {}),
+        # Of several processes. An expert that no token went to has no gradient, nor has a weight that a model does
+        # not use; behind checkpointed layers nobody can tell. Buffers are constants.
+        "ddp_find_unused_parameters": not training.gradient_checkpointing,
+        "ddp_broadcast_buffers": False,
     } | tracker_arguments(training.report_to, Path(output).parent.name)
+
+
+def save_steps(recipe: Recipe, rows: int) -> int:
+    """Steps between two checkpoints."""
+    return max(1, round(steps(recipe, rows) / checkpoints(recipe)))
 
 
 def checkpoints(recipe: Recipe) -> int:
@@ -71,6 +86,45 @@ def require_optimizer(recipe: Recipe) -> None:
             got=device().type,
             fix="Set training.optimizer=adamw.",
         )
+
+
+def batches_at_once(batch_size: int, processes: int) -> int:
+    """How many batches of a recipe go through at once, so that each process has a row: 1, unless they are small."""
+    return math.ceil(processes / batch_size)
+
+
+def require_shares(recipe: Recipe, processes: int) -> None:
+    """Refuse a recipe whose batches that many processes cannot share so that each has a row.
+
+    Small batches go through together, as many as there are accumulated: a step has the same rows then.
+
+    Raises:
+        RecipeError: says what they can.
+    """
+    shards(recipe, processes)
+    if processes == 1:
+        return
+    if not recipe.way.in_processes:
+        raise RecipeError(
+            f"way: {recipe.way.kind} runs in one process: its answers are written and learned from by the same one",
+            got=f"{processes} processes",
+            fix="Leave where out.",
+        )
+    size, accumulated = recipe.training.batch_size, recipe.training.gradient_accumulation
+    most = 1 if recipe.way.compares_rows else accumulated
+    if (together := batches_at_once(size, processes)) <= most and accumulated % together == 0:
+        return
+    fitting = [
+        count
+        for count in range(2, processes)
+        if batches_at_once(size, count) <= most and accumulated % batches_at_once(size, count) == 0
+    ]
+    rows = f"training.batch_size={size}" + (f" and gradient_accumulation={accumulated}" if accumulated > 1 else "")
+    fewer = f"set where=here:{max(fitting)}" if fitting else "leave where out"
+    raise RecipeError(
+        f"With {rows} a step's rows cannot be shared by {processes} processes so that each has one of every batch",
+        fix=f"Set training.batch_size={processes} or more, or {fewer}.",
+    )
 
 
 def steps(recipe: Recipe, rows: int) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import types
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from datasets import Dataset
@@ -33,9 +33,11 @@ from models.prefix import shared_start
 class CausalTrainer(Tuning, SFTTrainer):
     """`SFTTrainer` that projects only supervised positions."""
 
+    mean_of_rows: ClassVar[bool] = False
+
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        if self.accelerator.device.type == "cpu":
+        if self.accelerator.device.type == "cpu" and not self.in_shards:
             project_supervised_positions(without_adapter_wrapper(self.model))
 
     def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:

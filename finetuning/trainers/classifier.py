@@ -21,6 +21,14 @@ from finetuning.trainers.tuning import Tuning
 class ClassifierTrainer(Tuning, Trainer):
     """`Trainer` with what both trainers do beyond their libraries' own."""
 
+    loss_is_scaled_for_ga = False
+    """Its loss is the mean over a batch's rows. The library would take it for a share of a step's, for its model
+    takes any arguments: it would not divide it by a step's batches, and multiply it by the processes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.model_accepts_loss_kwargs = False
+
     def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:
         count = len(inputs["labels"])
         return float(self.model(**inputs).loss) * count, count

@@ -21,11 +21,6 @@ class PairTrainer(AgainstReference, DPOTrainer):
     measures: tuple[str, ...] = ("ref_chosen_logps", "ref_rejected_logps")
     columns: ClassVar[tuple[str, ...]] = ("prompt_ids", "chosen_ids", "rejected_ids", *measures)
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._pairs: list[int] = []
-        """How many each batch has had since the last measurement."""
-
     def row_lengths(self, rows: Any) -> list[int]:
         columns = (rows[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
         return [len(prompt) + max(len(one), len(other)) for prompt, one, other in zip(*columns, strict=True)]
@@ -35,12 +30,12 @@ class PairTrainer(AgainstReference, DPOTrainer):
         return found.chunk(2)  # the better ones, then the worse
 
     def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:
-        self._pairs.append(len(inputs["input_ids"]) // 2)
+        self.seen.append(pairs := len(inputs["input_ids"]) // 2)
         loss = self._compute_loss(self.model, inputs, return_outputs=False)  # type: ignore[no-untyped-call]
-        return float(loss) * self._pairs[-1], self._pairs[-1]
+        return float(loss) * pairs, pairs
 
     def also_measured(self) -> dict[str, float]:
-        pairs, self._pairs = self._pairs, []
+        pairs, self.seen = self.seen, []
         found = {name: each for name, each in self._metrics["eval"].items() if name.startswith("rewards/")}
         return {name: weighted(values, pairs) for name, values in found.items() if len(values) == len(pairs)}
 

@@ -21,6 +21,7 @@ from finetuning.recipe import Recipe
 from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.lengths import LikeLengthSampler
 from finetuning.trainers.reference import AgainstReference, weighted
+from finetuning.trainers.together import summed
 from models.fast.groups import grouped
 
 _OTHER = "KL_completion_ids"
@@ -55,8 +56,6 @@ class ThumbTrainer(AgainstReference, KTOTrainer):
         super().__init__(**options)
         if not self.calculate_KL:
             self.measures = ThumbTrainer.measures[:1]
-        self._thumbs: list[tuple[int, int]] = []
-        """How many up and down each batch has had since the last measurement."""
 
     def row_lengths(self, rows: Any) -> list[int]:
         return [len(prompt) for prompt in rows["prompt_ids"]]  # which answers to the same have in common
@@ -78,12 +77,12 @@ class ThumbTrainer(AgainstReference, KTOTrainer):
 
     def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:
         count, up = len(inputs["label"]), int(inputs["label"].sum())
-        self._thumbs.append((up, count - up))
+        self.seen.append((up, count - up))
         loss = self._compute_loss(self.model, inputs, return_outputs=False)  # type: ignore[no-untyped-call]
         return float(loss) * count, count
 
     def also_measured(self) -> dict[str, float]:
-        thumbs, self._thumbs = self._thumbs, []
+        thumbs, self.seen = self.seen, []
         values = self._metrics["eval"]
         counts = {
             "rewards/chosen": [up for up, _ in thumbs if up],
@@ -94,6 +93,15 @@ class ThumbTrainer(AgainstReference, KTOTrainer):
         if {"rewards/chosen", "rewards/rejected"} <= found.keys():
             found["rewards/margins"] = found["rewards/chosen"] - found["rewards/rejected"]
         return found
+
+    def _compute_kl_logps(self, model: Any, batch: dict[str, Any]) -> Any:
+        """TRL takes the mean of what the processes have found, of however many answers; the batch's counts."""
+        found = super()._compute_kl_logps(model, batch)  # type: ignore[no-untyped-call]
+        if self.share is None or self.share.even or found is None:
+            return found
+        own = (found - batch["ref_KL_logps"]).mean()
+        all_rows = summed(own * self.share.weight) / self.args.world_size
+        return found - own + all_rows.to(found)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> SamePromptSampler:
         rows = train_dataset if train_dataset is not None else self.train_dataset

@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
+from finetuning.trainers.arguments import batches_at_once
+from finetuning.trainers.shares import ShareOfBatches, shared_batches
+
 
 class LikeLengthSampler(Sampler[int]):
     """Yields every row once an epoch: shuffled, sorted by length within pools, the pools' batches shuffled again.
@@ -65,14 +68,29 @@ class LikeLengthSampler(Sampler[int]):
 
 
 class LikeLengthBatches:
-    """Mixed into a `transformers.Trainer`, makes it train on batches from `LikeLengthSampler`."""
+    """Mixed into a `transformers.Trainer`, makes it train on batches from `LikeLengthSampler`.
+
+    Several processes share each of them: a batch has the rows that it has in one.
+    """
 
     args: Any
+    data_collator: Any
     train_dataset: Any
 
     def row_lengths(self, rows: Any) -> list[int]:
         """How many tokens each row takes in a batch."""
         return [len(ids) for ids in rows["input_ids"]]
+
+    def get_train_dataloader(self) -> Any:
+        """The library's would give each process batches of its own, and fill the last ones up with rows again."""
+        processes, size = self.args.world_size, self.args.train_batch_size
+        if processes == 1:
+            return super().get_train_dataloader()  # type: ignore[misc]
+        rows = self._remove_unused_columns(self.train_dataset, description="Training")  # type: ignore[attr-defined]
+        at_once = size * batches_at_once(size, processes)
+        order, rank = self._get_train_sampler(), self.args.process_index
+        shares = ShareOfBatches(order, at_once, rank=rank, processes=processes)
+        return shared_batches(rows, shares, self.data_collator)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         rows = train_dataset if train_dataset is not None else self.train_dataset

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from finetuning.runs.beginning import hash_tokens
 from finetuning.trainers.causal import project_supervised_positions
+from finetuning.trainers.together import summed
 from finetuning.trainers.tuning import Tuning, without_adapter_wrapper
 from plumbing.errors import RunError
 from plumbing.writing import flush
@@ -50,7 +51,7 @@ class AgainstReference(Tuning):
     def __init__(self, *, model: Any, **options: Any) -> None:
         super().__init__(model=model, ref_model=MeasuredBefore(model.config), **options)
         self.ref_model = None
-        self._projects = self.accelerator.device.type == "cpu"
+        self._projects = self.accelerator.device.type == "cpu" and not self.in_shards
         if self._projects:
             project_supervised_positions(without_adapter_wrapper(self.model), in_groups=True)
 
@@ -77,9 +78,10 @@ class AgainstReference(Tuning):
             measured = _kept(folder / REFERENCE_FILE, of)
         else:
             measured = self._measured(splits, tell)
-            folder.mkdir(parents=True, exist_ok=True)
-            save_file(measured, folder / REFERENCE_FILE, metadata=of)
-            flush(folder)
+            if self.args.should_save:
+                folder.mkdir(parents=True, exist_ok=True)
+                save_file(measured, folder / REFERENCE_FILE, metadata=of)
+                flush(folder)
         for name, rows in splits.items():
             for column in self.measures:
                 rows = rows.add_column(column, measured[f"{name}.{column}"].tolist())
@@ -115,24 +117,25 @@ class AgainstReference(Tuning):
             f"{name}.{column}": torch.zeros(len(rows)) for name, rows in splits.items() for column in self.measures
         }
         total, done = sum(map(len, splits.values())), 0
+        processes = 1 if self.in_shards else self.args.world_size
         trained = self.model.training
         self.model.eval()
         try:
             tell(MEASURING, 0, total)
             for name, rows in splits.items():
                 wanted = [column for column in self.columns if column in rows.column_names]
-                for places in self.in_batches(rows):
+                for places in self.own(self.in_batches(rows)):
                     batch = [{column: rows[place][column] for column in wanted} for place in places]
                     inputs = self._prepare_inputs(self.data_collator(batch))  # type: ignore[attr-defined]
                     with torch.no_grad(), self.accelerator.autocast():  # as in training, which it is compared with
                         values = self.reference_of(inputs)
                     for column, each in zip(self.measures, values, strict=True):
                         found[f"{name}.{column}"][places] = each.float().cpu()
-                    done += len(places)
+                    done = min(total, done + processes * len(places))
                     tell(MEASURING, done, total)
         finally:
             self.model.train(trained)
-        return found
+        return found if processes == 1 else {name: summed(values).float() for name, values in found.items()}
 
     # ---- what TRL would do with rows and reference ----
 

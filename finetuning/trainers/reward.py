@@ -34,7 +34,6 @@ class PairsTrainer(Tuning, RewardTrainer):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self._margins: list[float] = []
         if self.accelerator.device.type == "cpu":
             share_prompts(without_adapter_wrapper(self.model))
 
@@ -44,14 +43,14 @@ class PairsTrainer(Tuning, RewardTrainer):
 
     def summed_loss(self, inputs: dict[str, Any]) -> tuple[float, float]:
         better, worse = self.model(**inputs, use_cache=False).logits[:, 0].float().chunk(2)
-        self._margins += (better - worse).tolist()
+        self.seen += (better - worse).tolist()
         losses = -logsigmoid(better - worse)
         if (coefficient := self.args.center_rewards_coefficient) is not None:
             losses += coefficient * (better + worse) ** 2
         return float(losses.sum()), len(better)
 
     def also_measured(self) -> dict[str, float]:
-        margins, self._margins = self._margins, []
+        margins, self.seen = self.seen, []
         if not margins:
             return {}
         accuracy = fmean(margin > 0 for margin in margins)

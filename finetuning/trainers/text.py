@@ -19,6 +19,7 @@ from trl import SFTConfig
 from finetuning.recipe import Recipe
 from finetuning.trainers.arguments import shared_arguments
 from finetuning.trainers.causal import CausalTrainer
+from finetuning.trainers.shares import Share
 from finetuning.trainers.tuning import without_adapter_wrapper
 
 _PROBED = 6
@@ -39,17 +40,11 @@ class TextTrainer(CausalTrainer):
         packed = keeps_apart(without_adapter_wrapper(self.model))
         self.data_collator = TextCollator(int(tokenizer.pad_token_id), packed=packed)
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """As TRL's, which counts the tokens of rows without a mask as if there were one row."""
-        before, is_counted = self._total_train_tokens, "attention_mask" in inputs
-        labels = inputs["labels"]
-        loss = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)  # type: ignore[no-untyped-call]
-        if self.model.training and not is_counted:
-            self._total_train_tokens = before + tokens_in(labels)
-            self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
-        return loss
+    def tokens_otherwise(self, inputs: dict[str, Any], share: Share | None) -> int | None:
+        """TRL counts the tokens of rows without a mask as if there were one row."""
+        if "attention_mask" in inputs:
+            return super().tokens_otherwise(inputs, share)
+        return tokens_in(inputs["labels"])
 
 
 class TextCollator:

@@ -48,6 +48,7 @@ class Kto(Preferring):
     loss_unit: ClassVar[str] = ""
     curves: ClassVar[tuple[str, ...]] = ("rewards/margins", "kl", "rewards/chosen", "rewards/rejected")
     together: ClassVar[bool] = True
+    compares_rows: ClassVar[bool] = True
 
     @property
     def more_passes(self) -> int:

@@ -74,6 +74,7 @@ class Online(Way):
         "One prompt as the model sees it. What it learns from is not there yet: it writes several answers, and "
         "learns from what each is worth."
     )
+    in_processes: ClassVar[bool] = False
     loss_tells: ClassVar[bool] = False
     loss_unit: ClassVar[str] = ""
     validated: ClassVar[str] = "validation loss, minus the mean reward,"

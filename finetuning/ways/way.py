@@ -76,6 +76,11 @@ class Way(Settings):
     together: ClassVar[bool] = False
     """Whether rows with the same prompt go through the model together, so that it is computed once."""
 
+    in_processes: ClassVar[bool] = True
+    """Whether several processes can share its batches."""
+    compares_rows: ClassVar[bool] = False
+    """Whether its loss is of a batch as a whole, and no mean over its rows."""
+
     loss_tells: ClassVar[bool] = True
     """Whether its training loss falls where the model gets better."""
     loss_unit: ClassVar[str] = "nats a token"

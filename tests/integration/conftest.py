@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from finetuning.lab.folder import LABS_FOLDER, LabFolder
+from finetuning.processes import end_by_force
 from finetuning.recipe import load_recipe
 from finetuning.runs.folder import Run
-from finetuning.runs.processes import end_by_force
 
 
 @pytest.fixture(autouse=True)

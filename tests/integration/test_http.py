@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
+from finetuning.processes import process_started
 from finetuning.recipe import load_recipe
 from finetuning.runs.folder import Run, create_run
-from finetuning.runs.processes import process_started
 from tests.integration.stranger import Stranger, public_app
 from ui.api.publish import API_PAGE
 from ui.drawing.text import NOT_ANSWERED

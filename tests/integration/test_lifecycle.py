@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from finetuning.processes import RUN_VARIABLE
 from finetuning.runs import launch
 from finetuning.runs.folder import WORKING, checkpoint_step, create_run, open_run
-from finetuning.runs.processes import RUN_VARIABLE
 from tests.standing_still import standing_still
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,7 +148,8 @@ def test_a_worker_that_stands_still_is_ended_by_force_with_its_children(
     stray = subprocess.Popen(["sleep", "3600"], env=of_this_run, start_new_session=True)
     os.kill(run.status().pid, signal.SIGSTOP)
     launch.cancel(run)
-    monkeypatch.setattr(launch, "_started_here", [])  # as after a restart of the app: only files are left
+    # As after a restart of the app: only files are left.
+    monkeypatch.setattr("finetuning.launchers.here._started_here", [])
     assert ended(run, wait_for).state == "cancelled"
     stray.wait()
 

@@ -19,7 +19,7 @@ from ui.server.rows import ROWS
 from ui.server.visitors import Visitor
 from ui.tabs.train_form import FIELDS
 
-STRANGERS = frozenset(FIELDS) | {
+STRANGERS = (frozenset(FIELDS) - {"where"}) | {
     "strategy", "training.max_steps", "evaluation.few_shot", "evaluation.forgetting", "task.kind",
     "task.instruction", "task.labels", "data.columns", "data.labels", "data.skip_empty",
 }  # fmt: skip

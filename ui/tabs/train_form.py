@@ -15,6 +15,7 @@ from typing import Any
 import gradio as gr
 
 from data.tasks import Task
+from finetuning.launchers.launcher import places
 from finetuning.limits import Limits
 from finetuning.recipe import Recipe, load_recipe, recipe_names, with_overrides
 from finetuning.strategies import STRATEGIES, Strategy
@@ -47,6 +48,7 @@ LABELS = {
     "training.keep": "Keep",
     "training.patience": "Patience",
     "training.seed": "Seed",
+    "where": "Where it runs",
 }
 """What the form calls each setting, in the order of its fields."""
 FIELDS = tuple(LABELS)
@@ -232,7 +234,7 @@ def build_settings(
     has = strategy_of(recipe)
 
     def looks(setting: str) -> dict[str, Any]:
-        last = {"strategy.kind": "strategy"}.get(setting, setting.partition(".")[2].replace("_", "-"))
+        last = {"strategy.kind": "strategy"}.get(setting, setting.rpartition(".")[2].replace("_", "-"))
         visible = True
         if setting.startswith("strategy.") and last != "strategy":
             visible = _shown(setting, has)["visible"]
@@ -280,8 +282,18 @@ def build_settings(
                 ),
                 optional("training.patience"),
                 number("training.seed", 1),
+                _where(values["where"], strangers=limits is not None, **looks("where")),
             ]
     return more, [kind, *lora, *ticks, *last, *sized, *rest]
+
+
+def _where(value: str, *, strangers: bool, **looks: Any) -> gr.Dropdown:
+    """Where it runs; shown where there is a choice, and never to strangers."""
+    there_are = places()
+    if value not in dict(map(reversed, there_are)):  # type: ignore[arg-type]
+        there_are.append((value, value))
+    shown = len(there_are) > 1 and not strangers
+    return gr.Dropdown(there_are, value=value, **looks | {"visible": shown})
 
 
 # ---- reading it ------------------------------------------------------------------------------------------------
@@ -297,8 +309,13 @@ def values_of(recipe: Recipe) -> list[Any]:
     values["way"] = _usual_of_ways() | values["way"]
     if recipe.model.precision == "nf4":
         values["model"]["precision"] = "auto"
-    found = {field: values[section][name] for field in FIELDS for section, name in [field.split(".")]}
+    found = {field: _value(values, field) for field in FIELDS}
     return [written(value) if field in OPTIONAL else value for field, value in found.items()]
+
+
+def _value(values: dict[str, Any], field: str) -> Any:
+    section, _, name = field.partition(".")
+    return values[section][name] if name else values[section]
 
 
 def _usual_of_ways() -> dict[str, Any]:

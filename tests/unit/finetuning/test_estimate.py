@@ -336,3 +336,20 @@ def test_pairs_are_two_rows_and_what_is_measured_before_the_first_step_takes_tim
     full = estimate(load_recipe("dialogue-smollm2-dpo", [*settings, "strategy.kind=full"]))
     supervised = estimate(load_recipe("dialogue-smollm2-dpo", [*settings, "strategy.kind=full", "way=sft"]))
     assert full.memory_mb < supervised.memory_mb + 1
+
+
+def test_several_processes_hold_the_base_each_and_their_time_is_called_a_guess(tiny_llama, recipe_on):
+    settings = ["model.precision=float32", "training.batch_size=8"]
+    one, two = (
+        estimate(recipe_on("sentiment-smollm2-lora", tiny_llama, *settings, f"where={where}"))
+        for where in ("here", "here:2")
+    )
+    assert (one.processes, two.processes) == (1, 2)
+    assert 1.5 * one.memory_mb < two.memory_mb < 2.1 * one.memory_mb
+    assert two.training_s == pytest.approx(one.training_s, rel=0.5)  # they have the same cores
+    assert "shared by 2 processes: their time is a guess" in two.sentence()
+    assert "guess" not in one.sentence()
+    parts = estimate(
+        recipe_on("sentiment-smollm2-lora", tiny_llama, *settings, "where=here:2", "training.shard=true")
+    )
+    assert parts.memory_mb < two.memory_mb and "one of 2 parts of the base" in parts.sentence()

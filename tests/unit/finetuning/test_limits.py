@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -208,7 +209,7 @@ def test_an_upload_goes_with_the_last_run_that_names_it(folder: Path, tmp_path: 
     make_room(Limits())
     assert all(path.exists() for path in kept.values())  # their runs may not have been made yet
     for path in kept.values():
-        launch.os.utime(path, (0, 0))
+        os.utime(path, (0, 0))
     make_room(Limits())
     assert kept["a"].exists() and not kept["b"].exists()
     run.update(state="cancelled", ended=time.time())
@@ -223,7 +224,7 @@ def test_kept_uploads_count_among_what_has_to_fit(folder: Path, tmp_path: Path) 
     run = create_run(with_overrides(RECIPE, {"data.source": f"file:{keep_upload(upload, 'a')}"}), owner="a")
     run.update(state="cancelled", ended=time.time())
     for kept in (folder / limits.UPLOADS).glob("*/*"):
-        launch.os.utime(kept, (0, 0))
+        os.utime(kept, (0, 0))
     later = ended("b", 1_000)
     make_room(Limits(runs_mb=2))
     assert len(list_runs()) == 2

@@ -98,3 +98,39 @@ def test_the_batches_do_not_come_in_the_order_of_their_lengths():
     order = list(LikeLengthSampler(lengths, 8, seed=0))
     starts = order[::8]
     assert starts != sorted(starts) and starts != sorted(starts, reverse=True)
+
+
+def test_a_classifiers_step_is_the_mean_over_the_batches_that_it_accumulates(tiny_bert, recipe_on, tmp_path):
+    """Its model takes any arguments, so the library took the loss of each for a share of the step's."""
+    recipe = recipe_on(
+        "sentiment-minilm-lora", tiny_bert, "training.gradient_accumulation=2", "model.precision=float32"
+    )
+    opened = open_data(recipe)
+    loaded = load(resolve(recipe.model.base), kind="classifier", precision="float32", task=opened.task)
+    rows = recipe.way.encode(opened.splits["train"], loaded.tokenizer, recipe, opened.task)
+    model = recipe.apply_strategy(loaded.model)
+    trainer = recipe.way.trainer(recipe, model, loaded.tokenizer, rows, str(tmp_path), [])
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    batches = [trainer.data_collator([rows[place] for place in places]) for places in (range(4), range(4, 8))]
+
+    def gradients(loss_of):
+        model.zero_grad()
+        loss_of()
+        return {name: value.grad.clone() for name, value in model.named_parameters() if value.requires_grad}
+
+    def step():
+        trainer.current_gradient_accumulation_steps = 2
+        counted = trainer._get_num_items_in_batch(batches, trainer.args.device)
+        for batch in batches:
+            trainer.training_step(model, dict(batch), counted)
+
+    def mean():
+        model.train()
+        sum(model(**batch).loss / 2 for batch in batches).backward()
+
+    trainer.optimizer = None
+    ours, expected = gradients(step), gradients(mean)
+    for name, value in expected.items():
+        torch.testing.assert_close(ours[name], value, msg=name)

@@ -169,6 +169,25 @@ def test_a_form_shows_the_settings_of_its_strategy_alone(laid_out: Callable[...,
         assert shown[tab.form.field("model.precision")]["visible"] == (chosen == "lora")
 
 
+def test_where_it_runs_is_asked_where_there_is_a_choice_and_never_of_strangers(
+    laid_out: Callable[..., Train], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown(limits: Limits | None = None) -> bool:
+        return bool(laid_out(functools.partial(build_train, limits=limits)).form.field("where").visible)
+
+    monkeypatch.setattr(train_form, "places", lambda: [("This machine", "here")])
+    assert not shown()
+    monkeypatch.setattr(train_form, "places", lambda: [("This machine", "here"), ("2 GPUs", "here:2")])
+    assert shown() and not shown(Limits())
+    name = "sentiment-smollm2-lora"
+    values = dict(zip(train_form.FIELDS, train_form.values_of(load_recipe(name)), strict=True))
+    assert values["where"] == "here"
+    asked = train_form.read(SENTIMENTS, REVIEWS, name, *(values | {"where": "here:2"}).values())
+    assert asked.where == "here:2"
+    with pytest.raises(RecipeError, match="“Where it runs”: there is no such place"):
+        train_form.read(SENTIMENTS, REVIEWS, name, *(values | {"where": "nowhere"}).values())
+
+
 def test_an_empty_field_of_rows_means_all_of_them() -> None:
     name = "sentiment-smollm2-lora"
     values = dict(zip(train_form.FIELDS, train_form.values_of(load_recipe(name)), strict=True))

@@ -1,6 +1,7 @@
 """Processes: telling one from a later one with its number, and ending a worker with everything it started.
 
-The one place that uses what only some systems have: sessions of processes, and the most memory one has taken.
+The one place that uses what only some systems have: sessions of processes, the cores that this one may use, and the
+most memory one has taken.
 """
 
 from __future__ import annotations
@@ -38,6 +39,31 @@ def process_started(pid: int) -> float | str | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else float(process.create_time())
     except psutil.Error:
         return None
+
+
+def worker_pid() -> int:
+    """The process that stands for the worker that this one is, or is one of.
+
+    Of several that is torchrun's, whose children they are; where it is gone it is another number, and no worker.
+    """
+    return os.getppid() if world_size() > 1 else os.getpid()
+
+
+def rank() -> int:
+    """Which of the processes that carry out a run this one is; the first, 0, writes its folder."""
+    return int(os.environ.get("RANK", "0")) if world_size() > 1 else 0
+
+
+def world_size() -> int:
+    """How many processes carry out the run that this one does, as torchrun has told it."""
+    return int(os.environ.get("WORLD_SIZE", "1")) if RUN_VARIABLE in os.environ else 1
+
+
+def cores() -> int:
+    """How many of the machine's cores this process may use."""
+    with contextlib.suppress(AttributeError):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def boot_id() -> str:
