@@ -16,7 +16,7 @@ from typing import Any
 from data.specs import named_spec
 from eval.lab.judging import all_pairs, name_of_test
 from eval.lab.schema import PairResult
-from eval.lab.words import listed, named_pair
+from eval.lab.words import PAIR_HEAD, listed, named_pair
 from eval.metrics.metric import Metric
 from eval.report.figures import p_value, with_interval
 from eval.report.folder import load
@@ -240,9 +240,22 @@ def verdict_cells(each: Beside) -> list[str]:
     ]
 
 
+_CORRECTED = PAIR_HEAD.index("p, corrected")
+
+
+def pair_head(group: Alike) -> list[str]:
+    """The columns of the table of pairs; of a single one nothing is corrected."""
+    return _without_corrected(PAIR_HEAD, group)
+
+
 def pair_rows(group: Alike) -> list[list[str]]:
-    """A row for each pair of a group, in the order of `PAIR_HEAD`."""
-    return [named_pair(pair, pair.one, pair.other, digits=group.metric.digits + 1) for pair in group.pairs]
+    """A row for each pair of a group, in the order of `pair_head`."""
+    rows = (named_pair(pair, pair.one, pair.other, digits=group.metric.digits + 1) for pair in group.pairs)
+    return [_without_corrected(row, group) for row in rows]
+
+
+def _without_corrected(cells: Sequence[str], group: Alike) -> list[str]:
+    return [each for place, each in enumerate(cells) if place != _CORRECTED or len(group.pairs) > 1]
 
 
 def headline(group: Alike) -> str:
@@ -255,7 +268,14 @@ def headline(group: Alike) -> str:
         names = listed(list(scores))
         which = f"{names} differ" if len(scores) == 2 else f"any two of {names} differ"
         return f"No evidence that {which}: {on}."
-    said = "; ".join(f"{pair.other} is {pair.outcome} than {pair.one}" for pair in differ)
+    better_than: dict[str, list[str]] = {}
+    for pair in differ:
+        winner, loser = (pair.other, pair.one) if pair.outcome == "better" else (pair.one, pair.other)
+        better_than.setdefault(loser, []).append(winner)
+    said = "; ".join(
+        f"{listed(winners)} {'is' if len(winners) == 1 else 'are'} better than {loser}"
+        for loser, winners in better_than.items()
+    )
     rest = len(group.pairs) - len(differ)
     others = (
         f" No evidence that the other {'pair differs' if rest == 1 else f'{rest} pairs differ'}." if rest else ""

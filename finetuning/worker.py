@@ -32,6 +32,8 @@ _RESERVE = ".reserve"
 _RESERVE_BYTES = 2**16
 _ENDS_ALL = 4
 """With which one of several processes ends so that torchrun ends the others."""
+_LOOKS_S = 0.5
+"""How often it is looked whether this process was asked to stop."""
 
 
 def main() -> int:
@@ -114,7 +116,7 @@ def _watch(run: Run, status: Status) -> None:
     """
     keeper = worker_pid()
     while True:
-        time.sleep(1.0)
+        time.sleep(_LOOKS_S)
         if worker_pid() != keeper:
             end_this_process()
         with contextlib.suppress(RunError, OSError):

@@ -138,9 +138,10 @@ def _launched(
         from ui.page import build_page
         from ui.server.door import UPLOAD_MB, Door
         from ui.server.packing import Packing
-        from ui.server.preview import ICON, Preview
+        from ui.server.preview import ICON, name_the_page
         from ui.server.pushing import sign_in_is_there
 
+        name_the_page()
         page = build_page(limits)
     # No call around the queue, and an end to it: an answer to everybody who waits.
     page.queue(default_concurrency_limit=4, max_size=100, api_open=False)
@@ -161,8 +162,8 @@ def _launched(
         auth=login,  # type: ignore[arg-type]  # it may be a coroutine function, as gradio.routes awaits one
         theme=theme(),
         css=CSS,
-        footer_links=[],
         favicon_path=ICON,
+        footer_links=[],
         share=False,
         allowed_paths=[str(runs_folder().resolve())],  # for what is exported; the door lets nothing else through
         run_history=False,
@@ -174,7 +175,7 @@ def _launched(
         max_file_size=f"{limits.upload_mb if limits else UPLOAD_MB}mb",
         state_session_capacity=limits.pages if limits else Limits.model_fields["pages"].default,
         app_kwargs={
-            "middleware": [door, Middleware(Packing), Middleware(Preview)],
+            "middleware": [door, Middleware(Packing)],
             "docs_url": None,
             "redoc_url": None,
             "openapi_url": None,

@@ -51,9 +51,16 @@ def _list() -> None:
 
 
 def _compare(names: Sequence[str]) -> None:
-    from eval.lab.words import PAIR_HEAD
     from finetuning.commands.options import run_named
-    from finetuning.side_by_side import VERDICT_HEAD, compare_runs, headline, pair_rows, rests_on, verdict_cells
+    from finetuning.side_by_side import (
+        VERDICT_HEAD,
+        compare_runs,
+        headline,
+        pair_head,
+        pair_rows,
+        rests_on,
+        verdict_cells,
+    )
 
     found = compare_runs([run_named(name) for name in names])
     for each in found.runs:
@@ -63,9 +70,10 @@ def _compare(names: Sequence[str]) -> None:
         console.print(rests_on(group), highlight=False, markup=False)
     for note in found.notes:
         console.print(f"\n{note}", highlight=False, markup=False)
-    _print("Verdicts, each against its base", VERDICT_HEAD, map(verdict_cells, found.runs))
+    verdicts = ([each.letter, *verdict_cells(each)[1:]] for each in found.runs)
+    _print("Verdicts, each against its base", VERDICT_HEAD, verdicts)
     for group in found.alike:
-        _print("Between the runs, on the same test rows", PAIR_HEAD, pair_rows(group))
+        _print("Between the runs, on the same test rows", pair_head(group), pair_rows(group))
     letters = [each.letter for each in found.runs]
     settings = [[name, *values] for name, values in found.settings]
     _print("Settings that differ", ["setting", *letters], settings)

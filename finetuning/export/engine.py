@@ -9,6 +9,7 @@ from pathlib import Path
 
 from eval.sides.engine.shelf import SHELF, Shelf, name_of
 from finetuning.export.gguf.writing import Language, Packing, write_gguf
+from finetuning.export.tuned import Tuned
 from finetuning.export.work import Work
 from finetuning.runs.folder import list_runs, runs_folder
 from models.adapter_files import read_config
@@ -129,6 +130,7 @@ def to_gguf(adapter: Path, target: Path) -> None:
 
     from finetuning.export.gguf.lora import write_lora_gguf
 
-    base = resolve(BaseOrigin.load(adapter).name)
+    tuned = Tuned.of(adapter)
+    base = resolve(tuned.origin.name)
     config = AutoConfig.from_pretrained(base.path, local_files_only=True, trust_remote_code=False)
-    write_lora_gguf(adapter, config, target, Work())
+    write_lora_gguf(tuned, config, target, Work())

@@ -1,4 +1,4 @@
-"""A second run is queued behind the first; Cancel ends either; Resume goes on; Delete asks twice."""
+"""A second run is queued behind the first; Cancel ends either; Resume goes on; Delete can be taken back."""
 
 from __future__ import annotations
 
@@ -55,10 +55,9 @@ def test_a_run_waits_is_cancelled_goes_on_and_is_deleted(page: Page, chromium: B
     assert made == 2, "two forms, each sent twice"  # looked at now, when a third would have been made long ago
     before = page.locator("#runs-table tbody tr").count()
     page.click("#runs-delete")
-    page.click("#runs-keep")
-    expect(page.locator("#runs-really")).to_be_hidden()
+    page.click("#runs-undo")
+    expect(page.locator("#runs-table tbody tr")).to_have_count(before)
     page.click("#runs-delete")
-    page.click("#runs-really")
     expect(page.locator("#runs-table tbody tr")).to_have_count(before - 1)
     expect(page.locator("#runs-detail")).to_be_hidden()
     open_tab(page, "Train")  # whose newest run is another: the page goes on

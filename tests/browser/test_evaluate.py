@@ -8,6 +8,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect
 
+from finetuning.jobs.asked import EVALUATION
+from finetuning.runs.jobs import list_jobs
 from tests.browser.reviews import HOSTILE, write_reviews
 from tests.browser.steps import evaluate, open_tab, wait_for_answers
 
@@ -64,6 +66,27 @@ def test_a_shipped_adapter_is_evaluated_and_a_row_is_opened_in_compare(page: Pag
     wait_for_answers(page)
     expect(page.locator("#reference")).to_contain_text(re.compile("positive|negative"))
     expect(page.locator("#box textarea")).to_have_value("")
+
+
+def test_an_evaluation_goes_on_without_its_page_and_stops_when_it_is_asked_to(
+    page: Page, runs_folder: Path, console_errors: list[str]
+) -> None:
+    open_tab(page, "Evaluate")
+    page.click("#evaluate-run")  # on all rows: it is not over by itself before long
+    state = page.locator("#evaluate-progress")
+    expect(state.locator(".ba-state-running")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"\?tab=evaluate&report=evaluation\."))
+    page.reload()
+    expect(state.locator(".ba-progress")).to_be_visible()
+    console_errors.clear()  # a reload cuts Gradio's connections, and it says so
+    expect(page.locator("#going")).to_contain_text("Evaluating")
+    job = list_jobs({EVALUATION}, runs_folder)[0]
+    page.click("#evaluate-stop")
+    expect(state.locator(".ba-state-cancelled")).to_be_visible()
+    expect(state).to_contain_text("Nothing was measured")
+    expect(page.locator("#evaluate-stop")).to_be_hidden()
+    assert not job.process_alive() and not job.evaluation.exists()
+    expect(page.locator("#going .ba-status")).to_have_count(0)
 
 
 def test_a_file_is_evaluated_on_a_narrow_screen_and_its_markup_is_text(page: Page, tmp_path: Path) -> None:

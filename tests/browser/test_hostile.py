@@ -59,6 +59,6 @@ def test_script_in_the_form_and_in_the_chat_is_text(page: Page) -> None:
     page.locator("#runs-table tbody tr").first.click()
     expect(page.locator("#runs-state")).to_contain_text("onerror")
     page.click("#runs-delete")
-    page.click("#runs-really")
+    page.wait_for_selector("#runs-undo")
     assert page.locator(".gradio-container img[src=x], .gradio-container svg[onload]").count() == 0
     assert page.evaluate("window.hacked") is None

@@ -14,8 +14,8 @@ from typing import Any
 
 from finetuning.runs.metrics import MetricsReader
 from ui.drawing import charts, text
-from ui.drawing.charts import Point
 from ui.drawing.markup import Markup, tag
+from ui.drawing.plots import Point
 
 KEPT = 32
 """Runs whose curve is remembered."""

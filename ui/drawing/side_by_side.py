@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from eval.lab.words import PAIR_HEAD
 from finetuning.side_by_side import (
     VERDICT_HEAD,
     Alike,
     Beside,
     SideBySide,
     headline,
+    pair_head,
     pair_rows,
     rests_on,
     verdict_cells,
@@ -36,7 +36,7 @@ def side_by_side(found: SideBySide) -> Markup:
     drawn = [
         table(VERDICT_HEAD, verdicts, class_="ba-table ba-numbers", label=text.VERDICTS_BESIDE),
         *(
-            table(PAIR_HEAD, pair_rows(group), class_="ba-table ba-numbers", label=text.PAIRS_BESIDE)
+            table(pair_head(group), pair_rows(group), class_="ba-table ba-numbers", label=text.PAIRS_BESIDE)
             for group in found.alike
         ),
         losses(found.runs),
@@ -87,7 +87,7 @@ def losses(runs: Sequence[Beside]) -> Markup:
     missing = [name for name in known if name not in drawn]
     without = f" Of {' and '.join(missing)} there is none." if missing else ""
     caption = f"Thin: training loss. Thick, with dots: validation loss. {'; '.join(said)}.{without}"
-    ends = {name: (held or train)[-1][1] for name, (train, held) in drawn.items()}
+    ends = {name: (held or train)[-1] for name, (train, held) in drawn.items()}
     return plot("Loss", frame, marks, said=caption, beside=_letters(frame, ends))
 
 
@@ -119,11 +119,12 @@ def _said_of(name: str, train: Sequence[Point], held: Sequence[Point]) -> str:
     return f"{said}, validation {held[-1][1]:.3f}, lowest {lowest:.3f} at step {step:.0f}"
 
 
-def _letters(frame: Frame, ends: dict[str, float]) -> list[Markup]:
-    """Each letter where its line ends, or a little above or below, where it would lie on another."""
+def _letters(frame: Frame, ends: dict[str, Point]) -> list[Markup]:
+    """Each letter where its line ends, or a little below, where it would lie on another."""
     least = 100 * _LETTER_PX / _PLOT_PX
     found, above = [], -least
-    for name, value in sorted(ends.items(), key=lambda each: -each[1]):
+    for name, (step, value) in sorted(ends.items(), key=lambda each: -each[1][1]):
         above = max(100 - 100 * frame.up.share(value), above + least)
-        found.append(tag("i", name, class_=f"ba-run-{name.lower()}", style=f"top:{above:.2f}%"))
+        place = f"top:{above:.2f}%;left:{100 * frame.across.share(step):.2f}%"
+        found.append(tag("i", name, class_=f"ba-run-{name.lower()}", style=place))
     return found

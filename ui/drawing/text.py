@@ -6,6 +6,11 @@ from data.tasks.task import Kind
 
 TITLE = "Before/After"
 TAGLINE = "Fine-tune a language model, and see what changed."
+SHARED_AS = (
+    "Fine-tune a small language model on the machine you have, and see side by side what changed: the same test "
+    "rows for both, a paired test, a verdict."
+)
+CARD_ALT = "Before/After: how many reviews the base and the tuned model have right"
 
 LENT_GPU = (
     "Answers in Compare are computed on a GPU that this Space is lent for some seconds each. How long that is in a "
@@ -152,6 +157,7 @@ NOT_YOURS = (
     "only. What ships with the page is there for all."
 )
 NOT_THERE = "What this address names is not here: it was deleted, or it is on another machine."
+REPORT_ON = "What came of {what}"
 DELETED = "{what} is in the trash, for a week."
 ANY_INTRO = (
     "Any models on the same rows, whoever tuned them and wherever they run: is one better than the base, and what "

@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from starlette.requests import cookie_parser
+from starlette.responses import FileResponse
 
 from finetuning.limits import Limits
 from plumbing.errors import DataError
 from ui.server import health
 from ui.server.calls import BODY_BYTES, RefusedError, check_tool_call, checked_call, checked_session, read_json
 from ui.server.listening import ALLOW_HOST
+from ui.server.preview import CARD, CARD_PATH
 from ui.server.visitors import Files, Visitor, owner_of, stranger_needs_cookie
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _API = "/gradio_api"
 _GET = re.compile(
     rf"/|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt|logout)/?|/(assets|static|svelte)/.+"
+    rf"|{CARD_PATH}|/pwa_icon/(192|512)"
     rf"|{_API}/(user|login_check|app_id|info|startup-events|theme\.css|queue/data|upload_progress)/?"
     rf"|{_API}/(file=|heartbeat/).+"
 )
@@ -133,6 +136,9 @@ class Door:
             )
         elif is_post:
             receive = _limited(receive, headers, 10_000)
+        elif path == CARD_PATH:
+            await FileResponse(CARD)(scope, receive, send)
+            return
         else:
             self._check_get(scope, path, visitor)
             if _NAMED_BY_CONTENT.fullmatch(path):

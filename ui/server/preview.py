@@ -1,58 +1,57 @@
-"""What a link to the page looks like elsewhere: Gradio's own page says in its head that it is Gradio's."""
+"""How the page looks where its address is shared: its name, a sentence and a picture; and the icon of its tab.
+
+Gradio's own page names Gradio first, with addresses that were never filled in. Its template is read as it is, and
+what it says of itself is put in ours; whatever else is in it stays.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ui.drawing import text
-from ui.drawing.markup import tag
 
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-ICON = Path(__file__).parent.parent / "drawing" / "icon.png"
-_CARDS = re.compile(rb"<meta\s+(?:property=\"og:|name=\"twitter:)[^>]*>\s*")
-_SCRIPT = b"<script>"
-"""The first of them begins what is long: everything that is told of a link stands before it."""
-
-
-def with_card(page: bytes) -> bytes:
-    """The HTML of the page with a title and a sentence of ours for whoever shares its address."""
-    head, script, rest = page.partition(_SCRIPT)
-    if not script:
-        return page
-    about = {"og:title": text.TITLE, "og:description": text.TAGLINE, "og:type": "website"}
-    metas = [tag("meta", property=name, content=said).removesuffix("</meta>") for name, said in about.items()]
-    metas.append(tag("meta", name_="twitter:card", content="summary").removesuffix("</meta>"))
-    return _CARDS.sub(b"", head) + "".join(metas).encode() + script + rest
+PICTURES = Path(__file__).resolve().parent.parent / "pictures"
+ICON, CARD = PICTURES / "icon.png", PICTURES / "card.png"
+CARD_PATH = "/card.png"
+CARD_SIZE = (1200, 630)
+_TEMPLATE = "frontend/index.html"
+_META = re.compile(r"""<meta\s+(?:property|name)="(?:og|twitter):[^"]*"\s+content="[^"]*"\s*/?>\s*""")
+_CHARSET = '<meta charset="utf-8" />'
 
 
-class Preview:
-    """ASGI middleware within the door."""
+def name_the_page() -> None:
+    """Let Gradio's page say what it is, for every page of this process from now on."""
+    from gradio import routes
+    from jinja2 import ChoiceLoader, DictLoader
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    environment = routes.templates.env
+    assert environment.loader is not None, "Gradio's templates come from a folder"
+    source, _, _ = environment.loader.get_source(environment, _TEMPLATE)
+    environment.loader = ChoiceLoader([DictLoader({_TEMPLATE: named(source)}), environment.loader])
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET":
-            await self._app(scope, receive, send)
-            return
-        begun: list[Message] = []
-        body = bytearray()
 
-        async def changed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                begun.append(message)
-                return
-            body.extend(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            [start] = begun
-            page = with_card(bytes(body))
-            kept = [(name, value) for name, value in start["headers"] if name.lower() != b"content-length"]
-            await send({**start, "headers": [*kept, (b"content-length", str(len(page)).encode())]})
-            await send({"type": "http.response.body", "body": page})
+def named(template: str) -> str:
+    """Gradio's template with our name, sentence and picture in place of its own."""
+    without = _META.sub("", template)
+    return without.replace(_CHARSET, f"{_CHARSET}\n{_ours()}", 1)
 
-        await self._app(scope, receive, changed)
+
+def _ours() -> str:
+    """`config` is what Gradio gives its template; the picture's address has to be a whole one."""
+    root = "{{ config.get('root', '') }}"
+    width, height = CARD_SIZE
+    said = {
+        "og:type": "website",
+        "og:title": text.TITLE,
+        "og:description": text.SHARED_AS,
+        "og:url": f"{root}/",
+        "og:image": f"{root}{CARD_PATH}",
+        "og:image:width": f"{width}",
+        "og:image:height": f"{height}",
+        "og:image:alt": text.CARD_ALT,
+    }
+    lines = [f"<title>{text.TITLE}</title>", f'<meta name="description" content="{text.SHARED_AS}" />']
+    lines += [f'<meta property="{name}" content="{value}" />' for name, value in said.items()]
+    lines.append('<meta name="twitter:card" content="summary_large_image" />')
+    return "\n".join(lines)

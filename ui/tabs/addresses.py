@@ -144,7 +144,7 @@ def connect_addresses(page: gr.Blocks, at: Addressed, links: Sequence[gr.Button]
     """Open what the page's address names, let the address follow, and copy it where that is asked for."""
     page.load(at.arrive, None, at.opened, **QUICK)
     compare, judged = at.compare, at.evaluate.judged
-    named = [compare.model, at.evaluate.model, at.runs.run_id, at.runs.ticked, judged.job_id]
+    named: list[Any] = [compare.model, at.evaluate.model, at.runs.run_id, at.runs.ticked, judged.job_id]
     changes = [at.tabs.change, *(each.change for each in named)]
     gr.on(changes, None, named, None, js=_FOLLOW, **QUICK)
     gr.on([link.click for link in links], None, named, None, js=_COPY, **QUICK)
@@ -152,8 +152,8 @@ def connect_addresses(page: gr.Blocks, at: Addressed, links: Sequence[gr.Button]
 
 def build_said() -> gr.HTML:
     """Where it is said what is wrong with an address, and that a link was copied."""
-    said = tag("div", "", id="address-said", class_="ba-quietly", role="status")
-    gr.HTML(said, elem_classes="ba-plain")
+    said = tag("div", "", id="address-said", role="status")
+    gr.HTML(said, elem_classes="ba-plain ba-quietly")
     return gr.HTML(elem_id="address", elem_classes="ba-plain")
 
 

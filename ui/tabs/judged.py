@@ -176,7 +176,7 @@ class Judged:
 
         visitor = visitor_of(request)
         job = visitor.job(job_id)
-        called = _title(job)
+        called = text.REPORT_ON.format(what=_title(job))
         trash(job)
         return [*self.deleted.of(job.id, called), *self.said("", visitor)]
 
@@ -204,8 +204,8 @@ def build_judged() -> Judged:
     state = gr.HTML(elem_id="evaluate-progress", elem_classes="ba-plain")
     with gr.Row(elem_classes="ba-actions"):
         stop = gr.Button("Stop", scale=0, visible=False, elem_id="evaluate-stop")
-        link = gr.Button(text.COPY_LINK, scale=0, size="sm", elem_id="evaluate-link")
-        delete = gr.Button("Delete", scale=0, size="sm", visible=False, elem_id="evaluate-delete")
+        delete = gr.Button("Delete", scale=0, visible=False, elem_id="evaluate-delete")
+        link = gr.Button(text.COPY_LINK, scale=0, elem_id="evaluate-link")
     deleted = build_deleted("evaluate")
     prompts = gr.HTML(elem_id="any-prompts", elem_classes="ba-plain")
     view = build_report_view("evaluate")
@@ -228,7 +228,7 @@ def build_judged() -> Judged:
 
 
 def _asked(job: Run) -> Evaluation | AnyModels:
-    return asked_of(job, Evaluation if kind_of(job) == EVALUATION else AnyModels)
+    return asked_of(job, Evaluation) if kind_of(job) == EVALUATION else asked_of(job, AnyModels)
 
 
 def _title(job: Run) -> str:

@@ -76,8 +76,7 @@ def loss(run: Run) -> Markup:
     # The step with the lowest validation loss, where that is the one that a run ends with.
     kept = ("best so far" if going_on else "kept") if recipe.training.keep == "best" else ""
     way, file = recipe.way, run.folder / "metrics.jsonl"
-    look = {"more": way.curves, "falls": way.loss_tells, "unit": way.loss_unit}
-    return loss_so_far(file, total=total, kept=kept, **look)
+    return loss_so_far(file, total=total, kept=kept, more=way.curves, falls=way.loss_tells, unit=way.loss_unit)
 
 
 def log(run: Run, visitor: Visitor) -> Markup:
@@ -135,8 +134,6 @@ def minutes(status: Status) -> str:
 
 def _doing(run: Run, status: Status, with_id: bool) -> str:
     said = [run.id] if with_id else []
-    if status.state in ACTIVE and status.phase:
-        said.append(status.phase)
     if status.state in ACTIVE and run.cancel_requested():
         said.append("stopping" if run.is_job else "cancelling after this step")
     if status.started:

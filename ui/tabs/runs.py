@@ -45,10 +45,11 @@ element.addEventListener('click', event => {
   if (button) trigger('click', {run: button.dataset.run});
 });
 element.addEventListener('change', event => {
-  const box = event.target.closest('[data-tick]');
-  if (box) trigger('input', {run: box.dataset.tick, on: box.checked ? 'yes' : ''});
+  if (!event.target.closest('[data-tick]')) return;
+  const ticked = [...element.querySelectorAll('[data-tick]:checked')].slice(0, MOST);
+  trigger('input', Object.fromEntries(ticked.map((box, place) => [`run${place}`, box.dataset.tick])));
 });
-"""
+""".replace("MOST", str(MOST + 1))
 
 
 @dataclass
@@ -141,16 +142,18 @@ class Runs:
 
     @toasts
     def tick(self, ticked: str | None, page: int, event: gr.EventData, request: gr.Request) -> list[Any]:
-        """A run more, or one less, to be compared."""
+        """The runs that are ticked on this page of the table, and those that were on others."""
         visitor = visitor_of(request)
-        run = visitor.run(clicked(event, "run"))
-        chosen = [each for each in (ticked or "").split() if each != run.id]
-        if clicked(event, "on"):
-            if len(chosen) >= MOST:
-                gr.Info(text.MOST_TICKED.format(most=MOST), title=text.REFUSED)
-            else:
-                chosen.append(run.id)
-        return self.show_beside(" ".join(chosen), page, visitor)
+        before = (ticked or "").split()
+        here = [run.id for run in visitor.runs()[page * SHOWN : (page + 1) * SHOWN]]
+        now = {clicked(event, f"run{place}") for place in range(MOST + 1)}
+        left = [each for each in before if each not in here or each in now]
+        chosen = [*left, *(each for each in here if each in now and each not in left)]
+        if len(chosen) > MOST:
+            gr.Info(text.MOST_TICKED.format(most=MOST), title=text.REFUSED)
+            return self.show_beside(" ".join(chosen[:MOST]), page, visitor)
+        # The table is as it was clicked: drawn again, it would take back a tick that comes meanwhile.
+        return self._all(None, self._closed(), self._beside(" ".join(chosen), None, visitor))
 
     def untick(self, page: int, request: gr.Request) -> list[Any]:
         """Compare none."""
@@ -192,7 +195,7 @@ class Runs:
         page = min(page, _last_page(runs))
         shown = runs[page * SHOWN : (page + 1) * SHOWN]
         names = " ".join(run.called for run in shown)
-        now = f"{len(runs)} {page} {ticked} {names} " + " ".join(map(run_view.fingerprint, shown))
+        now = f"{len(runs)} {page} {names} " + " ".join(map(run_view.fingerprint, shown))
         if now == listed:
             return None
         several = gr.Row(visible=len(runs) > SHOWN)
@@ -444,7 +447,8 @@ def build_runs(*, public: bool) -> Runs:
 def _connect(tab: Runs) -> None:
     place = [tab.ticked, tab.page]
     tab.table.click(tab.open, tab.ticked, [*tab.followed, *tab.comparing], **ACT)
-    tab.table.input(tab.tick, place, tab.shown, **ACT)
+    # Every tick is sent: Gradio's "always_last" sends the first one's again, with what that said.
+    tab.table.input(tab.tick, place, tab.shown, trigger_mode="multiple", **ACT)
     tab.clear.click(tab.untick, tab.page, tab.shown, **QUICK)
     tab.cancel.click(run_view.cancel, tab.run_id, None, **ACT)
     tab.resume.click(run_view.resume, tab.run_id, None, **ACT)

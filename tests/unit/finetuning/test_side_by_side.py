@@ -19,6 +19,7 @@ from finetuning.side_by_side import (
     VERDICT_HEAD,
     compare_runs,
     headline,
+    pair_head,
     pair_rows,
     rests_on,
     verdict_cells,
@@ -84,7 +85,7 @@ def test_two_runs_on_the_same_rows_are_told_apart_by_the_paired_test() -> None:
     said = headline(group)
     assert said.startswith("B is better than A: on the same 60 reviews accuracy is A 0.") and "B 1.00" in said
     [row] = pair_rows(group)
-    assert row[0] == "A → B" and row[-1] == "B is better"
+    assert row[0] == "A → B" and row[-1] == "B is better" and "corrected" not in " ".join(pair_head(group))
     alike = compare_runs([judge(made(), weak), judge(made(), weak)]).alike[0]
     assert headline(alike).startswith("No evidence that A and B differ: on the same 60 reviews")
 
@@ -97,6 +98,9 @@ def test_of_more_than_two_all_pairs_are_corrected_by_holm() -> None:
     assert [(pair.one, pair.other) for pair in group.pairs] == [("A", "B"), ("A", "C"), ("B", "C")]
     assert [pair.corrected for pair in group.pairs] == pytest.approx(holm(p_values))
     assert "corrected by Holm's method" in rests_on(group)
+    assert headline(group).startswith("C is better than A; C is better than B: ")
+    back = compare_runs([each.run for each in reversed(found.runs)]).alike[0]
+    assert "A is better than C" in headline(back), "it is said who is better, whatever the order"
     assert metric_named("accuracy") == group.metric
 
 

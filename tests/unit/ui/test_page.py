@@ -238,15 +238,11 @@ def tab(laid_out: Callable[..., runs.Runs]) -> runs.Runs:
     return laid_out(functools.partial(runs.build_runs, public=False))
 
 
-def ticks(tab: runs.Runs, *events: tuple[Run, bool], ticked: str = "") -> dict[Any, Any]:
-    """What the page shows after these boxes were ticked or not."""
-    shown: dict[Any, Any] = {}
-    for run, on in events:
-        event = SimpleNamespace(_data={"run": run.id, "on": "yes" if on else ""})
-        drawn = tab.tick(ticked, 0, event, asked_by(LOCAL))  # type: ignore[arg-type]
-        shown = dict(zip(tab.shown, drawn, strict=True))
-        ticked = shown[tab.ticked]
-    return shown
+def ticks(tab: runs.Runs, *ticked: Run, before: str = "", page: int = 0) -> dict[Any, Any]:
+    """What the page shows once these boxes are the ones that are ticked on it."""
+    event = SimpleNamespace(_data={f"run{place}": run.id for place, run in enumerate(ticked)})
+    drawn = tab.tick(before, page, event, asked_by(LOCAL))  # type: ignore[arg-type]
+    return dict(zip(tab.shown, drawn, strict=True))
 
 
 def test_ticked_runs_are_drawn_in_one_plot_beside_what_differs(folder: Path, tab: runs.Runs) -> None:
@@ -256,18 +252,26 @@ def test_ticked_runs_are_drawn_in_one_plot_beside_what_differs(folder: Path, tab
             run.append_metrics({"step": step, "loss": 2 * loss / step})
         run.append_metrics({"step": 3, "loss": None, "eval_loss": loss})
     other.rename("<b>longer</b>")
-    first = ticks(tab, (one, True))
+    first = ticks(tab, one)
     assert text.TICK_ONE_MORE in first[tab.compared] and not first[tab.link].visible
-    both = ticks(tab, (one, True), (other, True))
+    both = ticks(tab, one, other, before=one.id)
     drawn = both[tab.compared]
     assert both[tab.ticked] == f"{one.id} {other.id}" and both[tab.link].visible
     assert drawn.count("<svg") == 1 and drawn.count("<polyline") == 4
     assert "A: training 0.467 at step 3, validation 0.700" in drawn and "nats a token" in drawn
     assert "training.epochs" in drawn and "training.learning_rate" not in drawn
     assert "&lt;b&gt;longer" in drawn and "<b>longer" not in drawn
-    assert str(both[tab.table]).count('checked=""') == 2 and not both[tab.detail].visible
-    again = tab.look(*(both.get(each, "") for each in tab.seen), asked_by(LOCAL))
-    assert again == gr.skip(), "nothing is new"
+    assert both[tab.table] == gr.skip() and not both[tab.detail].visible, "the table is as it was clicked"
+    seen = ["", 0, "", "", both[tab.ticked], both[tab.drawn_beside]]
+    shown = dict(zip(tab.shown, tab.look(*seen, asked_by(LOCAL)), strict=True))
+    assert str(shown[tab.table]).count('checked=""') == 2 and shown[tab.compared] == gr.skip()
+    assert tab.look(shown[tab.listed], *seen[1:], asked_by(LOCAL)) == gr.skip(), "nothing is new"
+    assert ticks(tab, before=f"{one.id} {other.id}")[tab.ticked] == "", "both were unticked"
+    elsewhere = ticks(tab, one, before=other.id, page=1)
+    assert elsewhere[tab.ticked] == other.id, "one that is not on this page of the table stays, and no other comes"
+    with pytest.warns(UserWarning, match="Up to 6 runs"):
+        many = ticks(tab, *(create_run(load_recipe("sentiment-smollm2-lora")) for _ in range(7)))
+    assert len(many[tab.ticked].split()) == 6 and str(many[tab.table]).count('checked=""') == 6
     opened = tab.open(both[tab.ticked], SimpleNamespace(_data={"run": one.id}), asked_by(LOCAL))  # type: ignore[arg-type]
     shown = dict(zip([*tab.followed, *tab.comparing], opened, strict=True))
     assert shown[tab.detail].visible and not shown[tab.beside].visible and shown[tab.ticked] == both[tab.ticked]

@@ -1,4 +1,4 @@
-"""What goes over the line for a page: packed where it helps, kept where it can be, and named as ours."""
+"""What goes over the line for a page: packed where it helps, and kept where it can be."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from typing import Any
 
 import pytest
 
-from ui.drawing import text
 from ui.server.door import _NAMED_BY_CONTENT
 from ui.server.packing import Packing
-from ui.server.preview import Preview
 
 HEAD = (
     b'<html><head><meta property="og:title" content="Gradio" />\n<meta name="twitter:image" content="https://x" />'
@@ -69,18 +67,6 @@ def test_the_page_and_its_json_are_packed(path: str) -> None:
 def test_what_streams_and_what_gradio_packs_are_left_alone(path: str) -> None:
     headers, body = asked(Packing(answering(PAGE, "text/event-stream", 5)), path)
     assert "content-encoding" not in headers and body == PAGE
-
-
-@pytest.mark.parametrize("parts", [1, 3])
-def test_a_link_to_the_page_is_named_as_ours(parts: int) -> None:
-    headers, body = asked(Preview(answering(PAGE, "text/html", parts)), "/")
-    head, script, rest = body.partition(b"<script>")
-    assert int(headers["content-length"]) == len(body)
-    assert b"Gradio" not in head and b"twitter:image" not in head
-    assert f'<meta property="og:title" content="{text.TITLE}">'.encode() in head
-    assert script + rest == PAGE.removeprefix(HEAD), "what the page says itself stays"
-    for path, method in (("/config", "GET"), ("/", "HEAD")):
-        assert asked(Preview(answering(PAGE, "text/html")), path, method=method)[1] == PAGE
 
 
 def test_only_what_is_named_by_its_content_is_kept_for_good() -> None:
