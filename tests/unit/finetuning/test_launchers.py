@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from dataclasses import dataclass, field
 
 import pytest
@@ -123,6 +124,14 @@ def test_gpus_are_places_to_choose_from(monkeypatch):
     assert [where for _, where in launcher.places()] == ["here", "here:2", "here:4", "here:6"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert [where for _, where in launcher.places()] == ["here"]
+
+
+def test_the_words_of_the_documentation_are_places():
+    said = (here.ROOT / "docs" / "scale.md").read_text(encoding="utf-8").partition("\n## An engine")[0]
+    words = re.findall(r"^\| [^|]+ \| `([^`]+)` \|", said, flags=re.MULTILINE)
+    assert len(words) >= 2
+    for word in words:
+        assert launcher_of(word.replace(":N", ":2"))
 
 
 def test_a_stranger_runs_one_process():
