@@ -105,6 +105,8 @@ def test_what_the_documentation_shows_runs_as_it_stands(
     names: dict[str, Any] = {"TINY": tiny}
     exec(compile(code, "docs/api.md", "exec"), names)
     assert names["judged"]["report"]["n"] == 20
+    kept = names["client"].predict(names["judged"]["evaluation"], api_name="/run_status")
+    assert kept["state"] == "finished" and kept["verdict"] == names["judged"]["verdict"]
     assert names["now"]["state"] == "finished" and names["now"]["model"] == f"run:{names['run']}"
     run = open_run(names["run"], own_app[1] / "runs")
     assert run.recipe().training.max_steps == 20 and run.recipe().model.base == str(tiny_llama)

@@ -133,7 +133,8 @@ def of_finetuning(words, said):
     for name in ("data", "test", "file"):
         if given.get(name):
             known_source(given[name])
-    if run := given.get("run"):
+    named = given.get("run") or []
+    for run in [named] if isinstance(named, str) else named:
         assert run == "last" or is_open(run) or (ROOT / run).is_dir()
 
 

@@ -36,6 +36,7 @@ def test_a_test_that_hangs_is_named_with_where_it_hangs(tmp_path, pytestconfig):
 
 WAITS = {"communicate", "get", "join", "result", "wait"}
 SHORTEST_S = 300
+A_LOOK_S = 0.1
 
 
 def limits_in(path):
@@ -52,7 +53,9 @@ def limits_in(path):
 
 
 def test_no_test_gives_up_while_a_busy_machine_is_still_at_it():
-    """What is waited for ends the wait; what never comes is ended by the limit on the test."""
+    """What is waited for ends the wait; what never comes is ended by the test's limit. To look is not to wait."""
     files = [*(ROOT / "tests").rglob("*.py"), ROOT / "benchmarks" / "app_process.py"]
     found = {f"{path.relative_to(ROOT)}:{line}": limit for path in files for line, limit in limits_in(path)}
-    assert len(found) > 10 and {place: limit for place, limit in found.items() if limit < SHORTEST_S} == {}
+    assert (
+        len(found) > 10 and {place: limit for place, limit in found.items() if A_LOOK_S < limit < SHORTEST_S} == {}
+    )

@@ -75,7 +75,7 @@ def checked_call(blocks: gr.Blocks, values: dict[str, Any], visitor: Visitor) ->
     session = checked_session(values.get("session_hash"))
     index, trigger = values.get("fn_index"), values.get("trigger_id")
     handler = blocks.fns.get(index) if isinstance(index, int) and not isinstance(index, bool) else None
-    if handler is None:
+    if handler is None or handler.fn is None:  # what the page does by itself has nothing to call here
         raise RefusedError(404, "There is no such handler.")
     if trigger is not None and not isinstance(trigger, int):
         raise RefusedError(400, "There is no such component.")

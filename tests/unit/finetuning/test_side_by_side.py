@@ -13,6 +13,8 @@ from eval.metrics import metric_named
 from eval.report.folder import save
 from eval.report.schema import RowResult, SideResult
 from eval.statistics import judge_labels
+from finetuning.commands.rename import rename
+from finetuning.commands.runs import runs as listed_or_compared
 from finetuning.recipe import load_recipe
 from finetuning.runs.folder import Run, create_run
 from finetuning.side_by_side import (
@@ -98,9 +100,9 @@ def test_of_more_than_two_all_pairs_are_corrected_by_holm() -> None:
     assert [(pair.one, pair.other) for pair in group.pairs] == [("A", "B"), ("A", "C"), ("B", "C")]
     assert [pair.corrected for pair in group.pairs] == pytest.approx(holm(p_values))
     assert "corrected by Holm's method" in rests_on(group)
-    assert headline(group).startswith("C is better than A; C is better than B: ")
+    assert headline(group).startswith("B and C are better than A; C is better than B: ")
     back = compare_runs([each.run for each in reversed(found.runs)]).alike[0]
-    assert "A is better than C" in headline(back), "it is said who is better, whatever the order"
+    assert headline(back).startswith("A is better than B; A and B are better than C: "), "whatever the order"
     assert metric_named("accuracy") == group.metric
 
 
@@ -152,3 +154,19 @@ def test_one_run_or_seven_are_not_compared() -> None:
     ):
         with pytest.raises(RunError, match=says):
             compare_runs(several)
+
+
+def test_the_command_line_says_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("finetuning.runs.launch.reconcile", lambda folder=None: None)  # nothing is started here
+    one, other = judge(made(), answers(0.4, 8)), judge(made("training.epochs=9"), [1.0] * ROWS)
+    rename(other.id, "nine [times]")
+    listed_or_compared(None)
+    assert "nine [times]" in capsys.readouterr().out.replace("\n", " ")
+    listed_or_compared([one.id, "last"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"B: nine [times] {other.id}" in said
+    assert "B is better than A: on the same 60 reviews" in said and "training.epochs" in said
+    with pytest.raises(RunError, match="It takes two runs"):
+        listed_or_compared(["last"])

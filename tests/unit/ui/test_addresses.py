@@ -22,6 +22,7 @@ from ui.drawing import text
 from ui.page import build_page
 from ui.server.address import Address, WrongAddress, read_address
 from ui.server.choices import find
+from ui.server.preview import CARD, ICON, named
 from ui.server.visitors import LOCAL, Visitor
 from ui.tabs import addresses
 from ui.tabs.addresses import Addressed
@@ -152,3 +153,16 @@ def test_a_run_is_opened_in_compare_with_a_row_that_it_won(at: Addressed, tiny_a
     save(report(), label_rows("mine"), run.evaluation)
     turn = flipped(choice)
     assert turn is not None and turn.message == "mine 4", "the one that gained most"
+
+
+def test_gradios_page_says_our_name_once_and_nothing_of_its_own() -> None:
+    from gradio import routes
+
+    environment = routes.templates.env
+    assert environment.loader is not None
+    said = named(environment.loader.get_source(environment, "frontend/index.html")[0])
+    head = said.partition("window.gradio_config")[0]
+    for tag in ("og:title", "og:image", "og:url", "og:description", "twitter:card", "<title>"):
+        assert head.count(f'"{tag}"') == 1 or (tag == "<title>" and head.count(tag) == 1), tag
+    assert "Gradio" not in head and "{url}" not in head and CARD.is_file() and ICON.is_file()
+    assert "window.gradio_config = {{ config | toorjson }}" in said, "and all else is as it was"

@@ -187,7 +187,7 @@ def test_one_push_at_a_time_each_and_what_came_of_it_is_said(
     def push(tuned: Any, repository: str, token: str, work: Any, *, private: bool) -> list[str]:
         work.tell("Uploading")
         given.append((repository, token, private))
-        assert may_end.wait(60)
+        assert may_end.wait(600)
         if repository.endswith("bad"):
             raise RunError("No", got="/srv/app/x")
         return ["Pushed: there"]
@@ -203,7 +203,7 @@ def test_one_push_at_a_time_each_and_what_came_of_it_is_said(
             pushes.start(choice, ana, repository, TOKEN, private=False)
         thread = pushes._found[ana.owner, choice.key].thread
         assert thread is not None
-        thread.join(60)
+        thread.join(600)
         said = pushes.of(choice, ana)
         assert said is not None and not said.phase
         assert said.notes == ["Pushed: there"] or said.error == "No (got '…/x')."
