@@ -12,6 +12,7 @@ import pytest
 
 from eval.report.folder import load
 from eval.verdict.folder import load as load_verdict
+from finetuning import limits as limiting
 from finetuning.jobs import strangers
 from finetuning.jobs.asked import EVALUATION, VERDICT, AnyModels, Evaluation
 from finetuning.jobs.carrying_out import run_job
@@ -142,9 +143,12 @@ def test_another_process_of_the_page_admits_no_job_at_the_same_time(
     admitted = threading.Thread(target=lambda: strangers.submit_within(EVALUATION, asked, Limits(), owner="ana"))
     with locked(runs / ADMISSION):  # as the other one holds it
         admitted.start()
-        admitted.join(1.0)
+        while admitted.is_alive() and not limiting._submitting.locked():
+            admitted.join(0.01)
+        for _ in range(10):
+            admitted.join(0.1)
         assert not jobs.list_jobs()
-    admitted.join(60)
+    admitted.join()
     assert [job.owner for job in jobs.list_jobs()] == ["ana"]
 
 

@@ -180,9 +180,12 @@ def test_another_process_of_the_page_admits_no_run_at_the_same_time(folder: Path
     admitted = threading.Thread(target=lambda: limits.submit(RECIPE, reviews, Limits(), owner="a"))
     with locked(folder / limits.ADMISSION):  # as the other one holds it
         admitted.start()
-        admitted.join(1.0)
+        while admitted.is_alive() and not limits._submitting.locked():
+            admitted.join(0.01)
+        for _ in range(10):
+            admitted.join(0.1)
         assert not list_runs(folder)
-    admitted.join(60)
+    admitted.join()
     assert [run.owner for run in list_runs(folder)] == ["a"]
 
 

@@ -143,7 +143,7 @@ def test_two_visitors_are_answered_at_once(tab: Compare, served: on_page.Served,
     together, answer = threading.Barrier(4), server.answer
 
     def both_sides_of_both(prompt: list[int], adapter: str) -> list[int]:
-        together.wait(120)
+        together.wait(600)
         return answer(prompt, adapter)
 
     server.answer = both_sides_of_both

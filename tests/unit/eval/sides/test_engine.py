@@ -246,7 +246,7 @@ def test_an_engine_that_was_started_again_answers_on(open_engine):
     def start_again():
         with serving("vllm", urlsplit(server.url).port) as again:
             again.answer = lambda prompt, adapter: [9, END]
-            restarted.wait(30)
+            restarted.wait(600)
 
     thread = threading.Thread(target=start_again)
     thread.start()
