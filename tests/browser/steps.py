@@ -8,6 +8,7 @@ from playwright.sync_api import Page, TimeoutError, expect
 
 from finetuning.recipe import load_recipe
 from finetuning.runs.states import RESUMABLE
+from ui.drawing.text import OTHERS_FIRST
 
 ENDS = ("finished", *RESUMABLE, "damaged")
 """How a run can end, as the page says it."""
@@ -18,10 +19,17 @@ def open_tab(page: Page, name: str) -> None:
 
 
 def wait_for_answers(page: Page) -> None:
-    """Until both answers are complete and scored: live ones, which say how long they took."""
+    """Until both answers are complete and scored: live ones, which say how long they took.
+
+    A page that was opened while others were answered leaves it at what was recorded, and is asked.
+    """
+    live, waits = page.locator("#after .ba-stats", has_text=re.compile(r"\d\.\d s")), page.get_by_text(OTHERS_FIRST)
+    expect(live.or_(waits)).to_be_visible()
+    if waits.is_visible():
+        page.click("#example-0")
     for panel in ("#before", "#after"):
-        page.wait_for_selector(f"{panel} .ba-score")
         expect(page.locator(f"{panel} .ba-stats")).to_contain_text(re.compile(r"\d\.\d s"))
+        page.wait_for_selector(f"{panel} .ba-score")
     page.wait_for_selector(".ba-growing", state="detached")
 
 

@@ -165,8 +165,8 @@ def panel(name: SideName, turn: Turn | None, *, growing: bool = False) -> Markup
     return _panel(name, *_answer(name, turn, growing), voted=turn.voted(name), names=turn.names)
 
 
-def _answer(name: SideName, turn: Turn, growing: bool = False) -> list[Child]:
-    """What one side answered, and how."""
+def _answer(name: SideName, turn: Turn, growing: bool = False, *, instead: Markup | None = None) -> list[Child]:
+    """What one side answered, and how; `instead` stands in place of the words behind a label, or below others."""
     side = turn.side(name)
     looks = "ba-answer ba-growing" if growing else "ba-answer"
     shown = side.text if growing else _marked(name, turn)
@@ -174,9 +174,10 @@ def _answer(name: SideName, turn: Turn, growing: bool = False) -> list[Child]:
     score = tag("span", side.score, class_="ba-score") if side.score else None
     stats = tag("div", tag("span", " · ".join(_stats(turn, name))), score, class_="ba-stats")
     if side.probabilities is None:
-        return [words, stats]
+        return [words, stats, instead]
     bars = charts.label_bars(*_bars(turn.labels, side.probabilities), side=name)
-    return [_verdict(side, turn.labels), bars, _own_words(side, turn.labels, words), stats]
+    own = tag("div", instead, class_="ba-words") if instead else _own_words(turn, side, words)
+    return [_verdict(side, turn.labels), bars, own, stats]
 
 
 def _marked(name: SideName, turn: Turn) -> Child:
@@ -230,11 +231,13 @@ def _verdict(side: Side, labels: Sequence[str]) -> Markup:
     return tag("div", tag("span", f"{mark}{side.label}", class_=looks), source, class_="ba-verdict")
 
 
-def _own_words(side: Side, labels: Sequence[str], words: Markup | None) -> Markup | None:
+def _own_words(turn: Turn, side: Side, words: Markup | None) -> Markup | None:
     """What the side writes when it is let, which is not its answer and may say something else."""
     if words is None:
         return None
-    named = {label for label in labels if re.search(rf"\b{re.escape(label)}\b", side.text, re.IGNORECASE)}
+    if turn.recorded_on:
+        words = tag("div", text.NOT_RECORDED, class_="ba-small ba-answer")
+    named = {label for label in turn.labels if re.search(rf"\b{re.escape(label)}\b", side.text, re.IGNORECASE)}
     said = text.OTHER_WORDS if named and side.label not in named else text.OWN_WORDS
     return tag("div", tag("div", said, class_="ba-small"), words, class_="ba-words")
 
@@ -265,8 +268,8 @@ def waiting_panel(name: SideName, turn: Turn, what: str, done: int = 0, total: i
     waiting = progress(what, done, total)
     if turn.is_hidden:
         return _unnamed_panel(PLACES[turn.places.index(name)], waiting)
-    recorded = _answer(name, turn.recorded) if turn.recorded else []
-    return _panel(name, *recorded, waiting, names=turn.names)
+    shown = _answer(name, turn.recorded, instead=waiting) if turn.recorded else [waiting]
+    return _panel(name, *shown, names=turn.names)
 
 
 def message_card(turn: Turn | None) -> Markup:

@@ -50,4 +50,4 @@ def _made(tuned: Path) -> str:
         minutes, cores = int(found["minutes"]), int(found["cores"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
-    return f" in {minutes} minutes on {cores} processor cores"
+    return f" in {minutes} minutes on {cores} cores"

@@ -65,10 +65,11 @@ class Line:
         """How many are being answered."""
         return min(len(self._places), self.at_once)
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether who comes now has to wait."""
-        return len(self._places) >= self.at_once
+    def is_free_within(self, seconds: float) -> bool:
+        """Whether who comes now, or in so many seconds, is answered at once."""
+        with self._changed:
+            self._drop_gone()
+            return self._changed.wait_for(lambda: len(self._places) < self.at_once, seconds)
 
     @contextmanager
     def place(self, longest: int | None = None) -> Iterator[Place]:

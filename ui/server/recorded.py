@@ -62,13 +62,16 @@ class Recorded:
         metric = self.report.primary
         return row.change(metric.name) * (1 if metric.metric.higher_is_better else -1)
 
-    def turn(self, asked: Turn, task: Task) -> Turn | None:
-        """What both sides answered to it, as a turn; None where it is not one of the rows."""
+    def turn(self, asked: Turn, task: Task, *, writes: bool) -> Turn | None:
+        """What both sides answered to it, as a turn; None where it is not one of the rows.
+
+        `writes` says whether they would go on in words, which is not recorded where they choose a label.
+        """
         row = self.row(asked)
         if row is None or row.base.rewards is not None:
             return None
         labels = task.labels if row.base.probabilities is not None else ()
-        turn = Turn(asked.message, list(asked.references), labels, not labels, asked.before, recorded_on=self.day)
+        turn = Turn(asked.message, list(asked.references), labels, writes, asked.before, recorded_on=self.day)
         for side, result in ((turn.base, row.base), (turn.tuned, row.tuned)):
             self._fill(side, result, labels)
         if labels:

@@ -189,8 +189,7 @@ class Answers:
         prepare(turn, both)
         turn.models = both.named(choice.key)
         start = {self.past: answers.past(before), self.follow: gr.Button(visible=False)}
-        start |= {self.told: being_answered(), self.stop: stop_button(going=True)}
-        yield accepted | is_open | start | self._draw(turn, growing=True)
+        yield accepted | is_open | start | self._begun(turn)
         for _ in both.answers(turn, before, stop):
             place.seen = time.monotonic()
             yield self._panels(turn, growing=True)
@@ -214,6 +213,12 @@ class Answers:
             self.stop: stop_button(going=True),
         }
 
+    def _begun(self, turn: Turn) -> Updates:
+        """Panels of which nothing is answered yet."""
+        drawn = self._draw(turn, growing=True) | {self.told: being_answered(), self.stop: stop_button(going=True)}
+        recorded = turn.recorded is not None and not turn.is_hidden
+        return drawn | self._waiting(turn, text.ANSWERING) if recorded else drawn
+
     def _opening(self, state: Opening, turn: Turn) -> Updates:
         top = tag("div", tag("i", class_="ba-busy"), state.what, class_="ba-status")
         return self._waiting(turn, state.said, state.done, state.total) | {
@@ -229,7 +234,8 @@ class Answers:
         hidden = last is not None and last.is_hidden
         alone = last is None or last.labels or last.is_chat or last.goes_on or not last.in_words or hidden
         buttons = {self.follow: gr.Button(visible=not alone), self.bar: gr.Row(visible=hidden)}
-        shown = {self.turns: turns, self.past: answers.past(turns[:-1]), self.told: told(last)}
+        shown: Updates = {self.turns: turns, self.past: answers.past(turns[:-1]), self.told: told(last)}
+        shown |= {self.stop: stop_button()}
         return shown | buttons | self._draw(last)
 
     def _top(self, choice: Choice | Two, opened: Opened | OnEngine | None) -> Updates:

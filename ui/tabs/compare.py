@@ -37,6 +37,9 @@ from ui.tabs.other_models import OtherModels, build_other_models
 from ui.tabs.top_line import badge_waiting
 from ui.tabs.voting import Voting
 
+_PATIENCE_S = 5.0
+"""For so long a page that was just opened waits for others, before it leaves it at what was recorded: mostly for
+what the same browser had going before it was opened anew."""
 FIRST_TASK = next(iter(STARTING_POINTS.values()))
 
 
@@ -155,24 +158,23 @@ class Compare(Answers):
             with contextlib.suppress(UserError):  # which is said where addresses are
                 task, key = place_of(find_any(there.model, visitor_of(request)).task), there.model
         else:
-            found, key = _models(task, key, visitor_of(request))
-            chosen = {self.model: found}
+            found, key = _choosable(task, key, request)
+            chosen = {self.model: gr.Dropdown(choices=found, value=key)}
         yield chosen | dict(zip(self.voting.told, self.voting.tell(key, request), strict=True))
         if there.opens not in ("", "compare"):
             return
-        if there.model or there.example:
-            yield from self.run_example(max(0, there.example - 1))(task, key, turns, request)
-            return
         shown = _examples(task, find_any(key, visitor_of(request)) if key else None)
-        turn = self._asked(shown[0], key, request) if key and shown else None
+        index = there.example - 1 if 0 < there.example <= len(shown) else 0
+        turn = self._asked(shown[index], key, request) if key and shown else None
         if turn is not None and turn.recorded is not None:
             BALLOTS.note_recorded(visitor_of(request).owner, turn)
             yield self._as_recorded(turn.recorded)
-            if ways(find_any(key, visitor_of(request)))[0].line.is_busy:
+            line = ways(find_any(key, visitor_of(request)))[0].line
+            if not line.is_free_within(_PATIENCE_S):
                 note = tag("div", text.OTHERS_FIRST, class_="ba-note")
                 yield {self.reference: join([answers.reference_line(turn), note])}
                 return
-        yield from self.run_example(0)(task, key, turns, request)
+        yield from self.run_example(index)(task, key, turns, request)
 
     def _as_recorded(self, turn: Turn) -> Updates:
         """A page that shows what was recorded, on which nothing follows."""
@@ -181,7 +183,8 @@ class Compare(Answers):
 
     def refresh(self, task: str, key: str | None, request: gr.Request) -> Any:
         """The visitor's own tuned models, for a page that was just opened; the choice stays."""
-        return _models(task, key, visitor_of(request))[0]
+        found, key = _choosable(task, key, request)
+        return gr.Dropdown(choices=found, value=key)
 
     def open_with(
         self, choice: Choice, visitor: Visitor, turns: list[Turn], request: gr.Request, asked: Turn | None = None
@@ -213,7 +216,8 @@ class Compare(Answers):
     def change_task(self, task: str, request: gr.Request) -> list[Any]:
         """Another task has other models, and these have other examples."""
         visitor = visitor_of(request)
-        model, key = _models(task, None, visitor)
+        found, key = _choosable(task, None, request)
+        model = gr.Dropdown(choices=found, value=key)
         return [model, *self.about(task, find_any(key, visitor) if key else None)]
 
     @toasts
@@ -222,8 +226,8 @@ class Compare(Answers):
     ) -> Iterator[Updates]:
         """As `change_task`, and the first example is asked; outputs: `changed`."""
         model, *hinted = self.change_task(task, request)
+        _, key = _choosable(task, None, request)
         yield {self.model: model} | dict(zip(self.hinted, hinted, strict=True))
-        _, key = _models(task, None, visitor_of(request))
         yield from self.run_example(0)(task, key, turns, request, blind)
 
     @toasts
@@ -282,21 +286,17 @@ class Compare(Answers):
         }
 
 
-def _models(task: str, key: str | None, visitor: Visitor) -> tuple[gr.Dropdown, str | None]:
-    """The visitor's models of a task, and which is chosen: that of `key`, where it is among them, or the first.
-
-    Its key is told beside the update, which within a handler of Gradio's has no value.
-    """
-    found = options(visitor, task)
+def _choosable(task: str, key: str | None, request: gr.Request) -> tuple[list[tuple[str, str]], str | None]:
+    """The tuned models of a task, as a dropdown shows them, and which is chosen: `key`, or the first."""
+    found = options(visitor_of(request), task)
     keys = [known for _, known in found]
-    chosen = key if key in keys else next(iter(keys), None)
-    return gr.Dropdown(choices=found, value=chosen), chosen
+    return found, key if key in keys else next(iter(keys), None)
 
 
 def as_recorded(example: Example, choice: Choice) -> Turn | None:
     """What both sides answered to an example when a tuned model was evaluated; None where it was not asked then."""
     known = recorded(choice.evaluation)
-    return known.turn(example.turn(), choice.task) if known else None
+    return known.turn(example.turn(), choice.task, writes=choice.kind == "causal") if known else None
 
 
 def story_of(choice: Choice | Two | None) -> Markup:

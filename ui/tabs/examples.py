@@ -105,10 +105,11 @@ def _apart(wanted: Sequence[Sequence[_Row]]) -> tuple[Example, ...]:
 
 
 def _name(row: dict[str, object], task: Task) -> str:
+    """Short, as what became of it stands before."""
     if task.is_classification:
-        return f"{row.get('topic')} · {row.get('style')}"
+        return str(row.get("topic"))
     speakers = dict.fromkeys(line.partition(":")[0] for line in str(row[task.input_column]).splitlines())
-    return f"{' & '.join(list(speakers)[:2])} · {row.get('topic')}"
+    return " & ".join(list(speakers)[:2])
 
 
 def examples_of(choice: Choice | Two) -> tuple[Example, ...]:

@@ -81,10 +81,11 @@ def build_train(limits: Limits | None = None) -> Train:
 
 def build_places(first: str) -> gr.Radio:
     """The choice of a starting point, and which one is chosen at first."""
+    gr.HTML(tag("div", text.ASKED, class_="ba-ask"), elem_classes="ba-plain")
     titles = [(beginning_of(task).recipe.title, name) for name, task in STARTING_POINTS.items()]
     return gr.Radio(
-        [*titles, (text.OWN_TITLE, text.OWN)], value=first, label=text.ASKED, elem_id=f"{NAME}-from",
-        elem_classes="ba-ask", container=False,
+        [*titles, (text.OWN_TITLE, text.OWN)], value=first, label=text.ASKED, show_label=False, container=False,
+        elem_id=f"{NAME}-from",
     )  # fmt: skip
 
 

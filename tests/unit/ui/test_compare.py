@@ -105,7 +105,10 @@ def test_a_page_that_is_opened_shows_what_was_recorded_at_once_and_then_answers_
     assert "recorded" not in live[tab.after] + live[tab.told] and " s · " in live[tab.after]
 
 
-def test_where_others_are_answered_what_was_recorded_stays(tab: Compare, recorded_answers: Path) -> None:
+def test_where_others_are_answered_what_was_recorded_stays(
+    tab: Compare, recorded_answers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ui.tabs.compare._PATIENCE_S", 0.01)
     with MODELS.line.place():
         page = shown(tab.greet("sentiment", SENTIMENT_KEY, [], request()))
     assert text.OTHERS_FIRST in page[tab.reference] and "recorded 1 Jan 2026" in page[tab.before]

@@ -237,7 +237,7 @@ def test_as_many_are_answered_as_the_engine_takes() -> None:
     line.at_once = 2
     with line.place(1) as first, line.place(1) as second:
         assert next(line.wait(first, stop)) == next(line.wait(second, stop)) == 0
-        assert line.is_busy and line.at_work == 2 and len(line) == 0
+        assert not line.is_free_within(0) and line.at_work == 2 and len(line) == 0
         with line.place(1) as third, line.place(1) as fourth:
             assert (next(line.wait(third, stop)), next(line.wait(fourth, stop))) == (1, 2)
             assert len(line) == 2
@@ -245,7 +245,7 @@ def test_as_many_are_answered_as_the_engine_takes() -> None:
             assert line.said_to_take(4) == " · about 20 s"
             with pytest.raises(UserError, match=text.QUEUE_FULL), line.place(1):
                 pass
-    assert not line.is_busy and line.at_work == 0
+    assert line.is_free_within(0) and line.at_work == 0
 
 
 def test_the_address_is_of_the_command_line_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

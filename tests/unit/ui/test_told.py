@@ -110,7 +110,7 @@ def test_each_example_of_what_ships_is_recorded_and_stands_for_something_else(ta
     )
     assert [outcome for outcome in dict.fromkeys(outcomes) if outcome not in WANTED] == []
     for example in shown:
-        made = known.turn(example.turn(), task)
+        made = known.turn(example.turn(), task, writes=True)
         assert made is not None and made.recorded_on == known.day and known.day in told(made)
         assert "recorded" in panel("base", made) and " s" not in str(made.base.seconds)
         assert bool(made.labels) == task.is_classification
@@ -127,7 +127,7 @@ def test_what_was_recorded_stays_until_there_is_an_answer() -> None:
 
 def test_what_is_not_one_of_its_rows_was_not_recorded(tmp_path: Path) -> None:
     known = recorded(bundled_folder() / SENTIMENT.recipe / "eval")
-    assert known is not None and known.turn(Turn("Nobody asked that."), SENTIMENT) is None
+    assert known is not None and known.turn(Turn("Nobody asked that."), SENTIMENT, writes=True) is None
     assert known.outcome(Turn("Nobody asked that.")) is None and recorded(tmp_path) is None
     (tmp_path / "rows.jsonl").write_text("{")
     (tmp_path / "report.json").write_text(report().model_dump_json())

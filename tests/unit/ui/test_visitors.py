@@ -157,7 +157,7 @@ def test_the_line_is_first_come_first_served_and_bounded() -> None:
         assert len(line) == 5
     for thread in threads:
         thread.join()
-    assert order == [0, 1, 2, 3, 4] and not line.is_busy
+    assert order == [0, 1, 2, 3, 4] and line.is_free_within(0)
 
 
 def test_who_stops_or_goes_leaves_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,7 +171,7 @@ def test_who_stops_or_goes_leaves_the_line(monkeypatch: pytest.MonkeyPatch) -> N
         time.sleep(0.1)  # `first` gives no sign of life
         assert list(line.wait(second, threading.Event())) == [0]
         del first
-    assert not line.is_busy
+    assert line.is_free_within(0)
 
 
 def test_other_machines_are_let_in_only_on_purpose(capsys: pytest.CaptureFixture[str]) -> None:
