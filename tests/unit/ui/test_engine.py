@@ -161,8 +161,14 @@ def test_two_visitors_are_answered_at_once(tab: Compare, served: on_page.Served,
 
 
 def test_a_page_that_is_opened_asks_the_engine_while_this_machine_is_busy(
-    tab: Compare, served: on_page.Served, server: StandIn, bundled: Path, tiny_pair: Any
+    tab: Compare,
+    served: on_page.Served,
+    server: StandIn,
+    bundled: Path,
+    tiny_pair: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("ui.tabs.compare._PATIENCE_S", 0.01)
     labels = tiny_pair.prompter.encode_labels(SENTIMENT.labels)
     server.probabilities = lambda prompt, adapter: {token: -1.0 for [token] in labels}
     save_recorded(bundled / "sentiment")
