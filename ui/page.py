@@ -32,7 +32,7 @@ from ui.tabs.report_view import ReportView, Shown
 from ui.tabs.runs import build_runs, choice_of
 from ui.tabs.runs import connect_opening as look_at_runs
 from ui.tabs.top_line import no_model
-from ui.tabs.train import build_train, connect_opening
+from ui.tabs.train import build_train, connect_opening, then_rest
 from ui.tabs.train_steps import Train
 
 CACHE_S = (3600, 24 * 3600)
@@ -107,7 +107,7 @@ def _lead_from_learn(learn: Learn, tabs: gr.Tabs, chosen_lab: gr.Dropdown, train
         return filled(train, target_of(wanted), given, visitor) | {tabs: gr.Tabs(selected="train")}
 
     gr.on([learn.lesson.click, learn.wrong.click], learn.go, None, [tabs, chosen_lab, learn.wanted], **ACT)
-    learn.wanted.change(fill, [learn.wanted, *train.inputs], [tabs, *train.begun], **ACT)
+    then_rest(train, learn.wanted.change(fill, [learn.wanted, *train.inputs], [tabs, *train.begun], **ACT))
 
 
 def _lead_to_compare(button: gr.Button, run_id: gr.Textbox, tabs: gr.Tabs, compare: Compare) -> None:

@@ -12,11 +12,10 @@ from playwright.sync_api import Page, expect
 from finetuning.recipe import load_recipe
 from finetuning.runs.folder import create_run, process_started
 from models.tuned import bundled_folder
-from tests.browser.steps import open_tab, wait_for_answers
+from tests.browser.steps import open_tab
 
 
 def test_what_was_tuned_is_chosen_made_and_downloaded(page: Page, runs_folder: Path, tmp_path: Path) -> None:
-    wait_for_answers(page)
     panel = page.locator("#compare-take")
     expect(panel.locator("fieldset")).to_have_count(0)
     panel.locator("summary").click()
@@ -46,16 +45,20 @@ def test_what_was_tuned_is_chosen_made_and_downloaded(page: Page, runs_folder: P
     page.locator("#task").get_by_text("Dialogue summary").click()
     expect(panel.locator("fieldset")).to_have_count(0)  # another model's panel is closed
 
-    run = create_run(load_recipe("sentiment-smollm2-lora"), runs_folder)
+    me = {"state": "running", "pid": os.getpid(), "pid_started": process_started(os.getpid())}
+    run, before = (create_run(load_recipe("sentiment-smollm2-lora"), runs_folder) for _ in range(2))
     shutil.copytree(bundled_folder() / "sentiment-smollm2-lora", run.tuned_as(whole=False))
-    run.update(state="running", pid=os.getpid(), pid_started=process_started(os.getpid()))
-    run.update(state="finished")
+    for each in (run, before):
+        each.update(**me)
+    run.update(state="finished")  # and the other goes on, so that what is asked for now waits
     open_tab(page, "Runs")
     page.locator(f'[data-run="{run.id}"]').click()
     panel = page.locator("#runs-take")
     panel.locator("summary").press("Enter")
     panel.get_by_role("button", name="Make it").click()
-    stop = panel.get_by_role("button", name="Cancel")
-    stop.click()
+    expect(panel).to_contain_text("Queued: next, when what is going on ends")
+    panel.get_by_role("button", name="Cancel").click()
     expect(panel.get_by_role("button", name="Make it again")).to_be_visible()
-    shutil.rmtree(run.folder)
+    before.update(state="cancelled")
+    for each in (run, before):
+        shutil.rmtree(each.folder)

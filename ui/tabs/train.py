@@ -5,9 +5,11 @@ Three of them ask for a decision: which rows, how much, and Start. Everything el
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from data.tasks import STARTING_POINTS
 from finetuning.limits import Limits
@@ -17,7 +19,6 @@ from ui.drawing.markup import progress, tag
 from ui.tabs import data_form, follow, sizes, train_form
 from ui.tabs.events import ACT, ONCE, QUICK, SLOW
 from ui.tabs.follow import Follow
-from ui.tabs.run_view import id_box
 from ui.tabs.task_form import build_task_form
 from ui.tabs.train_form import TrainForm
 from ui.tabs.train_steps import Train, learns, step_title
@@ -73,7 +74,7 @@ def build_train(limits: Limits | None = None) -> Train:
     form = TrainForm(chosen, [*base_fields, *settings], size, table, more, costs)
     tab = Train(
         known, limits, place, said, what, data, summary, preview, tokens, why, weights, form, estimate, start,
-        Follow(*going_on, *ended), id_box(f"{NAME}-read"),
+        Follow(*going_on, *ended),
     )  # fmt: skip
     _connect(tab)
     return tab
@@ -93,20 +94,31 @@ def _connect(tab: Train) -> None:
     data, form = tab.data, tab.form
     strategy = form.field("strategy.kind")
     others = [tab.place, tab.what.what, data.kind, form.recipe, strategy]
-    gr.on([*(each.input for each in others), *data.other_source], tab.take, tab.inputs, tab.begun, **SLOW)
-    form.size.input(tab.choose_size, [form.size, *tab.inputs], form.sized, **ACT)
+    taken = gr.on([*(each.input for each in others), *data.other_source], tab.take, tab.inputs, tab.begun, **SLOW)
+    sized = form.size.input(tab.choose_size, [form.size, *tab.inputs], form.sized, **ACT)
     as_set = f"() => '{sizes.AS_SET}'"
-    gr.on([field.input for field in form.sized], None, None, form.size, js=as_set, **QUICK)
+    gr.on(_edits(form.sized), None, None, form.size, js=as_set, **QUICK)
     gr.on([form.more.expand, strategy.input], tab.show_costs, tab.inputs, form.costs, **SLOW)
-    tab.read.change(tab.show_rest, tab.inputs, tab.rest, **SLOW)
-    # One listener for all of them: a recipe changes many fields at once, and one estimate is enough.
-    changes = [each.change for each in (tab.read, *form.fields)]
-    gr.on(changes, tab.show_estimate, tab.inputs, [tab.weights, tab.estimate], **SLOW)
+    gr.on(_edits(form.fields), tab.show_estimate, tab.inputs, tab.estimated, **SLOW)
+    sized.then(tab.show_estimate, tab.inputs, tab.estimated, **SLOW)
+    then_rest(tab, taken)
     tab.start.click(tab.start_run, tab.inputs, tab.follow.followed, **ONCE)
+
+
+def _edits(fields: Sequence[Any]) -> list[Any]:
+    """What a person does to fields, and not what fills them; a line of text is written once it is left."""
+    lines = [each for each in fields if isinstance(each, gr.Textbox)]
+    others = [each.input for each in fields if each not in lines]
+    return [*others, *(each.blur for each in lines), *(each.submit for each in lines)]
+
+
+def then_rest(tab: Train, filled: Dependency) -> None:
+    """What follows once the form is filled, and not while some of its fields still hold what no longer fits."""
+    filled.then(tab.show_rest, tab.inputs, tab.rest, **SLOW)
 
 
 def connect_opening(tab: Train, load: Any, select: Any) -> None:
     """What is read and shown once somebody looks: the rows when the tab is opened, and a run that goes on."""
     again = [*tab.data.other_reading, tab.what.instruction.submit]
-    gr.on([select, *again], tab.show_data, tab.inputs, tab.shown, **SLOW)
+    then_rest(tab, gr.on([select, *again], tab.show_data, tab.inputs, tab.shown, **SLOW))
     follow.connect(tab.follow, load, select)

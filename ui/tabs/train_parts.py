@@ -52,8 +52,6 @@ class TrainParts:
     estimate: gr.HTML
     start: gr.Button
     follow: Follow
-    read: gr.Textbox
-    """When the rows were shown last, kept by the page: what takes longer follows from its change."""
 
     @property
     def inputs(self) -> list[Any]:
@@ -64,7 +62,7 @@ class TrainParts:
         """What is drawn of rows that were read."""
         data, what = self.data, self.what
         of_rows = [self.data_summary, self.data_preview, data.mapping, *data.columns, data.labels]
-        return [*of_rows, self.learns, what.row, what.what, what.instruction, what.proposed, self.read]
+        return [*of_rows, self.learns, what.row, what.what, what.instruction, what.proposed]
 
     @property
     def begun(self) -> list[Any]:
@@ -75,7 +73,12 @@ class TrainParts:
     @property
     def rest(self) -> list[Any]:
         """What takes longer than reading the rows."""
-        return [self.tokens, self.form.sizes]
+        return [*self.estimated, self.tokens, self.form.sizes]
+
+    @property
+    def estimated(self) -> list[Any]:
+        """What the run takes."""
+        return [self.weights, self.estimate]
 
     def given(self, values: tuple[Any, ...]) -> Given:
         """The values of `inputs` by their components.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,19 +37,19 @@ class Train(TrainParts):
     def show_data(self, request: gr.Request, *values: Any) -> Updates:
         """What the rows are, read as the form says, or all that is wrong with them; outputs: `shown`."""
         given = self.given(values)
-        return self._show(given, visitor_of(request), Beginning(given)) | self._just_read()
+        return self._show(given, visitor_of(request), Beginning(given))
 
     @toasts
     def show_other_data(self, request: gr.Request, *values: Any) -> Updates:
         """As `show_data` of other rows: what is learned, columns, settings are proposed; outputs: `begun`."""
         given = self.given(values)
-        return self._begin(given, visitor_of(request)) | self._just_read()
+        return self._begin(given, visitor_of(request))
 
     @toasts
     def show_other_task(self, request: gr.Request, *values: Any) -> Updates:
         """As `show_other_data` where something else is to be learned from the same rows."""
         given = self.given(values)
-        return self._begin(given, visitor_of(request), what=given[self.what.what]) | self._just_read()
+        return self._begin(given, visitor_of(request), what=given[self.what.what])
 
     @toasts
     def choose_place(self, request: gr.Request, *values: Any) -> Updates:
@@ -91,7 +90,7 @@ class Train(TrainParts):
         placed = merged(self._placed(place, source, recipe), self.form.filled(recipe) | {self.form.size: size})
         now = after(given, placed)
         shown = self._begin(now, visitor) if as_written is None else self._show(now, visitor, Beginning(now))
-        return merged(placed, shown) | self._just_read()
+        return merged(placed, shown)
 
     @toasts
     def choose_recipe(self, request: gr.Request, *values: Any) -> Updates:
@@ -100,14 +99,14 @@ class Train(TrainParts):
         recipe = self.shipped(given)
         filled = self._filled(recipe, self.counts(given, visitor, recipe))
         now = after(given, filled)
-        return merged(filled, self._show(now, visitor, Beginning(now))) | self._just_read()
+        return merged(filled, self._show(now, visitor, Beginning(now)))
 
     @toasts
     def choose_strategy(self, request: gr.Request, *values: Any) -> Updates:
         """Another strategy has other settings; outputs: `begun`."""
         given = self.given(values)
         chosen = given[self.form.field("strategy.kind")]
-        return self.form.of_strategy(chosen, self.shipped(given)) | self._just_read()
+        return self.form.of_strategy(chosen, self.shipped(given))
 
     @toasts
     def choose_size(self, request: gr.Request, size: str, *values: Any) -> list[Any]:
@@ -122,7 +121,8 @@ class Train(TrainParts):
     # ---- what it takes ----
 
     def show_rest(self, request: gr.Request, *values: Any) -> Iterator[Updates]:
-        """What takes longer than reading the rows: one of them as tokens, then what each size takes."""
+        """What takes longer than reading the rows: what the run takes, a row as tokens, what each size takes."""
+        yield dict(zip(self.estimated, self.show_estimate(request, *values), strict=True))
         yield {self.tokens: self.show_tokens(request, *values)}
         yield {self.form.sizes: self.show_sizes(request, *values)}
 
@@ -202,9 +202,6 @@ class Train(TrainParts):
         return self.follow.shown(run, visitor)
 
     # ---- drawing it ----
-
-    def _just_read(self) -> Updates:
-        return {self.read: str(time.time_ns())}
 
     def _placed(self, place: str, source: str | None, recipe: Recipe) -> Updates:
         """What a starting point changes whatever the rows are: what can be chosen, and what is."""

@@ -128,21 +128,17 @@ def test_the_example_whose_button_was_clicked_is_asked(tab: Compare) -> None:
         assert turn.message == examples(SENTIMENT)[index].text
 
 
-def test_what_this_page_had_going_is_over_before_the_next_is_drawn(tab: Compare) -> None:
-    first = tab.run_example(0)("dialogue", DIALOGUE_KEY, [], request())
-    next(first)
-    ended = threading.Event()
-
-    def go_through() -> None:
-        list(first)
-        ended.set()
-
-    other = threading.Thread(target=go_through)
-    MODELS.stop("page1")
-    other.start()
+def test_what_this_page_had_going_is_over_before_it_is_cleared(tab: Compare) -> None:
+    going = tab.run_example(0)("dialogue", DIALOGUE_KEY, [], request())
+    next(going)
+    assert MODELS.is_answering("page1")
+    reader = threading.Thread(target=list, args=(going,))
+    reader.start()
     cleared = tab.forget(DIALOGUE_KEY, request())
-    assert ended.is_set() and cleared[tab.turns] == []
-    other.join()
+    assert not MODELS.is_answering("page1") and cleared[tab.turns] == []
+    reader.join()
+    for work in list(MODELS._being_opened.values()):  # which is loaded to the end
+        work.thread.join()
 
 
 def test_a_model_that_does_not_open_says_so_in_place_of_loading(tab: Compare, bundled: Path) -> None:

@@ -28,7 +28,7 @@ from ui.tabs import clock, run_view, runs
 from ui.tabs.report_view import ReportView
 from ui.tabs.task_form import place_of
 
-LISTENERS, COMPONENTS = 95, 400
+LISTENERS, COMPONENTS = 100, 400
 """What three forms of Train made of 324 and 545, and some room."""
 GROUPS = {"chat", "act", "estimate", "start"}
 ROOT = Path(__file__).resolve().parent.parent.parent.parent

@@ -24,6 +24,7 @@ from plumbing.errors import RunError
 from ui.drawing import take as drawing
 from ui.page import build_page
 from ui.server import pushing
+from ui.server.calls import RefusedError, checked_call
 from ui.server.choices import find
 from ui.server.pushing import Pushes, token_of
 from ui.server.visitors import LOCAL, Files, Visitor
@@ -65,6 +66,16 @@ def test_a_page_holds_one_small_panel_a_place_and_nothing_in_it(laid_out: Callab
         f for f in page.fns.values() if any(block in {p._id for p in panels.values()} for block, _ in f.targets)
     ]
     assert len(asked) == 3, "one listener each"
+    alone = [number for number, each in page.fns.items() if each.fn is None]
+    assert alone, "another model closes the panel, which the page does by itself"
+    for number in alone:
+        values = {
+            "session_hash": "session000001",
+            "fn_index": number,
+            "data": [None] * len(page.fns[number].inputs),
+        }
+        with pytest.raises(RefusedError, match="no such handler"):
+            checked_call(page, values, LOCAL)
 
 
 def test_what_can_be_had_is_offered_and_what_cannot_says_why(
