@@ -109,6 +109,8 @@ def _checked_values(
             continue
         component = state.get(block._id, block)
         assert isinstance(component, Component)
+        if _offers(block, value) and not _offers(component, value):
+            value = component.value  # the page is being given other choices, and will show this one
         _check_type(component, value, visitor)
         if not isinstance(component, gr.File):
             try:
@@ -117,6 +119,13 @@ def _checked_values(
                 _refuse(component)
         checked.append(value)
     return checked
+
+
+def _offers(component: object, value: object) -> bool:
+    """Whether `value` is one of what there is to choose from."""
+    if isinstance(component, gr.Radio) or (isinstance(component, gr.Dropdown) and not component.multiselect):
+        return any(value == offered for _, offered in component.choices)
+    return False
 
 
 def _check_type(component: Component, value: object, visitor: Visitor) -> None:
